@@ -1,0 +1,1 @@
+"""The Coral Edge TPU target."""

@@ -1,0 +1,1 @@
+"""The microcontroller target: an int8 model exported as C."""

@@ -1,0 +1,1 @@
+"""The Raspberry Pi class target."""
