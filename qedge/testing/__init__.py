@@ -1,0 +1,1 @@
+"""Parts that tests of any target use: models of one operator, random inputs, case tables."""

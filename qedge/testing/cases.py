@@ -1,0 +1,93 @@
+"""Case tables of operators: what is tested, apart from where it runs.
+
+A table is a list of :class:`Case`. :func:`merge` puts a whole table into one model, each case with inputs
+and outputs of its own, so that an executor compiles and starts once for a table; :func:`samples` gives the
+inputs of consecutive runs.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qedge.graph import Graph
+from qedge.testing.opmodels import ModelBuilder, Spec, SubgraphBuilder
+
+RUNS = 4
+"""Runs of every table: random values, only the two ends of the range, all at the low end, all at the high."""
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One use of an operator.
+
+    Args:
+        name: unique in its table; says what is special.
+        op: TFLite's name of the operator.
+        inputs: specs in the operator's order, see :func:`qedge.testing.opmodels.single_op`.
+        outputs: specs of the outputs.
+        options: builtin options in snake case.
+        intermediates: specs of an LSTM's inner tensors.
+        build: adds several operators instead; it declares inputs and outputs itself.
+    """
+
+    name: str
+    op: str
+    inputs: Sequence[Spec | None] = ()
+    outputs: Sequence[Spec] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    intermediates: Sequence[Spec] = ()
+    build: Callable[[ModelBuilder, SubgraphBuilder], None] | None = None
+
+
+@dataclass(frozen=True)
+class Merged:
+    """A table as one model: ``case_of`` names the case of each model output."""
+
+    data: bytes
+    case_of: tuple[str, ...]
+
+
+def merge(cases: Sequence[Case]) -> Merged:
+    """Return one model with every case beside the others."""
+    builder = ModelBuilder()
+    graph = builder.subgraph()
+    case_of: list[str] = []
+    seen: set[str] = set()
+    for case in cases:
+        if case.name in seen:
+            raise ValueError(f"two cases are named {case.name!r}")
+        seen.add(case.name)
+        if case.build is not None:
+            case.build(builder, graph)
+        else:
+            graph.add(case.op, case.inputs, case.outputs, case.options, intermediates=case.intermediates)
+        case_of += [case.name] * (graph.output_count - len(case_of))
+    return Merged(builder.pack(), tuple(case_of))
+
+
+def samples(model: Graph, runs: int = RUNS) -> list[list[npt.NDArray[Any]]]:
+    """Return deterministic inputs for ``runs`` consecutive runs, one array an input."""
+    rng = np.random.default_rng(zlib.crc32(",".join(model.input_names).encode()))
+    return [
+        [_values(rng, run, model.tensors[t].shape, model.tensors[t].dtype) for t in model.inputs]
+        for run in range(runs)
+    ]
+
+
+def _values(rng: np.random.Generator, run: int, shape: tuple[int, ...], dtype: str) -> npt.NDArray[Any]:
+    if dtype == "float32":
+        return rng.normal(0, (1, 30, 1e-3, 1e4)[run % 4], shape).astype(np.float32)
+    if dtype == "bool":
+        return rng.integers(0, 2, shape).astype(np.bool_)
+    info = np.iinfo(np.dtype(dtype))
+    if run % 4 == 0:
+        return rng.integers(info.min, info.max, shape, np.dtype(dtype), endpoint=True)
+    if run % 4 == 1:
+        return rng.choice(np.array([info.min, info.max], np.dtype(dtype)), shape)
+    return np.full(shape, info.min if run % 4 == 2 else info.max, np.dtype(dtype))
