@@ -1,0 +1,292 @@
+"""Run functions of an image on an emulated Cortex-M core, counting every instruction."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+from qedge.emulate.cores import find_core
+from qedge.emulate.elf import Elf
+from qedge.errors import QedgeError, ToolError, UsageError, VerificationError
+
+_STACK = 0x6000_0000
+_RETURN = 0x7000_0000
+_PAGE = 0x1000
+_FILL = b"\xa5"
+_LIMIT = 2_000_000_000
+
+
+class EmulationFault(VerificationError):
+    """Code that reads or writes where it must not, runs an unknown instruction, or does not return."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One traced function call: its instructions include those of what it called."""
+
+    symbol: str
+    instructions: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one call of a function did.
+
+    Args:
+        value: r0 at the return, as an unsigned 32-bit number.
+        instructions: from the function's first one up to its return; one that an IT block skips counts.
+        stack_bytes: deepest byte of stack written, below the caller's.
+        calls: of the traced functions, in the order in which they returned.
+        by_function: instructions of each function itself, without what it called; the largest first.
+        by_address: how often the instruction at each address ran.
+    """
+
+    value: int
+    instructions: int
+    stack_bytes: int
+    calls: tuple[Call, ...]
+    by_function: dict[str, int]
+    by_address: dict[int, int]
+
+
+class Machine:
+    """An image loaded on a core, with RAM that a caller can allocate, write and read.
+
+    Args:
+        elf: an image linked by `qedge.emulate.toolchain.compile_c` for the same core.
+        core: a name in `qedge.emulate.cores.CORES` that unicorn knows.
+        stack_bytes: size of the stack; running over its end is a fault.
+        strict_alignment: fault on unaligned accesses that the real core refuses (slower).
+    """
+
+    def __init__(
+        self,
+        elf: Elf,
+        core: str = "cortex-m4",
+        *,
+        stack_bytes: int = 64 << 10,
+        strict_alignment: bool = False,
+    ) -> None:
+        self.elf = elf
+        self.core = find_core(core)
+        if self.core.unicorn is None:
+            raise ToolError(
+                f"the emulator has no {core}", hint="use QEMU for this core, or another core to emulate"
+            )
+        self._stack_bytes = -(-stack_bytes // _PAGE) * _PAGE
+        self._unicorn = _import_unicorn()
+        self._arm = self._unicorn.arm_const
+        self._uc = self._start()
+        self._next = max(
+            [self.core.ram, *(s.address + s.memory_bytes for s in elf.segments if s.address >= self.core.ram)]
+        )
+        self._blocks: dict[int, list[int]] = {}
+        self._watched: dict[int, str] = {}
+        self._open: list[tuple[int, int, str, int]] = []
+        self._calls: list[Call] = []
+        self._total = 0
+        self._limit = _LIMIT
+        self._problem: QedgeError | None = None
+        self._uc.hook_add(self._unicorn.UC_HOOK_BLOCK, self._on_block)
+        self._uc.hook_add(self._unicorn.UC_HOOK_MEM_INVALID, self._on_invalid)
+        if strict_alignment:
+            self._uc.hook_add(
+                self._unicorn.UC_HOOK_MEM_READ | self._unicorn.UC_HOOK_MEM_WRITE, self._on_access
+            )
+
+    def _start(self) -> Any:
+        u = self._unicorn
+        uc = u.Uc(u.UC_ARCH_ARM, u.UC_MODE_THUMB | u.UC_MODE_MCLASS)
+        uc.ctl_set_cpu_model(getattr(self._arm, str(self.core.unicorn)))
+        uc.mem_map(self.core.flash, self.core.flash_bytes, u.UC_PROT_READ | u.UC_PROT_EXEC)
+        uc.mem_map(self.core.ram, self.core.ram_bytes, u.UC_PROT_READ | u.UC_PROT_WRITE)
+        uc.mem_map(_STACK, self._stack_bytes, u.UC_PROT_READ | u.UC_PROT_WRITE)
+        uc.mem_map(_RETURN, _PAGE, u.UC_PROT_READ | u.UC_PROT_EXEC)
+        for segment in self.elf.segments:
+            uc.mem_write(segment.address, segment.data)
+        return uc
+
+    def allocate(self, size: int, align: int = 16) -> int:
+        """Return the address of ``size`` zeroed bytes in RAM beyond the image's own data."""
+        address = -(-self._next // align) * align
+        if address + size > self.core.ram + self.core.ram_bytes:
+            raise UsageError(
+                f"{size} bytes do not fit the {self.core.ram_bytes} bytes of emulated RAM",
+                hint="make the buffers smaller",
+            )
+        self._next = address + size
+        return address
+
+    def address(self, where: str | int) -> int:
+        """Return the address of a symbol, or ``where`` itself when it is a number."""
+        return self.elf.symbol(where).address if isinstance(where, str) else where
+
+    def write(self, where: str | int, data: bytes) -> None:
+        """Write bytes at a symbol or an address."""
+        address = self.address(where)
+        try:
+            self._uc.mem_write(address, bytes(data))
+        except self._unicorn.UcError as error:
+            raise EmulationFault(f"cannot write {len(data)} bytes at {address:#x}: {error}") from error
+
+    def read(self, where: str | int, size: int) -> bytes:
+        """Read bytes at a symbol or an address."""
+        address = self.address(where)
+        try:
+            return bytes(self._uc.mem_read(address, size))
+        except self._unicorn.UcError as error:
+            raise EmulationFault(f"cannot read {size} bytes at {address:#x}: {error}") from error
+
+    def call(
+        self,
+        function: str,
+        *arguments: int,
+        trace: Collection[str] = (),
+        limit: int = _LIMIT,
+        seconds: float = 600.0,
+    ) -> Run:
+        """Call ``function`` with up to four 32-bit arguments and return what it did.
+
+        Args:
+            function: a symbol of the image.
+            arguments: for r0 to r3.
+            trace: functions whose calls are recorded one by one, such as the operators of a plan.
+            limit: instructions after which the call counts as endless.
+            seconds: time after which the call is stopped.
+        """
+        if len(arguments) > 4:
+            raise UsageError(f"{function} was given {len(arguments)} arguments, at most 4 go in registers")
+        uc, arm = self._uc, self._arm
+        top = _STACK + self._stack_bytes
+        uc.mem_write(_STACK, _FILL * self._stack_bytes)
+        registers = (arm.UC_ARM_REG_R0, arm.UC_ARM_REG_R1, arm.UC_ARM_REG_R2, arm.UC_ARM_REG_R3)
+        for register, argument in zip(registers, arguments):
+            uc.reg_write(register, argument & 0xFFFFFFFF)
+        uc.reg_write(arm.UC_ARM_REG_SP, top)
+        uc.reg_write(arm.UC_ARM_REG_LR, _RETURN | 1)
+        self._blocks, self._calls, self._open = {}, [], []
+        self._total, self._limit, self._problem = 0, limit, None
+        self._watched = {self.elf.symbol(name).address: name for name in trace}
+        start = self.elf.symbol(function).address
+        try:
+            uc.emu_start(start | 1, _RETURN, timeout=int(seconds * 1e6))
+        except self._unicorn.UcError as error:
+            raise self._problem or self._fault(str(error)) from error
+        if self._problem is not None:
+            raise self._problem
+        if uc.reg_read(arm.UC_ARM_REG_PC) != _RETURN:
+            raise self._fault(f"{function} did not return within {seconds:g} s")
+        self._close(_RETURN, top)
+        return Run(
+            value=uc.reg_read(arm.UC_ARM_REG_R0),
+            instructions=self._total,
+            stack_bytes=self._deepest(),
+            calls=tuple(self._calls),
+            by_function=self._by_function(),
+            by_address=self._by_address(),
+        )
+
+    def _on_block(self, uc: Any, address: int, size: int, _: object) -> None:
+        if address == _RETURN:
+            return
+        block = self._blocks.get(address << 16 | size)
+        if block is None:
+            block = self._blocks[address << 16 | size] = [len(self._instructions_of(address, size)), 0]
+        if self._watched and (address in self._watched or self._open):
+            self._trace(address)
+        block[1] += 1
+        self._total += block[0]
+        if self._total > self._limit:
+            self._problem = self._fault(f"the call did not return within {self._limit:,} instructions")
+            uc.emu_stop()
+
+    def _instructions_of(self, address: int, size: int) -> list[int]:
+        """Return the addresses of the Thumb instructions in a block; all of them run when the block does."""
+        code = self._uc.mem_read(address, size)
+        found = []
+        at = 0
+        while at < size:
+            found.append(address + at)
+            # A first halfword of 0b11101, 0b11110 or 0b11111 starts a 32-bit instruction.
+            at += 4 if code[at + 1] >= 0xE8 else 2
+        return found
+
+    def _trace(self, address: int) -> None:
+        """Close the calls that return to ``address``, and open one when a watched function starts there."""
+        stack = self._uc.reg_read(self._arm.UC_ARM_REG_SP)
+        self._close(address, stack)
+        name = self._watched.get(address)
+        if name is not None:
+            back = self._uc.reg_read(self._arm.UC_ARM_REG_LR) & ~1
+            self._open.append((back, stack, name, self._total))
+
+    def _close(self, address: int, stack: int) -> None:
+        while self._open and self._open[-1][:2] == (address, stack):
+            _, _, name, before = self._open.pop()
+            self._calls.append(Call(name, self._total - before))
+
+    def _on_invalid(self, uc: Any, access: int, address: int, size: int, value: int, _: object) -> bool:
+        kinds = {
+            self._unicorn.UC_MEM_WRITE_UNMAPPED: "write to unmapped",
+            self._unicorn.UC_MEM_READ_UNMAPPED: "read of unmapped",
+            self._unicorn.UC_MEM_FETCH_UNMAPPED: "jump to unmapped",
+            self._unicorn.UC_MEM_WRITE_PROT: "write to read-only",
+            self._unicorn.UC_MEM_FETCH_PROT: "jump to non-executable",
+        }
+        where = "stack overflow: " if _STACK - (1 << 20) <= address < _STACK else ""
+        kind = kinds.get(access, "invalid access to")
+        self._problem = self._fault(f"{where}{kind} address {address:#010x} ({size} bytes)")
+        return False
+
+    def _on_access(self, uc: Any, access: int, address: int, size: int, value: int, _: object) -> None:
+        if address & (size - 1) and not self._may_be_unaligned(address, size):
+            self._problem = self._fault(f"unaligned access of {size} bytes at address {address:#010x}")
+            uc.emu_stop()
+
+    def _may_be_unaligned(self, address: int, size: int) -> bool:
+        """Whether the core allows it: Armv6-M nothing, Armv7-M and Armv8-M single loads and stores only."""
+        if self.core.name == "cortex-m0plus":
+            return False
+        if size == 8:
+            return address & 3 == 0
+        first = int.from_bytes(self._uc.mem_read(self._uc.reg_read(self._arm.UC_ARM_REG_PC), 2), "little")
+        is_pair_or_multiple = first >> 9 == 0b1110100 or first >> 12 == 0b1100 or first >> 9 == 0b1110110
+        return not is_pair_or_multiple
+
+    def _fault(self, what: str) -> EmulationFault:
+        pc = self._uc.reg_read(self._arm.UC_ARM_REG_PC)
+        return EmulationFault(f"{self.core.name} at {self._place(pc)}: {what}")
+
+    def _place(self, address: int) -> str:
+        symbol = self.elf.function_at(address)
+        return f"{symbol.name}+{address - symbol.address:#x}" if symbol else f"{address:#010x}"
+
+    def _deepest(self) -> int:
+        stack = bytes(self._uc.mem_read(_STACK, self._stack_bytes))
+        return self._stack_bytes - (len(stack) - len(stack.lstrip(_FILL)))
+
+    def _by_address(self) -> dict[int, int]:
+        found: dict[int, int] = {}
+        for key, (_, times) in self._blocks.items():
+            for address in self._instructions_of(key >> 16, key & 0xFFFF):
+                found[address] = found.get(address, 0) + times
+        return dict(sorted(found.items()))
+
+    def _by_function(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for key, (length, times) in self._blocks.items():
+            symbol = self.elf.function_at(key >> 16)
+            name = symbol.name if symbol else "?"
+            found[name] = found.get(name, 0) + length * times
+        return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def _import_unicorn() -> Any:
+    if find_spec("unicorn") is None:
+        raise ToolError("the emulator is not installed: no module unicorn", hint="pip install 'qedge[mcu]'")
+    import unicorn
+    import unicorn.arm_const
+
+    return unicorn
