@@ -1,0 +1,57 @@
+"""The cores that C can be generated for, and what each one's kernels may use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from qedge.errors import unknown
+
+Family = Literal["portable", "dsp", "mve"]
+
+
+@dataclass(frozen=True)
+class Core:
+    """One processor core.
+
+    Args:
+        name: as in ``--core``: ``cortex-m4``.
+        family: which kernels it runs: ``portable`` C, ``dsp`` (Armv7E-M and Armv8-M DSP extension: two
+            16-bit multiply-accumulates an instruction) or ``mve`` (Helium vectors).
+        unaligned: whether 32-bit loads from odd addresses work.
+        cycles_per_instruction: of our kernels, for estimates only; never part of an exact figure.
+    """
+
+    name: str
+    family: Family
+    unaligned: bool
+    cycles_per_instruction: float
+
+
+CORES: dict[str, Core] = {
+    c.name: c
+    for c in (
+        Core("cortex-m0", "portable", False, 1.5),
+        Core("cortex-m0plus", "portable", False, 1.4),
+        Core("cortex-m3", "portable", True, 1.4),
+        Core("cortex-m4", "dsp", True, 1.3),
+        Core("cortex-m7", "dsp", True, 0.75),
+        Core("cortex-m33", "dsp", True, 1.2),
+        Core("cortex-m55", "mve", True, 1.3),
+        Core("cortex-m85", "mve", True, 0.9),
+        Core("esp32-s3", "portable", False, 1.2),
+        Core("riscv32", "portable", False, 1.3),
+        Core("host", "portable", True, 0.4),
+    )
+}
+
+
+def core(name: str) -> Core:
+    """Return the core called ``name``.
+
+    Raises:
+        UsageError: no such core; the hint has the nearest one.
+    """
+    if name not in CORES:
+        raise unknown("core", name, list(CORES))
+    return CORES[name]

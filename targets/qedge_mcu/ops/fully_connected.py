@@ -1,0 +1,80 @@
+"""FULLY_CONNECTED: int8, per tensor or per channel; bit-exact to TFLite Micro."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qedge_mcu.ops.base import (
+    ConstArray,
+    Emitted,
+    OpContext,
+    Params,
+    Reason,
+    Ref,
+    activation_range,
+    constant,
+    expect_activation,
+    expect_quantized,
+    expect_type,
+    scalar,
+)
+from qedge_mcu.ops.requantize import bias_values, expect_weights, per_channel, per_tensor, wrap_int32
+
+NAMES = ("FULLY_CONNECTED",)
+
+
+def check(c: OpContext) -> list[Reason]:
+    """Return what stands in the way: types, weights at run time, shuffled weights."""
+    weights, bias = c.input(1), c.optional(2)
+    reasons = [
+        *expect_quantized(c.input(0), what="the input"),
+        *expect_quantized(c.output, what="the output"),
+        *expect_weights(weights, weights.shape[0], 0, dtypes=("int8",)),
+        *expect_activation(c),
+    ]
+    if bias is not None:
+        reasons += expect_type(bias, "int32", what="the bias")
+    if c.option("weights_format", "DEFAULT") != "DEFAULT":
+        reasons.append(Reason(f"weights are {c.option('weights_format')}, expected DEFAULT"))
+    return reasons
+
+
+def emit(c: OpContext) -> Emitted:
+    """Return the call; the input's zero point is folded into the bias."""
+    data, weights, output = c.input(0), c.input(1), c.output
+    outputs, inputs = weights.shape
+    assert weights.quantization is not None
+    many = weights.quantization.per_channel
+    requantize = per_channel(data, weights, output, outputs) if many else per_tensor(data, weights, output)
+    values = constant(weights).astype(np.int64)
+    zero_in = scalar(data)[1]
+    bias = bias_values(c.optional(2), outputs) - zero_in * values.sum(axis=1)
+    scale, zero_out = scalar(output)
+    low, high = activation_range(c.option("fused_activation_function", "NONE"), scale, zero_out)
+    return Emitted(
+        function="qe_fully_connected_s8",
+        args=("{params}", "{in0}", "{out0}"),
+        kernels=("qe_fully_connected_s8.c",),
+        params=Params(
+            "qe_fully_connected_params",
+            (
+                ("weights", Ref("weights")),
+                ("bias", Ref("bias")),
+                ("multiplier", Ref("multiplier")),
+                ("shift", Ref("shift")),
+                ("rows", data.elements // inputs),
+                ("inputs", inputs),
+                ("outputs", outputs),
+                ("step", int(many)),
+                ("output_zero_point", zero_out),
+                ("low", low),
+                ("high", high),
+            ),
+        ),
+        arrays=(
+            ConstArray("weights", values.astype(np.int8).reshape(-1), "weights"),
+            ConstArray("bias", wrap_int32(bias), "bias"),
+            ConstArray("multiplier", requantize.multiplier),
+            ConstArray("shift", requantize.shift),
+        ),
+    )

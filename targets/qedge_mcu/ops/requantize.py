@@ -1,0 +1,74 @@
+"""Multipliers, shifts and biases of operators with weights, as TFLite Micro prepares them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from qedge.graph import Tensor
+from qedge.quantmath import quantize_multiplier
+from qedge_mcu.ops.base import Reason, constant, scalar
+
+
+@dataclass(frozen=True, eq=False)
+class Requantize:
+    """What turns sums into outputs.
+
+    Args:
+        multiplier: int32, shape (channels,) or (1,).
+        shift: int8, the same shape; positive to the left.
+    """
+
+    multiplier: npt.NDArray[np.int32]
+    shift: npt.NDArray[np.int8]
+
+
+def expect_weights(weights: Tensor, channels: int, axis: int, *, dtypes: tuple[str, ...]) -> list[Reason]:
+    """Return reasons when constant weights are not quantised per tensor or along ``axis``."""
+    q = weights.quantization
+    if weights.sparse:
+        return [Reason("weights are sparse, expected dense", "convert the model without sparsity")]
+    if weights.dtype not in dtypes:
+        return [Reason(f"weights are {weights.dtype}, expected {' or '.join(dtypes)}", None, "dtype")]
+    if not weights.is_constant:
+        return [Reason("weights are computed at run time, expected a constant")]
+    if q is None:
+        return [Reason("weights have no quantisation", "quantise the model to full integer int8", "dtype")]
+    if np.any(q.zero_point):
+        return [Reason("weights have a zero point, expected 0", "quantise the weights symmetrically")]
+    if q.per_channel and (q.scale.size != channels or q.axis != axis):
+        return [Reason(f"weights have {q.scale.size} scales on axis {q.axis}, expected {channels} on {axis}")]
+    return []
+
+
+def per_channel(input: Tensor, weights: Tensor, output: Tensor, channels: int) -> Requantize:
+    """Return one multiplier a channel, repeated when the weights have one scale.
+
+    ``PopulateConvolutionQuantizationParams``: the product of scales is taken in double precision.
+    """
+    assert weights.quantization is not None
+    scales = np.broadcast_to(weights.quantization.scale, (channels,))
+    in_scale, out_scale = scalar(input)[0], scalar(output)[0]
+    pairs = [quantize_multiplier(in_scale * float(s) / out_scale) for s in scales]
+    return Requantize(np.array([m for m, _ in pairs], np.int32), np.array([s for _, s in pairs], np.int8))
+
+
+def per_tensor(input: Tensor, weights: Tensor, output: Tensor) -> Requantize:
+    """Return the one multiplier of ``GetQuantizedConvolutionMultipler``: the scales' product is a float32."""
+    product = float(np.float32(scalar(input)[0]) * np.float32(scalar(weights)[0]))
+    multiplier, shift = quantize_multiplier(product / scalar(output)[0])
+    return Requantize(np.array([multiplier], np.int32), np.array([shift], np.int8))
+
+
+def bias_values(bias: Tensor | None, channels: int) -> npt.NDArray[np.int64]:
+    """Return the bias as int64, zeros where there is none; shape (channels,)."""
+    if bias is None:
+        return np.zeros(channels, np.int64)
+    return constant(bias).reshape(-1).astype(np.int64)
+
+
+def wrap_int32(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+    """Return the values modulo 2**32, as an int32 accumulator in C holds them."""
+    return (values & 0xFFFFFFFF).astype(np.uint32).view(np.int32)

@@ -1,0 +1,170 @@
+"""From a graph to a program: one step an operator, with its constants, memory and plan."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from qedge.errors import UnsupportedError
+from qedge.findings import Finding
+from qedge.graph import Graph, Operator, Tensor
+from qedge.target import Placement
+from qedge_mcu.cores import Core
+from qedge_mcu.ops import Emitted, OpContext, Reason, operators
+from qedge_mcu.ops.base import State, expect_static
+from qedge_mcu.planner import Buffer, Plan, Problem, Sharing, plan
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One operator of the program; ``emitted.alias`` steps make no code."""
+
+    op: Operator
+    emitted: Emitted
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """Everything that the C is written from.
+
+    Args:
+        name: C identifier in lower case; prefix of everything public.
+        root: tensor index to the index of the tensor whose memory it uses.
+        plan: offsets; buffers are named by the root's index, scratch ``scratch<step>``.
+        states: persistent memory, by name.
+    """
+
+    name: str
+    graph: Graph
+    core: Core
+    steps: tuple[Step, ...]
+    root: Mapping[int, int]
+    plan: Plan
+    states: tuple[State, ...]
+
+    def offset(self, tensor: int) -> int:
+        """Return the arena offset in bytes of a tensor that is no constant."""
+        return self.plan.offsets[str(self.root[tensor])]
+
+    @property
+    def scratch_bytes(self) -> int:
+        """The most scratch memory that one step uses; part of the arena."""
+        return max((s.emitted.scratch_bytes for s in self.steps), default=0)
+
+
+def c_identifier(name: str) -> str:
+    """Return a C identifier in lower case that resembles ``name``.
+
+    >>> c_identifier("KWS-01 (int8)")
+    'kws_01_int8'
+    >>> c_identifier("3d")
+    'm3d'
+    """
+    cleaned = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "model"
+    return f"m{cleaned}" if cleaned[0].isdigit() else cleaned
+
+
+def check(graph: Graph, core: Core) -> tuple[list[Placement], list[Finding]]:
+    """Say of every operator whether it can be generated; all reasons, never only the first."""
+    placements, findings = [], []
+    for op in graph:
+        reasons = _reasons(OpContext(graph, op, core))
+        for r in reasons:
+            findings.append(Finding("error", r.rule, r.message, r.hint, op=op.label))
+        placements.append(
+            Placement(
+                op.index,
+                op.custom_name or op.op,
+                "unsupported" if reasons else "mcu",
+                "; ".join(r.message for r in reasons) or f"generated as {core.family} C",
+                next((r.hint for r in reasons if r.hint), None),
+            )
+        )
+    return placements, findings
+
+
+def _reasons(c: OpContext) -> list[Reason]:
+    module = operators().get(c.op.op)
+    if module is None:
+        return [
+            Reason(
+                f"{c.op.custom_name or c.op.op} has no C kernel",
+                "replace the layer, or build for a target that runs it on a CPU",
+            )
+        ]
+    tensors = [t for t in (*c.inputs, *c.outputs) if t is not None]
+    reasons = [r for t in tensors for r in expect_static(t, what=f"tensor {t.name!r}")]
+    return reasons or module.check(c)
+
+
+def build(graph: Graph, core: Core, name: str) -> Program:
+    """Return the program of a graph.
+
+    Raises:
+        UnsupportedError: operators without a kernel, all of them in ``findings``.
+    """
+    _, findings = check(graph, core)
+    if findings:
+        names = sorted({f.op or "" for f in findings})
+        raise UnsupportedError(
+            f"{len(names)} operator{'s' * (len(names) > 1)} cannot be generated as C: {', '.join(names)}",
+            hint=findings[0].hint or "qedge check says what stands in the way of each",
+            findings=findings,
+        )
+    steps = tuple(Step(op, operators()[op.op].emit(OpContext(graph, op, core))) for op in graph)
+    root = _roots(graph, steps)
+    states = {s.name: s for step in steps for s in step.emitted.states}
+    return Program(
+        c_identifier(name),
+        graph,
+        core,
+        steps,
+        root,
+        plan(_problem(graph, steps, root)),
+        tuple(states[n] for n in sorted(states)),
+    )
+
+
+def in_arena(tensor: Tensor) -> bool:
+    """Whether the tensor lives in the arena: neither a constant nor a handle of a variable."""
+    return not tensor.is_constant and tensor.dtype != "resource" and tensor.nbytes > 0
+
+
+def _roots(graph: Graph, steps: tuple[Step, ...]) -> dict[int, int]:
+    root = {t.index: t.index for t in graph.tensors}
+    for step in steps:
+        if step.emitted.alias:
+            root[step.op.outputs[0]] = root[step.op.inputs[0]]
+    return root
+
+
+def _problem(graph: Graph, steps: tuple[Step, ...], root: Mapping[int, int]) -> Problem:
+    first: dict[int, int] = {}
+    last: dict[int, int] = {}
+
+    def use(tensor: int, step: int) -> None:
+        if tensor >= 0 and in_arena(graph.tensors[tensor]):
+            r = root[tensor]
+            first[r] = min(first.get(r, step), step)
+            last[r] = max(last.get(r, step), step)
+
+    for t in graph.inputs:
+        use(t, -1)
+    for i, step in enumerate(steps):
+        for t in (*step.op.inputs, *step.op.outputs):
+            use(t, i)
+    for t in graph.outputs:
+        use(t, len(steps))
+    buffers = [Buffer(str(r), graph.tensors[r].nbytes, first[r], last[r]) for r in sorted(first)]
+    sharings = []
+    for i, step in enumerate(steps):
+        if step.emitted.scratch_bytes:
+            buffers.append(Buffer(f"scratch{i}", step.emitted.scratch_bytes, i, i))
+        for position, lead in step.emitted.overlap.items():
+            source, target = root[step.op.inputs[position]], root[step.op.outputs[0]]
+            uses = [t for t in step.op.inputs if t >= 0 and root[t] == source]
+            dies = last.get(source) == i and first.get(source, i) < i and first.get(target) == i
+            if dies and source != target and len(uses) == 1:
+                sharings.append(Sharing(str(source), str(target), lead))
+    return Problem(tuple(buffers), tuple(sharings))
