@@ -61,9 +61,41 @@ def unpack(data: bytes, origin: str = "model") -> Any:
 
 
 def pack(model: Any) -> bytes:
-    """Return the bytes of an object tree; the same tree gives the same bytes."""
+    """Return the bytes of an object tree; the same tree gives the same bytes.
+
+    Buffers start at multiples of 16 bytes, as the schema demands (``force_align: 16``) and the generated
+    object classes do not do.
+    """
     import flatbuffers
 
     builder = flatbuffers.Builder(1 << 20)
-    builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
+    buffers = model.buffers
+    model.buffers = [_AlignedBuffer(b) for b in buffers or []]
+    try:
+        builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
+    finally:
+        model.buffers = buffers
     return bytes(builder.Output())
+
+
+class _AlignedBuffer:
+    """Packs as a ``BufferT`` whose data vector is aligned to 16 bytes."""
+
+    def __init__(self, buffer: Any) -> None:
+        self.buffer = buffer
+
+    def Pack(self, builder: Any) -> int:
+        import numpy as np
+
+        schema = generated()
+        vector = None
+        if self.buffer.data is not None:
+            data = np.asarray(self.buffer.data, np.uint8)
+            builder.StartVector(1, data.size, 16)
+            builder.head = builder.head - data.size
+            builder.Bytes[builder.head : builder.head + data.size] = data.tobytes()
+            vector = builder.EndVector()
+        schema.BufferStart(builder)
+        if vector is not None:
+            schema.BufferAddData(builder, vector)
+        return int(schema.BufferEnd(builder))

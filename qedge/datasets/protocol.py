@@ -1,0 +1,148 @@
+"""What every dataset offers, whatever it is read from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from qedge.errors import DataError
+
+Sample = list[npt.NDArray[np.float32]]
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class InputInfo:
+    """One input of a model.
+
+    Args:
+        name: as a caller names it.
+        shape: static, with the batch of 1 in front.
+        dtype: the model's type: ``float32``, ``int8`` ...
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class Preprocess(Protocol):
+    """What turns a file or an array into one model input; see :mod:`qedge.processing.spec`."""
+
+    def apply(self, sample: Path | npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Return the model input, batch 1, in the model's own units."""
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """A lazy, indexable list of samples with the same order every time.
+
+    ``labels`` holds a class index a sample, ``class_names`` the names in index order; None where unknown.
+    """
+
+    @property
+    def labels(self) -> Labels | None: ...
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, i: int) -> Sample:
+        """Return one array an input: float32, batch 1, in the model's own units.
+
+        Raises:
+            DataError: the sample cannot be read, has another shape, or holds NaN or infinity.
+            IndexError: ``i`` is outside the dataset.
+        """
+
+    def subset(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> Dataset:
+        """Return the samples with these indices, in this order."""
+
+    def source(self, i: int) -> str:
+        """Return the file or the row that a sample comes from, for messages."""
+
+
+class Subset:
+    """Some samples of another dataset, in a given order; nothing is read before it is asked for."""
+
+    def __init__(self, base: Dataset, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> None:
+        self._base = base
+        self._indices = np.asarray(indices, np.int64).reshape(-1)
+        if self._indices.size and not (self._indices.min() >= 0 and self._indices.max() < len(base)):
+            raise IndexError(f"a subset of {len(base)} samples cannot hold the index {self._indices.max()}")
+
+    @property
+    def labels(self) -> Labels | None:
+        """Class index of each chosen sample, or None."""
+        return None if self._base.labels is None else self._base.labels[self._indices]
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names of all classes of the whole dataset, or None."""
+        return self._base.class_names
+
+    def __len__(self) -> int:
+        return int(self._indices.size)
+
+    def __getitem__(self, i: int) -> Sample:
+        return self._base[int(self._indices[i])]
+
+    def subset(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> Subset:
+        """Return the samples with these indices, in this order."""
+        return Subset(self._base, self._indices[np.asarray(indices, np.int64)])
+
+    def source(self, i: int) -> str:
+        """Return where a sample comes from."""
+        return self._base.source(int(self._indices[i]))
+
+
+def as_input(
+    values: npt.NDArray[Any], info: InputInfo, source: str, hint: str | None = None
+) -> npt.NDArray[np.float32]:
+    """Return values as one model input: float32, ``info.shape``.
+
+    Axes of length 1 may be missing or extra: (49, 40) serves an input of (1, 49, 40, 1).
+
+    Raises:
+        DataError: another shape, another kind of values, NaN or infinity.
+    """
+    if values.dtype.kind not in "fiub":
+        raise DataError(
+            f"{source}: found values of type {values.dtype} for the input {info.name!r}, expected numbers"
+        )
+    check_shape(values.shape, info, source, hint)
+    result = np.asarray(values, np.float32).reshape(info.shape)
+    if not np.isfinite(result).all():
+        bad = int(result.size - np.isfinite(result).sum())
+        raise DataError(
+            f"{source}: {bad} of {result.size} values of the input {info.name!r} are NaN or infinite",
+            hint="remove the sample, or repair what makes the values",
+        )
+    return result
+
+
+def check_shape(shape: tuple[int, ...], info: InputInfo, source: str, hint: str | None = None) -> None:
+    """Raise when a sample of this shape cannot be the input, axes of length 1 aside.
+
+    Raises:
+        DataError: the shapes differ; channels before height and width are named as that.
+    """
+    found, expected = _without_ones(shape), _without_ones(info.shape)
+    if found == expected:
+        return
+    if len(expected) == 3 and found == (expected[2], *expected[:2]):
+        hint = "the channels come first (NCHW); the model wants them last: x.transpose(0, 2, 3, 1)"
+    raise DataError(
+        f"{source}: found the shape {list(shape)} for the input {info.name!r}, expected {list(info.shape)}",
+        hint=hint or "give each sample in the model's own shape, without or with a batch of 1",
+    )
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(d for d in shape if d != 1)

@@ -1,1 +1,0 @@
-"""Pre- and post-processing: numpy, and pillow where an image file is read."""

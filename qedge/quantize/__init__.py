@@ -1,0 +1,17 @@
+"""Float ``.tflite`` in, full-integer ``.tflite`` out, and the truth about what it cost."""
+
+from qedge.quantize.check import prove_full_integer
+from qedge.quantize.compare import Comparison, compare
+from qedge.quantize.options import Candidate, Quantized, QuantizeOptions
+from qedge.quantize.search import METHODS, quantize
+
+__all__ = [
+    "METHODS",
+    "Candidate",
+    "Comparison",
+    "QuantizeOptions",
+    "Quantized",
+    "compare",
+    "prove_full_integer",
+    "quantize",
+]

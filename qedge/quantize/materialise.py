@@ -1,0 +1,268 @@
+"""Writes the quantised flatbuffer that a plan describes.
+
+Names of activations are kept, so that the layers of both models can be told apart by name; constants lose
+theirs, which only take room. Constants with the same bytes are stored once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qedge._version import __version__
+from qedge.graph import Graph, Operator, schema
+from qedge.graph.view import Tensor
+from qedge.quantize.affine import FLOAT, Affine
+from qedge.quantize.plan import Plan, data_slots, weight_slots
+from qedge.quantize.rules import RULES
+
+Array = npt.NDArray[Any]
+Codes = Mapping[int, npt.NDArray[np.int8]]
+
+
+def materialise(
+    graph: Graph, tree: Any, plan: Plan, *, io: str = "int8", codes: Codes | None = None
+) -> bytes:
+    """Return the quantised ``.tflite``; the same arguments give the same bytes.
+
+    Args:
+        graph: the float model.
+        tree: its object tree, left as it is.
+        plan: type, scale and zero point of every tensor.
+        io: type of the model's inputs and outputs: ``int8``, ``uint8`` or ``float32``.
+        codes: int8 weights, by tensor, in place of the nearest ones.
+    """
+    return _Writer(graph, tree, plan, codes or {}).write(io)
+
+
+class _Writer:
+    def __init__(self, graph: Graph, tree: Any, plan: Plan, codes: Codes) -> None:
+        self.graph, self.tree, self.plan, self.codes = graph, tree, plan, codes
+        self.schema = schema.generated()
+        self.builtin = {name: code for code, name in schema.enum_names("BuiltinOperator").items()}
+        self.types = {name.lower(): code for code, name in schema.enum_names("TensorType").items()}
+        self.tensors: list[Any] = []
+        self.buffers: list[Any] = [self.schema.BufferT()]
+        self.buffer_of: dict[bytes, int] = {b"": 0}
+        self.operators: list[Any] = []
+        self.opcodes: dict[tuple[int, int], int] = {}
+        self.native: dict[int, int] = {}
+        self.converted: dict[tuple[int, Affine], int] = {}
+        self.constants: dict[tuple[int, Affine | None], int] = {}
+
+    def write(self, io: str) -> bytes:
+        inputs = [self._input(t, io) for t in self.graph.inputs]
+        for op in self.graph.operators:
+            self._operator(op)
+        outputs = [self._output(t, io) for t in self.graph.outputs]
+        s = self.schema
+        model = s.ModelT()
+        model.version = 3
+        model.description = f"qedge {__version__}"
+        model.operatorCodes = [self._code(*key) for key in self.opcodes]
+        subgraph = s.SubGraphT()
+        subgraph.name = "main"
+        subgraph.tensors, subgraph.operators = self.tensors, self.operators
+        subgraph.inputs, subgraph.outputs = np.array(inputs, np.int32), np.array(outputs, np.int32)
+        model.subgraphs, model.buffers = [subgraph], self.buffers
+        signature = s.SignatureDefT()
+        signature.signatureKey, signature.subgraphIndex = "serving_default", 0
+        signature.inputs = [self._entry(n, t) for n, t in zip(self.graph.input_names, inputs)]
+        signature.outputs = [self._entry(n, t) for n, t in zip(self.graph.output_names, outputs)]
+        model.signatureDefs = [signature]
+        return schema.pack(model)
+
+    def _entry(self, name: str, tensor: int) -> Any:
+        entry = self.schema.TensorMapT()
+        entry.name, entry.tensorIndex = name, tensor
+        return entry
+
+    def _code(self, builtin: int, version: int) -> Any:
+        code = self.schema.OperatorCodeT()
+        code.builtinCode, code.version = builtin, version
+        code.deprecatedBuiltinCode = min(builtin, 127)
+        return code
+
+    # Tensors
+
+    def _tensor(
+        self, name: str, shape: tuple[int, ...], dtype: str, affine: Affine | None, data: bytes = b""
+    ) -> int:
+        tensor = self.schema.TensorT()
+        tensor.name, tensor.type = name, self.types[dtype]
+        tensor.shape = np.array(shape, np.int32)
+        if data not in self.buffer_of:
+            buffer = self.schema.BufferT()
+            buffer.data = np.frombuffer(data, np.uint8)
+            self.buffer_of[data] = len(self.buffers)
+            self.buffers.append(buffer)
+        tensor.buffer = self.buffer_of[data]
+        if affine is not None and affine.dtype != "float32":
+            q = self.schema.QuantizationParametersT()
+            q.scale = np.array(affine.scale, np.float32)
+            q.zeroPoint = np.full(len(affine.scale), affine.zero_point, np.int64)
+            q.quantizedDimension = affine.axis if len(affine.scale) > 1 else 0
+            tensor.quantization = q
+        self.tensors.append(tensor)
+        return len(self.tensors) - 1
+
+    def _activation(self, t: int, affine: Affine, name: str | None = None) -> int:
+        tensor = self.graph.tensors[t]
+        return self._tensor(name or tensor.name, tensor.shape, affine.dtype, affine)
+
+    def _constant(self, t: int, affine: Affine | None) -> int:
+        """Return a constant stored as ``affine``, or as it is (None)."""
+        key = t, affine
+        if key not in self.constants:
+            tensor = self.graph.tensors[t]
+            assert tensor.data is not None
+            if affine is None or affine.dtype == tensor.dtype:
+                stored, dtype, affine = tensor.data, tensor.dtype, None
+            else:
+                stored, dtype = affine.codes(tensor.data), affine.dtype
+                if t in self.codes:
+                    stored = self.codes[t]
+            raw = np.ascontiguousarray(stored).tobytes()
+            self.constants[key] = self._tensor("", tensor.shape, dtype, affine, raw)
+        return self.constants[key]
+
+    def _read(self, t: int, affine: Affine) -> int:
+        """Return tensor ``t`` as ``affine``, converted once where its producer writes something else."""
+        if self.graph.tensors[t].is_constant:
+            return self._constant(t, affine)
+        if self.plan.tensors[t] == affine:
+            return self.native[t]
+        key = t, affine
+        if key not in self.converted:
+            source = self.native[t]
+            name = f"{self.graph.tensors[t].name}/{affine.dtype}"
+            self.converted[key] = self._activation(t, affine, name)
+            self._convert(source, self.plan.tensors[t], self.converted[key], affine)
+        return self.converted[key]
+
+    def _convert(self, source: int, given: Affine, destination: int, wanted: Affine) -> None:
+        if wanted.dtype == "float32":
+            version = 3 if given.dtype == "int16" else 2
+            self._emit("DEQUANTIZE", version, [source], [destination], "DequantizeOptions")
+        else:
+            version = 1 if given.dtype == "float32" and wanted.dtype != "int16" else 2
+            self._emit("QUANTIZE", version, [source], [destination], "QuantizeOptions")
+
+    # Inputs and outputs
+
+    def _outside(self, t: int, io: str) -> Affine:
+        """Return how a model input or output looks from outside."""
+        if io == "float32":
+            return FLOAT
+        inside = self.plan.outside.get(t, self.plan.tensors[t])
+        if io == "uint8":
+            return Affine("uint8", inside.scale, inside.zero_point + 128)
+        return inside
+
+    def _input(self, t: int, io: str) -> int:
+        tensor = self.graph.tensors[t]
+        if tensor.dtype != "float32":
+            self.native[t] = self._plain(tensor)
+            return self.native[t]
+        inside, outside = self.plan.tensors[t], self._outside(t, io)
+        if inside == outside:
+            self.native[t] = self._activation(t, inside)
+            return self.native[t]
+        entry = self._activation(t, outside)
+        readers = self.graph.consumers[t]
+        if outside == FLOAT and all(self.plan.modes[op.index] == "float" for op in readers):
+            self.native[t] = entry
+            self.converted[t, FLOAT] = entry
+            return entry
+        self.native[t] = self._activation(t, inside, f"{tensor.name}/{inside.dtype}")
+        self._convert(entry, outside, self.native[t], inside)
+        if outside == FLOAT:
+            self.converted[t, FLOAT] = entry
+        return entry
+
+    def _output(self, t: int, io: str) -> int:
+        if t not in self.plan.tensors:
+            return self.native[t]
+        return self._read(t, self._outside(t, io))
+
+    def _plain(self, tensor: Tensor) -> int:
+        return self._tensor(tensor.name, tensor.shape, tensor.dtype, None)
+
+    # Operators
+
+    def _emit(
+        self, name: str, version: int, inputs: list[int], outputs: list[int], options: str | None = None
+    ) -> Any:
+        op = self.schema.OperatorT()
+        op.opcodeIndex = self.opcodes.setdefault((self.builtin[name], version), len(self.opcodes))
+        op.inputs, op.outputs = np.array(inputs, np.int32), np.array(outputs, np.int32)
+        if options is not None:
+            op.builtinOptionsType = getattr(self.schema.BuiltinOptions, options)
+            op.builtinOptions = getattr(self.schema, f"{options}T")()
+        self.operators.append(op)
+        return op
+
+    def _operator(self, op: Operator) -> None:
+        mode = self.plan.modes[op.index]
+        rule = RULES.get(op.op)
+        inputs = []
+        data = set(data_slots(self.graph, op))
+        for slot, t in enumerate(op.inputs):
+            if t < 0:
+                inputs.append(-1)
+            elif slot in data:
+                inputs.append(self._read(t, FLOAT if mode == "float" else self.plan.reads(op, slot)))
+            elif mode != "float" and rule is not None and rule.kind == "weights" and slot == rule.weight:
+                inputs.append(self._constant(t, self.plan.tensors[t]))
+            elif mode != "float" and rule is not None and rule.kind == "weights" and slot == rule.bias:
+                inputs.append(self._bias(op, t))
+            elif self.graph.tensors[t].is_constant:
+                inputs.append(self._constant(t, None))
+            elif self.graph.tensors[t].dtype == "float32":
+                inputs.append(self._read(t, FLOAT))
+            else:
+                inputs.append(self.native[t])
+        outputs = []
+        for t in op.outputs:
+            tensor = self.graph.tensors[t]
+            affine = self.plan.tensors.get(t)
+            index = self._plain(tensor) if affine is None else self._activation(t, affine)
+            self.native[t] = index
+            outputs.append(index)
+        version = self._version(op, mode)
+        original = self.tree.subgraphs[0].operators[op.index]
+        emitted = self._emit(op.op, version, inputs, outputs)
+        for key in ("builtinOptionsType", "builtinOptions", "builtinOptions2Type", "builtinOptions2"):
+            setattr(emitted, key, getattr(original, key))
+        if op.op == "CUSTOM":
+            emitted.customOptions = original.customOptions
+
+    def _version(self, op: Operator, mode: str) -> int:
+        rule = RULES.get(op.op)
+        if rule is None or mode == "float":
+            return op.version
+        needed = rule.version if mode == "int8" else rule.version_int16 or rule.version
+        if op.op == "FULLY_CONNECTED":
+            weight, bias = weight_slots(self.graph, op)
+            if len(self.plan.tensors[weight].scale) > 1:
+                needed = max(needed, 12)
+            if op.options.get("keep_num_dims"):
+                needed = max(needed, 5)
+            if bias < 0:
+                needed = max(needed, 6)
+            return needed
+        if op.op in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+            return max(needed, op.version if mode == "int8" and op.version > 3 else needed)
+        return max(needed, op.version)
+
+    def _bias(self, op: Operator, t: int) -> int:
+        weight, _ = weight_slots(self.graph, op)
+        scales = self.plan.tensors[weight].scale
+        read = self.plan.reads(op, data_slots(self.graph, op)[0])
+        product = tuple(float(np.float32(read.scale[0]) * np.float32(s)) for s in scales)
+        if read.dtype == "int16":
+            return self._constant(t, Affine("int64", product))
+        return self._constant(t, Affine("int32", product))

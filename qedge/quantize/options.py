@@ -1,0 +1,99 @@
+"""What a caller chooses, and what comes back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from qedge.errors import UsageError, unknown
+from qedge.findings import Finding
+
+IO_TYPES = ("int8", "uint8", "float32")
+
+
+@dataclass(frozen=True)
+class QuantizeOptions:
+    """Choices of a quantisation; the defaults need no knowledge of it.
+
+    Args:
+        method: ``auto``, or one of :data:`qedge.quantize.METHODS`.
+        io: type of the model's inputs and outputs.
+        samples: how many samples to use, or None for all.
+        seed: which ones, and which of them are held out.
+        threads: of the float model's runs.
+        max_drop: largest loss of accuracy (labels) or agreement (no labels), as a share: 0.01 is 1 point.
+        min_sqnr: smallest SQNR in dB.
+        recipe: TOML file that pins methods, everywhere or by operator name.
+        per_channel: True or False forces it for all weights; None leaves it to the operator.
+        mixed: whether operators may go to 16x8 or float where an accuracy budget is missed.
+    """
+
+    method: str = "auto"
+    io: str = "int8"
+    samples: int | None = None
+    seed: int = 0
+    threads: int = 2
+    max_drop: float | None = None
+    min_sqnr: float | None = None
+    recipe: Path | None = None
+    per_channel: bool | None = None
+    mixed: bool = True
+
+    def __post_init__(self) -> None:
+        if self.io not in IO_TYPES:
+            raise unknown("input and output type", self.io, IO_TYPES)
+        if self.samples is not None and self.samples < 1:
+            raise UsageError(f"found {self.samples} samples, expected at least 1", hint="pass --samples 100")
+        if self.threads < 1:
+            raise UsageError(f"found {self.threads} threads, expected at least 1")
+        if self.max_drop is not None and not 0 <= self.max_drop < 1:
+            raise UsageError(
+                f"found a largest drop of {self.max_drop}, expected a share from 0 up to 1",
+                hint="1% is 0.01; on the command line: --max-drop 1%",
+            )
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One combination of methods that was tried.
+
+    Args:
+        method: its name.
+        sqnr_db: on held-out samples.
+        agreement: share of them with the float model's top class, or None.
+        accuracy: share of them that is right, where there are labels.
+        bytes: size of the model.
+        seconds: time that it took.
+        chosen: whether it is the result.
+    """
+
+    method: str
+    sqnr_db: float
+    agreement: float | None
+    accuracy: float | None
+    bytes: int
+    seconds: float
+    chosen: bool = False
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A quantised model and how it came about.
+
+    Args:
+        data: the ``.tflite``.
+        method: the method that was chosen.
+        sqnr_db: on the samples that chose it.
+        agreement: share of them with the same top class, or None.
+        candidates: everything that was tried.
+        findings: what a person should know, for instance operators that stay float.
+        seconds: time in all.
+    """
+
+    data: bytes
+    method: str
+    sqnr_db: float
+    agreement: float | None
+    candidates: tuple[Candidate, ...]
+    findings: tuple[Finding, ...]
+    seconds: float

@@ -1,0 +1,238 @@
+"""From ranges to the type, scale and zero point of every tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from qedge.graph import Graph, Operator
+from qedge.quantize.affine import FLOAT, Affine, from_range, symmetric
+from qedge.quantize.rules import RULES, Rule
+
+Range = tuple[float, float]
+BIAS_LIMIT = float(1 << 30)
+
+
+@dataclass
+class Plan:
+    """How each tensor and operator is stored.
+
+    Args:
+        modes: ``int8``, ``int16`` or ``float``, one an operator.
+        tensors: quantisation of each activation as its producer writes it, and of weights.
+        wanted: what an operator reads at (operator, slot) where that is not what the producer writes.
+        outside: int8 form of those model inputs and outputs that are stored otherwise.
+    """
+
+    modes: tuple[str, ...]
+    tensors: dict[int, Affine] = field(default_factory=dict)
+    wanted: dict[tuple[int, int], Affine] = field(default_factory=dict)
+    outside: dict[int, Affine] = field(default_factory=dict)
+
+    def reads(self, op: Operator, slot: int) -> Affine:
+        """Return what ``op`` reads at an input slot that carries an activation."""
+        return self.wanted.get((op.index, slot)) or self.tensors[op.inputs[slot]]
+
+
+class _Groups:
+    """Tensors that share a scale: a union-find whose roots may have a quantisation fixed by a kernel."""
+
+    def __init__(self) -> None:
+        self.parent: dict[int, int] = {}
+        self.fixed: dict[int, Rule] = {}
+        self.types: dict[int, str] = {}
+
+    def root(self, t: int) -> int:
+        while self.parent.setdefault(t, t) != t:
+            t = self.parent[t]
+        return t
+
+    def tie(self, a: int, b: int) -> None:
+        """Let two tensors share a scale, unless their types or fixed scales contradict each other."""
+        a, b = self.root(a), self.root(b)
+        if a == b or self.types.get(a, "int8") != self.types.get(b, "int8"):
+            return
+        if a in self.fixed and b in self.fixed and self.fixed[a].fixed != self.fixed[b].fixed:
+            return
+        rule = self.fixed.get(a) or self.fixed.get(b)
+        self.parent[b] = a
+        if rule is not None:
+            self.fixed[a] = rule
+
+
+def data_slots(graph: Graph, op: Operator) -> list[int]:
+    """Return the input slots of ``op`` that carry float values other than weights and biases."""
+    rule = RULES.get(op.op)
+    slots = range(len(op.inputs)) if rule is None or rule.data is None else rule.data
+    return [s for s in slots if op.inputs[s] >= 0 and graph.tensors[op.inputs[s]].dtype == "float32"]
+
+
+def weight_slots(graph: Graph, op: Operator) -> tuple[int, int]:
+    """Return the tensors (weights, bias) of a ``weights`` operator; the bias is -1 where absent."""
+    rule = RULES[op.op]
+    bias = op.inputs[rule.bias] if len(op.inputs) > rule.bias else -1
+    return op.inputs[rule.weight], bias
+
+
+def default_modes(graph: Graph) -> tuple[str, ...]:
+    """Return ``int8`` for each operator with int8 kernels, ``float`` for the others."""
+    return tuple("int8" if _has_int8(graph, op) else "float" for op in graph.operators)
+
+
+def _has_int8(graph: Graph, op: Operator) -> bool:
+    rule = RULES.get(op.op)
+    if rule is None:
+        return False
+    if rule.kind == "weights":
+        weight, bias = weight_slots(graph, op)
+        constant = graph.tensors[weight].is_constant and (bias < 0 or graph.tensors[bias].is_constant)
+        return constant and not graph.tensors[op.inputs[rule.data[0] if rule.data else 0]].is_constant
+    return True
+
+
+def make_plan(
+    graph: Graph,
+    ranges: Mapping[int, Range],
+    *,
+    modes: tuple[str, ...] | None = None,
+    per_channel: Mapping[int, bool] | None = None,
+    weight_limits: Mapping[int, np.ndarray] | None = None,
+) -> Plan:
+    """Return the plan that covers ``ranges`` under the constraints of the kernels.
+
+    Args:
+        ranges: (low, high) of each activation.
+        modes: one an operator; :func:`default_modes` by default.
+        per_channel: by operator index; by default all but FULLY_CONNECTED, whose per-channel form old
+            runtimes and the Edge TPU compiler lack.
+        weight_limits: largest magnitude that the weights' codes represent, by tensor, one a scale;
+            by default the largest magnitude there is.
+    """
+    plan = Plan(modes or default_modes(graph))
+    groups = _tie(graph, plan.modes)
+    members: dict[int, list[int]] = {}
+    for t in groups.parent:
+        members.setdefault(groups.root(t), []).append(t)
+    for root, tensors in members.items():
+        dtype = groups.types.get(root, "int8")
+        rule = groups.fixed.get(root)
+        if dtype == "float":
+            affine = FLOAT
+        elif rule is not None:
+            affine = _fixed(rule, dtype)
+        else:
+            affine = from_range(*_union(_constant_range(graph, t, ranges) for t in tensors), dtype)
+        for t in tensors:
+            plan.tensors[t] = affine
+    for op in graph.operators:
+        _wants(graph, plan, ranges, op)
+    for t in (*graph.inputs, *graph.outputs):
+        if t in plan.tensors and plan.tensors[t].dtype != "int8":
+            plan.outside[t] = from_range(*_constant_range(graph, t, ranges))
+    _weights(graph, plan, per_channel or {}, weight_limits or {})
+    return plan
+
+
+def _tie(graph: Graph, modes: tuple[str, ...]) -> _Groups:
+    groups = _Groups()
+    for t in graph.inputs:
+        if graph.tensors[t].dtype == "float32":
+            groups.types[groups.root(t)] = "int8"
+    for op, mode in zip(graph.operators, modes):
+        for t in op.outputs:
+            if graph.tensors[t].dtype == "float32":
+                groups.types[groups.root(t)] = mode
+                if mode != "float" and RULES[op.op].kind == "fixed":
+                    groups.fixed[groups.root(t)] = RULES[op.op]
+    for op, mode in zip(graph.operators, modes):
+        for s in data_slots(graph, op):
+            constant = graph.tensors[op.inputs[s]].is_constant
+            if constant:
+                groups.types.setdefault(groups.root(op.inputs[s]), mode)
+            # The output of a join need not fit the fixed scale of one of its inputs.
+            joins = groups.root(op.inputs[s]) in groups.fixed and len(data_slots(graph, op)) > 1
+            if mode != "float" and RULES[op.op].kind == "tied" and not constant and not joins:
+                for t in op.outputs:
+                    groups.tie(t, op.inputs[s])
+    shared: dict[int, int] = {}
+    for op, mode in zip(graph.operators, modes):
+        if mode == "int8" and RULES[op.op].kind == "weights":
+            # One bias serves every use of shared weights only where the inputs have one scale.
+            _, bias = weight_slots(graph, op)
+            if bias >= 0:
+                first = shared.setdefault(bias, op.inputs[data_slots(graph, op)[0]])
+                groups.tie(first, op.inputs[data_slots(graph, op)[0]])
+    return groups
+
+
+def _fixed(rule: Rule, dtype: str) -> Affine:
+    if dtype == "int16":
+        return Affine("int16", (rule.fixed_int16,))
+    return Affine("int8", (rule.fixed[0],), rule.fixed[1])
+
+
+def _union(ranges: Iterable[Range]) -> Range:
+    both = list(ranges)
+    return min(r[0] for r in both), max(r[1] for r in both)
+
+
+def _constant_range(graph: Graph, t: int, ranges: Mapping[int, Range]) -> Range:
+    data = graph.tensors[t].data
+    if data is not None:
+        return (float(data.min()), float(data.max())) if data.size else (0.0, 0.0)
+    return ranges[t]
+
+
+def _wants(graph: Graph, plan: Plan, ranges: Mapping[int, Range], op: Operator) -> None:
+    """Note where ``op`` must read another type or scale than the producer writes."""
+    mode = plan.modes[op.index]
+    for s in data_slots(graph, op):
+        t = op.inputs[s]
+        written = plan.tensors[t]
+        if mode == "float":
+            wanted = FLOAT
+        elif RULES[op.op].kind == "tied":
+            wanted = plan.tensors[op.outputs[0]]
+        elif written.dtype == mode:
+            continue
+        else:
+            wanted = from_range(*_constant_range(graph, t, ranges), mode)
+        if wanted != written:
+            plan.wanted[op.index, s] = wanted
+
+
+def _weights(
+    graph: Graph, plan: Plan, per_channel: Mapping[int, bool], limits: Mapping[int, np.ndarray]
+) -> None:
+    floors: dict[int, np.ndarray] = {}
+    layouts: dict[int, tuple[int, bool]] = {}
+    for op in graph.operators:
+        if plan.modes[op.index] == "float" or RULES[op.op].kind != "weights":
+            continue
+        weight, bias = weight_slots(graph, op)
+        wide = per_channel.get(op.index, op.op != "FULLY_CONNECTED")
+        layouts[weight] = (RULES[op.op].axis, wide)
+        if bias >= 0:
+            # The int32 bias has the scale input * weights: a tiny weight must not let it overflow.
+            scale = plan.reads(op, data_slots(graph, op)[0]).scale[0]
+            floor = np.abs(_data(graph, bias)).astype(np.float64) / scale / BIAS_LIMIT * 127
+            floors[weight] = np.maximum(floors.get(weight, 0.0), floor)
+    for weight, (axis, wide) in layouts.items():
+        values = np.abs(_data(graph, weight))
+        found = values.max(axis=tuple(a for a in range(values.ndim) if a != axis)).astype(np.float64)
+        limit = np.asarray(limits.get(weight, found), np.float64)
+        if limit.size == found.size:
+            limit = np.maximum(limit, floors.get(weight, 0.0))
+        if not wide:
+            limit = limit.max(keepdims=True)
+        # A channel of zeros takes the scale of its neighbours: any scale is exact for it.
+        limit = np.where(limit > 0, limit, limit.max(initial=0.0) or 1.0)
+        plan.tensors[weight] = symmetric(limit, axis)
+
+
+def _data(graph: Graph, t: int) -> np.ndarray:
+    data = graph.tensors[t].data
+    assert data is not None
+    return data

@@ -1,0 +1,66 @@
+"""Rewrites of the float model that compute the same and quantise better, or quantise at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from qedge.graph import schema
+from qedge.quantize.model import FloatModel
+
+
+def rewrite(model: FloatModel) -> FloatModel:
+    """Return the model with every operator that has no int8 kernel replaced where another does the same."""
+    if not any(op.op == "NEG" for op in model.graph.operators):
+        return model
+    tree = model.tree()
+    editor = Editor(tree)
+    for op in model.graph.operators:
+        if op.op == "NEG":
+            negate = editor.constant(np.array(-1.0, np.float32))
+            editor.replace(op.index, "MUL", [op.inputs[0], negate], "MulOptions")
+    return FloatModel.from_bytes(schema.pack(tree))
+
+
+class Editor:
+    """Small edits of an object tree."""
+
+    def __init__(self, tree: Any) -> None:
+        self.tree, self.subgraph = tree, tree.subgraphs[0]
+        self.schema = schema.generated()
+        self.builtin = {name: code for code, name in schema.enum_names("BuiltinOperator").items()}
+        self.types = {name.lower(): code for code, name in schema.enum_names("TensorType").items()}
+
+    def constant(self, values: np.ndarray) -> int:
+        """Add a constant and return its tensor index."""
+        buffer = self.schema.BufferT()
+        buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
+        self.tree.buffers.append(buffer)
+        tensor = self.schema.TensorT()
+        tensor.name, tensor.shape = b"", np.array(values.shape, np.int32)
+        tensor.type, tensor.buffer = self.types[str(values.dtype)], len(self.tree.buffers) - 1
+        self.subgraph.tensors.append(tensor)
+        return len(self.subgraph.tensors) - 1
+
+    def opcode(self, name: str, version: int = 1) -> int:
+        """Return the index of an operator code, added where it is missing."""
+        for i, code in enumerate(self.tree.operatorCodes):
+            found = max(code.builtinCode, code.deprecatedBuiltinCode)
+            if found == self.builtin[name] and code.version == version:
+                return i
+        code = self.schema.OperatorCodeT()
+        code.builtinCode, code.version = self.builtin[name], version
+        code.deprecatedBuiltinCode = min(self.builtin[name], 127)
+        self.tree.operatorCodes.append(code)
+        return len(self.tree.operatorCodes) - 1
+
+    def replace(self, index: int, name: str, inputs: list[int], options: str | None) -> None:
+        """Turn operator ``index`` into another one with the same outputs."""
+        op = self.subgraph.operators[index]
+        op.opcodeIndex = self.opcode(name)
+        op.inputs = np.array(inputs, np.int32)
+        op.builtinOptionsType, op.builtinOptions = 0, None
+        if options is not None:
+            op.builtinOptionsType = getattr(self.schema.BuiltinOptions, options)
+            op.builtinOptions = getattr(self.schema, f"{options}T")()
