@@ -1,0 +1,292 @@
+"""The Coral Edge TPU: predict what its compiler does, drive it where it is installed, check the result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from qedge.errors import ToolError, UnsupportedError
+from qedge.findings import Finding
+from qedge.graph import Graph
+from qedge.target import (
+    CheckReport,
+    Compiled,
+    Option,
+    Requirement,
+    Target,
+    TargetInfo,
+    VerifyReport,
+)
+from qedge.target.protocol import Arrays, Options
+from qedge_coral import compile as driver
+from qedge_coral import compiler_log, package, recipe, rewrite
+from qedge_coral.predict import EDGETPU, Prediction, predict
+
+COMPILED = "model_edgetpu.tflite"
+GUIDE = "COMPILE.md"
+WITHIN = 1
+"""Largest difference, in steps of the output's scale, that passes as equal to the golden vectors."""
+
+
+class CoralTarget(Target):
+    """See :class:`qedge.target.Target`."""
+
+    info: ClassVar[TargetInfo] = TargetInfo(
+        name="coral",
+        title="Coral Edge TPU",
+        summary="Full-integer models on Google's Edge TPU (USB, PCIe, Dev Board), the rest on the CPU",
+        io_types=("int8", "uint8", "float32"),
+        options=(
+            Option("compiler", "edgetpu_compiler to use", "path", commands=("build",)),
+            Option(
+                "compiled", "what edgetpu_compiler wrote: completes the bundle", "path", commands=("build",)
+            ),
+            Option("min_mapped", "least share of operators on the Edge TPU", "percent"),
+            Option("segments", "split over this many Edge TPUs", "int", 1, commands=("build",)),
+            Option("all_subgraphs", "compile every part, not only the first", "flag", False),
+            Option("search", "give up operators until it compiles", "flag", False, commands=("build",)),
+            Option("intermediate", "tensors to stop at, comma-separated", "str", commands=("build",)),
+            Option("timeout", "time limit of the compiler in seconds", "float", 180, commands=("build",)),
+        ),
+        accelerator=EDGETPU,
+        has_runtime=True,
+    )
+
+    def check(self, graph: Graph, options: Options) -> CheckReport:
+        """Predict the placement of every operator of the model as it is given."""
+        if package.is_compiled(graph):
+            return _check_compiled(graph)
+        given = predict(graph, all_subgraphs=bool(options.get("all_subgraphs")))
+        shipped, changes = _after_rewrites(graph, options)
+        findings = [*shipped.failures, *_findings(given), *_rewrite_findings(changes, given, shipped)]
+        metrics = {
+            **given.metrics(),
+            "mapped_percent_after_rewrites": round(shipped.mapped_percent, 2),
+            "rewrites": [{"rewrite": name, "change": line} for name, line in changes],
+        }
+        findings += _gate(shipped, options)
+        return CheckReport(tuple(findings), given.placements, metrics, predicted=True)
+
+    def compile(self, model: bytes, graph: Graph, options: Options, workdir: Path) -> Compiled:
+        """Rewrite, predict, and compile where a compiler is at hand or its result is given."""
+        rewritten = rewrite.rewrite(model)
+        after = Graph.from_bytes(rewritten.model)
+        expected = predict(after, all_subgraphs=bool(options.get("all_subgraphs")))
+        gate = _gate(expected, options)
+        if expected.failures or gate:
+            raise _refused((*expected.failures, *gate))
+        result = _compiled_models(rewritten.model, options, workdir)
+        findings = [Finding("info", "rewritten", f"{name}: {line}") for name, line in rewritten.changes]
+        metrics: dict[str, Any] = {"predicted": expected.metrics()}
+        metrics["mapped_percent"] = metrics["predicted"]["mapped_percent"]
+        files = {GUIDE: recipe.compile_md(options).encode()}
+        extra: dict[str, Any] = {
+            "accelerator": EDGETPU,
+            "compiled": [],
+            "command": driver.command(options),
+            "segments": int(options.get("segments") or 1),
+            "min_runtime": expected.min_runtime,
+            "rewrites": [{"rewrite": name, "change": line} for name, line in rewritten.changes],
+            "predicted": metrics["predicted"],
+        }
+        if result is None:
+            findings.append(_not_compiled())
+        else:
+            names = _names(len(result.models))
+            files |= dict(zip(names, result.models))
+            read = [package.read_compiled(Graph.from_bytes(m, n), n) for n, m in zip(names, result.models)]
+            extra["compiled"] = list(names)
+            extra["compiler"] = [r.to_json() for r in read]
+            extra["min_runtime"] = max(p.min_runtime for r in read for p in r.packages)
+            if result.log is not None:
+                extra["compiler_log"] = result.log.to_json()
+            findings += compare(expected, read, result.log)
+            cpu = sum(len(r.cpu_operators) for r in read)
+            total = len(after.operators)
+            metrics["mapped_percent"] = round(100 * (total - cpu) / total, 2) if total else 100.0
+            metrics["compiler"] = extra["compiler"]
+        changed = rewritten.model if rewritten.changes else None
+        return Compiled(files, extra, metrics, tuple(findings), changed)
+
+    def verify(self, bundle: Path, samples: Sequence[Arrays] | None, options: Options) -> VerifyReport:
+        """Run the CPU twin, and the Edge TPU where there is one; outputs agree within 1 step."""
+        raise ToolError("this build of qedge cannot verify Coral bundles")
+
+    def doctor(self) -> list[Requirement]:
+        """Return what compiling and running need, and whether it is here."""
+        from qedge_coral.doctor import requirements
+
+        return requirements()
+
+
+@dataclass(frozen=True)
+class _Result:
+    models: tuple[bytes, ...]
+    log: compiler_log.CompilerLog | None
+
+
+def _names(segments: int) -> tuple[str, ...]:
+    if segments == 1:
+        return (COMPILED,)
+    return tuple(f"model_segment_{i}_of_{segments}_edgetpu.tflite" for i in range(segments))
+
+
+def _compiled_models(model: bytes, options: Options, workdir: Path) -> _Result | None:
+    segments = int(options.get("segments") or 1)
+    if options.get("compiled"):
+        return _Result(tuple(driver.read_given(options["compiled"], segments)), None)
+    program = driver.find(options)
+    if program is None:
+        return None
+    done = driver.run(program, model, options, workdir)
+    return _Result(done.models, done.log)
+
+
+def _after_rewrites(graph: Graph, options: Options) -> tuple[Prediction, tuple[tuple[str, str], ...]]:
+    rewritten = rewrite.rewrite(graph.data)
+    after = Graph.from_bytes(rewritten.model) if rewritten.changes else graph
+    return predict(after, all_subgraphs=bool(options.get("all_subgraphs"))), rewritten.changes
+
+
+def _findings(given: Prediction) -> list[Finding]:
+    """One finding for each reason that keeps operators on the CPU, with how many it keeps there."""
+    groups: dict[tuple[str, str | None], list[Any]] = {}
+    for p in given.placements:
+        if p.placement != EDGETPU:
+            groups.setdefault((p.reason.split(":")[0], p.hint), []).append(p)
+    found = []
+    for (status, hint), members in groups.items():
+        first = members[0]
+        more = f" and {len(members) - 1} more" if len(members) > 1 else ""
+        message = f"predicted on the CPU: {first.reason}{more}" if not given.failures else status
+        if not given.failures:
+            found.append(Finding("warning", "cpu-operator", message, hint, f"#{first.index} {first.op}"))
+    return found
+
+
+def _rewrite_findings(
+    changes: tuple[tuple[str, str], ...], given: Prediction, shipped: Prediction
+) -> list[Finding]:
+    found = [Finding("info", "rewritten", f"build rewrites: {name}: {line}") for name, line in changes]
+    if shipped.mapped_percent > given.mapped_percent:
+        found.append(
+            Finding(
+                "info",
+                "mapped-after-rewrites",
+                f"after the rewrites of the build, {shipped.mapped_percent:.1f} % of the operators are"
+                f" predicted on the Edge TPU instead of {given.mapped_percent:.1f} %",
+            )
+        )
+    return found
+
+
+def _gate(expected: Prediction, options: Options) -> list[Finding]:
+    wanted = options.get("min_mapped")
+    if wanted is None or expected.mapped_percent >= (needed := percent(wanted)):
+        return []
+    return [
+        Finding(
+            "error",
+            "unsupported-op",
+            f"{expected.mapped_percent:.1f} % of the operators are predicted on the Edge TPU,"
+            f" expected at least {needed:g} %",
+            "see which operators stay on the CPU and why: qedge check MODEL -t coral",
+        )
+    ]
+
+
+def percent(value: Any) -> float:
+    """Return ``95`` for ``95``, ``"95"``, ``"95%"`` and ``0.95``.
+
+    >>> percent("95%"), percent(0.5)
+    (95.0, 50.0)
+    """
+    number = float(str(value).strip().removesuffix("%"))
+    return number * 100 if 0 < number <= 1 and "%" not in str(value) else number
+
+
+def _refused(findings: Sequence[Finding]) -> UnsupportedError:
+    first = findings[0]
+    return UnsupportedError(first.message, hint=first.hint, findings=findings)
+
+
+def _not_compiled() -> Finding:
+    return Finding(
+        "warning",
+        "not-compiled",
+        f"the Edge TPU compiler is not here: the bundle runs on the CPU until it is compiled ({GUIDE})",
+        f"install edgetpu_compiler, name it with --compiler or {driver.VARIABLE}, or follow {GUIDE} and build"
+        " again with --compiled",
+    )
+
+
+def compare(
+    expected: Prediction, read: Sequence[package.CompiledModel], log: compiler_log.CompilerLog | None
+) -> list[Finding]:
+    """Return where the compiled model differs from the prediction."""
+    total = len(expected.graph.operators)
+    cpu = sorted(name for r in read for name in r.cpu_operators)
+    said = sorted(p.op for p in expected.placements if p.placement != EDGETPU)
+    found = []
+    if cpu != said:
+        found.append(
+            Finding(
+                "warning",
+                "prediction-differs",
+                f"the compiler left {len(cpu)} of {total} operators to the CPU ({_counted(cpu)}),"
+                f" predicted were {len(said)} ({_counted(said)})",
+                "the compiled model counts; the prediction is a guess about a closed program",
+            )
+        )
+    bytes_read = sum(p.cached_bytes + p.streamed_bytes for r in read for p in r.packages)
+    guess = expected.metrics()["parameter_bytes"]["total"]
+    found.append(
+        Finding(
+            "info",
+            "parameter-bytes",
+            f"parameters on the Edge TPU: {bytes_read} bytes compiled, {guess} predicted",
+        )
+    )
+    if log is not None and log.version:
+        found.append(Finding("info", "compiler", f"compiled by edgetpu_compiler {log.version}"))
+    return found
+
+
+def _counted(names: Sequence[str]) -> str:
+    return ", ".join(f"{names.count(n)} {n}" for n in dict.fromkeys(names)) or "none"
+
+
+def _check_compiled(graph: Graph) -> CheckReport:
+    """Report a model that has been compiled already: facts from the file, no prediction."""
+    from qedge.target import Placement
+
+    read = package.read_compiled(graph)
+    placements = tuple(
+        Placement(op.index, op.custom_name or op.op, EDGETPU, "compiled for the Edge TPU")
+        if op.custom_name == package.CUSTOM_OP
+        else Placement(op.index, op.custom_name or op.op, "cpu", "left to the CPU by the compiler")
+        for op in graph
+    )
+    finding = Finding("info", "already-compiled", "the model has been compiled for the Edge TPU already")
+    return CheckReport((finding,), placements, read.to_json(), predicted=False)
+
+
+def largest_difference(first: Arrays, second: Arrays) -> int:
+    """Return the largest difference between two lists of integer arrays, in steps.
+
+    Raises:
+        ToolError: they differ in number, shape or type.
+    """
+    if [(a.shape, a.dtype) for a in first] != [(b.shape, b.dtype) for b in second]:
+        raise ToolError("the outputs differ in shape or type", hint="build the bundle again")
+    differences = [
+        np.abs(a.astype(np.int64) - b.astype(np.int64)).max(initial=0) for a, b in zip(first, second)
+    ]
+    return int(max(differences, default=0))
+
+
+TARGET = CoralTarget()

@@ -1,0 +1,66 @@
+"""What is predicted of the Edge TPU compiler, against models as it was given and returned them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qedge.errors import ModelError
+from qedge.graph import Graph
+from qedge_coral.package import read_compiled
+from qedge_coral.target import TARGET
+
+PAIRS = (
+    "deeplab_mobilenet_edgetpu_slim_cityscapes_quant",
+    "deeplabv3_mnv2_dm05_pascal_quant",
+    "keras_lstm_mnist_ptq",
+    "mobilenet_v1_0.25_128_quant",
+    "mobilenet_v1_0.5_160_quant",
+    "mobilenet_v1_1.0_224_quant_embedding_extractor",
+    "movenet_single_pose_lightning_ptq",
+    "posenet_mobilenet_v1_075_353_481_16_quant_decoder",
+    "split_concat",
+)
+
+
+def truth(shared: Path, name: str) -> dict[str, Any]:
+    entries = json.loads((shared / "coral/pairs/ground_truth.json").read_text())
+    return next(e for e in entries if e["source"] == f"{name}.tflite")
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", PAIRS)
+def test_placement_is_the_compilers(shared: Path, name: str) -> None:
+    report = TARGET.check(Graph.from_file(shared / f"coral/pairs/{name}.tflite"), {})
+    mapped = [p.index for p in report.operators if p.placement == "edgetpu"]
+    assert report.predicted
+    assert mapped == truth(shared, name)["delegated_indices"]
+    left = [(p.index, p.op) for p in report.operators if p.placement == "cpu"]
+    assert left == [(o["index"], o["op"]) for o in truth(shared, name)["cpu_ops"]]
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", PAIRS)
+def test_package_of_a_compiled_file(shared: Path, name: str) -> None:
+    expected = truth(shared, name)["package"]
+    read = read_compiled(Graph.from_file(shared / f"coral/pairs/{name}_edgetpu.tflite")).to_json()
+    assert read["edgetpu_subgraphs"] == expected["n_custom_ops"]
+    assert read["cached_parameter_bytes"] == expected["on_chip_cached_param_bytes"]
+    assert read["streamed_parameter_bytes"] == expected["off_chip_streamed_param_bytes"]
+    assert read["instruction_bytes"] == expected["instruction_bytes"]
+    assert read["scratch_bytes"] == expected["scratch_bytes"]
+    assert read["compiler_versions"] == expected["compiler_version"]
+    assert [read["min_runtime"]] == expected["min_runtime"]
+    cycles = {e["kind"]: e["estimated_cycles"] for e in read["executables"]}
+    assert cycles == expected["estimated_cycles"]
+    assert len(read["cpu_operators"]) == len(truth(shared, name)["cpu_ops"])
+
+
+@pytest.mark.shared
+def test_a_model_that_was_never_compiled_has_no_package(shared: Path) -> None:
+    graph = Graph.from_file(shared / "coral/pairs/split_concat.tflite")
+    with pytest.raises(ModelError, match="no edgetpu-custom-op"):
+        read_compiled(graph)
