@@ -12,18 +12,15 @@ from qedge_mcu.ops.base import Emitted, OpContext, OpModule, Reason
 
 __all__ = ["Emitted", "OpContext", "OpModule", "Reason", "operators"]
 
-NOT_OPERATORS = {"base", "overlap", "requantize"}
-
 
 @lru_cache(maxsize=1)
 def operators() -> Mapping[str, OpModule]:
-    """Return the operator modules by TFLite name, sorted by name."""
+    """Return the operator modules by TFLite name, sorted by name; a module is one when it has ``NAMES``."""
     found: dict[str, OpModule] = {}
     for entry in pkgutil.iter_modules(__path__):
-        if entry.name in NOT_OPERATORS:
-            continue
-        module = cast(OpModule, importlib.import_module(f"{__name__}.{entry.name}"))
-        for name in module.NAMES:
+        imported = importlib.import_module(f"{__name__}.{entry.name}")
+        module = cast(OpModule, imported)
+        for name in getattr(imported, "NAMES", ()):
             if name in found:
                 raise ValueError(f"{name} has two modules, one of them {entry.name}")
             found[name] = module

@@ -1,0 +1,85 @@
+"""DEPTHWISE_CONV_2D: int8; any filter, stride, dilation and depth multiplier; bit-exact to TFLite Micro."""
+
+from __future__ import annotations
+
+from qedge_mcu.ops.base import (
+    ConstArray,
+    Emitted,
+    OpContext,
+    Params,
+    Reason,
+    Ref,
+    activation_range,
+    constant,
+    expect_activation,
+    expect_quantized,
+    expect_type,
+    scalar,
+)
+from qedge_mcu.ops.geometry import expect_batch_1, window
+from qedge_mcu.ops.requantize import bias_values, expect_weights, per_channel, wrap_int32
+
+NAMES = ("DEPTHWISE_CONV_2D",)
+
+
+def check(c: OpContext) -> list[Reason]:
+    """Return what stands in the way: types, weights at run time, batches."""
+    data, weights, bias = c.input(0), c.input(1), c.optional(2)
+    reasons = [
+        *expect_quantized(data, what="the input"),
+        *expect_quantized(c.output, what="the output"),
+        *expect_weights(weights, weights.shape[3], 3, dtypes=("int8",)),
+        *expect_activation(c),
+        *expect_batch_1(c),
+    ]
+    if bias is not None:
+        reasons += expect_type(bias, "int32", what="the bias")
+    return reasons
+
+
+def emit(c: OpContext) -> Emitted:
+    """Return the call of the general kernel."""
+    data, weights, output = c.input(0), c.input(1), c.output
+    w = window(c, weights.shape[1], weights.shape[2])
+    requantize = per_channel(data, weights, output, w.out_channels)
+    scale, zero_out = scalar(output)
+    low, high = activation_range(c.option("fused_activation_function", "NONE"), scale, zero_out)
+    return Emitted(
+        function="qe_depthwise_conv_2d_s8",
+        args=("{params}", "{in0}", "{out0}"),
+        kernels=("qe_depthwise_conv_2d_s8.c",),
+        params=Params(
+            "qe_depthwise_conv_2d_params",
+            (
+                ("weights", Ref("weights")),
+                ("bias", Ref("bias")),
+                ("multiplier", Ref("multiplier")),
+                ("shift", Ref("shift")),
+                ("in_height", w.in_height),
+                ("in_width", w.in_width),
+                ("in_channels", w.in_channels),
+                ("out_height", w.out_height),
+                ("out_width", w.out_width),
+                ("depth_multiplier", w.out_channels // w.in_channels),
+                ("filter_height", w.filter_height),
+                ("filter_width", w.filter_width),
+                ("stride_height", w.stride_height),
+                ("stride_width", w.stride_width),
+                ("dilation_height", w.dilation_height),
+                ("dilation_width", w.dilation_width),
+                ("pad_top", w.pad_top),
+                ("pad_left", w.pad_left),
+                ("input_offset", -scalar(data)[1]),
+                ("output_zero_point", zero_out),
+                ("low", low),
+                ("high", high),
+            ),
+        ),
+        arrays=(
+            ConstArray("weights", constant(weights).reshape(-1), "weights"),
+            ConstArray("bias", wrap_int32(bias_values(c.optional(2), w.out_channels)), "bias"),
+            ConstArray("multiplier", requantize.multiplier),
+            ConstArray("shift", requantize.shift),
+        ),
+        overlap={0: w.row_lead},
+    )
