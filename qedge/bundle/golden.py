@@ -1,0 +1,49 @@
+"""Golden vectors: a few real inputs with the outputs that the int8 model gave for them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qedge.errors import IntegrityError
+
+Array = npt.NDArray[Any]
+
+
+def golden_files(inputs: Sequence[Sequence[Array]], outputs: Sequence[Sequence[Array]]) -> dict[str, bytes]:
+    """Return ``golden/input_<k>.npy`` and ``golden/output_<k>.npy``.
+
+    Args:
+        inputs: for every sample, one array an input, in the model's own types and shapes.
+        outputs: for every sample, one array an output.
+    """
+    files = {}
+    for kind, samples in (("input", inputs), ("output", outputs)):
+        for k in range(len(samples[0]) if samples else 0):
+            stacked = np.stack([np.asarray(arrays[k]) for arrays in samples])
+            files[f"golden/{kind}_{k}.npy"] = npy_bytes(stacked)
+    return files
+
+
+def npy_bytes(array: Array) -> bytes:
+    """Return ``array`` as an ``.npy`` file of version 1.0, C order, little-endian; always the same bytes."""
+    buffer = io.BytesIO()
+    plain = np.ascontiguousarray(array)
+    np.lib.format.write_array(buffer, plain.astype(plain.dtype.newbyteorder("<"), copy=False), (1, 0), False)
+    return buffer.getvalue()
+
+
+def npy_array(data: bytes, origin: str) -> Array:
+    """Return the array of an ``.npy`` file; never unpickles.
+
+    Raises:
+        IntegrityError: the bytes are no such file.
+    """
+    try:
+        return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+    except (ValueError, EOFError, SyntaxError, TypeError, MemoryError) as problem:
+        raise IntegrityError(f"{origin}: not an .npy file: {problem}") from None

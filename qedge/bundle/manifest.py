@@ -1,0 +1,245 @@
+"""The manifest of a bundle: what ``manifest.json`` holds, and every check on it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from qedge._version import __version__
+from qedge.errors import IntegrityError
+from qedge.fields import Field
+from qedge.processing.spec import Postprocess, Preprocess, postprocess_from_json, preprocess_from_json
+
+FORMAT = "qedge-bundle"
+VERSION = 1
+MANIFEST = "manifest.json"
+MODEL = "model.tflite"
+DTYPES = ("int8", "uint8", "int16", "int32", "int64", "float32", "bool")
+MAX_MANIFEST_BYTES = 16 << 20
+MAX_FILE_BYTES = 1 << 31
+HINT = "the bundle is damaged or was altered: copy it again, or build it again"
+
+_KEYS = (
+    "format", "version", "qedge", "model", "target", "files", "inputs", "outputs",
+    "preprocess", "postprocess", "labels", "quantization", "target_data", "digest",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output of the model.
+
+    Args:
+        name: the signature's name, or the tensor's.
+        shape: all dimensions, batch 1 first.
+        dtype: TFLite's type in lower case.
+        scale: ``real = scale * (q - zero_point)``; None where the tensor is not quantised.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float | None = None
+    zero_point: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the five fields as a JSON object."""
+        return {
+            "name": self.name,
+            "shape": list(self.shape),
+            "dtype": self.dtype,
+            "scale": self.scale,
+            "zero_point": self.zero_point,
+        }
+
+    @classmethod
+    def from_json(cls, entry: Field) -> TensorSpec:
+        """Return what :meth:`to_json` wrote."""
+        entry.object(("name", "shape", "dtype", "scale", "zero_point"))
+        scale, zero_point = entry["scale"], entry["zero_point"]
+        if (scale.value is None) != (zero_point.value is None):
+            raise entry.fail("scale and zero_point both, or neither")
+        known = scale.value is not None
+        if known and scale.number() <= 0:
+            raise scale.fail("a number above 0")
+        return cls(
+            name=entry["name"].string(),
+            shape=tuple(d.integer(1, 1 << 31) for d in entry["shape"].items()),
+            dtype=entry["dtype"].string(DTYPES),
+            scale=scale.number() if known else None,
+            zero_point=zero_point.integer(-(1 << 31), (1 << 31) - 1) if known else None,
+        )
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """Size and SHA-256 (hexadecimal) of one file of the bundle."""
+
+    size: int
+    sha256: str
+
+    @classmethod
+    def of(cls, data: bytes) -> FileEntry:
+        """Return the entry for a file's contents."""
+        return cls(len(data), hashlib.sha256(data).hexdigest())
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle says about itself.
+
+    Args:
+        name: the model's, safe as a file name.
+        model_sha256: of what the user gave to the build.
+        target: name of the target, as in ``--target``.
+        labels: class names in the order of the output, or empty.
+        quantization: method and quality, as the build reports them.
+        target_data: what the target added; JSON.
+        files: every file but the manifest; filled in by ``write_bundle``.
+        qedge: version that wrote the bundle.
+    """
+
+    name: str
+    model_sha256: str
+    target: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    preprocess: Preprocess | None = None
+    postprocess: Postprocess | None = None
+    labels: tuple[str, ...] = ()
+    quantization: Mapping[str, Any] = field(default_factory=dict)
+    target_data: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, FileEntry] = field(default_factory=dict)
+    qedge: str = __version__
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document; its ``digest`` is the SHA-256 of the canonical JSON of all the rest."""
+        document: dict[str, Any] = {
+            "format": FORMAT,
+            "version": VERSION,
+            "qedge": self.qedge,
+            "model": {"name": self.name, "sha256": self.model_sha256},
+            "target": self.target,
+            "inputs": [t.to_json() for t in self.inputs],
+            "outputs": [t.to_json() for t in self.outputs],
+            "preprocess": self.preprocess.to_json() if self.preprocess else None,
+            "postprocess": self.postprocess.to_json() if self.postprocess else None,
+            "labels": list(self.labels),
+            "quantization": _sorted(self.quantization),
+            "target_data": _sorted(self.target_data),
+            "files": {
+                name: {"bytes": entry.size, "sha256": entry.sha256}
+                for name, entry in sorted(self.files.items())
+            },
+        }
+        return {**document, "digest": digest(document)}
+
+    def encoded(self) -> bytes:
+        """Return the bytes of ``manifest.json``; the same manifest always gives the same bytes."""
+        text = json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
+        return (text + "\n").encode()
+
+    def with_files(self, files: Mapping[str, bytes]) -> Manifest:
+        """Return the manifest with the entries of ``files``."""
+        return replace(self, files={name: FileEntry.of(data) for name, data in files.items()})
+
+    @classmethod
+    def decoded(cls, data: bytes, origin: str) -> Manifest:
+        """Return the manifest in ``data``; ``origin`` is where it is from, for messages.
+
+        Raises:
+            IntegrityError: not JSON, another format or version, a wrong field or a digest that differs.
+        """
+        try:
+            document = json.loads(data.decode(), parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as problem:
+            raise IntegrityError(f"{origin}: not valid JSON: {problem}", hint=HINT) from None
+        try:
+            return _from_document(document)
+        except IntegrityError as problem:
+            raise IntegrityError(f"{origin}: {problem.message}", hint=problem.hint or HINT) from None
+
+
+def digest(document: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the canonical JSON of a manifest without its ``digest``."""
+    rest = {key: value for key, value in document.items() if key != "digest"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def check_name(name: str, where: str = "file name") -> None:
+    """Raise unless ``name`` is a relative POSIX path that stays inside the bundle.
+
+    Raises:
+        IntegrityError: empty, absolute, with ``..``, a backslash, a drive or a control character.
+    """
+    parts = name.split("/")
+    bad = (
+        not name
+        or len(name) > 240
+        or any(part in ("", ".", "..") for part in parts)
+        or any(c in "\\:" or ord(c) < 32 or 0xD800 <= ord(c) <= 0xDFFF for c in name)
+    )
+    if bad:
+        raise IntegrityError(f"{where}: found {name!r}, expected a path inside the bundle", hint=HINT)
+
+
+def _from_document(document: Any) -> Manifest:
+    root = Field(document, "$", IntegrityError).object(("format", "version"), None)
+    if root["format"].value != FORMAT:
+        raise root["format"].fail(repr(FORMAT))
+    if root["version"].integer(1) != VERSION:
+        raise root["version"].fail(
+            f"{VERSION}",
+            hint="build the bundle again with this version of qedge, or install the one it is from",
+        )
+    root.object(_KEYS)
+    if root["digest"].value != digest(document):
+        raise IntegrityError("$.digest: the manifest was altered: its SHA-256 differs", hint=HINT)
+    model = root["model"].object(("name", "sha256"))
+    name = model["name"].string()
+    check_name(name, "$.model.name")
+    files = {}
+    for path, entry in root["files"].members():
+        check_name(path, entry.path)
+        entry.object(("bytes", "sha256"))
+        files[path] = FileEntry(entry["bytes"].integer(0, MAX_FILE_BYTES), _sha256(entry["sha256"]))
+    if MODEL not in files:
+        raise IntegrityError(f"$.files: no {MODEL}", hint=HINT)
+    return Manifest(
+        name=name,
+        model_sha256=_sha256(model["sha256"]),
+        target=root["target"].string(),
+        inputs=tuple(TensorSpec.from_json(t) for t in root["inputs"].items()),
+        outputs=tuple(TensorSpec.from_json(t) for t in root["outputs"].items()),
+        preprocess=preprocess_from_json(root["preprocess"].value, "$.preprocess", IntegrityError),
+        postprocess=postprocess_from_json(root["postprocess"].value, "$.postprocess", IntegrityError),
+        labels=tuple(label.string() for label in root["labels"].items()),
+        quantization=root["quantization"].object(optional=None).value,
+        target_data=root["target_data"].object(optional=None).value,
+        files=files,
+        qedge=root["qedge"].string(),
+    )
+
+
+def _sha256(entry: Field) -> str:
+    text = entry.string()
+    if len(text) != 64 or not set(text) <= set("0123456789abcdef"):
+        raise entry.fail("a SHA-256 of 64 hexadecimal digits")
+    return text
+
+
+def _sorted(value: Any) -> Any:
+    """Return JSON with the keys of every object sorted, so that equal content gives equal bytes."""
+    if isinstance(value, Mapping):
+        return {str(key): _sorted(value[key]) for key in sorted(value, key=str)}
+    if isinstance(value, (list, tuple)):
+        return [_sorted(v) for v in value]
+    return value
+
+
+def _refuse_constant(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON number")

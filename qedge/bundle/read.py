@@ -1,0 +1,250 @@
+"""Reading a bundle: every file's size and SHA-256 are checked before anything uses it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy.typing as npt
+
+from qedge.bundle.golden import npy_array
+from qedge.bundle.manifest import HINT, MANIFEST, MAX_MANIFEST_BYTES, Manifest, check_name
+from qedge.errors import DataError, IntegrityError
+
+Array = npt.NDArray[Any]
+Reader = Callable[[str], bytes]
+
+
+class Bundle:
+    """An intact bundle. Close it, or use it in a ``with``, when it came from a ``.zip``.
+
+    Args:
+        root: the folder or the ``.zip``.
+        contents: the files of a ``.zip``, whose bytes were checked; None for a folder.
+    """
+
+    def __init__(self, root: Path, manifest: Manifest, contents: Mapping[str, bytes] | None) -> None:
+        self.root = root
+        self.manifest = manifest
+        self._contents = contents
+        self._unpacked: tempfile.TemporaryDirectory[str] | None = None
+
+    def read(self, name: str) -> bytes:
+        """Return the contents of one file, checked at this moment.
+
+        Raises:
+            IntegrityError: the bundle has no such file, or its bytes are not those of the manifest.
+        """
+        if name not in self.manifest.files:
+            raise IntegrityError(f"{self.root}: no {name} in this bundle", hint=HINT)
+        if self._contents is not None:
+            return self._contents[name]
+        return _read_file(self.root, name, self.manifest)
+
+    def path(self, name: str) -> Path:
+        """Return where one file lies; a ``.zip`` is unpacked into a temporary folder first."""
+        self.read(name)
+        return self.folder() / name
+
+    def folder(self) -> Path:
+        """Return the bundle as a folder; a ``.zip`` is unpacked into a temporary one until :meth:`close`."""
+        if self._contents is None:
+            return self.root
+        if self._unpacked is None:
+            self._unpacked = tempfile.TemporaryDirectory(prefix="qedge-bundle-")
+            for name, data in {**self._contents, MANIFEST: self.manifest.encoded()}.items():
+                place = Path(self._unpacked.name, name)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(data)
+        return Path(self._unpacked.name)
+
+    def golden(self) -> list[tuple[list[Array], list[Array]]]:
+        """Return (inputs, outputs) of every golden sample, in the model's types and shapes.
+
+        Raises:
+            IntegrityError: the arrays are not of the shapes and types of the manifest.
+        """
+        columns = []
+        for kind, tensors in (("input", self.manifest.inputs), ("output", self.manifest.outputs)):
+            for k, tensor in enumerate(tensors):
+                name = f"golden/{kind}_{k}.npy"
+                if name not in self.manifest.files:
+                    return []
+                array = npy_array(self.read(name), f"{self.root}/{name}")
+                if array.shape[1:] != tensor.shape or array.dtype.name != tensor.dtype:
+                    raise IntegrityError(
+                        f"{self.root}/{name}: found {array.dtype} {list(array.shape)}, "
+                        f"expected {tensor.dtype} [samples, {', '.join(map(str, tensor.shape))}]",
+                        hint=HINT,
+                    )
+                columns.append(array)
+        count = len(self.manifest.inputs)
+        if len({len(c) for c in columns}) > 1:
+            raise IntegrityError(f"{self.root}/golden: the arrays differ in the number of samples", hint=HINT)
+        rows = [list(row) for row in zip(*columns)]
+        return [(row[:count], row[count:]) for row in rows]
+
+    def close(self) -> None:
+        """Remove what :meth:`path` unpacked."""
+        if self._unpacked is not None:
+            self._unpacked.cleanup()
+            self._unpacked = None
+
+    def __enter__(self) -> Bundle:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_bundle(path: str | os.PathLike[str], *, verify: bool = True) -> Bundle:
+    """Return the bundle at ``path``, a folder or a ``.zip``.
+
+    Args:
+        verify: also hash every file now; without it each file is still hashed when it is read.
+
+    Raises:
+        DataError: nothing there, or something that is no bundle.
+        IntegrityError: a bundle that is truncated, altered, incomplete, of another version, or that
+            holds files or paths that it must not.
+    """
+    root = Path(path)
+    try:
+        if root.is_dir():
+            return _from_folder(root, verify)
+        if root.is_file():
+            return _from_zip(root)
+    except OSError as problem:
+        raise DataError(f"{root}: cannot read the bundle: {problem.strerror or problem}") from None
+    raise DataError(f"{root}: no such bundle", hint="build one with: qedge build MODEL --data DATA -t TARGET")
+
+
+def _from_folder(root: Path, verify: bool) -> Bundle:
+    place = root / MANIFEST
+    if not place.exists():
+        raise DataError(
+            f"{root}: no bundle: it has no {MANIFEST}", hint="name the folder that qedge build wrote"
+        )
+    if place.is_symlink() or not place.is_file() or place.stat().st_size > MAX_MANIFEST_BYTES:
+        raise IntegrityError(f"{place}: expected a file of at most {MAX_MANIFEST_BYTES} bytes", hint=HINT)
+    manifest = Manifest.decoded(place.read_bytes(), str(place))
+    present = _listed(root)
+    _same_names(root, set(present) - {MANIFEST}, manifest)
+    for name, entry in manifest.files.items():
+        if present[name] != entry.size:
+            raise _size_error(root, name, present[name], entry.size)
+        if verify:
+            _read_file(root, name, manifest)
+    return Bundle(root, manifest, None)
+
+
+def _listed(root: Path) -> dict[str, int]:
+    """Return the size of every file below ``root``; nothing but plain files and folders may lie there."""
+    found: dict[str, int] = {}
+    pending = [""]
+    while pending:
+        folder = pending.pop()
+        with os.scandir(root / folder) as entries:
+            listed = list(entries)
+        for entry in listed:
+            name = f"{folder}{entry.name}"
+            mode = entry.stat(follow_symlinks=False).st_mode
+            if stat.S_ISDIR(mode):
+                pending.append(f"{name}/")
+            elif stat.S_ISREG(mode):
+                found[name] = entry.stat(follow_symlinks=False).st_size
+            else:
+                raise IntegrityError(f"{root / name}: a link or device, expected plain files", hint=HINT)
+    return found
+
+
+def _read_file(root: Path, name: str, manifest: Manifest) -> bytes:
+    entry = manifest.files[name]
+    try:
+        with open(root / name, "rb") as file:
+            data = file.read(entry.size + 1)
+    except OSError as problem:
+        raise IntegrityError(f"{root / name}: cannot be read: {problem.strerror}", hint=HINT) from None
+    _check(root, name, data, manifest)
+    return data
+
+
+def _check(root: Path, name: str, data: bytes, manifest: Manifest) -> None:
+    entry = manifest.files[name]
+    if len(data) != entry.size:
+        raise _size_error(root, name, len(data), entry.size)
+    if hashlib.sha256(data).hexdigest() != entry.sha256:
+        raise IntegrityError(
+            f"{root}/{name}: was altered: its SHA-256 is not that of the manifest", hint=HINT
+        )
+
+
+def _size_error(root: Path, name: str, found: int, expected: int) -> IntegrityError:
+    if found < expected:
+        return IntegrityError(f"{root}/{name}: truncated: {found} of {expected} bytes", hint=HINT)
+    return IntegrityError(f"{root}/{name}: was altered: more than {expected} bytes", hint=HINT)
+
+
+def _same_names(root: Path, present: set[str], manifest: Manifest) -> None:
+    missing = sorted(set(manifest.files) - present)
+    if missing:
+        raise IntegrityError(f"{root}: {missing[0]} is missing", hint=HINT)
+    extra = sorted(present - set(manifest.files))
+    if extra:
+        raise IntegrityError(f"{root}: {extra[0]!r} does not belong to the bundle", hint="remove the file")
+
+
+def _from_zip(root: Path) -> Bundle:
+    import zipfile
+    import zlib
+
+    try:
+        with zipfile.ZipFile(root) as archive:
+            return _from_archive(root, archive)
+    except zipfile.BadZipFile as problem:
+        with open(root, "rb") as file:
+            was_zip = file.read(4) == b"PK\x03\x04"
+        if was_zip:
+            raise IntegrityError(f"{root}: a damaged .zip: {problem}", hint=HINT) from None
+        raise DataError(f"{root}: no bundle: neither a folder nor a .zip") from None
+    except (zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError) as problem:
+        raise IntegrityError(f"{root}: a damaged .zip: {problem}", hint=HINT) from None
+
+
+def _from_archive(root: Path, archive: Any) -> Bundle:
+    names: set[str] = set()
+    for info in archive.infolist():
+        check_name(info.filename, str(root))
+        mode = info.external_attr >> 16
+        if info.is_dir() or (stat.S_IFMT(mode) not in (0, stat.S_IFREG)):
+            raise IntegrityError(f"{root}: {info.filename!r} is a link or folder, expected files", hint=HINT)
+        if info.filename in names:
+            raise IntegrityError(f"{root}: {info.filename!r} is there twice", hint=HINT)
+        names.add(info.filename)
+    if MANIFEST not in names:
+        raise DataError(f"{root}: no bundle: it has no {MANIFEST}", hint="name the .zip that qedge wrote")
+
+    def extract(name: str, limit: int) -> bytes:
+        with archive.open(name) as member:
+            data: bytes = member.read(limit + 1)
+            return data
+
+    text = extract(MANIFEST, MAX_MANIFEST_BYTES)
+    if len(text) > MAX_MANIFEST_BYTES:
+        raise IntegrityError(f"{root}: the manifest has more than {MAX_MANIFEST_BYTES} bytes", hint=HINT)
+    manifest = Manifest.decoded(text, f"{root}/{MANIFEST}")
+    _same_names(root, names - {MANIFEST}, manifest)
+    contents = {}
+    for name, entry in manifest.files.items():
+        # Reading stops one byte past what the manifest says, so a zip bomb never unfolds.
+        contents[name] = extract(name, entry.size)
+        _check(root, name, contents[name], manifest)
+    return Bundle(root, manifest, contents)

@@ -1,0 +1,112 @@
+"""Writing a bundle: whole or not at all, and the same bytes for the same content."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from qedge.bundle.manifest import FORMAT, MANIFEST, Manifest, check_name
+from qedge.bundle.read import Bundle
+from qedge.errors import UsageError
+
+
+def write_bundle(directory: str | os.PathLike[str], manifest: Manifest, files: Mapping[str, bytes]) -> None:
+    """Write a bundle as the folder ``directory``, in place of an older one.
+
+    Everything is written beside it first and moved into place in one step, so that a crash leaves the old
+    bundle or the new one.
+
+    Args:
+        manifest: its ``files`` are filled in here.
+        files: path in the bundle to contents; ``model.tflite`` must be among them.
+
+    Raises:
+        UsageError: ``directory`` is something else than a bundle or an empty folder.
+    """
+    place = Path(directory)
+    for name in files:
+        check_name(name)
+    _refuse_to_replace(place)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".new", dir=place.parent))
+    try:
+        fresh.chmod(0o755)
+        for name, data in sorted(files.items()):
+            _write(fresh / name, data)
+        _write(fresh / MANIFEST, manifest.with_files(files).encoded())
+        _move_into_place(fresh, place)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def pack_bundle(bundle: Bundle, place: str | os.PathLike[str]) -> None:
+    """Write ``bundle`` as one ``.zip``, whole or not at all, the same bytes for the same content."""
+    import zipfile
+
+    target = Path(place)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            contents = {path: bundle.read(path) for path in sorted(bundle.manifest.files)}
+            for path, data in {MANIFEST: bundle.manifest.encoded(), **contents}.items():
+                entry = zipfile.ZipInfo(path, (1980, 1, 1, 0, 0, 0))
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                entry.create_system = 3
+                entry.external_attr = 0o100644 << 16
+                archive.writestr(entry, data)
+        os.chmod(name, 0o644)
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _write(place: Path, data: bytes) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with open(place, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _refuse_to_replace(place: Path) -> None:
+    if place.is_symlink() or (place.exists() and not place.is_dir()):
+        raise UsageError(f"{place}: there is a file or link, expected a folder", hint="choose another --out")
+    if not place.is_dir() or not any(place.iterdir()):
+        return
+    manifest = place / MANIFEST
+    if not manifest.is_file() or FORMAT.encode() not in manifest.read_bytes()[:4096]:
+        raise UsageError(
+            f"{place}: the folder holds something that is no bundle", hint="empty it, or choose another --out"
+        )
+
+
+def _move_into_place(fresh: Path, place: Path) -> None:
+    """Make ``fresh`` the folder ``place``; what was there is left at ``fresh``."""
+    if not place.exists():
+        os.rename(fresh, place)
+    elif not _exchange(fresh, place):
+        old = fresh.with_suffix(".old")
+        os.rename(place, old)
+        try:
+            os.rename(fresh, place)
+        except OSError:
+            os.rename(old, place)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two folders in one step (``renameat2``, Linux); False where the system cannot."""
+    import ctypes
+
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):
+        return False
+    at_cwd, exchange = -100, 2
+    return bool(rename(at_cwd, os.fsencode(one), at_cwd, os.fsencode(other), exchange) == 0)

@@ -1,0 +1,1 @@
+"""Pre- and post-processing: numpy, and pillow where an image file is read."""
