@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -29,13 +28,6 @@ class InputInfo:
     name: str
     shape: tuple[int, ...]
     dtype: str
-
-
-class Preprocess(Protocol):
-    """What turns a file or an array into one model input; see :mod:`qedge.processing.spec`."""
-
-    def apply(self, sample: Path | npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        """Return the model input, batch 1, in the model's own units."""
 
 
 @runtime_checkable

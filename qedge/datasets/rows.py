@@ -1,0 +1,123 @@
+"""Rows of a ``.npy``, or of a member of an ``.npz``, read one at a time."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import tempfile
+import threading
+import weakref
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qedge.errors import DataError
+
+
+class Rows:
+    """An array on disk whose rows are read on demand: memory does not grow with their number.
+
+    Args:
+        file: open for reading and seekable; the array's values start at ``offset``.
+        source: for messages.
+    """
+
+    def __init__(self, file: IO[bytes], source: str) -> None:
+        self._file, self._lock = file, threading.Lock()
+        weakref.finalize(self, file.close)
+        try:
+            version = np.lib.format.read_magic(file)
+            read = (
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
+            )
+            shape, fortran, dtype = read(file)
+        except (ValueError, OSError, EOFError) as error:
+            raise _damaged(source, error) from error
+        if dtype.hasobject:
+            raise DataError(
+                f"{source} holds Python objects, expected numbers",
+                hint="samples of different shapes? save one array of one shape",
+            )
+        self.shape: tuple[int, ...] = tuple(int(d) for d in shape)
+        self.dtype: np.dtype[Any] = dtype
+        self._offset = file.tell()
+        self._whole: npt.NDArray[Any] | None = None
+        file.seek(0, 2)
+        size = math.prod(self.shape) * dtype.itemsize
+        if file.tell() - self._offset < size:
+            raise DataError(
+                f"{source} is truncated: {file.tell() - self._offset} bytes of {size}",
+                hint="save or copy the file again",
+            )
+        if fortran and len(self.shape) > 1:
+            self._whole = self._read(0, math.prod(self.shape)).reshape(self.shape, order="F")
+
+    def _read(self, start: int, count: int) -> npt.NDArray[Any]:
+        with self._lock:
+            self._file.seek(self._offset + start * self.dtype.itemsize)
+            raw = self._file.read(count * self.dtype.itemsize)
+        return np.frombuffer(raw, self.dtype)
+
+    def __len__(self) -> int:
+        return self.shape[0] if self.shape else 0
+
+    def __getitem__(self, i: int) -> npt.NDArray[Any]:
+        if not 0 <= i < len(self):
+            raise IndexError(f"row {i} of {len(self)}")
+        if self._whole is not None:
+            row: npt.NDArray[Any] = self._whole[i]
+            return row
+        size = math.prod(self.shape[1:])
+        return self._read(i * size, size).reshape(self.shape[1:])
+
+    def everything(self) -> npt.NDArray[Any]:
+        """Return the whole array; for labels and other small ones."""
+        if self._whole is not None:
+            return self._whole
+        return self._read(0, math.prod(self.shape)).reshape(self.shape)
+
+
+def open_npy(path: Path) -> Rows:
+    """Return the rows of a ``.npy`` file.
+
+    Raises:
+        DataError: not a ``.npy`` file, a truncated one, or one of Python objects.
+    """
+    return Rows(path.open("rb"), str(path))
+
+
+def open_npz(path: Path) -> dict[str, Rows]:
+    """Return the arrays of an ``.npz`` by name.
+
+    Compressed members are unpacked to a temporary file that goes when the process does.
+
+    Raises:
+        DataError: not an ``.npz``, a damaged one, or one of Python objects.
+    """
+    arrays: dict[str, Rows] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                if member.filename.endswith(".npy"):
+                    unpacked = tempfile.TemporaryFile()  # noqa: SIM115 (Rows keeps it open)
+                    with archive.open(member) as packed:
+                        shutil.copyfileobj(packed, unpacked, 1 << 20)
+                    unpacked.seek(0)
+                    name = member.filename.removesuffix(".npy")
+                    arrays[name] = Rows(unpacked, f"{path}[{name}]")
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+        raise _damaged(str(path), error) from error
+    return arrays
+
+
+def _damaged(source: str, error: Exception) -> DataError:
+    return DataError(
+        f"{source} cannot be read as a NumPy array: {error}",
+        hint="save it again with numpy.save or numpy.savez",
+    )

@@ -1,0 +1,134 @@
+"""Keras models in the child process: load, make static, trace."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from qedge.frontends._refuse import Refusal, require
+from qedge.frontends._shapes import check_numeric, static_shape
+
+
+def traced(
+    path: Path, kind: str, shapes: Mapping[str, Sequence[int]]
+) -> tuple[Any, Any, list[str], list[str]]:
+    """Return a Keras file's concrete function with batch 1, its model, and its input and output names."""
+    tf = require("tensorflow", "TensorFlow")
+    keras = _keras_for(path, kind)
+    model = keras.models.load_model(str(path), compile=False)
+    if not getattr(model, "inputs", None):
+        raise Refusal("it has no defined inputs", "call the model once on data before you save it")
+    _prepare(model)
+    names = _input_names(model)
+    specs = []
+    for name, tensor in zip(names, model.inputs):
+        check_numeric(name, tensor.dtype)
+        only = len(names) == 1
+        specs.append(tf.TensorSpec(static_shape(name, tuple(tensor.shape), shapes, only), tensor.dtype, name))
+    outputs = _output_names(model)
+
+    def call(*arrays: Any) -> dict[str, Any]:
+        flat = tf.nest.flatten(_call(model, arrays))
+        return {f"output_{i:03d}": tf.identity(t) for i, t in enumerate(flat)}
+
+    function = tf.function(call, autograph=False).get_concrete_function(
+        *[tf.TensorSpec(s.shape, s.dtype, f"input_{i:03d}") for i, s in enumerate(specs)]
+    )
+    return function, model, names, outputs
+
+
+def _keras_for(path: Path, kind: str) -> Any:
+    """Return the Keras that can read a file: Keras 3, or tf-keras for what Keras 1 and 2 wrote."""
+    version = _version(path, kind)
+    if version.startswith(("1.", "2.")) or (kind == "h5" and not version):
+        return require("tf_keras", "tf-keras (it was saved by Keras 2)")
+    return require("keras", "Keras")
+
+
+def _version(path: Path, kind: str) -> str:
+    """Return the version of Keras that wrote a file, ``""`` when it does not say."""
+    if kind == "keras":
+        with zipfile.ZipFile(path) as archive:
+            if "metadata.json" not in archive.namelist():
+                return ""
+            return str(json.loads(archive.read("metadata.json")).get("keras_version", ""))
+    h5py = require("h5py", "h5py")
+    try:
+        with h5py.File(path, "r") as file:
+            version = file.attrs.get("keras_version", "")
+            if "model_config" not in file.attrs:
+                raise Refusal(
+                    "it holds weights only, no model"
+                    if "layer_names" in file or len(file)
+                    else "it is empty",
+                    "save the whole model: model.save('model.keras')",
+                )
+    except OSError as error:
+        raise Refusal(f"the file is damaged or truncated ({error})", "save or copy it again") from error
+    return version.decode() if isinstance(version, bytes) else str(version)
+
+
+def _call(model: Any, arrays: Sequence[Any]) -> Any:
+    """Call a model for inference with its inputs in the structure that it wants."""
+    structure = getattr(model, "_inputs_struct", None)
+    if structure is None:
+        structure = getattr(model, "_nested_inputs", None)
+    if isinstance(structure, Mapping):
+        return model(dict(zip(structure, _by_key(structure, model, arrays))), training=False)
+    return model(arrays[0] if len(arrays) == 1 else list(arrays), training=False)
+
+
+def _by_key(structure: Mapping[str, Any], model: Any, arrays: Sequence[Any]) -> list[Any]:
+    place = {id(tensor): i for i, tensor in enumerate(model.inputs)}
+    return [arrays[place[id(tensor)]] for tensor in structure.values()]
+
+
+def _prepare(model: Any) -> None:
+    """Make layers fit for a static float graph: recurrences unrolled, half precision made float32."""
+    for layer in _layers(model):
+        if getattr(layer, "stateful", False):
+            raise Refusal(
+                f"the layer {layer.name!r} keeps its state between calls (stateful=True)",
+                "give the state as an input and an output of the model, or use stateful=False",
+            )
+        if hasattr(layer, "unroll"):
+            layer.unroll = True
+        if hasattr(layer, "_could_use_gpu_kernel"):
+            layer._could_use_gpu_kernel = False
+        policy = getattr(layer, "dtype_policy", None)
+        if getattr(policy, "compute_dtype", "float32") in ("float16", "bfloat16"):
+            layer.dtype_policy = "float32"
+
+
+def _layers(model: Any) -> Iterator[Any]:
+    yield from model._flatten_layers()
+
+
+def _input_names(model: Any) -> list[str]:
+    names = getattr(model, "input_names", None)
+    if not names or len(names) != len(model.inputs):
+        names = [t.name for t in model.inputs]
+    return unique([str(n).split(":")[0] for n in names])
+
+
+def _output_names(model: Any) -> list[str]:
+    names = []
+    for i, tensor in enumerate(model.outputs):
+        history = getattr(tensor, "_keras_history", None)
+        operation = getattr(history, "operation", None) or getattr(history, "layer", None)
+        names.append(str(getattr(operation, "name", f"output_{i}")))
+    return unique(names)
+
+
+def unique(names: Sequence[str]) -> list[str]:
+    """Return the names with a number behind those that came before."""
+    result: list[str] = []
+    for name in names:
+        candidate, n = name, 1
+        while candidate in result:
+            candidate, n = f"{name}_{n}", n + 1
+        result.append(candidate)
+    return result

@@ -1,0 +1,85 @@
+"""SavedModels in the child process: load whatever saved them, make static, trace."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from qedge.frontends._refuse import Refusal, require
+from qedge.frontends._shapes import check_numeric, static_shape
+
+
+def traced(
+    path: Path, folder: Path, shapes: Mapping[str, Sequence[int]]
+) -> tuple[Any, Any, list[str], list[str]]:
+    """Return a SavedModel's signature with batch 1, its owner, and its input and output names."""
+    tf = require("tensorflow", "TensorFlow")
+    owner = tf.saved_model.load(str(_without_slots(path, folder)))
+    signature = _signature(owner)
+    declared = signature.structured_input_signature[1]
+    names = list(declared)
+    for name in names:
+        check_numeric(name, declared[name].dtype)
+    specs = [
+        tf.TensorSpec(
+            static_shape(name, _dims(declared[name].shape), shapes, len(names) == 1),
+            declared[name].dtype,
+            f"input_{i:03d}",
+        )
+        for i, name in enumerate(names)
+    ]
+    outputs = list(signature.structured_outputs)
+
+    def call(*arrays: Any) -> dict[str, Any]:
+        found = signature(**dict(zip(names, arrays)))
+        return {f"output_{i:03d}": tf.identity(found[name]) for i, name in enumerate(outputs)}
+
+    function = tf.function(call, autograph=False).get_concrete_function(*specs)
+    return function, owner, names, outputs
+
+
+def _dims(shape: Any) -> list[int | None] | None:
+    return None if shape.rank is None else list(shape.as_list())
+
+
+def _signature(owner: Any) -> Any:
+    known = {k: v for k, v in owner.signatures.items() if not k.startswith("__")}
+    if "serving_default" in known:
+        return known["serving_default"]
+    if len(known) == 1:
+        return next(iter(known.values()))
+    raise Refusal(
+        f"it has {len(known)} signatures ({', '.join(known) or 'none'}) and none is serving_default",
+        "save it with the signature to use as serving_default",
+    )
+
+
+def _without_slots(path: Path, folder: Path) -> Path:
+    """Return a copy without the optimiser's slot variables, which Keras 2 saved and nothing else can load.
+
+    The large files are linked, not copied.
+    """
+    protobuf = require("tensorflow.core.protobuf.saved_model_pb2", "TensorFlow")
+    model = protobuf.SavedModel()
+    try:
+        model.ParseFromString((path / "saved_model.pb").read_bytes())
+    except Exception as error:
+        raise Refusal(f"saved_model.pb is damaged ({error})", "save or copy it again") from error
+    if not model.meta_graphs:
+        raise Refusal("saved_model.pb holds no graph", "save or copy it again")
+    found = False
+    for graph in model.meta_graphs:
+        for node in graph.object_graph_def.nodes:
+            found |= bool(node.slot_variables)
+            del node.slot_variables[:]
+    if not found:
+        return path
+    copy = folder / "saved_model"
+    copy.mkdir()
+    (copy / "saved_model.pb").write_bytes(model.SerializeToString(deterministic=True))
+    for name in ("variables", "assets"):
+        if (path / name).is_dir():
+            os.symlink(path / name, copy / name, target_is_directory=True)
+    return copy

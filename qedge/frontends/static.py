@@ -1,0 +1,117 @@
+"""Dynamic batches made 1, and what was computed from them made constant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from qedge.errors import ModelError
+from qedge.frontends.tree import Tree
+
+_SHAPE_OF = "SHAPE"
+
+
+def make_static(tree: Tree, origin: str, input_shapes: Mapping[str, Sequence[int]]) -> bool:
+    """Fix every shape of a model at batch 1; return whether anything changed.
+
+    The interpreter runs the resized model once, on zeros: it knows every shape then, and the values of
+    tensors that depend on shapes alone.
+
+    Raises:
+        ModelError: a dimension other than the batch is dynamic and no shape was given for it, or the model
+            cannot run at batch 1.
+    """
+    wanted = _wanted(tree, origin, input_shapes)
+    shape_ops = [o for o in tree.operators if tree.op(o) == _SHAPE_OF]
+    dynamic = any(
+        t.shapeSignature is not None and (np.asarray(t.shapeSignature) < 0).any() for t in tree.tensors
+    )
+    if not dynamic and not shape_ops and all(_shape(tree, t) == s for t, s in wanted.items()):
+        return False
+    if not shape_ops and all(_shape(tree, t) == s for t, s in wanted.items()):
+        _forget_signatures(tree)
+        return True
+    _settle(tree, origin, wanted)
+    return True
+
+
+def _shape(tree: Tree, index: int) -> tuple[int, ...]:
+    shape = tree.tensors[index].shape
+    return () if shape is None else tuple(int(d) for d in shape)
+
+
+def _wanted(tree: Tree, origin: str, given: Mapping[str, Sequence[int]]) -> dict[int, tuple[int, ...]]:
+    """Return the static shape of each input, by tensor index."""
+    result = {}
+    inputs = [int(t) for t in tree.graph.inputs]
+    for index in inputs:
+        tensor = tree.tensors[index]
+        name = tree.input_name(index)
+        shape = list(_shape(tree, index))
+        signature = shape if tensor.shapeSignature is None else [int(d) for d in tensor.shapeSignature]
+        stated = given.get(name, given.get("") if len(inputs) == 1 else None)
+        if stated is not None:
+            if len(stated) != len(signature) or any(d not in (-1, s) for d, s in zip(signature, stated)):
+                raise ModelError(
+                    f"{origin}: the input {name!r} has the shape {_show(signature)}, which {list(stated)}"
+                    " does not fit",
+                    hint="give every dimension, the batch of 1 included",
+                )
+            result[index] = tuple(int(d) for d in stated)
+            continue
+        open_dims = [i for i, d in enumerate(signature) if d < 0 and i > 0]
+        if open_dims:
+            example = _show([1, *signature[1:]]).strip("[]").replace(" ", "")
+            raise ModelError(
+                f"{origin}: the input {name!r} has the shape {_show(signature)}: dimension"
+                f"{'s' if len(open_dims) > 1 else ''} {', '.join(map(str, open_dims))} is not fixed",
+                hint=f"state the shape: --input-shape {name}={example} with numbers for the question marks",
+            )
+        result[index] = tuple(1 if d < 0 else d for d in signature)
+    return result
+
+
+def _show(shape: Sequence[int]) -> str:
+    return "[" + ", ".join("?" if d < 0 else str(d) for d in shape) + "]"
+
+
+def _forget_signatures(tree: Tree) -> None:
+    for tensor in tree.tensors:
+        tensor.shapeSignature = None
+
+
+def _settle(tree: Tree, origin: str, wanted: Mapping[int, tuple[int, ...]]) -> None:
+    from qedge.frontends.probe import run_on_zeros
+
+    fixed = _from_shapes_alone(tree)
+    try:
+        shapes, values = run_on_zeros(tree.pack_unswept(), wanted, fixed)
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"{origin} cannot run with a batch of 1: {str(error).strip().splitlines()[-1][:200]}",
+            hint="export the model with a static batch of 1",
+        ) from error
+    for index, tensor in enumerate(tree.tensors):
+        if index in shapes and tree.constant(index) is None:
+            tensor.shape = np.asarray(shapes[index], np.int32)
+    _forget_signatures(tree)
+    ends = {int(t) for t in tree.graph.outputs}
+    gone = [o for o in tree.operators if all(int(t) in fixed and int(t) not in ends for t in o.outputs)]
+    for index in fixed:
+        if index in values:
+            tree.set_constant(index, values[index])
+    tree.remove(gone)
+
+
+def _from_shapes_alone(tree: Tree) -> set[int]:
+    """Return the computed tensors whose values depend on shapes and constants, not on the inputs' values."""
+    fixed: set[int] = set()
+    for operator in tree.operators:
+        read = [int(t) for t in operator.inputs if int(t) >= 0]
+        alone = tree.op(operator) == _SHAPE_OF or (
+            any(t in fixed for t in read) and all(t in fixed or tree.constant(t) is not None for t in read)
+        )
+        if alone:
+            fixed |= {int(t) for t in operator.outputs}
+    return fixed

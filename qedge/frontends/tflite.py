@@ -1,0 +1,124 @@
+"""Any ``.tflite`` to the one that the rest works on: static, batch 1, plain float32 or full-integer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from qedge.errors import ModelError
+from qedge.findings import Finding
+from qedge.frontends.child import Names
+from qedge.frontends.static import make_static
+from qedge.frontends.tree import Tree
+from qedge.graph import Graph
+
+_CONTROL_FLOW = frozenset({"WHILE", "IF", "CALL", "CALL_ONCE", "STABLEHLO_WHILE", "STABLEHLO_CASE"})
+_INTEGER = frozenset({"int8", "uint8", "int16"})
+_HOLDS_WEIGHTS = frozenset(
+    {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL", "CONV_3D"}
+    | {"UNIDIRECTIONAL_SEQUENCE_LSTM", "EMBEDDING_LOOKUP", "GATHER"}
+)
+
+
+@dataclass
+class Normalized:
+    """Result of :func:`normalize`: the bytes, their kind, and what was changed."""
+
+    data: bytes
+    kind: Literal["float", "quantized"]
+    findings: list[Finding] = field(default_factory=list)
+
+
+def normalize(
+    data: bytes,
+    origin: str,
+    names: Names | None = None,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+) -> Normalized:
+    """Return a model as static ``.tflite`` of batch 1; full-integer ones stay as they are but for the batch.
+
+    Weights stored as float16 become float32; shapes computed from a dynamic batch become constants;
+    metadata goes.
+
+    Args:
+        data: the ``.tflite``.
+        origin: path, for messages.
+        names: of inputs and outputs in their order, when a front end knows them better than the file.
+        input_shapes: shape by input name, see :func:`qedge.frontends.load.load_model`.
+
+    Raises:
+        ModelError: damaged, dynamic in more than the batch, with control flow or TensorFlow operators inside,
+            or quantised in part.
+    """
+    graph = Graph.from_bytes(data, origin)
+    _refuse_control_flow(graph, origin)
+    _refuse_flex(graph, origin)
+    kind: Literal["float", "quantized"] = "quantized" if _is_quantized(graph) else "float"
+    findings: list[Finding] = []
+    tree = Tree(data, origin)
+    if kind == "float":
+        _refuse_partial(graph, origin)
+        halves = tree.fold_half_precision()
+        if halves:
+            message = f"{halves} weights stored as float16 were made float32"
+            findings.append(Finding("info", "float16-weights", message))
+    changed = make_static(tree, origin, dict(input_shapes or {}))
+    if kind == "quantized" and not changed:
+        return Normalized(data, kind, findings)
+    if kind == "float":
+        tree.drop_metadata()
+        tree.name_ends(names)
+    return Normalized(tree.pack(), kind, findings)
+
+
+def _labels(ops: Iterable[Any]) -> str:
+    labels = [op.label for op in ops]
+    return ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
+
+
+def _refuse_control_flow(graph: Graph, origin: str) -> None:
+    found = [op for op in graph if op.op in _CONTROL_FLOW]
+    if found:
+        raise ModelError(
+            f"{origin} holds control flow, expected a plain graph: {_labels(found)}",
+            hint="a recurrent layer exports as a loop: pass the .keras file (qedge unrolls it), or export"
+            " with unroll=True",
+        )
+
+
+def _refuse_flex(graph: Graph, origin: str) -> None:
+    found = [op for op in graph if (op.custom_name or "").startswith("Flex")]
+    if found:
+        raise ModelError(
+            f"{origin} needs TensorFlow's own operators (SELECT_TF_OPS), which no device here runs:"
+            f" {_labels(found)}",
+            hint="replace these operators in the model, and convert it with TFLITE_BUILTINS only",
+        )
+
+
+def _is_quantized(graph: Graph) -> bool:
+    """Whether some activation, not only a weight, is an integer with a scale."""
+    return any(
+        t.dtype in _INTEGER and t.quantization is not None and not t.is_constant and not t.is_variable
+        for op in graph
+        if op.op not in ("DEQUANTIZE", "QUANTIZE")
+        for t in graph.output_tensors(op)
+    )
+
+
+def _refuse_partial(graph: Graph, origin: str) -> None:
+    """Refuse weights that are integers already while the arithmetic is float."""
+    found = []
+    for op in graph:
+        read = [t for t in graph.input_tensors(op) if t is not None]
+        stored = any(t.is_constant and t.dtype in ("int8", "uint8", "int4") for t in read)
+        if stored and (op.op in _HOLDS_WEIGHTS or op.op == "DEQUANTIZE"):
+            found.append(op)
+    if found:
+        raise ModelError(
+            f"{origin} is dynamic-range quantised: {len(found)} operators compute in float with weights that"
+            f" are already 8-bit ({_labels(found[:2])} ...), expected float32 or float16 weights",
+            hint="its weights have lost precision; give the model it was made from, or convert that without"
+            " converter.optimizations",
+        )
