@@ -199,14 +199,18 @@ class AudioPreprocess(Preprocess):
 
     def frame_features(self, sound: Samples) -> Floats:
         """Return ``(frames, coefficients)`` float32 of the whole frames in int16 or float ``sound``."""
-        features: npt.NDArray[Any]
         if self.features == "log_mel_int":
             pcm = sound if sound.dtype == np.int16 else wav.to_int16(sound)
-            features = self.integer_front_end.frames(pcm).astype(np.float32)
-            features *= np.float32(1 / (1 << OUTPUT_FRACTION_BITS))
-        else:
-            signal = sound / np.float32(32768) if sound.dtype == np.int16 else sound
-            features = signal[:, None] if self.features == "waveform" else self._spectral(signal)
+            return self.scale_octaves(self.integer_front_end.frames(pcm).astype(np.float32))
+        signal = sound / np.float32(32768) if sound.dtype == np.int16 else sound
+        features = signal[:, None] if self.features == "waveform" else self._spectral(signal)
+        return self._normalised(features)
+
+    def scale_octaves(self, octaves_q8: Floats) -> Floats:
+        """Return the model's features for the integer front end's octaves in Q8, given as float32."""
+        return self._normalised(octaves_q8 * np.float32(1 / (1 << OUTPUT_FRACTION_BITS)))
+
+    def _normalised(self, features: npt.NDArray[Any]) -> Floats:
         scaled = (features - np.asarray(self.mean, features.dtype)) / np.asarray(self.std, features.dtype)
         return np.asarray(scaled, np.float32)
 

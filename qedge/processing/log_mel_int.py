@@ -63,7 +63,8 @@ class LogMelInt:
         if not 8 <= floor_bits <= 48:
             raise ValueError(f"floor_bits is {floor_bits}, expected 8 to 48")
         self.window, self.hop, self.n_fft, self.mels, self.floor_bits = window, hop, n_fft, mels, floor_bits
-        phase = 2 * np.pi * np.arange(window) / window
+        index = np.arange(window)
+        phase = 2 * np.pi * np.minimum(index, window - index) / window
         self.hann = np.rint(32767 * (0.5 - 0.5 * np.cos(phase))).astype(np.int64)
         angle = 2 * np.pi * np.arange(n_fft // 2) / n_fft
         self.cosine = np.rint(32767 * np.cos(angle)).astype(np.int64)

@@ -1,0 +1,125 @@
+"""Streams of words in noise, and the windows of them that the spotter learns from.
+
+The spotter hears a sliding window. So it is trained on one: words are placed at random in long streams, the
+front end turns each stream into frames once, and a window's label follows from what it holds of each word.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from speech import DIGITS, RATE, SILENCE, UNKNOWN, Word
+
+from qedge.processing.wav import to_int16
+
+IGNORE = -1
+
+
+@dataclass
+class Scene:
+    """A stream of int16 samples and the words in it as ``(start, end, label)``, in samples."""
+
+    pcm: npt.NDArray[np.int16]
+    words: list[tuple[int, int, int]] = field(default_factory=list)
+
+
+def coloured_noise(count: int, exponent: float, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Return noise of unit RMS whose power falls with ``1 / f ** exponent``: 0 white, 1 pink, 2 brown."""
+    spectrum = np.fft.rfft(rng.normal(size=count))
+    hertz = np.maximum(np.fft.rfftfreq(count, 1 / RATE), 20.0)
+    noise = np.fft.irfft(spectrum * hertz ** (-exponent / 2), count)
+    return noise / np.sqrt(np.mean(noise**2))
+
+
+def background(count: int, babble: list[Word], rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Return noise of unit RMS: coloured, at times with hum, clicks, slow swells or many voices at once."""
+    noise = coloured_noise(count, rng.uniform(0, 2), rng)
+    time = np.arange(count) / RATE
+    kind = rng.integers(0, 6)
+    if kind == 0:
+        for harmonic in range(1, 6):
+            noise += rng.uniform(0, 0.8) * np.sin(2 * np.pi * 50 * harmonic * time + rng.uniform(0, 6))
+    elif kind == 1:
+        for place in rng.integers(0, count - 400, count // RATE):
+            noise[place : place + 400] += rng.normal(0, 4, 400) * np.exp(
+                -np.arange(400) / rng.uniform(10, 120)
+            )
+    elif kind == 2:
+        noise *= 1 + 0.8 * np.sin(2 * np.pi * rng.uniform(0.1, 2) * time + rng.uniform(0, 6))
+    elif kind == 3:
+        crowd = np.zeros(count)
+        for _ in range(count // RATE * 8):
+            word = babble[rng.integers(len(babble))].samples
+            place = int(rng.integers(0, count - word.size))
+            crowd[place : place + word.size] += word * rng.uniform(0.2, 1)
+        noise += 1.5 * crowd / max(1e-6, np.sqrt(np.mean(crowd**2)))
+    return noise / np.sqrt(np.mean(noise**2))
+
+
+def vary(samples: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Return the word faster or slower (formants too), its spectrum tilted, at times in a room."""
+    factor = rng.uniform(0.82, 1.2)
+    count = int(samples.size / factor)
+    voice = np.interp(np.arange(count) * factor, np.arange(samples.size), samples)
+    pad = 1 << int(np.ceil(np.log2(count + RATE // 4)))
+    spectrum = np.fft.rfft(voice, pad)
+    hertz = np.maximum(np.fft.rfftfreq(pad, 1 / RATE), 80.0)
+    spectrum *= (hertz / 800) ** rng.uniform(-0.5, 0.5)
+    if rng.random() < 0.3:
+        spectrum *= 1 / (1 + (rng.uniform(80, 300) / hertz) ** 4)
+    if rng.random() < 0.35:
+        tail = int(RATE * rng.uniform(0.03, 0.2))
+        room = rng.normal(0, 1, tail) * np.exp(-np.arange(tail) * 6.9 / tail)
+        room *= rng.uniform(0.1, 0.6) / np.sqrt(np.sum(room**2))
+        room[0] += 1
+        spectrum *= np.fft.rfft(room, pad)
+    voice = np.fft.irfft(spectrum, pad)[:count]
+    return voice / max(1e-6, np.abs(voice).max())
+
+
+def make_scene(words: list[Word], babble: list[Word], rng: np.random.Generator, *, snr_db: float) -> Scene:
+    """Return a stream with ``words`` in it, gaps of 0.15 to 1.6 s, in noise ``snr_db`` under their RMS."""
+    voices = [vary(word.samples, rng) * rng.uniform(0.5, 1) for word in words]
+    gaps = (RATE * rng.uniform(0.15, 1.6, len(voices) + 1)).astype(int)
+    gaps[rng.random(gaps.size) < 0.4] += int(0.7 * RATE)
+    stream = np.zeros(sum(v.size for v in voices) + int(gaps.sum()))
+    places, position = [], 0
+    for word, voice, gap in zip(words, voices, gaps):
+        position += int(gap)
+        stream[position : position + voice.size] = voice
+        places.append((position, position + voice.size, word.label))
+        position += voice.size
+    level = np.sqrt(np.mean(np.concatenate(voices) ** 2))
+    stream += background(stream.size, babble, rng) * level * 10 ** (-snr_db / 20)
+    peak = 10 ** rng.uniform(-1.6, -0.05)
+    return Scene(to_int16(stream * peak / max(1.0, np.abs(stream).max() * 0.9)), places)
+
+
+def window_labels(scene: Scene, starts: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.int64]:
+    """Return the class of each window of ``length`` samples, or ``IGNORE`` where a person would be unsure.
+
+    The last digit that is in the window whole; else "unknown" where it holds a good part of any word;
+    else "silence".
+    """
+    labels = np.full(starts.size, SILENCE)
+    ends = starts + length
+    slack = RATE // 50
+    for start, end, label in scene.words:
+        visible = (np.minimum(ends, end) - np.maximum(starts, start)) / (end - start)
+        whole = (start >= starts - slack) & (end <= ends + slack)
+        if label < len(DIGITS):
+            partial = ~whole & (visible > 0.25) & (visible < 0.6)
+            unsure = ~whole & (visible > 0.04) & ~partial
+        else:
+            partial = visible > 0.3
+            unsure = (visible > 0.04) & ~partial
+        no_digit_yet = labels >= len(DIGITS)
+        labels = np.where(unsure & (labels == SILENCE), IGNORE, labels)
+        labels = np.where(partial & (no_digit_yet | (labels == IGNORE)), UNKNOWN, labels)
+        # A digit that is most of the way in or out beside a window of something else stays unsure.
+        labels = np.where(unsure & (visible > 0.6) & (labels == UNKNOWN), IGNORE, labels)
+        if label < len(DIGITS):
+            labels = np.where(whole, label, labels)
+    return labels
