@@ -157,6 +157,10 @@ class AudioPreprocess(Preprocess):
             floor_bits=self.floor_bits,
         )
 
+    def example(self) -> npt.NDArray[np.int16]:
+        """Return a silent clip of the right length, int16 (samples,)."""
+        return np.zeros(self.samples, np.int16)
+
     def apply(self, sample: Any) -> Floats:
         """Return the features of a WAV file's path, or of int16 or float (in [-1, 1]) samples.
 

@@ -105,6 +105,10 @@ class ImagePreprocess(Preprocess):
         """(1, height, width, channels)."""
         return (1, self.height, self.width, self.channels)
 
+    def example(self) -> Array:
+        """Return a gray uint8 image of the model's size."""
+        return np.full(self.shape[1:], 128, np.uint8)
+
     def apply(self, sample: Any) -> npt.NDArray[np.float32]:
         """Return the model input for an image: float32 NHWC, batch 1.
 

@@ -113,6 +113,10 @@ class Preprocess(Spec):
             DataError: a sample that cannot be used; says what was found and what was expected.
         """
 
+    @abstractmethod
+    def example(self) -> Any:
+        """Return some sample that :meth:`apply` takes without any resizing, for warm-up and measurements."""
+
     def encode(self, sample: Any, scale: float, zero_point: int, dtype: Any) -> Array:
         """Return :meth:`apply` quantised to ``dtype``, batch 1; a subclass may know a shorter way to the
         same bytes."""

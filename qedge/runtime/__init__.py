@@ -1,18 +1,9 @@
-"""Load a bundle and run it: ``load(bundle) -> Model``."""
+"""Running a bundle on the device it is for: ``load(bundle) -> Model``."""
 
 from __future__ import annotations
 
-from typing import Any
+from qedge.runtime.engine import Engine
+from qedge.runtime.loader import load, runtimes
+from qedge.runtime.model import Model, Result
 
-
-class Model:
-    """A loaded bundle."""
-
-
-class Result:
-    """What a call of a model returns."""
-
-
-def load(bundle: Any, **options: Any) -> Model:
-    """Load a bundle."""
-    raise NotImplementedError
+__all__ = ["Engine", "Model", "Result", "load", "runtimes"]

@@ -1,0 +1,47 @@
+"""How many threads a model gets: never more than there are cores for."""
+
+from __future__ import annotations
+
+import os
+
+from qedge.errors import UsageError
+
+SMALL_MODEL_BYTES = 256 * 1024
+
+
+def available() -> int:
+    """Return the number of cores that this process may use: its affinity, within the container's quota."""
+    try:
+        count = len(os.sched_getaffinity(0))
+    except AttributeError:
+        count = os.cpu_count() or 1
+    return max(1, min(count, _quota() or count))
+
+
+def share(threads: int | None, streams: int, model_bytes: int) -> int:
+    """Return the threads of each of ``streams`` interpreters, so that all together fit the cores.
+
+    Args:
+        threads: wanted by the user, or None: one for a model below 256 KiB, whose operators are too short
+            to be worth waking a second core for, otherwise as many as there are cores.
+
+    Raises:
+        UsageError: ``threads`` or ``streams`` is no positive number.
+    """
+    for name, value in (("threads", threads), ("streams", streams)):
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+            raise UsageError(f"{name}: found {value!r}, expected an integer of at least 1")
+    limit = max(1, available() // streams)
+    if threads is None:
+        return 1 if model_bytes < SMALL_MODEL_BYTES else limit
+    return min(threads, limit)
+
+
+def _quota() -> int | None:
+    """Return the whole cores of the container's CPU quota (cgroup v2), or None without one."""
+    try:
+        with open("/sys/fs/cgroup/cpu.max") as file:
+            quota, period = file.read().split()
+        return max(1, int(quota) // int(period))
+    except (OSError, ValueError):
+        return None

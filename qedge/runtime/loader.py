@@ -1,0 +1,117 @@
+"""``load``: the runtime for a bundle, chosen by the manifest's target among the installed ones."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from qedge.bundle.read import Bundle, read_bundle
+from qedge.errors import ToolError, UsageError
+from qedge.runtime.engine import Engine
+from qedge.runtime.model import Model
+
+GROUP = "qedge.runtimes"
+
+OpenRuntime = Callable[..., Engine]
+
+
+def load(
+    bundle: str | os.PathLike[str] | Bundle,
+    *,
+    strict: bool = False,
+    threads: int | None = None,
+    device: str | None = None,
+    **options: Any,
+) -> Model:
+    """Return the model of ``bundle``, ready to run.
+
+    Args:
+        bundle: a folder or ``.zip`` that ``qedge build`` wrote.
+        strict: raise where an accelerator is missing, rather than running on the CPU with a warning.
+        threads: of one inference; None chooses by the cores that exist.
+        device: which accelerator, where there are several.
+        options: of the target's runtime; everywhere ``streams`` (calls that may run at the same time)
+            and ``binding``.
+
+    Raises:
+        DataError: no bundle.
+        IntegrityError: a bundle that is damaged, altered or of another version.
+        UsageError: a bundle for a target that does not run in Python here, or an unknown option.
+        ToolError: no TFLite binding, or with ``strict`` no accelerator.
+    """
+    opened = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
+    target = opened.manifest.target
+    home = _home(target)
+    if home is None:
+        others = ", ".join(sorted(runtimes())) or "none"
+        raise UsageError(
+            f"{opened.root}: a bundle for {target!r}, which qedge.load cannot run; runtimes here: {others}",
+            hint="qedge verify and qedge run run it emulated; on the device use the files in the bundle",
+        )
+    engine = _import(target, home)(opened, strict=strict, threads=threads, device=device, **options)
+    return Model(opened, engine)
+
+
+def runtimes() -> dict[str, str]:
+    """Return ``module:function`` of every installed runtime half, by target: entry points ``qedge.runtimes``.
+
+    Reads the entry points itself: ``importlib.metadata`` takes as long to import as a model to load.
+    """
+    found: dict[str, str] = {}
+    for folder, names in _distributions():
+        for name in names:
+            for target, home in _entry_points(os.path.join(folder, name, "entry_points.txt")):
+                found.setdefault(target, home)
+    return found
+
+
+def _home(target: str) -> str | None:
+    """Return where the runtime of ``target`` lives, looking first into qedge's own distribution."""
+    for folder, names in _distributions():
+        for name in names:
+            if name.startswith("qedge-"):
+                for known, home in _entry_points(os.path.join(folder, name, "entry_points.txt")):
+                    if known == target:
+                        return home
+    return runtimes().get(target)
+
+
+def _distributions() -> Iterator[tuple[str, list[str]]]:
+    """Yield every folder of the import path with the names of its ``.dist-info`` and ``.egg-info``."""
+    for folder in sys.path:
+        try:
+            names = os.listdir(folder or ".")
+        except OSError:
+            continue
+        yield folder, sorted(n for n in names if n.endswith((".dist-info", ".egg-info")))
+
+
+def _entry_points(path: str) -> Iterator[tuple[str, str]]:
+    """Yield (name, ``module:attribute``) of our group in one ``entry_points.txt``."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return
+    inside = False
+    for line in lines:
+        if line.startswith("["):
+            inside = line.strip() == f"[{GROUP}]"
+        elif inside and "=" in line:
+            name, _, home = line.partition("=")
+            yield name.strip(), home.strip()
+
+
+def _import(target: str, home: str) -> OpenRuntime:
+    module, _, attribute = home.partition(":")
+    try:
+        found: OpenRuntime = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as problem:
+        raise ToolError(
+            f"the runtime of target {target!r} ({home}) cannot be loaded: {problem}",
+            hint=f'pip install "qedge[{target}]"',
+        ) from problem
+    return found

@@ -1,0 +1,258 @@
+"""``Model``: a loaded bundle, and ``Result``: what a call of it returns."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qedge import quantmath
+from qedge.bundle.manifest import TensorSpec
+from qedge.bundle.read import Bundle
+from qedge.errors import DataError, UsageError
+from qedge.processing.spec import Postprocess, quantize_in_place
+from qedge.runtime.engine import Engine
+
+Array = npt.NDArray[Any]
+
+
+class Result:
+    """The outputs of one inference; everything beyond ``raw`` is worked out when it is asked for.
+
+    Args:
+        raw: one array an output, in the model's own types.
+    """
+
+    __slots__ = ("_outputs", "_postprocess", "_specs", "labels", "raw")
+
+    def __init__(
+        self,
+        raw: list[Array],
+        specs: Sequence[TensorSpec],
+        labels: Sequence[str],
+        postprocess: Postprocess | None,
+    ) -> None:
+        self.raw = raw
+        self.labels = labels
+        self._specs = specs
+        self._postprocess = postprocess
+        self._outputs: list[npt.NDArray[np.float32]] | None = None
+
+    @property
+    def outputs(self) -> list[npt.NDArray[np.float32]]:
+        """The outputs dequantised, float32."""
+        if self._outputs is None:
+            self._outputs = [_dequantized(array, spec) for array, spec in zip(self.raw, self._specs)]
+        return self._outputs
+
+    @property
+    def value(self) -> Any:
+        """What the bundle's post-processing makes of the outputs: classes, boxes, a mask ...; the outputs
+        themselves where it has none."""
+        if self._postprocess is None:
+            return self.outputs
+        return self._postprocess.apply(self.outputs, self.labels)
+
+    @property
+    def scores(self) -> npt.NDArray[np.float32]:
+        """One score a class, float32 (classes,).
+
+        Raises:
+            UsageError: the model is no classifier.
+        """
+        from qedge.processing.classify import Classify
+
+        scores = (self._postprocess or Classify()).scores(self.outputs)
+        if scores is None:
+            kind = self._postprocess.kind if self._postprocess else "raw"
+            raise UsageError(f"the model's post-processing is {kind!r}, no classes", hint="use result.value")
+        return scores
+
+    def top(self, k: int = 5) -> list[tuple[str, float]]:
+        """Return the ``k`` best (label, score), the best first."""
+        from qedge.processing.classify import top
+
+        return top(self.scores, self.labels, k)
+
+    @property
+    def label(self) -> str:
+        """The best class."""
+        return self.top(1)[0][0]
+
+    @property
+    def score(self) -> float:
+        """The score of the best class."""
+        return self.top(1)[0][1]
+
+    def __repr__(self) -> str:
+        return f"Result({', '.join(f'{a.dtype} {list(a.shape)}' for a in self.raw)})"
+
+
+class Model:
+    """A bundle that runs; use it in a ``with``, or :meth:`close` it. Several threads may share it."""
+
+    def __init__(self, bundle: Bundle, engine: Engine) -> None:
+        self.bundle = bundle
+        self.engine = engine
+        manifest = bundle.manifest
+        self.name = manifest.name
+        self.target = manifest.target
+        self.labels = manifest.labels
+        self.preprocess = manifest.preprocess
+        self.postprocess = manifest.postprocess
+        self.inputs = engine.inputs
+        self.outputs = engine.outputs
+        self._one_output = len(engine.outputs) == 1
+        self._run = engine.run
+
+    def run(self, inputs: Array | Sequence[Array]) -> Any:
+        """Return the raw outputs for raw inputs, in the model's own types and shapes: no processing.
+
+        A single array is the only input, and gives back the only output, where there is but one.
+
+        Raises:
+            DataError: another number, type or shape of arrays.
+        """
+        if inputs.__class__ is np.ndarray:
+            outputs = self._run((inputs,))
+            return outputs[0] if self._one_output else outputs
+        if isinstance(inputs, np.ndarray):
+            return self.run(np.asarray(inputs))
+        if not isinstance(inputs, (list, tuple)):
+            raise DataError(f"found {type(inputs).__name__}, expected an array or a list of arrays")
+        return self._run(inputs)
+
+    def __call__(self, sample: Any) -> Result:
+        """Return the result for one sample: an image, a clip, a path, or arrays in the model's own units.
+
+        With pre-processing in the bundle, ``sample`` is what it takes. Without, it is one array (or a list,
+        or a mapping by name, for several inputs): float in the model's own units, or in the model's type.
+
+        Raises:
+            DataError: the sample cannot be used; the model stays usable.
+        """
+        return self._result(self._run(self.encode(sample)))
+
+    def encode(self, sample: Any) -> list[Array]:
+        """Return the model's inputs for one sample, in the model's own types; see :meth:`__call__`."""
+        if self.preprocess is None:
+            return self._plain(sample)
+        spec = self.inputs[0]
+        rest: list[Array] = []
+        if len(self.inputs) > 1:
+            if not isinstance(sample, (list, tuple)) or len(sample) != len(self.inputs):
+                raise DataError(f"expected a list of {len(self.inputs)}: the sample, then the other inputs")
+            rest = [_as_input(array, other) for array, other in zip(sample[1:], self.inputs[1:])]
+            sample = sample[0]
+        if spec.scale is None or spec.zero_point is None:
+            return [self.preprocess.apply(sample), *rest]
+        return [self.preprocess.encode(sample, spec.scale, spec.zero_point, spec.dtype), *rest]
+
+    def stream(self, source: Iterable[Any]) -> Iterator[Result]:
+        """Yield the result of every sample of ``source``, in order.
+
+        A second thread takes the samples and pre-processes the next ones while the model runs.
+        """
+        from qedge.runtime.stream import ahead
+
+        for inputs in ahead(self.encode, source):
+            yield self._result(self._run(inputs))
+
+    def warm_up(self, runs: int = 1) -> None:
+        """Run on zeros, so that the first real sample does not pay for what is set up on first use."""
+        zeros = [np.zeros(spec.shape, spec.dtype) for spec in self.inputs]
+        for _ in range(runs):
+            self._run(zeros)
+
+    def profile(self, sample: Any = None, runs: int = 50) -> dict[str, Any]:
+        """Return where the time of a call goes; see :func:`qedge.runtime.stages.profile`."""
+        from qedge.runtime.stages import profile
+
+        return profile(self, sample, runs)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what runs the model, as JSON."""
+        return {"name": self.name, "target": self.target, **self.engine.describe()}
+
+    def close(self) -> None:
+        """Free the model and what a ``.zip`` unpacked."""
+        self.engine.close()
+        self.bundle.close()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<qedge model {self.name!r} for {self.target}>"
+
+    def _result(self, raw: list[Array]) -> Result:
+        return Result(raw, self.outputs, self.labels, self.postprocess)
+
+    def _plain(self, sample: Any) -> list[Array]:
+        """Return the inputs for samples that need no pre-processing."""
+        if isinstance(sample, (str, os.PathLike)):
+            sample = _read_npy(os.fspath(sample))
+        if isinstance(sample, Mapping):
+            names = [spec.name for spec in self.inputs]
+            if set(sample) != set(names):
+                raise DataError(f"found inputs {sorted(map(str, sample))}, expected {sorted(names)}")
+            sample = [sample[name] for name in names]
+        if not isinstance(sample, (list, tuple)) or (len(self.inputs) == 1 and len(sample) != 1):
+            sample = [sample]
+        if len(sample) != len(self.inputs):
+            raise DataError(f"found {len(sample)} inputs, expected {len(self.inputs)}")
+        return [_as_input(array, spec) for array, spec in zip(sample, self.inputs)]
+
+
+def _as_input(value: Any, spec: TensorSpec) -> Array:
+    """Return ``value`` in the type of the input: as it is where it has that type, else quantised.
+
+    Raises:
+        DataError: another shape (the batch of 1 may be left out), or values that are no finite numbers.
+    """
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError) as problem:
+        raise DataError(f"{spec.name}: no array of numbers: {problem}") from None
+    if array.shape == spec.shape[1:]:
+        array = array[None]
+    if array.shape != spec.shape or array.dtype.kind not in "fiub":
+        raise DataError(
+            f"{spec.name}: found {array.dtype} {list(array.shape)}, expected {list(spec.shape)}",
+            hint="one sample, as float in the model's own units" if array.ndim == len(spec.shape) else None,
+        )
+    if array.dtype == np.dtype(spec.dtype):
+        return array
+    if spec.scale is None or spec.zero_point is None:
+        return array.astype(spec.dtype)
+    if array.dtype.kind != "f":
+        raise DataError(
+            f"{spec.name}: found {array.dtype}, expected float in the model's own units or {spec.dtype}"
+        )
+    return quantize_in_place(array.astype(np.float32), spec.scale, spec.zero_point, spec.dtype)
+
+
+def _read_npy(path: str) -> Array:
+    try:
+        found = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as problem:
+        raise DataError(f"{path}: the model has no pre-processing, expected an .npy: {problem}") from None
+    if not isinstance(found, np.ndarray):
+        found.close()
+        raise DataError(f"{path}: an archive of arrays, expected an .npy")
+    return found
+
+
+def _dequantized(array: Array, spec: TensorSpec) -> npt.NDArray[np.float32]:
+    if spec.scale is None or spec.zero_point is None:
+        return array.astype(np.float32, copy=False)
+    return quantmath.dequantize(array, spec.scale, spec.zero_point)

@@ -1,0 +1,146 @@
+"""Host half: nothing to compile, as the int8 model itself runs on the CPU."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from qedge.bundle.read import read_bundle
+from qedge.errors import ToolError, UsageError
+from qedge.findings import Finding
+from qedge.graph import Graph
+from qedge.runtime.litert import find_binding
+from qedge.runtime.loader import load
+from qedge.target.protocol import (
+    Arrays,
+    CheckReport,
+    Compiled,
+    Options,
+    Placement,
+    Requirement,
+    Target,
+    TargetInfo,
+    VerifyReport,
+)
+from qedge_rpi.constraints import no_kernel
+
+TOLERANCE = 1
+_HINT = (
+    "replace it with TFLite operators before converting; Edge TPU models run with the target that made them"
+)
+
+
+class RpiTarget(Target):
+    """Raspberry Pi and other Linux boards: the int8 model on the CPU."""
+
+    info: ClassVar[TargetInfo] = TargetInfo(
+        name="rpi",
+        title="Raspberry Pi",
+        summary="int8 on the CPU through LiteRT or tflite-runtime, 64-bit and 32-bit",
+    )
+
+    def check(self, graph: Graph, options: Options) -> CheckReport:
+        """Place every operator that a TFLite binding has a kernel for on the CPU."""
+        findings, placements = [], []
+        for op in graph.operators:
+            reason = no_kernel(op)
+            name = op.custom_name or op.op
+            if reason is None:
+                placements.append(Placement(op.index, name, "cpu", "LiteRT has a kernel for it"))
+            else:
+                placements.append(Placement(op.index, name, "unsupported", reason, _HINT))
+                findings.append(Finding("error", "unsupported-op", reason, hint=_HINT, op=op.label))
+        return CheckReport(tuple(findings), tuple(placements))
+
+    def compile(self, model: bytes, graph: Graph, options: Options, workdir: Path) -> Compiled:
+        """Add nothing: the bundle's ``model.tflite`` is what runs."""
+        return Compiled(files={})
+
+    def verify(self, bundle: Path, samples: Sequence[Arrays] | None, options: Options) -> VerifyReport:
+        """Run the golden vectors through the binding here.
+
+        Passes where every value is within 1 of the stored one and, for float outputs, within 1e-4 of the
+        largest, and a vector's largest value stays where it was. Other ``samples`` are compared with a second
+        interpreter that has one thread.
+        """
+        with read_bundle(bundle) as opened, load(opened) as model:
+            if samples is None:
+                pairs = opened.golden()
+                oracle = "golden vectors of the bundle"
+                if not pairs:
+                    raise UsageError(
+                        f"{bundle}: has no golden vectors",
+                        hint="build it again, with --data, or give samples",
+                    )
+            else:
+                with load(opened, threads=1) as single:
+                    pairs = [(list(x), single.engine.run(list(x))) for x in samples]
+                oracle = f"one thread of {find_binding()}"
+            differing, worst, mismatches = 0, 0.0, []
+            for k, (inputs, expected) in enumerate(pairs):
+                for i, (found, wanted) in enumerate(zip(model.engine.run(inputs), expected)):
+                    differing += int(np.count_nonzero(found != wanted))
+                    distance, problem = _compare(found, wanted)
+                    worst = max(worst, distance)
+                    if problem:
+                        mismatches.append(f"sample {k}, output {i}: {problem}")
+            return VerifyReport(
+                bit_exact=differing == 0,
+                passed=not mismatches,
+                oracle=oracle,
+                core=f"{platform.machine()} {find_binding()}",
+                samples=len(pairs),
+                mismatches=tuple(mismatches[:5]),
+                metrics={"max_difference": worst, "differing_values": differing},
+            )
+
+    def doctor(self) -> list[Requirement]:
+        """Say which binding runs models here, and what deploying needs."""
+        try:
+            binding = Requirement("TFLite binding", True, str(find_binding()))
+        except ToolError as problem:
+            binding = Requirement("TFLite binding", False, problem.message, _binding_command())
+        pillow = importlib.util.find_spec("PIL") is not None
+        ssh = shutil.which("ssh")
+        return [
+            binding,
+            Requirement(
+                "pillow", pillow or None, "reads image files", None if pillow else "pip install pillow"
+            ),
+            Requirement(
+                "ssh",
+                True if ssh else None,
+                ssh or "qedge deploy copies bundles over it",
+                None if ssh else "sudo apt install openssh-client",
+            ),
+        ]
+
+
+def _compare(found: np.ndarray, wanted: np.ndarray) -> tuple[float, str | None]:
+    """Return the largest difference, and what is wrong with it, if anything."""
+    one, other = found.astype(np.float64), wanted.astype(np.float64)
+    distance = float(np.abs(one - other).max(initial=0.0))
+    whole = wanted.dtype.kind in "iu"
+    allowed = TOLERANCE if whole else 1e-4 * float(np.abs(other).max(initial=1.0))
+    if distance > allowed:
+        return distance, f"differs by up to {distance:g}, allowed {allowed:g}"
+    # A vector holds one score a class; in maps and boxes the place of the largest value means nothing.
+    if one.ndim <= 2 and one.size > 1 and one.flat[int(other.argmax())] < one.max():
+        return distance, f"its largest value moved from {int(other.argmax())} to {int(one.argmax())}"
+    return distance, None
+
+
+def _binding_command() -> str:
+    """Return the command that installs the binding that has wheels for this machine."""
+    if platform.machine() in ("armv7l", "armv6l"):
+        return 'pip install tflite-runtime "numpy<2"'
+    return "pip install ai-edge-litert"
+
+
+TARGET = RpiTarget()
