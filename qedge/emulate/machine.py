@@ -59,6 +59,7 @@ class Machine:
         core: a name in `qedge.emulate.cores.CORES` that unicorn knows.
         stack_bytes: size of the stack; running over its end is a fault.
         strict_alignment: fault on unaligned accesses that the real core refuses (slower).
+        count: count instructions; without it calls run many times faster and report none.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Machine:
         *,
         stack_bytes: int = 64 << 10,
         strict_alignment: bool = False,
+        count: bool = True,
     ) -> None:
         self.elf = elf
         self.core = find_core(core)
@@ -89,7 +91,8 @@ class Machine:
         self._total = 0
         self._limit = _LIMIT
         self._problem: QedgeError | None = None
-        self._uc.hook_add(self._unicorn.UC_HOOK_BLOCK, self._on_block)
+        if count:
+            self._uc.hook_add(self._unicorn.UC_HOOK_BLOCK, self._on_block)
         self._uc.hook_add(self._unicorn.UC_HOOK_MEM_INVALID, self._on_invalid)
         if strict_alignment:
             self._uc.hook_add(
@@ -194,7 +197,7 @@ class Machine:
         block = self._blocks.get(address << 16 | size)
         if block is None:
             block = self._blocks[address << 16 | size] = [len(self._instructions_of(address, size)), 0]
-        if self._watched and (address in self._watched or self._open):
+        if self._watched and (address in self._watched or (self._open and address == self._open[-1][0])):
             self._trace(address)
         block[1] += 1
         self._total += block[0]

@@ -20,28 +20,30 @@ class Core:
             16-bit multiply-accumulates an instruction) or ``mve`` (Helium vectors).
         unaligned: whether 32-bit loads from odd addresses work.
         cycles_per_instruction: of our kernels, for estimates only; never part of an exact figure.
+        typical_megahertz: clock of a usual part, for estimates only.
     """
 
     name: str
     family: Family
     unaligned: bool
     cycles_per_instruction: float
+    typical_megahertz: int
 
 
 CORES: dict[str, Core] = {
     c.name: c
     for c in (
-        Core("cortex-m0", "portable", False, 1.5),
-        Core("cortex-m0plus", "portable", False, 1.4),
-        Core("cortex-m3", "portable", True, 1.4),
-        Core("cortex-m4", "dsp", True, 1.3),
-        Core("cortex-m7", "dsp", True, 0.75),
-        Core("cortex-m33", "dsp", True, 1.2),
-        Core("cortex-m55", "mve", True, 1.3),
-        Core("cortex-m85", "mve", True, 0.9),
-        Core("esp32-s3", "portable", False, 1.2),
-        Core("riscv32", "portable", False, 1.3),
-        Core("host", "portable", True, 0.4),
+        Core("cortex-m0", "portable", False, 1.5, 48),
+        Core("cortex-m0plus", "portable", False, 1.4, 64),
+        Core("cortex-m3", "portable", True, 1.4, 72),
+        Core("cortex-m4", "dsp", True, 1.3, 120),
+        Core("cortex-m7", "dsp", True, 0.75, 280),
+        Core("cortex-m33", "dsp", True, 1.2, 160),
+        Core("cortex-m55", "mve", True, 1.3, 400),
+        Core("cortex-m85", "mve", True, 0.9, 480),
+        Core("esp32-s3", "portable", False, 1.2, 240),
+        Core("riscv32", "portable", False, 1.3, 160),
+        Core("host", "portable", True, 0.4, 3000),
     )
 }
 

@@ -7,13 +7,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files as package_files
+from pathlib import Path
 
 import numpy as np
 
 from qedge._version import __version__
 from qedge.graph import Tensor
 from qedge_mcu.ops.base import Array, ConstArray, Params, Ref, Value
-from qedge_mcu.program import Program, Step, in_arena
+from qedge_mcu.program import CONTEXT_ALIGN, Program, Step, in_arena
 
 C_TYPES = {
     "int8": "int8_t",
@@ -26,7 +27,6 @@ C_TYPES = {
     "float32": "float",
     "bool": "uint8_t",
 }
-ARENA_ALIGN = 16
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,13 @@ class Generated:
     def sources(self) -> list[str]:
         """The ``.c`` files, sorted."""
         return sorted(f for f in self.files if f.startswith("src/") and f.endswith(".c"))
+
+    def write(self, folder: Path) -> None:
+        """Write every file below ``folder``."""
+        for path, data in self.files.items():
+            place = folder / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(data)
 
 
 def emit(program: Program) -> Generated:
@@ -98,10 +105,6 @@ def _literal(value: float) -> str:
     text = repr(float(np.float32(value)))
     short = np.format_float_scientific(np.float32(value), unique=True, trim="0")
     return f"{short if np.float32(short) == np.float32(value) else text}f"
-
-
-def _type_range(dtype: str) -> str:
-    return C_TYPES[dtype]
 
 
 class _Constants:
@@ -334,12 +337,12 @@ def _header(program: Program) -> str:
     lines += [
         "/* One instance of the model; the caller owns it. Several may run at the same time. */",
         "#if defined(__cplusplus)",
-        f"typedef struct alignas({ARENA_ALIGN}) {{",
+        f"typedef struct alignas({CONTEXT_ALIGN}) {{",
         *fields,
         f"}} {name}_context;",
         "#else",
         "typedef struct {",
-        f"    _Alignas({ARENA_ALIGN}) " + fields[0].strip(),
+        f"    _Alignas({CONTEXT_ALIGN}) " + fields[0].strip(),
         *fields[1:],
         f"}} {name}_context;",
         "#endif\n",
@@ -415,7 +418,7 @@ def _source(program: Program, constants: _Constants, headers: list[str], calls: 
     total = f"{upper}_ARENA_BYTES" + "".join(f" + {(s.nbytes + 3) // 4 * 4}" for s in program.states)
     asserts.append(
         f"QE_STATIC_ASSERT(sizeof({name}_context) >= {total}\n"
-        f'    && sizeof({name}_context) < {total} + {ARENA_ALIGN}, "the context holds nothing else");'
+        f'    && sizeof({name}_context) < {total} + {CONTEXT_ALIGN}, "the context holds nothing else");'
     )
     states = "".join(
         f"    memset(context->{s.name}, {s.initial & 255}, sizeof(context->{s.name}));\n"

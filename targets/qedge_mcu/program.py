@@ -15,6 +15,8 @@ from qedge_mcu.ops import Emitted, OpContext, Reason, operators
 from qedge_mcu.ops.base import State, expect_static
 from qedge_mcu.planner import Buffer, Plan, Problem, Sharing, plan
 
+CONTEXT_ALIGN = 8
+
 
 @dataclass(frozen=True, eq=False)
 class Step:
@@ -46,6 +48,17 @@ class Program:
     def offset(self, tensor: int) -> int:
         """Return the arena offset in bytes of a tensor that is no constant."""
         return self.plan.offsets[str(self.root[tensor])]
+
+    @property
+    def state_bytes(self) -> int:
+        """Persistent memory beside the arena."""
+        return sum((s.nbytes + 3) // 4 * 4 for s in self.states)
+
+    @property
+    def context_bytes(self) -> int:
+        """``sizeof`` the context: arena and states, rounded up to its alignment."""
+        total = max(self.plan.arena_bytes, 1) + self.state_bytes
+        return (total + CONTEXT_ALIGN - 1) // CONTEXT_ALIGN * CONTEXT_ALIGN
 
     @property
     def scratch_bytes(self) -> int:

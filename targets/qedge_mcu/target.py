@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from qedge.errors import CapacityError, UnsupportedError, UsageError
-from qedge.findings import Finding
+import numpy as np
+import numpy.typing as npt
+
+from qedge.bundle import Bundle, read_bundle
+from qedge.errors import CapacityError, IntegrityError, QedgeError, UsageError
 from qedge.graph import Graph
-from qedge.target import CheckReport, Compiled, Option, Target, TargetInfo, VerifyReport
-from qedge.target.protocol import Arrays, Options, as_int_bytes
+from qedge.target import CheckReport, Compiled, Option, Requirement, Target, TargetInfo, VerifyReport
+from qedge.target.protocol import Arrays, Options
+from qedge.verify import tflm
+from qedge_mcu import report
 from qedge_mcu.cores import CORES, core
-from qedge_mcu.emit import Generated, emit
+from qedge_mcu.emit import emit
+from qedge_mcu.library import Description, Library, describe
 from qedge_mcu.program import Program, build, check
+from qedge_mcu.verify import compare_layers, compare_outputs
 
+Array = npt.NDArray[Any]
 DEFAULT_CORE = "cortex-m4"
 
 
@@ -23,18 +34,17 @@ class McuTarget(Target):
         name="mcu",
         title="Microcontroller",
         summary="a C library without heap or dependencies, bit-exact to TFLite Micro",
-        io_types=("int8",),
+        io_types=("int8", "uint8", "float32"),
         options=(
             Option(
                 "core",
-                "core to generate for",
+                f"core to generate for, or to run on; {DEFAULT_CORE} unless a board says otherwise",
                 choices=tuple(CORES),
-                commands=("build", "check", "verify", "bench"),
+                commands=("build", "check", "verify", "bench", "run"),
             ),
             Option("ram", "RAM budget, for instance 64K", kind="bytes"),
             Option("flash", "flash budget, for instance 256K", kind="bytes"),
         ),
-        accelerator=None,
         has_runtime=False,
     )
 
@@ -42,12 +52,12 @@ class McuTarget(Target):
         """Place every operator ``mcu`` or ``unsupported``; hold a model that is fine to the budget."""
         wanted = core(str(options.get("core") or DEFAULT_CORE))
         placements, findings = check(graph, wanted)
-        metrics: dict[str, object] = {"core": wanted.name}
+        metrics: dict[str, Any] = {"core": wanted.name}
         if not findings:
             program = build(graph, wanted, str(options.get("name") or graph.name))
             generated = emit(program)
-            metrics |= _metrics(program, generated)
-            findings += _over_budget(program, generated, options)
+            metrics |= report.metrics(program, generated)
+            findings += report.over_budget(program, generated, options)
         return CheckReport(tuple(findings), tuple(placements), metrics)
 
     def compile(self, model: bytes, graph: Graph, options: Options, workdir: Path) -> Compiled:
@@ -56,67 +66,136 @@ class McuTarget(Target):
             graph, core(str(options.get("core") or DEFAULT_CORE)), str(options.get("name") or graph.name)
         )
         generated = emit(program)
-        over = _over_budget(program, generated, options)
+        over = report.over_budget(program, generated, options)
         if over:
             raise CapacityError("; ".join(f.message for f in over), hint=over[0].hint, findings=over)
+        sources = [f"c/{path}" for path in generated.sources]
         return Compiled(
             files={f"c/{path}": data for path, data in generated.files.items()},
-            extra={
-                "engine": "qedge",
-                "core": program.core.name,
-                "family": program.core.family,
-                "prefix": program.name,
-                "sources": [f"c/{path}" for path in generated.sources],
-            },
-            metrics=_metrics(program, generated),
+            extra={"engine": "qedge", "library": describe(program, sources).to_json()},
+            metrics=report.metrics(program, generated),
         )
 
-    def verify(self, bundle: Path, samples: Arrays | None, options: Options) -> VerifyReport:  # type: ignore[override]
-        """Run the bundle on an emulated core and compare."""
-        raise UsageError("the emulator is not connected yet")
+    def verify(self, bundle: Path, samples: Sequence[Arrays] | None, options: Options) -> VerifyReport:
+        """Run the bundle's C on an emulated core; compare outputs and every inner tensor with TFLite Micro.
 
-
-def _metrics(program: Program, generated: Generated) -> dict[str, object]:
-    context = sum((s.nbytes + 3) // 4 * 4 for s in program.states)
-    scratch = program.scratch_bytes
-    return {
-        "core": program.core.name,
-        "flash_bytes": {"data": generated.constant_bytes},
-        "constants_overhead_bytes": generated.overhead_bytes,
-        "ram_bytes": {"arena": program.plan.arena_bytes, "scratch": scratch, "context": context},
-        "arena_plan": [
-            {
-                "tensor": b.name,
-                "offset": program.plan.offsets[b.name],
-                "bytes": b.nbytes,
-                "first_op": b.first,
-                "last_op": b.last,
-            }
-            for b in program.plan.problem.buffers
-        ],
-    }
-
-
-def _over_budget(program: Program, generated: Generated, options: Options) -> list[Finding]:
-    """Return what exceeds ``ram`` or ``flash``, with what would have to go."""
-    found = []
-    ram = program.plan.arena_bytes + sum(s.nbytes for s in program.states)
-    for name, used in (("ram", ram), ("flash", generated.constant_bytes)):
-        limit = options.get(name)
-        if limit is None:
-            continue
-        allowed = as_int_bytes(limit, what=f"--{name}")
-        if used > allowed:
-            found.append(
-                Finding(
-                    "error",
-                    "capacity",
-                    f"the model needs {used} bytes of {name}, {used - allowed} over the budget of {allowed}",
-                    "make the input or the widest layers smaller, or choose a larger board",
+        Where its wheel does not exist, the golden vectors are replayed.
+        """
+        with _opened(bundle, options) as (opened, library):
+            inputs, golden = _samples(opened, samples)
+            if tflm.available():
+                runs = tflm.run(opened.read("model.tflite"), inputs, inner=True)
+                oracle = f"{tflm.DISTRIBUTION} {tflm.version()}, inner tensors included"
+                mismatches = compare_layers(library, inputs, [r.tensors for r in runs])
+                expected: Sequence[Sequence[Array]] = [r.outputs for r in runs]
+            elif golden is not None:
+                oracle, mismatches, expected = "golden vectors of the bundle", [], golden
+            else:
+                raise UsageError(
+                    f"{tflm.DISTRIBUTION} is not installed, so only golden vectors can be compared",
+                    hint="leave out --data",
                 )
+            mismatches += compare_outputs(library, library.run(inputs), expected)
+            if golden is not None and tflm.available():
+                mismatches += [f"golden vectors: {m}" for m in compare_outputs(library, golden, expected)]
+            measured = library.measure(inputs[0])
+        return VerifyReport(
+            bit_exact=not mismatches,
+            passed=not mismatches,
+            oracle=oracle,
+            core=_emulated(library.core),
+            samples=len(inputs),
+            mismatches=tuple(mismatches),
+            metrics=report.measured(library, measured),
+        )
+
+    def execute(self, bundle: Path, samples: Sequence[Arrays], options: Options) -> list[list[Array]]:
+        """Return the outputs that the emulated core gives."""
+        with _opened(bundle, options) as (opened, library):
+            shapes = [t.shape for t in opened.manifest.outputs]
+            return [
+                [values.reshape(shape) for values, shape in zip(outputs, shapes)]
+                for outputs in library.run([list(s) for s in samples])
+            ]
+
+    def golden_outputs(self, model: bytes, samples: Sequence[Arrays]) -> list[list[Array]] | None:
+        """Return TFLite Micro's outputs, or those of the generated C where its wheel does not exist."""
+        if tflm.available():
+            return [list(r.outputs) for r in tflm.run(model, [list(s) for s in samples])]
+        program = build(Graph.from_bytes(model), core(DEFAULT_CORE), "golden")
+        with _written(program) as library:
+            outputs = library.run([list(s) for s in samples])
+        shapes = [program.graph.tensors[t].shape for t in program.graph.outputs]
+        return [[a.reshape(s) for a, s in zip(row, shapes)] for row in outputs]
+
+    def bench(self, bundle: Path, options: Options) -> dict[str, Any]:
+        """Return exact instructions, a layer each, and what is estimated from them."""
+        with _opened(bundle, options) as (opened, library):
+            inputs, _ = _samples(opened, None)
+            measured = library.measure(inputs[0])
+            graph = Graph.from_bytes(opened.read("model.tflite"), str(bundle))
+            return report.benchmark(graph, library, measured, _emulated(library.core))
+
+    def doctor(self) -> list[Requirement]:
+        """Return whether the cross compiler, the emulator and the oracle are here."""
+        return report.requirements()
+
+
+@contextmanager
+def _opened(path: Path, options: Mapping[str, Any]) -> Iterator[tuple[Bundle, Library]]:
+    with read_bundle(path) as opened:
+        data = opened.manifest.target_data.get("library")
+        if opened.manifest.target != "mcu" or not isinstance(data, Mapping):
+            raise UsageError(
+                f"{path} is a bundle for {opened.manifest.target} without a C library",
+                hint="build one with: qedge build MODEL -t mcu",
             )
-    return found
+        try:
+            description = Description.from_json(data)
+        except (KeyError, TypeError, ValueError) as problem:
+            raise IntegrityError(
+                f"{path}: $.target_data.library: {problem}", hint="build the bundle again"
+            ) from None
+        wanted = options.get("core")
+        yield opened, Library(opened.folder(), description, core(str(wanted)).name if wanted else None)
+
+
+@contextmanager
+def _written(program: Program) -> Iterator[Library]:
+    import tempfile
+
+    generated = emit(program)
+    with tempfile.TemporaryDirectory(prefix="qedge-") as folder:
+        generated.write(Path(folder))
+        yield Library(Path(folder), describe(program, generated.sources))
+
+
+def _samples(
+    opened: Bundle, samples: Sequence[Arrays] | None
+) -> tuple[list[list[Array]], list[list[Array]] | None]:
+    """Return (inputs, golden outputs); outputs are None when the caller gave the inputs."""
+    if samples is not None:
+        return [list(s) for s in samples], None
+    golden = opened.golden()
+    if golden:
+        return [list(i) for i, _ in golden], [list(o) for _, o in golden]
+    generator = np.random.default_rng(0)
+    specs = opened.manifest.inputs
+    try:
+        return [[_random(generator, t.shape, t.dtype) for t in specs] for _ in range(2)], None
+    except ValueError as problem:
+        raise QedgeError(str(problem)) from problem
+
+
+def _random(generator: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Array:
+    if dtype == "float32":
+        return generator.standard_normal(shape).astype(np.float32)
+    info = np.iinfo(dtype)
+    return generator.integers(info.min, info.max, shape, np.dtype(dtype), endpoint=True)
+
+
+def _emulated(name: str) -> str:
+    return f"{name} (unicorn {report.installed('unicorn')})"
 
 
 TARGET = McuTarget()
-__all__ = ["TARGET", "McuTarget", "UnsupportedError"]

@@ -1,0 +1,155 @@
+"""Figures about a generated library: what it takes, what exceeds a budget, what is estimated."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+from collections.abc import Mapping
+from typing import Any
+
+from qedge.findings import Finding
+from qedge.graph import Graph
+from qedge.target import Requirement
+from qedge.target.protocol import as_int_bytes
+from qedge.verify import tflm
+from qedge_mcu.cores import CORES
+from qedge_mcu.emit import Generated
+from qedge_mcu.library import Library, Measured
+from qedge_mcu.program import Program
+from qedge_mcu.verify import layer_table
+
+
+def metrics(program: Program, generated: Generated) -> dict[str, Any]:
+    """Return what is known without a compiler: constants, arena, scratch and where each tensor lies."""
+    return {
+        "core": program.core.name,
+        "flash_bytes": {"data": generated.constant_bytes},
+        "constants_overhead_bytes": generated.overhead_bytes,
+        "ram_bytes": {
+            "arena": program.plan.arena_bytes,
+            "scratch": program.scratch_bytes,
+            "context": program.context_bytes,
+        },
+        "arena_plan": arena_plan(program),
+    }
+
+
+def arena_plan(program: Program) -> list[dict[str, Any]]:
+    """Return one entry a buffer: where it lies and from which operator to which it lives."""
+    entries = []
+    steps = len(program.steps)
+    for b in program.plan.problem.buffers:
+        tensor = program.graph.tensors[int(b.name)].name if b.name.isdigit() else "working memory"
+        entries.append(
+            {
+                "tensor": tensor,
+                "offset": program.plan.offsets[b.name],
+                "bytes": b.nbytes,
+                "first_op": max(b.first, 0),
+                "last_op": min(b.last, steps - 1),
+            }
+        )
+    return sorted(entries, key=lambda e: (e["first_op"], e["offset"]))
+
+
+def over_budget(program: Program, generated: Generated, options: Mapping[str, Any]) -> list[Finding]:
+    """Return what exceeds ``ram`` or ``flash``, with what would have to go."""
+    found = []
+    largest_step, alive = _peak(program)
+    heaviest = sorted(
+        ((sum(a.values.nbytes for a in s.emitted.arrays), s.op.label) for s in program.steps), reverse=True
+    )
+    why = {
+        "ram": f"the peak is at {largest_step}, where {alive} live: make them smaller",
+        "flash": "the largest constants are those of "
+        + ", ".join(f"{label} ({size:,})" for size, label in heaviest[:3]),
+    }
+    for name, used in (("ram", program.context_bytes), ("flash", generated.constant_bytes)):
+        limit = options.get(name)
+        if limit is None:
+            continue
+        allowed = as_int_bytes(limit, what=f"--{name}")
+        if used > allowed:
+            message = (
+                f"the model needs {used:,} bytes of {name}, {used - allowed:,} over the {allowed:,} given"
+            )
+            found.append(Finding("error", "capacity", message, why[name]))
+    return found
+
+
+def _peak(program: Program) -> tuple[str, str]:
+    """Return the step at which most memory is in use, and the buffers there in words."""
+    best, where = -1, 0
+    buffers = program.plan.problem.buffers
+    for i in range(len(program.steps)):
+        top = max(
+            (program.plan.offsets[b.name] + b.nbytes for b in buffers if b.first <= i <= b.last), default=0
+        )
+        if top > best:
+            best, where = top, i
+    parts = []
+    for b in sorted(buffers, key=lambda b: -b.nbytes):
+        if b.first <= where <= b.last:
+            name = program.graph.tensors[int(b.name)].name if b.name.isdigit() else "working memory"
+            parts.append(f"{name!r} ({b.nbytes:,} bytes)")
+    return program.steps[where].op.label, " and ".join(parts[:3])
+
+
+def measured(library: Library, m: Measured) -> dict[str, Any]:
+    """Return the exact figures of one run, and of the image that was linked."""
+    d = library.description
+    arena = d.context_bytes
+    return {
+        "instructions": m.instructions,
+        "flash_bytes": {"code": m.code_bytes, "data": m.data_bytes},
+        "ram_bytes": {"arena": arena, "stack": m.stack_bytes},
+    }
+
+
+def benchmark(graph: Graph, library: Library, m: Measured, ran_on: str) -> dict[str, Any]:
+    """Return exact instructions a layer, and cycles and milliseconds as estimates with their model."""
+    core = CORES[library.core]
+    cycles = m.instructions * core.cycles_per_instruction
+    megahertz = core.typical_megahertz
+    return {
+        "core": ran_on,
+        **measured(library, m),
+        "layers": layer_table(graph, library, m.layers),
+        "cycles": {
+            "estimate": True,
+            "model": f"{core.cycles_per_instruction} cycles an instruction, no waiting for flash",
+            "value": round(cycles),
+        },
+        "latency_ms": {
+            "estimate": True,
+            "model": f"the estimated cycles at {megahertz} MHz",
+            "median": round(cycles / (megahertz * 1000), 3),
+        },
+    }
+
+
+def installed(distribution: str) -> str:
+    """Return a distribution's version, or ``not installed``."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def requirements() -> list[Requirement]:
+    """Return whether the cross compiler, the emulator and the oracle are here."""
+    found = []
+    for module, what in (("ziglang", "cross compiler"), ("unicorn", "emulator of Cortex-M cores")):
+        here = importlib.util.find_spec(module) is not None
+        detail = f"{what}, {installed(module)}" if here else f"{what} missing: no module {module}"
+        found.append(Requirement(module, here, detail, None if here else 'pip install "qedge[mcu]"'))
+    oracle = tflm.available()
+    found.append(
+        Requirement(
+            tflm.DISTRIBUTION,
+            True if oracle else None,
+            f"oracle, {tflm.version()}" if oracle else "oracle missing: golden vectors are compared instead",
+            None if oracle else 'pip install "qedge[mcu]" on Linux x86-64 with Python 3.10 to 3.13',
+        )
+    )
+    return found
