@@ -34,6 +34,8 @@ class Case:
         options: builtin options in snake case.
         intermediates: specs of an LSTM's inner tensors.
         build: adds several operators instead; it declares inputs and outputs itself.
+        oracle_inputs: inputs for the oracle, where it refuses ``inputs`` though their meaning is clear.
+        limits: smallest and largest value of the case's int8 inputs, where not every value is allowed.
     """
 
     name: str
@@ -43,21 +45,41 @@ class Case:
     options: Mapping[str, Any] = field(default_factory=dict)
     intermediates: Sequence[Spec] = ()
     build: Callable[[ModelBuilder, SubgraphBuilder], None] | None = None
+    oracle_inputs: Sequence[Spec | None] | None = None
+    limits: tuple[int, int] = (-128, 127)
 
 
 @dataclass(frozen=True)
 class Merged:
-    """A table as one model: ``case_of`` names the case of each model output."""
+    """A table as one model.
+
+    Args:
+        data: the ``.tflite``.
+        case_of: name of the case of each model output.
+        oracle_inputs: inputs for the oracle, where it refuses ``inputs`` though their meaning is clear.
+        limits: smallest and largest int8 value of each model input.
+    """
 
     data: bytes
     case_of: tuple[str, ...]
+    limits: tuple[tuple[int, int], ...]
+
+    def samples(self, runs: int = RUNS) -> list[list[npt.NDArray[Any]]]:
+        """Return deterministic inputs for consecutive runs, one array an input."""
+        graph = Graph.from_bytes(self.data)
+        found = samples(graph, runs)
+        return [
+            [np.clip(x, *limits) if x.dtype == np.int8 else x for x, limits in zip(row, self.limits)]
+            for row in found
+        ]
 
 
-def merge(cases: Sequence[Case]) -> Merged:
-    """Return one model with every case beside the others."""
+def merge(cases: Sequence[Case], *, for_oracle: bool = False) -> Merged:
+    """Return one model with every case beside the others; ``for_oracle`` takes the ``oracle_inputs``."""
     builder = ModelBuilder()
     graph = builder.subgraph()
     case_of: list[str] = []
+    limits: list[tuple[int, int]] = []
     seen: set[str] = set()
     for case in cases:
         if case.name in seen:
@@ -66,9 +88,11 @@ def merge(cases: Sequence[Case]) -> Merged:
         if case.build is not None:
             case.build(builder, graph)
         else:
-            graph.add(case.op, case.inputs, case.outputs, case.options, intermediates=case.intermediates)
+            inputs = case.inputs if case.oracle_inputs is None or not for_oracle else case.oracle_inputs
+            graph.add(case.op, inputs, case.outputs, case.options, intermediates=case.intermediates)
         case_of += [case.name] * (graph.output_count - len(case_of))
-    return Merged(builder.pack(), tuple(case_of))
+        limits += [case.limits] * (graph.input_count - len(limits))
+    return Merged(builder.pack(), tuple(case_of), tuple(limits))
 
 
 def samples(model: Graph, runs: int = RUNS) -> list[list[npt.NDArray[Any]]]:

@@ -204,6 +204,11 @@ class SubgraphBuilder:
             self.output(index)
 
     @property
+    def input_count(self) -> int:
+        """Number of inputs declared so far."""
+        return len(self._graph.inputs)
+
+    @property
     def output_count(self) -> int:
         """Number of outputs declared so far."""
         return len(self._graph.outputs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files as package_files
 from pathlib import Path
@@ -62,7 +62,7 @@ def emit(program: Program) -> Generated:
     name = program.name
     kernels = sorted({k for s in program.steps for k in s.emitted.kernels})
     headers = sorted(
-        {h for s in program.steps for h in s.emitted.headers}
+        {"qe_common.h", *(h for s in program.steps for h in s.emitted.headers)}
         | {h for k in kernels for h in [k.removesuffix(".c") + ".h"] if _exists(f"include/{h}")}
     )
     calls = "\n".join(_step(program, constants, i, s) for i, s in enumerate(program.steps))
@@ -125,7 +125,7 @@ class _Constants:
                 if (
                     tensor is not None
                     and tensor.is_constant
-                    and f"{{in{step.op.inputs.index(t)}}}" in str(step.emitted.args)
+                    and {f"{{in{step.op.inputs.index(t)}}}", "{ins}"} & _places(step)
                 ):
                     assert tensor.data is not None
                     values = tensor.data.reshape(-1)
@@ -257,7 +257,9 @@ def _step(program: Program, constants: _Constants, index: int, step: Step) -> st
     title += f"     * {_comment(', '.join(t.name for t in out))} */\n"
     if e.alias:
         return title + "    /* no code: the output is the input */\n"
-    values: dict[str, str] = {"params": f"&op{index}", "scratch": "NULL"}
+    if not e.function:
+        return title + "    /* no code */\n"
+    values: dict[str, str] = {"params": f"&op{index}", "scratch": "NULL", "ins": "ins", "outs": "outs"}
     for k, t in enumerate(op.inputs):
         tensor = graph.tensors[t] if t >= 0 else None
         if tensor is None:
@@ -272,10 +274,31 @@ def _step(program: Program, constants: _Constants, index: int, step: Step) -> st
     for state in e.states:
         values[f"state:{state.name}"] = f"context->{state.name}"
     args = [re.sub(r"\{([a-z0-9_:]+)\}", lambda m: values[m.group(1)], a) for a in e.args]
-    call = f"    {e.function}({', '.join(args)});"
+    lists = "".join(
+        _pointer_list(name, qualifier, values) for name, qualifier in _LISTS if f"{{{name}s}}" in e.args
+    )
+    indent = "        " if lists else "    "
+    call = f"{indent}{e.function}({', '.join(args)});"
     if len(call) > 110:
-        call = f"    {e.function}(\n        " + ",\n        ".join(args) + ");"
+        call = f"{indent}{e.function}(\n{indent}    " + f",\n{indent}    ".join(args) + ");"
+    if lists:
+        call = f"    {{\n{lists}{call}\n    }}"
     return f"{title}{call}\n    QE_AFTER({index});\n"
+
+
+_LISTS = (("in", "const void *const"), ("out", "void *const"))
+
+
+def _pointer_list(name: str, qualifier: str, values: Mapping[str, str]) -> str:
+    """Return the declaration of an array with all inputs or all outputs of one call."""
+    count = sum(re.fullmatch(rf"{name}\d+", v) is not None for v in values)
+    items = "".join(f"            {values[f'{name}{k}']},\n" for k in range(count))
+    return f"        {qualifier} {name}s[] = {{\n{items}        }};\n"
+
+
+def _places(step: Step) -> set[str]:
+    """Return the placeholders of a call's arguments: ``{in0}``, ``{scratch}``."""
+    return set(re.findall(r"\{[a-z0-9_:]+\}", " ".join(step.emitted.args)))
 
 
 def _config(program: Program, kernels: Iterable[str]) -> str:
@@ -424,6 +447,7 @@ def _source(program: Program, constants: _Constants, headers: list[str], calls: 
         f"    memset(context->{s.name}, {s.initial & 255}, sizeof(context->{s.name}));\n"
         for s in program.states
     )
+    arena = "    uint8_t *const arena = context->arena;\n" if "(arena +" in calls else ""
     return (
         _banner(program, f"{name}: the plan, one call an operator.")
         + f'#include "{name}.h"\n\n#include "{name}_weights.h"\n{includes}\n\n'
@@ -434,7 +458,7 @@ def _source(program: Program, constants: _Constants, headers: list[str], calls: 
         + f"\nint {name}_init({name}_context *context)\n{{\n    if (context == NULL) {{\n"
         + f"        return {upper}_ERROR_NULL;\n    }}\n{states}    return {upper}_OK;\n}}\n\n"
         + f"int {name}_run({name}_context *context)\n{{\n    if (context == NULL) {{\n"
-        + f"        return {upper}_ERROR_NULL;\n    }}\n    uint8_t *const arena = context->arena;\n\n"
+        + f"        return {upper}_ERROR_NULL;\n    }}\n{arena}\n"
         + calls
         + f"\n    return {upper}_OK;\n}}\n"
     )

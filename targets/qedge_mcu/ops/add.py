@@ -1,8 +1,9 @@
-"""ADD: int8, equal shapes; bit-exact to TFLite Micro."""
+"""ADD: int8, with broadcasting; bit-exact to TFLite Micro."""
 
 from __future__ import annotations
 
 from qedge.quantmath import quantize_multiplier
+from qedge_mcu.ops import broadcast
 from qedge_mcu.ops.base import (
     Emitted,
     OpContext,
@@ -20,16 +21,14 @@ LEFT_SHIFT = 20
 
 
 def check(c: OpContext) -> list[Reason]:
-    """Return what stands in the way: types, shapes that would broadcast."""
+    """Return what stands in the way: types, shapes."""
     reasons = [
         *expect_quantized(c.input(0), what="input 0"),
         *expect_quantized(c.input(1), what="input 1"),
         *expect_quantized(c.output, what="the output"),
         *expect_activation(c),
     ]
-    if c.input(0).shape != c.input(1).shape:
-        reasons.append(Reason(f"{list(c.input(0).shape)} and {list(c.input(1).shape)} would broadcast"))
-    return reasons
+    return reasons or broadcast.expect_broadcast(c)
 
 
 def emit(c: OpContext) -> Emitted:
@@ -40,6 +39,26 @@ def emit(c: OpContext) -> Emitted:
     multiplier2, shift2 = quantize_multiplier(scale2 / twice_max)
     output_multiplier, output_shift = quantize_multiplier(twice_max / ((1 << LEFT_SHIFT) * scale))
     low, high = activation_range(c.option("fused_activation_function", "NONE"), scale, zero)
+    if c.input(0).shape != c.input(1).shape:
+        return broadcast.emit(
+            c,
+            "qe_add_broadcast_s8",
+            "qe_add_broadcast_s8.c",
+            "qe_add_broadcast_params",
+            (
+                ("multiplier_a", multiplier1),
+                ("multiplier_b", multiplier2),
+                ("out_multiplier", output_multiplier),
+                ("offset_a", -zero1),
+                ("offset_b", -zero2),
+                ("shift_a", shift1),
+                ("shift_b", shift2),
+                ("out_shift", output_shift),
+                ("output_zero_point", zero),
+                ("low", low),
+                ("high", high),
+            ),
+        )
     return Emitted(
         function="qe_add_s8",
         args=("{params}", "{in0}", "{in1}", "{out0}"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from qedge_mcu.ops.base import (
     ConstArray,
@@ -29,7 +30,7 @@ def check(c: OpContext) -> list[Reason]:
     reasons = [
         *expect_quantized(c.input(0), what="the input"),
         *expect_quantized(c.output, what="the output"),
-        *expect_weights(weights, weights.shape[0], 0, dtypes=("int8",)),
+        *expect_weights(weights, weights.shape[0], 0, dtypes=("int8", "int4")),
         *expect_activation(c),
     ]
     if bias is not None:
@@ -51,10 +52,13 @@ def emit(c: OpContext) -> Emitted:
     bias = bias_values(c.optional(2), outputs) - zero_in * values.sum(axis=1)
     scale, zero_out = scalar(output)
     low, high = activation_range(c.option("fused_activation_function", "NONE"), scale, zero_out)
+    nibbles = weights.dtype == "int4"
+    function = "qe_fully_connected_s4" if nibbles else "qe_fully_connected_s8"
     return Emitted(
-        function="qe_fully_connected_s8",
+        function=function,
         args=("{params}", "{in0}", "{out0}"),
-        kernels=("qe_fully_connected_s8.c",),
+        kernels=(f"{function}.c",),
+        headers=("qe_fully_connected_s8.h",),
         params=Params(
             "qe_fully_connected_params",
             (
@@ -72,9 +76,23 @@ def emit(c: OpContext) -> Emitted:
             ),
         ),
         arrays=(
-            ConstArray("weights", values.astype(np.int8).reshape(-1), "weights"),
+            ConstArray(
+                "weights", (pack_rows(values) if nibbles else values.astype(np.int8)).reshape(-1), "weights"
+            ),
             ConstArray("bias", wrap_int32(bias), "bias"),
             ConstArray("multiplier", requantize.multiplier),
             ConstArray("shift", requantize.shift),
         ),
     )
+
+
+def pack_rows(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int8]:
+    """Return int4 weights (outputs, inputs) as bytes, the even input in the low half; rows start on a byte.
+
+    >>> pack_rows(np.array([[1, -1, 7]])).tolist()
+    [[-15, 7]]
+    """
+    rows, inputs = values.shape
+    padded = np.zeros((rows, inputs + inputs % 2), np.int64)
+    padded[:, :inputs] = values
+    return (padded[:, 0::2] & 15 | (padded[:, 1::2] & 15) << 4).astype(np.uint8).view(np.int8)

@@ -21,6 +21,9 @@ typedef struct {
 /* input [rows][inputs], output [rows][outputs]. */
 void qe_fully_connected_s8(const qe_fully_connected_params *p, const int8_t *input, int8_t *output);
 
+/* The same with int4 weights, two a byte, the even input in the low half; every row starts on a byte. */
+void qe_fully_connected_s4(const qe_fully_connected_params *p, const int8_t *input, int8_t *output);
+
 QE_EXTERN_C_END
 
 #endif

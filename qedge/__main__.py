@@ -1,5 +1,0 @@
-"""``python -m qedge``."""
-
-from qedge.cli import main
-
-main()

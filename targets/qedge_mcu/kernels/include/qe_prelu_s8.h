@@ -1,0 +1,24 @@
+#ifndef QE_PRELU_S8_H
+#define QE_PRELU_S8_H
+
+#include "qe_walk.h"
+
+QE_EXTERN_C_BEGIN
+
+typedef struct {
+    const int32_t *steps; /* walk over the rows of (a, b), see qe_walk.h */
+    int32_t row;          /* values in a row */
+    uint8_t rank;
+    uint8_t step_a, step_b; /* 0 where an operand repeats along the row, else 1 */
+    int32_t multiplier_positive, multiplier_negative;
+    int16_t offset_a, offset_b; /* minus the zero points */
+    int8_t shift_positive, shift_negative;
+    int8_t output_zero_point;
+} qe_prelu_params;
+
+/* output = a where a >= 0, a * b elsewhere; int8, with broadcasting; the output may be a. */
+void qe_prelu_s8(const qe_prelu_params *p, const int8_t *a, const int8_t *b, int8_t *output);
+
+QE_EXTERN_C_END
+
+#endif

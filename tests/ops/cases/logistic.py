@@ -1,0 +1,16 @@
+"""LOGISTIC, TANH."""
+
+from tests.ops.building import unary
+
+CASES = [
+    *(
+        unary(f"logistic-{scale}-{zero}", "LOGISTIC", (scale, zero), (1 / 256, -128))
+        for scale in (0.003, 0.047, 0.5)
+        for zero in (-128, 3, 127)
+    ),
+    *(
+        unary(f"tanh-{scale}-{zero}", "TANH", (scale, zero), (1 / 128, 0))
+        for scale in (0.003, 0.047, 0.5)
+        for zero in (-128, 3, 127)
+    ),
+]

@@ -1,0 +1,120 @@
+"""Where a case table runs: C on this machine with sanitizers, C on an emulated core.
+
+An executor gets a model and the inputs of consecutive runs, and returns the outputs of each run. Before every
+run the arena is filled with rubbish, so that nothing that an earlier run left can help.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qedge.emulate import Machine, compile_c, compile_host, run_host
+from qedge.graph import Graph
+from qedge_mcu.cores import core
+from qedge_mcu.emit import Generated, emit
+from qedge_mcu.program import Program, build
+
+Array = npt.NDArray[Any]
+NAME = "model"
+
+
+@dataclass(frozen=True)
+class Executor:
+    """A place to run.
+
+    Args:
+        name: shown in the test's name.
+        core: what the C is generated for.
+        skips: tables that do not run here, with the reason.
+    """
+
+    name: str
+    core: str
+    skips: Mapping[str, str] = field(default_factory=dict)
+
+    def run(self, data: bytes, samples: Sequence[Sequence[Array]], folder: Path) -> list[list[Array]]:
+        """Return the outputs of consecutive runs, in ``folder`` for what must be written."""
+        graph = Graph.from_bytes(data)
+        program = build(graph, core(self.core), NAME)
+        generated = emit(program)
+        for path, content in generated.files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(content)
+        execute = _on_host if self.core == "host" else _on_core
+        results = execute(self.core, program, generated, samples, folder)
+        return [
+            [
+                np.frombuffer(raw, np.dtype(graph.tensors[t].dtype)).reshape(graph.tensors[t].shape)
+                for raw, t in zip(row, graph.outputs)
+            ]
+            for row in results
+        ]
+
+
+def _on_host(
+    _: str, program: Program, generated: Generated, samples: Sequence[Sequence[Array]], folder: Path
+) -> list[list[bytes]]:
+    graph = program.graph
+    spans = [
+        [(program.offset(t), graph.tensors[t].nbytes) for t in ts] for ts in (graph.inputs, graph.outputs)
+    ]
+    reads = _transfers("fread", "stdin", spans[0])
+    writes = _transfers("fwrite", "stdout", spans[1])
+    (folder / "main.c").write_text(
+        f'#include <stdio.h>\n#include <string.h>\n#include "{NAME}.h"\n\nstatic {NAME}_context context;\n\n'
+        f"int main(void)\n{{\n    if ({NAME}_init(&context) != 0) {{ return 2; }}\n"
+        f"    for (int run = 0; run < {len(samples)}; ++run) {{\n"
+        "        memset(context.arena, 0xA5, sizeof(context.arena));\n"
+        f"{reads}        if ({NAME}_run(&context) != 0) {{ return 3; }}\n{writes}    }}\n    return 0;\n}}\n"
+    )
+    sources = [folder / "main.c", *(folder / s for s in generated.sources)]
+    binary = compile_host(sources, folder / "run", includes=[folder / "src"])
+    said = run_host(binary, b"".join(x.tobytes() for row in samples for x in row))
+    results, at = [], 0
+    for _row in samples:
+        found = []
+        for _offset, size in spans[1]:
+            found.append(said[at : at + size])
+            at += size
+        results.append(found)
+    assert at == len(said)
+    return results
+
+
+def _transfers(function: str, stream: str, spans: Sequence[tuple[int, int]]) -> str:
+    return "".join(
+        f"        if ({function}(context.arena + {at}, 1, {size}, {stream}) != {size}) {{ return 1; }}\n"
+        for at, size in spans
+    )
+
+
+def _on_core(
+    name: str, program: Program, generated: Generated, samples: Sequence[Sequence[Array]], folder: Path
+) -> list[list[bytes]]:
+    graph = program.graph
+    init, run = f"{NAME}_init", f"{NAME}_run"
+    sources = [folder / s for s in generated.sources]
+    elf = compile_c(sources, name, includes=[folder / "src"], keep=[init, run])
+    machine = Machine(elf, name)
+    states = sum((s.nbytes + 3) // 4 * 4 for s in program.states)
+    context = machine.allocate(program.plan.arena_bytes + states + 32)
+    assert machine.call(init, context).value == 0
+    results = []
+    for row in samples:
+        machine.write(context, b"\xa5" * program.plan.arena_bytes)
+        for t, value in zip(graph.inputs, row):
+            machine.write(context + program.offset(t), value.tobytes())
+        assert machine.call(run, context).value == 0
+        results.append(
+            [machine.read(context + program.offset(t), graph.tensors[t].nbytes) for t in graph.outputs]
+        )
+    return results
+
+
+EXECUTORS = (Executor("host", "host"), Executor("cortex-m4", "cortex-m4"))
