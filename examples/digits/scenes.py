@@ -7,6 +7,7 @@ front end turns each stream into frames once, and a window's label follows from 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -33,9 +34,15 @@ def coloured_noise(count: int, exponent: float, rng: np.random.Generator) -> npt
     return noise / np.sqrt(np.mean(noise**2))
 
 
+@lru_cache
+def _noise(quarter: int) -> npt.NDArray[np.float64]:
+    return coloured_noise(1 << 20, quarter / 4, np.random.default_rng(quarter))
+
+
 def background(count: int, babble: list[Word], rng: np.random.Generator) -> npt.NDArray[np.float64]:
     """Return noise of unit RMS: coloured, at times with hum, clicks, slow swells or many voices at once."""
-    noise = coloured_noise(count, rng.uniform(0, 2), rng)
+    long = _noise(int(rng.integers(0, 9)))
+    noise = np.take(long, np.arange(count) + rng.integers(0, long.size), mode="wrap")
     time = np.arange(count) / RATE
     kind = rng.integers(0, 6)
     if kind == 0:

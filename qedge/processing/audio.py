@@ -18,7 +18,7 @@ from qedge.errors import DataError, UsageError
 from qedge.processing import wav
 from qedge.processing.log_mel_int import OUTPUT_FRACTION_BITS, LogMelInt
 from qedge.processing.mel import dct_matrix, mel_matrix
-from qedge.processing.spec import Preprocess, is_int, is_number, require
+from qedge.processing.spec import Preprocess, is_int, is_number, quantize_in_place, require
 
 Floats = npt.NDArray[np.float32]
 Samples = npt.NDArray[Any]
@@ -308,3 +308,7 @@ class AudioStream:
     def window(self) -> Floats:
         """The newest frames, as the model takes them."""
         return self._frames.reshape(self._preprocess.shape)
+
+    def encode(self, scale: float, zero_point: int, dtype: Any) -> npt.NDArray[Any]:
+        """Return :attr:`window` quantised, as a full-integer model takes it."""
+        return quantize_in_place(self.window.copy(), scale, zero_point, dtype)
