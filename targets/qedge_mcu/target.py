@@ -19,6 +19,7 @@ from qedge.verify import tflm
 from qedge_mcu import report
 from qedge_mcu.cores import CORES, core
 from qedge_mcu.emit import emit
+from qedge_mcu.frontend import frontend_files
 from qedge_mcu.library import Description, Library, describe
 from qedge_mcu.program import Program, build, check
 from qedge_mcu.verify import compare_layers, compare_outputs
@@ -70,9 +71,17 @@ class McuTarget(Target):
         if over:
             raise CapacityError("; ".join(f.message for f in over), hint=over[0].hint, findings=over)
         sources = [f"c/{path}" for path in generated.sources]
+        frontend = frontend_files(graph, program.name, options.get("preprocess"))
         return Compiled(
-            files={f"c/{path}": data for path, data in generated.files.items()},
-            extra={"engine": "qedge", "library": describe(program, sources).to_json()},
+            files={
+                **{f"c/{path}": data for path, data in generated.files.items()},
+                **{f"c/src/{path}": data for path, data in frontend.items()},
+            },
+            extra={
+                "engine": "qedge",
+                "library": describe(program, sources).to_json(),
+                "frontend": sorted(f"c/src/{path}" for path in frontend),
+            },
             metrics=report.metrics(program, generated),
         )
 

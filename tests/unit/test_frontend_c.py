@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from qedge import quantmath
+from qedge.emulate import Machine, compile_c
 from qedge.emulate.host import compile_host, run_host
 from qedge.processing.audio import AudioPreprocess
 from qedge.processing.wav import read_wav, to_int16
@@ -86,3 +87,23 @@ def test_what_c_cannot_follow_is_left_out() -> None:
     gaps = AudioPreprocess(features="log_mel_int", hop=640, mels=32)
     for preprocess in (floats, per_mel, gaps):
         assert integer_front_end(preprocess.to_json()) is None
+
+
+@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m0plus"])
+def test_c_on_an_emulated_core_equals_python(core: str, tmp_path: Path) -> None:
+    sources = write_library(tmp_path, DIGITS)
+    image = compile_c(sources, core, includes=[tmp_path], keep=["m_frontend_frame"])
+    machine = Machine(image, core)
+    window, mels = DIGITS.window, DIGITS.mels
+    pcm, scratch, features = machine.allocate(2 * window), machine.allocate(4 * 512), machine.allocate(mels)
+    clips = [to_int16(read_wav(path)[0]) for path in CLIPS[::12]]
+    for sound in [*sounds(DIGITS.samples), *clips]:
+        rows = np.frombuffer(expected(DIGITS, sound), np.int8).reshape(-1, mels)
+        for frame in (0, 17, 40):
+            machine.write(pcm, sound[frame * DIGITS.hop :][:window].tobytes())
+            run = machine.call("m_frontend_frame", pcm, scratch, features)
+            assert machine.read(features, mels) == rows[frame].tobytes()
+            assert run.instructions < (42_000 if core == "cortex-m4" else 120_000)
+    sizes = image.sizes()
+    assert sizes.code < 2600
+    assert sizes.rodata + sizes.data < 2800

@@ -6,6 +6,7 @@ that an application is PCM in, scores out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from importlib.resources import files as package_files
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qedge import quantmath
+from qedge.graph import Graph
 from qedge.processing.audio import AudioPreprocess
 from qedge.processing.log_mel_int import OUTPUT_FRACTION_BITS
 from qedge.processing.spec import preprocess_from_json
@@ -35,11 +37,26 @@ def integer_front_end(preprocess: Mapping[str, Any] | None) -> AudioPreprocess |
     return None if isinstance(found.mean, tuple) or isinstance(found.std, tuple) else found
 
 
+def frontend_files(graph: Graph, name: str, preprocess: Mapping[str, Any] | None) -> dict[str, bytes]:
+    """Return the C files of the front end that ``graph`` hears through; none where C cannot follow it.
+
+    ``preprocess`` is what the manifest says, ``name`` the C prefix of the model.
+    """
+    found = integer_front_end(preprocess)
+    if found is None or len(graph.inputs) != 1:
+        return {}
+    tensor = graph.tensors[graph.inputs[0]]
+    fits = tensor.dtype == "int8" and tensor.elements == math.prod(found.shape)
+    if not fits or tensor.quantization is None:
+        return {}
+    return emit_frontend(name, found, *tensor.quantization.scalar)
+
+
 def emit_frontend(name: str, preprocess: AudioPreprocess, scale: float, zero_point: int) -> dict[str, bytes]:
     """Return the C files, by name, for the int8 input of the model whose C prefix is ``name``."""
     front_end = preprocess.integer_front_end
     half = front_end.window // 2
-    twiddles = np.stack([front_end.cosine, front_end.sine], axis=1)
+    twiddles = (front_end.sine << 16) | (front_end.cosine & 0xFFFF)
     segment_bins = np.bincount(front_end.bin_filter, minlength=front_end.mels + 1)
     thresholds, silence = _thresholds(preprocess, scale, zero_point)
     values = {
@@ -62,9 +79,12 @@ def emit_frontend(name: str, preprocess: AudioPreprocess, scale: float, zero_poi
         "log_table": _table(front_end.log_table),
         "thresholds": _table(thresholds),
         "hann_count": half + 1,
-        "twiddle_count": front_end.n_fft,
+        "twiddle_count": front_end.n_fft // 2,
     }
     files = {path: _read(path) for path in _PATHS}
+    # Each library has its own copy, so that several models fit in one image.
+    prefix = f"#define qe_frontend_frame {name}_qe_frontend_frame"
+    files["qe_frontend.h"] = files["qe_frontend.h"].replace("/* @prefix@ */", prefix)
     for template, path in _TEMPLATES.items():
         text = _read(template)
         for key, value in values.items():

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* @prefix@ */
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -15,7 +17,7 @@ extern "C" {
 /* Parameters and tables. */
 typedef struct {
     const int16_t *hann;         /* window weights in Q15: first half and the middle, window / 2 + 1 */
-    const int16_t *twiddles;     /* cos, sin of 2 pi k / points in Q15, for k in [0, points / 2) */
+    const int32_t *twiddles;     /* sin (high half), cos (low half) of 2 pi k / points in Q15, k < points / 2 */
     const uint16_t *bin_weights; /* Q12, in [0, 4096]: what a bin gives to the upper of its two filters */
     const uint16_t *segment_bins; /* number of bins below each centre and above the one before, mels + 1 */
     const uint16_t *log_table;   /* log2(1 + i / 32) in Q15, 33 values */
