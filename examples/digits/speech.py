@@ -23,7 +23,6 @@ LABELS = (*DIGITS, "unknown", "silence")
 UNKNOWN, SILENCE = LABELS.index("unknown"), LABELS.index("silence")
 
 # fmt: off
-# ruff: noqa: E501
 OTHER_WORDS = (
     "yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go", "bed", "bird", "cat", "dog",
     "happy", "house", "marvin", "sheila", "wow", "backward", "follow", "learn", "visual", "hello", "computer",

@@ -1,6 +1,6 @@
 """The child process: one Keras file or SavedModel to a float ``.tflite``, with TensorFlow.
 
-Run as ``python -m qedge.frontends._convert REQUEST.json``. The request names the model, its kind and a
+Run as ``python -m qedge.frontends._convert REQUEST.json ...``. A request names the model, its kind and a
 folder; the folder then holds ``result.json`` (names, or an error) and ``model.tflite``.
 """
 
@@ -17,8 +17,8 @@ from qedge.frontends import _keras, _savedmodel
 from qedge.frontends._refuse import Refusal, explain, require
 
 
-def main(request_file: str) -> int:
-    """Convert what the request names; always leave a ``result.json`` unless the process dies."""
+def main(request_file: str) -> None:
+    """Convert what a request names; always leave a ``result.json`` unless the process dies."""
     request = json.loads(Path(request_file).read_text())
     folder = Path(request["folder"])
     try:
@@ -31,7 +31,6 @@ def main(request_file: str) -> int:
         traceback.print_exc()
         result = {"error": {"kind": "model", **explain(error)}}
     (folder / "result.json").write_text(json.dumps(result))
-    return 0
 
 
 def _convert(request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -55,4 +54,5 @@ def to_tflite(function: Any, owner: Any) -> bytes:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    for argument in sys.argv[1:]:
+        main(argument)

@@ -51,42 +51,54 @@ def convert(
         ModelError: the model cannot be converted, or the child crashed, ran out of memory or of time.
         ToolError: TensorFlow or tf-keras is not installed.
     """
-    with tempfile.TemporaryDirectory(prefix="convert-", dir=workdir) as folder:
-        request = {
-            "path": str(path.resolve()),
-            "kind": kind,
-            "folder": folder,
-            "input_shapes": {name: [int(d) for d in shape] for name, shape in input_shapes.items()},
-        }
-        request_file, log_file = Path(folder, "request.json"), Path(folder, "log.txt")
-        request_file.write_text(json.dumps(request))
-        with log_file.open("wb") as log:
-            status = _run(
-                [sys.executable, "-m", "qedge.frontends._convert", str(request_file)], log, timeout_s
-            )
-        said = log_file.read_text("utf-8", "replace")
-        result_file = Path(folder, "result.json")
+    with tempfile.TemporaryDirectory(prefix="convert-", dir=workdir) as name:
+        folder = Path(name)
+        status, said = run([write_request(path, kind, folder, input_shapes)], timeout_s)
         if status is None:
             raise ModelError(
                 f"the conversion of {path} took more than {timeout_s:.0f} s and was ended{_last_lines(said)}",
                 hint="convert the model to a float .tflite yourself and pass that",
             )
-        if status != 0 or not result_file.is_file():
-            raise _crash(path, status, said)
-        result = json.loads(result_file.read_text())
-        if "error" in result:
-            raise _reported(path, result["error"])
-        return Path(folder, "model.tflite").read_bytes(), Names(
-            tuple(result["inputs"]), tuple(result["outputs"])
-        )
+        return read_result(path, folder, status, said)
 
 
-def _run(command: Sequence[str], log: object, timeout_s: float) -> int | None:
-    """Return the exit status, or None when the time ran out; the child's own children end with it."""
+def write_request(path: Path, kind: str, folder: Path, input_shapes: Mapping[str, Sequence[int]]) -> Path:
+    """Write what the child is to do with one model into an existing folder; return the file."""
+    request = {
+        "path": str(path.resolve()),
+        "kind": kind,
+        "folder": str(folder),
+        "input_shapes": {name: [int(d) for d in shape] for name, shape in input_shapes.items()},
+    }
+    file = folder / "request.json"
+    file.write_text(json.dumps(request))
+    return file
+
+
+def read_result(path: Path, folder: Path, status: int, said: str) -> tuple[bytes, Names]:
+    """Return what the child left for one model.
+
+    Raises:
+        ModelError: it crashed, or refused the model.
+        ToolError: something is not installed.
+    """
+    result_file = folder / "result.json"
+    if not result_file.is_file():
+        raise _crash(path, status, said)
+    result = json.loads(result_file.read_text())
+    if "error" in result:
+        raise _reported(path, result["error"])
+    return (folder / "model.tflite").read_bytes(), Names(tuple(result["inputs"]), tuple(result["outputs"]))
+
+
+def run(requests: Sequence[Path], timeout_s: float) -> tuple[int | None, str]:
+    """Run the child on requests; return its exit status (None when the time ran out) and what it said.
+
+    The child's own children end with it.
+    """
     root = str(Path(qedge.__file__).resolve().parent.parent)
-    path = os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH", "")) if p)
     settings = {
-        "PYTHONPATH": path,
+        "PYTHONPATH": os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH", "")) if p),
         "PYTHONHASHSEED": "0",
         "PYTHONWARNINGS": "ignore",
         "CUDA_VISIBLE_DEVICES": "-1",
@@ -94,22 +106,27 @@ def _run(command: Sequence[str], log: object, timeout_s: float) -> int | None:
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "TF_ENABLE_ONEDNN_OPTS": "0",
     }
-    with subprocess.Popen(
-        list(command),
-        stdin=subprocess.DEVNULL,
-        stdout=log,  # type: ignore[call-overload]
-        stderr=subprocess.STDOUT,
-        env={**os.environ, **settings},
-        start_new_session=True,
-    ) as process:
+    with (
+        tempfile.TemporaryFile() as log,
+        subprocess.Popen(
+            [sys.executable, "-m", "qedge.frontends._convert", *map(str, requests)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **settings},
+            start_new_session=True,
+        ) as process,
+    ):
+        status: int | None = None
         try:
-            return int(process.wait(timeout_s))
+            status = process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-            return None
         except BaseException:
             os.killpg(process.pid, signal.SIGKILL)
             raise
+        log.seek(0)
+        return status, log.read().decode("utf-8", "replace")
 
 
 def _last_lines(said: str) -> str:

@@ -190,7 +190,8 @@ class Target(ABC):
     @abstractmethod
     def compile(self, model: bytes, graph: Graph, options: Options, workdir: Path) -> Compiled:
         """Return the files that the bundle needs beyond the model. ``options`` also has what the user
-        stated about the model under ``"name"``, ``"preprocess"`` (dict) and ``"labels"`` (tuple).
+        stated about the model under ``"name"``, ``"preprocess"`` (dict or None) and ``"labels"`` (tuple), and
+        the golden inputs (a list of samples, each a list of arrays) under ``"golden_inputs"``.
 
         Raises:
             UnsupportedError: operators that the target cannot run, all of them in ``findings``.
@@ -211,6 +212,10 @@ class Target(ABC):
             f"target {self.info.name!r} has no emulator that could run a bundle here",
             hint="run it on the device with qedge.load(bundle)",
         )
+
+    def golden_outputs(self, model: bytes, samples: Sequence[Arrays]) -> list[list[npt.NDArray[Any]]] | None:
+        """Return what the target's own oracle gives for golden inputs; None lets LiteRT on this machine say."""
+        return None
 
     def bench(self, bundle: Path, options: Options) -> dict[str, Any] | None:
         """Return the target's own benchmark as JSON, or None where the runtime's latency is the benchmark."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qedge.graph import Graph, Operator
+from qedge_coral.memory import Memory
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class Link:
     ms_per_gmac: float
     ms_per_mb: float
     error: float
+
+    def ms(self, macs: int, streamed_bytes: int) -> float:
+        """Return the estimate in milliseconds."""
+        return self.fixed_ms + macs / 1e9 * self.ms_per_gmac + streamed_bytes / 1e6 * self.ms_per_mb
 
 
 LINKS = {
@@ -68,25 +73,27 @@ def cpu_operations(graph: Graph, op: Operator) -> int:
     return macs(graph, op) + moved
 
 
-def estimate(
-    graph: Graph, mapped: Collection[int], streamed_low_bytes: int, streamed_high_bytes: int
-) -> dict[str, Any]:
-    """Return the latency for every link as JSON: ``low``, ``high`` and the middle, each in milliseconds."""
+def estimate(graph: Graph, mapped: Collection[int], memory: Memory) -> dict[str, Any]:
+    """Return the latency for every link as JSON: the estimate and its range, in milliseconds.
+
+    The range has the error of the fit, the range of the streamed bytes, and a factor of 2 either way for the
+    operators on the CPU.
+    """
     inside = set(mapped)
     accelerated = sum(macs(graph, op) for op in graph if op.index in inside)
     left = sum(cpu_operations(graph, op) for op in graph if op.index not in inside)
     found: dict[str, Any] = {}
     for name, link in LINKS.items():
         cpu = left / 1e6 * CPU_MS_PER_MOPS[name]
-        base = (link.fixed_ms + accelerated / 1e9 * link.ms_per_gmac) if inside else 0.0
-        low = (base + streamed_low_bytes / 1e6 * link.ms_per_mb) * (1 - link.error) + cpu * 0.5
-        high = (base + streamed_high_bytes / 1e6 * link.ms_per_mb) * (1 + link.error) + cpu * 2
-        middle = base + (streamed_low_bytes + streamed_high_bytes) / 2e6 * link.ms_per_mb + cpu
+
+        def device(streamed: int, link: Link = link) -> float:
+            return link.ms(accelerated, streamed) if inside else 0.0
+
         found[name] = {
             "title": link.title,
-            "ms": round(middle, 2),
-            "low_ms": round(low, 2),
-            "high_ms": round(high, 2),
+            "ms": round(device(memory.streamed_bytes) + cpu, 2),
+            "low_ms": round(device(memory.streamed_low_bytes) * (1 - link.error) + cpu / 2, 2),
+            "high_ms": round(device(memory.streamed_high_bytes) * (1 + link.error) + cpu * 2, 2),
             "cpu_ms": round(cpu, 2),
         }
     return {

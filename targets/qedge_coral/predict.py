@@ -56,16 +56,13 @@ class Prediction:
             "min_runtime": self.min_runtime,
             "parameter_bytes": {
                 "estimate": True,
-                "model": "weights padded to 64 outputs and 4 inputs, 8 bytes an output",
+                "model": "weights, biases and scales padded as compiler 16 lays them out; the room for them"
+                " as in published logs",
                 "total": room.total_bytes,
-                "cached_low": room.cached_low_bytes,
-                "cached_high": room.cached_high_bytes,
-                "streamed_low": room.streamed_low_bytes,
-                "streamed_high": room.streamed_high_bytes,
+                "cached": [room.cached_low_bytes, room.cached_bytes, room.cached_high_bytes],
+                "streamed": [room.streamed_low_bytes, room.streamed_bytes, room.streamed_high_bytes],
             },
-            "latency_ms": latency.estimate(
-                self.graph, self.mapped, room.streamed_low_bytes, room.streamed_high_bytes
-            ),
+            "latency_ms": latency.estimate(self.graph, self.mapped, room),
         }
 
 

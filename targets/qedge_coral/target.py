@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
-from qedge.errors import ToolError, UnsupportedError
+from qedge.errors import UnsupportedError
 from qedge.findings import Finding
-from qedge.graph import Graph
+from qedge.graph import Graph, Tensor
 from qedge.target import (
     CheckReport,
     Compiled,
@@ -86,7 +84,7 @@ class CoralTarget(Target):
         files = {GUIDE: recipe.compile_md(options).encode()}
         extra: dict[str, Any] = {
             "accelerator": EDGETPU,
-            "compiled": [],
+            "stages": [],
             "command": driver.command(options),
             "segments": int(options.get("segments") or 1),
             "min_runtime": expected.min_runtime,
@@ -99,7 +97,9 @@ class CoralTarget(Target):
             names = _names(len(result.models))
             files |= dict(zip(names, result.models))
             read = [package.read_compiled(Graph.from_bytes(m, n), n) for n, m in zip(names, result.models)]
-            extra["compiled"] = list(names)
+            extra["stages"] = _stages(names, result.models)
+            extra["input_tensors"] = [after.tensors[t].name for t in after.inputs]
+            extra["output_tensors"] = [after.tensors[t].name for t in after.outputs]
             extra["compiler"] = [r.to_json() for r in read]
             extra["min_runtime"] = max(p.min_runtime for r in read for p in r.packages)
             if result.log is not None:
@@ -114,7 +114,9 @@ class CoralTarget(Target):
 
     def verify(self, bundle: Path, samples: Sequence[Arrays] | None, options: Options) -> VerifyReport:
         """Run the CPU twin, and the Edge TPU where there is one; outputs agree within 1 step."""
-        raise ToolError("this build of qedge cannot verify Coral bundles")
+        from qedge_coral.verify import verify_bundle
+
+        return verify_bundle(bundle, samples, options, within=WITHIN)
 
     def doctor(self) -> list[Requirement]:
         """Return what compiling and running need, and whether it is here."""
@@ -133,6 +135,34 @@ def _names(segments: int) -> tuple[str, ...]:
     if segments == 1:
         return (COMPILED,)
     return tuple(f"model_segment_{i}_of_{segments}_edgetpu.tflite" for i in range(segments))
+
+
+def _stages(names: Sequence[str], models: Sequence[bytes]) -> list[dict[str, Any]]:
+    """Describe each compiled file for the runtime: the tensors of a segment, by the names in its file."""
+    if len(names) == 1:
+        return [{"file": names[0]}]
+    found = []
+    for name, model in zip(names, models):
+        graph = Graph.from_bytes(model, name)
+        found.append(
+            {
+                "file": name,
+                "inputs": [_spec(graph.tensors[t]) for t in graph.inputs],
+                "outputs": [_spec(graph.tensors[t]) for t in graph.outputs],
+            }
+        )
+    return found
+
+
+def _spec(tensor: Tensor) -> dict[str, Any]:
+    scale, zero_point = tensor.quantization.scalar if tensor.quantization else (None, None)
+    return {
+        "name": tensor.name,
+        "shape": list(tensor.shape),
+        "dtype": tensor.dtype,
+        "scale": scale,
+        "zero_point": zero_point,
+    }
 
 
 def _compiled_models(model: bytes, options: Options, workdir: Path) -> _Result | None:
@@ -273,20 +303,6 @@ def _check_compiled(graph: Graph) -> CheckReport:
     )
     finding = Finding("info", "already-compiled", "the model has been compiled for the Edge TPU already")
     return CheckReport((finding,), placements, read.to_json(), predicted=False)
-
-
-def largest_difference(first: Arrays, second: Arrays) -> int:
-    """Return the largest difference between two lists of integer arrays, in steps.
-
-    Raises:
-        ToolError: they differ in number, shape or type.
-    """
-    if [(a.shape, a.dtype) for a in first] != [(b.shape, b.dtype) for b in second]:
-        raise ToolError("the outputs differ in shape or type", hint="build the bundle again")
-    differences = [
-        np.abs(a.astype(np.int64) - b.astype(np.int64)).max(initial=0) for a, b in zip(first, second)
-    ]
-    return int(max(differences, default=0))
 
 
 TARGET = CoralTarget()

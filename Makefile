@@ -1,0 +1,59 @@
+# The one door: `make demo` shows the whole journey, `make test` proves it. Needs Python 3.10 to 3.13 and make.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: help install demo test check bench docs golden emulate dist clean
+
+help:
+	@echo "make demo     build the digit spotter for three targets, verify each, run it"
+	@echo "make test     run all tests"
+	@echo "make check    ruff, mypy and the import contracts"
+	@echo "make install  a complete .venv here (.venv/bin/qedge)"
+	@echo "make bench    the benchmarks"
+	@echo "make docs     write the generated pages of docs/ again"
+	@echo "make emulate  run the bundles on an emulated Raspberry Pi (Debian, as root)"
+	@echo "make dist     wheel and source archive in dist/"
+
+install: $(STAMP)
+
+# uv installs the same packages several times faster; plain pip does when uv cannot.
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else \
+	"error: found Python %d.%d, expected 3.10 to 3.13\nhint: make install PYTHON=python3.12" % v)'
+	@$(PYTHON) -m venv .venv || { echo "hint: apt-get install python3-venv" >&2; rm -rf .venv; exit 1; }
+	@echo "installing into .venv (TensorFlow and a C compiler are in it: about 1.2 GB to fetch)"
+	@{ $(BIN)/python -m pip install --quiet --disable-pip-version-check uv \
+	  && $(BIN)/uv pip install --quiet --python $(BIN)/python --editable ".[dev]"; } \
+	  || $(BIN)/python -m pip install --disable-pip-version-check --editable ".[dev]"
+	@touch $(STAMP)
+
+demo: install
+	@$(BIN)/python examples/digits/demo.py
+
+test: install
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
+
+check: install
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: install
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+docs: install
+	@$(BIN)/python docs/generate.py
+
+golden: install
+	@$(BIN)/python -m pytest -q tests/golden --update-golden
+
+emulate: install
+	@$(BIN)/python tests/emulated/run.py
+
+dist: install
+	@$(BIN)/python -m build --outdir dist .
+
+clean:
+	rm -rf .venv build dist

@@ -1,0 +1,5 @@
+"""``python -m qedge``."""
+
+from qedge.cli import main
+
+main()

@@ -1,0 +1,18 @@
+"""The command line; every module here without a leading underscore is one command."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run ``qedge`` with the process's arguments and exit with its code."""
+    try:
+        from qedge.cli._app import run
+    except ImportError as error:
+        if error.name not in ("typer", "rich"):
+            raise
+        print(f"error: the command line needs {error.name}, which is not installed", file=sys.stderr)
+        print('hint: pip install "qedge[host]"', file=sys.stderr)
+        sys.exit(8)
+    sys.exit(run(sys.argv[1:]))

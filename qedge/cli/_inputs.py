@@ -1,0 +1,232 @@
+"""From flags and ``qedge.toml`` to a build request: the one place where a user's words become objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from qedge.cli._options import numbers, percent, typed_options
+from qedge.config import Config
+from qedge.errors import DataError, UsageError
+from qedge.pipeline import BuildRequest
+from qedge.processing.spec import Postprocess, postprocess_from_json
+from qedge.quantize import QuantizeOptions
+from qedge.target import Target, resolve_all
+
+ModelArg = Annotated[
+    Path | None,
+    typer.Argument(help="Model: .keras, .h5, SavedModel folder or .tflite. Default: qedge.toml's."),
+]
+DataOpt = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", "-d", help="Representative dataset: folder of images or wavs, .npz (x, y) or .npy."
+    ),
+]
+TargetOpt = Annotated[
+    list[str] | None, typer.Option("--target", "-t", help="Target; repeatable, or 'all'. See: qedge targets.")
+]
+OutOpt = Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the builds. Default: build.")]
+ConfigOpt = Annotated[
+    Path | None, typer.Option("--config", help="Configuration file. Default: qedge.toml here.")
+]
+NameOpt = Annotated[str | None, typer.Option("--name", help="Name of the build. Default: the file's.")]
+LabelsOpt = Annotated[
+    Path | None, typer.Option("--labels", help="Label file, one a line, in the model's output order.")
+]
+SamplesOpt = Annotated[int | None, typer.Option("--samples", min=1, help="Use at most this many samples.")]
+SeedOpt = Annotated[int | None, typer.Option("--seed", help="Seed of every choice.")]
+IoOpt = Annotated[str | None, typer.Option("--io", help="Type of inputs and outputs: int8, uint8, float32.")]
+MethodOpt = Annotated[str | None, typer.Option("--method", help="Pin a quantisation method. Default: auto.")]
+RecipeOpt = Annotated[Path | None, typer.Option("--recipe", help="Recipe file (TOML) that pins every part.")]
+MaxDropOpt = Annotated[
+    str | None, typer.Option("--max-drop", help="Accuracy that int8 may lose, in points: 1%.")
+]
+MinSqnrOpt = Annotated[float | None, typer.Option("--min-sqnr", help="SQNR in dB that int8 must reach.")]
+ResizeOpt = Annotated[
+    str | None, typer.Option("--resize", help="Resampling of images: bilinear, nearest, bicubic, area.")
+]
+FitOpt = Annotated[str | None, typer.Option("--fit", help="Image to input: stretch, crop or letterbox.")]
+ColorOpt = Annotated[str | None, typer.Option("--color", help="Channel order: rgb, bgr or gray.")]
+RangeOpt = Annotated[
+    str | None, typer.Option("--range", help="What 0..255 becomes, for instance 0,1 or -1,1. Default: 0,255.")
+]
+MeanOpt = Annotated[str | None, typer.Option("--mean", help="Mean to subtract, in that range: one or three.")]
+StdOpt = Annotated[str | None, typer.Option("--std", help="Divisor after the mean: one or three numbers.")]
+PreOpt = Annotated[
+    list[str] | None,
+    typer.Option("--pre", help="Any pre-processing field as KEY=VALUE, repeatable: --pre sample_rate=16000."),
+]
+PostOpt = Annotated[
+    str | None,
+    typer.Option("--post", help="Post-processing: classify, detect, segment, keypoints, regression, raw ..."),
+]
+ShapeOpt = Annotated[
+    str | None, typer.Option("--input-shape", help="Static input shape with batch 1, for instance 1,96,96,3.")
+]
+
+
+def request_from(
+    config: Config,
+    *,
+    model: Path | None,
+    data: Path | None = None,
+    target: Sequence[str] | None = None,
+    out: Path | None = None,
+    name: str | None = None,
+    labels: Path | None = None,
+    samples: int | None = None,
+    seed: int | None = None,
+    io: str | None = None,
+    method: str | None = None,
+    recipe: Path | None = None,
+    max_drop: str | None = None,
+    min_sqnr: float | None = None,
+    preprocess: Mapping[str, Any] | None = None,
+    post: str | None = None,
+    input_shape: str | None = None,
+    target_options: Mapping[str, Any] | None = None,
+) -> BuildRequest:
+    """Return what to build: each value from its flag, else the environment, else the file, else a default.
+
+    Raises:
+        UsageError: nothing names a model, or a value is not what it must be.
+    """
+    chosen = model or config.path_of("model", "path")
+    if chosen is None:
+        raise UsageError(
+            "no model was named, and there is no qedge.toml here",
+            hint="qedge build MODEL --data PATH --target rpi, or write a qedge.toml with: qedge init",
+        )
+    if not chosen.exists():
+        raise UsageError(
+            f"no model at {chosen}", hint="check the path; a model is a file or a SavedModel folder"
+        )
+    data = data or config.path_of("data", "path")
+    wanted = list(target or config.get("build", "targets", ["rpi"] if target is None else []))
+    io = io or str(config.get("build", "io", "int8"))
+    if io not in ("int8", "uint8", "float32"):
+        raise UsageError(f"--io: found {io!r}", hint="expected one of: int8, uint8, float32")
+    drop = max_drop or config.get("quantize", "max_drop")
+    options = QuantizeOptions(
+        method=method or str(config.get("quantize", "method", "auto")),
+        io=io,
+        samples=_first_int(samples, config.get("data", "samples")),
+        seed=_first_int(seed, config.get("data", "seed")) or 0,
+        max_drop=None if drop is None else percent(drop, "--max-drop") / 100,
+        min_sqnr=min_sqnr if min_sqnr is not None else config.get("quantize", "min_sqnr"),
+        recipe=recipe or config.path_of("quantize", "recipe"),
+        per_channel=config.get("quantize", "per_channel"),
+    )
+    return BuildRequest(
+        model=chosen,
+        data=data,
+        targets=[(t, _target_options(t, config, target_options or {})) for t in resolve_all(wanted)],
+        out=out or config.folder / str(config.get("build", "out", "build")),
+        name=name or config.get("model", "name"),
+        labels=read_labels(labels) if labels else _labels_of(config),
+        preprocess={**config.section("preprocess"), **(preprocess or {})},
+        postprocess=_postprocess(config, post),
+        options=options,
+        input_shape=_shape(input_shape, config.get("model", "input_shape")),
+    )
+
+
+def _target_options(target: Target, config: Config, given: Mapping[str, Any]) -> dict[str, Any]:
+    name = target.info.name
+    table = config.section("target").get(name, {})
+    return typed_options(name, given, table)
+
+
+def _first_int(flag: int | None, value: Any) -> int | None:
+    if flag is not None or value is None:
+        return flag
+    try:
+        return int(value)
+    except ValueError:
+        raise UsageError(f"found {value!r}, expected a whole number", hint="for instance 200") from None
+
+
+def _shape(flag: str | None, value: Any) -> tuple[int, ...] | None:
+    raw = flag.split(",") if flag else value
+    if raw is None:
+        return None
+    try:
+        return tuple(int(v) for v in raw)
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"--input-shape: found {raw!r}", hint="for instance --input-shape 1,96,96,3"
+        ) from None
+
+
+def image_fields(
+    resize: str | None,
+    fit: str | None,
+    color: str | None,
+    range_: str | None,
+    mean: str | None,
+    std: str | None,
+    pre: Sequence[str] | None,
+) -> dict[str, Any]:
+    """Return the pre-processing fields that flags state; ``--pre KEY=VALUE`` reaches every field."""
+    fields: dict[str, Any] = {"resize": resize, "fit": fit, "color": color}
+    fields["range"] = numbers(range_, "--range", (2,))
+    fields["mean"] = numbers(mean, "--mean", (1, 3))
+    fields["std"] = numbers(std, "--std", (1, 3))
+    fields = {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items() if v is not None}
+    for entry in pre or ():
+        key, equals, value = entry.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--pre: found {entry!r}, expected KEY=VALUE", hint="--pre sample_rate=16000")
+        fields[key.strip()] = _literal(value.strip())
+    return fields
+
+
+def _literal(text: str) -> Any:
+    import json
+
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass
+    if "," in text:
+        return [_literal(part.strip()) for part in text.split(",")]
+    return text
+
+
+def _postprocess(config: Config, post: str | None) -> Postprocess | None:
+    stated = config.section("postprocess")
+    if post:
+        stated["kind"] = post
+    return postprocess_from_json(stated, "$.postprocess", UsageError) if stated else None
+
+
+def _labels_of(config: Config) -> tuple[str, ...] | None:
+    value = config.get("model", "labels")
+    if isinstance(value, list):
+        return tuple(str(v) for v in value)
+    path = config.path_of("model", "labels")
+    return read_labels(path) if path else None
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Return the labels of a file, one a line; a leading index (``3 cat``) is dropped when every line has one.
+
+    Raises:
+        DataError: the file cannot be read, is empty or names a label twice.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"cannot read the labels in {path}: {error}", hint="one label a line, UTF-8"
+        ) from error
+    parts = [line.split(None, 1) for line in lines]
+    if lines and all(len(p) == 2 and p[0].rstrip(":").isdigit() for p in parts):
+        lines = [p[1] for p in parts]
+    if not lines:
+        raise DataError(f"no label in {path}", hint="one label a line, in the model's output order")
+    return tuple(lines)

@@ -1,0 +1,50 @@
+"""``qedge bench``: what a bundle costs, measured or counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from qedge.bundle import read_bundle
+from qedge.cli._bundles import BundleArg
+from qedge.cli._console import Ui
+from qedge.cli._options import typed_options
+from qedge.config import load_config
+from qedge.target import resolve
+
+RunsOpt = Annotated[int, typer.Option("--runs", min=1, help="Counted runs.")]
+ThreadsOpt = Annotated[int | None, typer.Option("--threads", min=1, help="Threads of the interpreter.")]
+
+
+def command(
+    ui: Ui,
+    target_options: Mapping[str, Any],
+    bundle: BundleArg,
+    runs: RunsOpt = 100,
+    threads: ThreadsOpt = None,
+) -> None:
+    """Measure a bundle: latency on this machine, or exact instructions on an emulated core."""
+    opened = read_bundle(bundle)
+    name = opened.manifest.target
+    target = resolve(name)
+    options = typed_options(name, target_options, load_config(None).section("target").get(name, {}))
+    with ui.progress() as progress:
+        progress(f"bench {name}", 0.0)
+        document = target.bench(bundle, {**options, "runs": runs, "threads": threads})
+        if document is None:
+            document = {}
+    ui.table(f"bench {opened.manifest.name} ({name})", ("", ""), list(_rows("", document)))
+    ui.json("bench", {"bundle": str(bundle), "target": name, **document})
+
+
+def _rows(prefix: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _rows(f"{prefix}.{key}" if prefix else str(key), inner)
+    elif isinstance(value, list):
+        for k, inner in enumerate(value[:40]):
+            yield from _rows(f"{prefix}[{k}]", inner)
+    elif value is not None:
+        yield prefix, f"{value:,.4g}" if isinstance(value, float) else str(value)

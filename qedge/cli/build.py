@@ -1,0 +1,152 @@
+"""``qedge build``: a trained model to one bundle a target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from qedge import pipeline
+from qedge.cli import _inputs as i
+from qedge.cli._console import Ui, size
+from qedge.config import load_config
+
+DryOpt = Annotated[bool, typer.Option("--dry-run", help="Say what would be built, and build nothing.")]
+
+
+def command(
+    ui: Ui,
+    target_options: Mapping[str, Any],
+    model: i.ModelArg = None,
+    data: i.DataOpt = None,
+    target: i.TargetOpt = None,
+    out: i.OutOpt = None,
+    config: i.ConfigOpt = None,
+    name: i.NameOpt = None,
+    labels: i.LabelsOpt = None,
+    samples: i.SamplesOpt = None,
+    seed: i.SeedOpt = None,
+    io: i.IoOpt = None,
+    method: i.MethodOpt = None,
+    recipe: i.RecipeOpt = None,
+    max_drop: i.MaxDropOpt = None,
+    min_sqnr: i.MinSqnrOpt = None,
+    resize: i.ResizeOpt = None,
+    fit: i.FitOpt = None,
+    color: i.ColorOpt = None,
+    range_: i.RangeOpt = None,
+    mean: i.MeanOpt = None,
+    std: i.StdOpt = None,
+    pre: i.PreOpt = None,
+    post: i.PostOpt = None,
+    input_shape: i.ShapeOpt = None,
+    dry_run: DryOpt = False,
+) -> None:
+    """Turn a trained model into one verified-ready bundle a target, in OUT/NAME/TARGET/."""
+    request = i.request_from(
+        load_config(config),
+        model=model,
+        data=data,
+        target=target,
+        out=out,
+        name=name,
+        labels=labels,
+        samples=samples,
+        seed=seed,
+        io=io,
+        method=method,
+        recipe=recipe,
+        max_drop=max_drop,
+        min_sqnr=min_sqnr,
+        preprocess=i.image_fields(resize, fit, color, range_, mean, std, pre),
+        post=post,
+        input_shape=input_shape,
+        target_options=target_options,
+    )
+    if dry_run:
+        _plan(ui, request)
+        return
+    with ui.progress() as progress:
+        result = pipeline.build(request, progress)
+    _show(ui, result)
+    document = result.report.to_json()
+    for name_, path in result.bundles.items():
+        document["targets"][name_]["bundle"] = str(path)
+    document["seconds"] = round(result.seconds, 3)
+    document.pop("schema_version")
+    ui.json("build", document)
+
+
+def _plan(ui: Ui, request: pipeline.BuildRequest) -> None:
+    name = pipeline.safe_name(request.name or request.model.stem)
+    bundles = {t.info.name: request.out / name / t.info.name for t, _ in request.targets}
+    ui.line(f"would read   {request.model}")
+    ui.line(f"would use    {request.data or 'no data'}")
+    for path in bundles.values():
+        ui.line(f"would write  {path}{Path('/')}")
+    plan = {
+        "dry_run": True,
+        "model": {"name": name, "path": str(request.model)},
+        "data": None if request.data is None else {"path": str(request.data)},
+        "targets": {n: {"bundle": str(p)} for n, p in bundles.items()},
+    }
+    ui.json("build", plan)
+
+
+def points(value: float | None) -> str:
+    """Return an accuracy for a person: ``91.3 %``."""
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def decibels(value: float | None) -> str:
+    """Return an SQNR for a person: ``31.2 dB``."""
+    return "-" if value is None else f"{value:.1f} dB"
+
+
+def _show(ui: Ui, result: pipeline.BuildResult) -> None:
+    report = result.report
+    ui.findings(report.findings)
+    for part in report.targets.values():
+        ui.findings(part.findings)
+    quantization = report.quantization
+    rows = [
+        ("size", size(report.float_bytes), size(report.int8_bytes)),
+        ("SQNR", "", decibels(quantization["sqnr_db"])),
+    ]
+    if report.int8_accuracy is not None:
+        rows.append(
+            (
+                f"accuracy, {report.samples} samples",
+                points(report.float_accuracy),
+                points(report.int8_accuracy),
+            )
+        )
+    rows.append(("method", "", str(quantization["method"])))
+    ui.table(f"{report.name}: float to {quantization['io']}", ("", "float", "int8"), rows)
+    ui.line()
+    bundles = []
+    for name, part in report.targets.items():
+        bundles.append((name, _placed(part), _memory(part.metrics, "ram"), _memory(part.metrics, "flash")))
+    ui.table("targets", ("target", "operators", "RAM", "flash"), bundles)
+    ui.line()
+    for name, path in result.bundles.items():
+        ui.line(f"{name:<6} {path}")
+    ui.note(f"built in {result.seconds:.1f} s")
+
+
+def _placed(part: Any) -> str:
+    total = len(part.operators)
+    places: dict[str, int] = {}
+    for operator in part.operators:
+        places[operator.placement] = places.get(operator.placement, 0) + 1
+    text = ", ".join(f"{count} of {total} on {place}" for place, count in places.items())
+    return f"{text} (predicted)" if part.predicted else text
+
+
+def _memory(metrics: Mapping[str, Any], kind: str) -> str:
+    parts = metrics.get(f"{kind}_bytes")
+    if isinstance(parts, Mapping):
+        return size(sum(v for v in parts.values() if isinstance(v, (int, float))))
+    return size(parts) if isinstance(parts, (int, float)) else "-"

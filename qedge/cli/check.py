@@ -1,0 +1,92 @@
+"""``qedge check``: where every operator of a model would run, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qedge import pipeline
+from qedge.cli import _inputs as i
+from qedge.cli._console import Ui
+from qedge.config import load_config
+from qedge.target import CheckReport
+
+
+def command(
+    ui: Ui,
+    target_options: Mapping[str, Any],
+    model: i.ModelArg = None,
+    data: i.DataOpt = None,
+    target: i.TargetOpt = None,
+    config: i.ConfigOpt = None,
+    labels: i.LabelsOpt = None,
+    samples: i.SamplesOpt = None,
+    seed: i.SeedOpt = None,
+    io: i.IoOpt = None,
+    method: i.MethodOpt = None,
+    resize: i.ResizeOpt = None,
+    fit: i.FitOpt = None,
+    color: i.ColorOpt = None,
+    range_: i.RangeOpt = None,
+    mean: i.MeanOpt = None,
+    std: i.StdOpt = None,
+    pre: i.PreOpt = None,
+    input_shape: i.ShapeOpt = None,
+) -> None:
+    """Say for every operator where it runs and why, before anything is compiled.
+
+    A full-integer .tflite is checked as it is; a float model is quantised first and needs --data.
+    """
+    request = i.request_from(
+        load_config(config),
+        model=model,
+        data=data,
+        target=target,
+        labels=labels,
+        samples=samples,
+        seed=seed,
+        io=io,
+        method=method or "minmax",
+        preprocess=i.image_fields(resize, fit, color, range_, mean, std, pre),
+        input_shape=input_shape,
+        target_options=target_options,
+    )
+    with ui.progress() as progress:
+        prepared = pipeline.prepare(request, progress)
+    reports = pipeline.check(prepared, request.targets)
+    ui.findings(prepared.findings)
+    for name, report in reports.items():
+        _show(ui, name, report)
+    ui.json("check", _document(prepared, reports))
+    for name, report in reports.items():
+        pipeline.raise_for(name, report)
+
+
+def _document(prepared: pipeline.Prepared, reports: Mapping[str, CheckReport]) -> dict[str, Any]:
+    targets: dict[str, dict[str, Any]] = {
+        name: {
+            "findings": [f.to_json() for f in report.findings],
+            "operators": [p.to_json() for p in report.operators],
+            "predicted": report.predicted,
+            "metrics": dict(report.metrics),
+        }
+        for name, report in reports.items()
+    }
+    first: dict[str, Any] = next(iter(targets.values()), {"operators": []})
+    return {
+        "model": {"name": prepared.name, "sha256": prepared.source.sha256, "origin": prepared.source.origin},
+        "findings": [f.to_json() for f in prepared.findings],
+        "operators": first["operators"],
+        "targets": targets,
+    }
+
+
+def _show(ui: Ui, name: str, report: CheckReport) -> None:
+    title = f"{name}: predicted, not a compiler's word" if report.predicted else name
+    rows = [(p.index, p.op, p.placement, p.reason) for p in report.operators]
+    ui.table(title, ("#", "operator", "runs on", "why"), rows)
+    for operator in report.operators:
+        if operator.hint and ui.verbose:
+            ui.line(f"hint: #{operator.index} {operator.op}: {operator.hint}")
+    ui.findings(f for f in report.findings if f.severity != "error")
+    ui.line()

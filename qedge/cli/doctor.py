@@ -1,0 +1,75 @@
+"""``qedge doctor``: what is installed, what is missing for which target, and the command that installs it."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Any
+
+import typer
+
+from qedge._version import __version__
+from qedge.cli._console import Ui
+from qedge.errors import QedgeError
+from qedge.target import Requirement, names, resolve
+
+TargetOpt = Annotated[str | None, typer.Option("--target", "-t", help="Look at one target only.")]
+# (import name, distribution, what for, extra)
+HOST_PACKAGES = (
+    ("numpy", "numpy", "everything", None),
+    ("PIL", "pillow", "images", "host"),
+    ("ai_edge_litert", "ai-edge-litert", "running and calibrating .tflite models", "host"),
+    ("ai_edge_quantizer", "ai-edge-quantizer", "quantising", "host"),
+    ("tensorflow", "tensorflow", "Keras and SavedModel input", "keras"),
+)
+
+
+def command(ui: Ui, target: TargetOpt = None) -> None:
+    """Tell what is installed, what is missing for which target, and the command that installs it."""
+    sections: dict[str, list[Requirement]] = {} if target else {"host": _host()}
+    for name in [target] if target else names():
+        try:
+            sections[name] = resolve(name).doctor()
+        except QedgeError as error:
+            if target and error.exit_code == 2:
+                raise
+            sections[name] = [Requirement("import", False, error.message, error.hint)]
+    for name, requirements in sections.items():
+        rows = [(_mark(r.ok), r.name, r.detail) for r in requirements]
+        ui.table(name, ("", "what", "found"), rows)
+        for r in requirements:
+            if r.ok is not True and r.install:
+                ui.line(f"  hint: {r.name}: {r.install}")
+        ui.line()
+    ui.json(
+        "doctor", {"qedge": __version__, "python": platform.python_version(), "sections": _document(sections)}
+    )
+
+
+def _mark(ok: bool | None) -> str:
+    return {True: "ok", False: "MISSING", None: "optional"}[ok]
+
+
+def _host() -> list[Requirement]:
+    python = platform.python_version()
+    supported = (3, 10) <= sys.version_info[:2] <= (3, 13)
+    found = [Requirement("python", supported, f"{python} on {platform.machine()}, expected 3.10 to 3.13")]
+    for module, distribution, purpose, extra in HOST_PACKAGES:
+        install = f'pip install "qedge[{extra}]"' if extra else f"pip install {distribution}"
+        try:
+            present = importlib.util.find_spec(module) is not None
+            detail = f"{version(distribution)}, for {purpose}" if present else f"for {purpose}"
+        except (PackageNotFoundError, ValueError):
+            detail = f"without package metadata, for {purpose}"
+        ok: bool | None = True if present else (None if extra == "keras" else False)
+        found.append(Requirement(distribution, ok, detail, None if ok else install))
+    return found
+
+
+def _document(sections: dict[str, list[Requirement]]) -> dict[str, Any]:
+    return {
+        name: [{"name": r.name, "ok": r.ok, "detail": r.detail, "install": r.install} for r in requirements]
+        for name, requirements in sections.items()
+    }

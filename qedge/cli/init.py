@@ -1,0 +1,101 @@
+"""``qedge init``: write a ``qedge.toml``, from flags or by asking."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from qedge.cli import _inputs as i
+from qedge.cli._console import Ui
+from qedge.config import FILE_NAME, load_config, to_toml
+from qedge.errors import UsageError
+from qedge.pipeline import guess_kind
+from qedge.target import names, resolve
+
+ForceOpt = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]
+YesOpt = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing; take the flags and the defaults.")]
+PathOpt = Annotated[Path, typer.Option("--config", help="The file to write.")]
+
+
+def command(
+    ui: Ui,
+    model: i.ModelArg = None,
+    data: i.DataOpt = None,
+    target: i.TargetOpt = None,
+    config: PathOpt = Path(FILE_NAME),
+    labels: i.LabelsOpt = None,
+    io: i.IoOpt = None,
+    resize: i.ResizeOpt = None,
+    fit: i.FitOpt = None,
+    color: i.ColorOpt = None,
+    range_: i.RangeOpt = None,
+    mean: i.MeanOpt = None,
+    std: i.StdOpt = None,
+    pre: i.PreOpt = None,
+    force: ForceOpt = False,
+    yes: YesOpt = False,
+) -> None:
+    """Write a qedge.toml, so that `qedge build` needs no arguments. Asks for what no flag says."""
+    if config.exists() and not force:
+        raise UsageError(f"{config} is there already", hint="add --force to replace it")
+    asking = not yes and sys.stdin.isatty()
+    model = model or _ask(asking, "Model (.keras, .h5, SavedModel folder, .tflite)", _first_model())
+    if model is None:
+        raise UsageError("no model was named", hint="qedge init MODEL --data PATH --target rpi")
+    data = data or _ask(asking, "Representative data (folder, .npz, .npy)", _first_data())
+    wanted = list(target or [])
+    if not wanted:
+        answer = _ask(asking, f"Targets ({', '.join(names())})", Path("rpi"))
+        wanted = str(answer or "rpi").replace(",", " ").split()
+    for name in wanted:
+        if name != "all":
+            resolve(name)
+    preprocess = i.image_fields(resize, fit, color, range_, mean, std, pre)
+    if preprocess:
+        preprocess.setdefault("kind", guess_kind(preprocess, data))
+    tables: dict[str, dict[str, Any]] = {
+        "model": {"path": _relative(model, config), "labels": _relative(labels, config)},
+        "data": {"path": _relative(data, config)},
+        "preprocess": preprocess,
+        "build": {"targets": wanted, "out": "build", "io": io},
+    }
+    text = to_toml(tables)
+    config.write_text(text, encoding="utf-8")
+    load_config(config)
+    ui.line(f"wrote {config}; now run: qedge build")
+    ui.json("init", {"config": str(config), "tables": tables})
+
+
+def _relative(path: Path | None, config: Path) -> str | None:
+    if path is None:
+        return None
+    base = config.resolve().parent
+    full = path.resolve()
+    return str(full.relative_to(base)) if full.is_relative_to(base) else str(full)
+
+
+def _ask(asking: bool, question: str, default: Path | None) -> Path | None:
+    if not asking:
+        return default
+    answer = typer.prompt(question, default=str(default) if default else "", err=True)
+    return Path(answer) if answer else None
+
+
+def _first_model() -> Path | None:
+    for pattern in ("*.keras", "*.h5", "*.tflite", "*/saved_model.pb"):
+        found = sorted(Path.cwd().glob(pattern))
+        if found:
+            path = found[0].parent if found[0].name == "saved_model.pb" else found[0]
+            return path.relative_to(Path.cwd())
+    return None
+
+
+def _first_data() -> Path | None:
+    for name in ("samples", "clips", "data", "calibration", "images"):
+        if Path(name).is_dir():
+            return Path(name)
+    found = sorted(Path.cwd().glob("*.np[zy]"))
+    return found[0].relative_to(Path.cwd()) if found else None

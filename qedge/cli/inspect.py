@@ -1,0 +1,133 @@
+"""``qedge inspect``: what is in a model, a bundle or the configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from qedge.bundle import read_bundle
+from qedge.cli import _inputs as i
+from qedge.cli._bundles import is_bundle, layer_rows
+from qedge.cli._console import Ui, size
+from qedge.config import SECTIONS, load_config
+from qedge.errors import ModelError, UsageError
+from qedge.graph import Graph, Tensor
+from qedge.quantize import prove_full_integer
+
+PathArg = Annotated[Path | None, typer.Argument(help="A .tflite, or a bundle.")]
+LayersOpt = Annotated[bool, typer.Option("--layers", help="SQNR of each layer; a bundle with --data.")]
+EffectiveOpt = Annotated[
+    bool, typer.Option("--effective", help="Print the effective configuration and where each value is from.")
+]
+
+
+def command(
+    ui: Ui,
+    path: PathArg = None,
+    layers: LayersOpt = False,
+    data: i.DataOpt = None,
+    samples: i.SamplesOpt = None,
+    float_model: Annotated[
+        Path | None, typer.Option("--float", help="The float .tflite to compare with.")
+    ] = None,
+    effective: EffectiveOpt = False,
+    config: i.ConfigOpt = None,
+) -> None:
+    """Show a model's operators, tensors and quantisation, or a bundle's manifest."""
+    if effective:
+        _effective(ui, config)
+        return
+    if path is None:
+        raise UsageError("nothing to inspect", hint="qedge inspect MODEL.tflite, or a bundle, or --effective")
+    manifest: dict[str, Any] | None = None
+    if is_bundle(path):
+        bundle = read_bundle(path)
+        manifest = bundle.manifest.to_json()
+        graph = Graph.from_bytes(bundle.read("model.tflite"), f"{path}: model.tflite")
+    elif path.is_dir():
+        raise ModelError(f"{path} is a folder without a manifest.json", hint="inspect a .tflite or a bundle")
+    else:
+        graph = Graph.from_file(path)
+    document = describe(graph)
+    if layers:
+        document["layers"] = layer_rows(ui, path, graph, data, samples, float_model)
+    _show(ui, graph, document)
+    ui.json("inspect", {**document, "manifest": manifest})
+
+
+def describe(graph: Graph) -> dict[str, Any]:
+    """Return the graph as JSON: inputs, outputs, operators, and whether it is full-integer and static."""
+    findings = prove_full_integer(graph, io="any")
+    return {
+        "model": {"name": graph.name, "sha256": graph.sha256, "bytes": len(graph.data)},
+        "full_integer": not findings,
+        "findings": [f.to_json() for f in findings],
+        "inputs": [_tensor(graph.tensors[t], n) for t, n in zip(graph.inputs, graph.input_names)],
+        "outputs": [_tensor(graph.tensors[t], n) for t, n in zip(graph.outputs, graph.output_names)],
+        "operators": [
+            {
+                "index": op.index,
+                "op": op.custom_name or op.op,
+                "version": op.version,
+                "inputs": [graph.tensors[t].name for t in op.inputs if t >= 0],
+                "outputs": [graph.tensors[t].name for t in op.outputs],
+                "shape": list(graph.tensors[op.outputs[0]].shape) if op.outputs else [],
+                "weight_bytes": sum(
+                    t.nbytes for t in graph.input_tensors(op) if t is not None and t.is_constant
+                ),
+            }
+            for op in graph
+        ],
+    }
+
+
+def _tensor(tensor: Tensor, name: str) -> dict[str, Any]:
+    quantization = tensor.quantization
+    return {
+        "name": name,
+        "shape": list(tensor.shape),
+        "dtype": tensor.dtype,
+        "scale": quantization.scale.tolist() if quantization else None,
+        "zero_point": quantization.zero_point.tolist() if quantization else None,
+    }
+
+
+def _show(ui: Ui, graph: Graph, document: dict[str, Any]) -> None:
+    model = document["model"]
+    full = "full-integer and static" if document["full_integer"] else "not full-integer"
+    ui.line(f"{model['name']}: {size(model['bytes'])}, {len(graph.operators)} operators, {full}")
+    for kind in ("inputs", "outputs"):
+        for t in document[kind]:
+            scale = f", scale {t['scale'][0]:.7g}, zero point {t['zero_point'][0]}" if t["scale"] else ""
+            ui.line(f"{kind[:-1]:<7} {t['name']}: {t['dtype']} {t['shape']}{scale}")
+    ui.line()
+    if "layers" in document:
+        rows = document["layers"]
+        columns = list(rows[0]) if rows else []
+        cells = [[f"{r[c]:.2f}" if isinstance(r[c], float) else r[c] for c in columns] for r in rows]
+        ui.table("layers", columns, cells)
+        return
+    table = [
+        (o["index"], o["op"], o["version"], "x".join(map(str, o["shape"])), size(o["weight_bytes"]))
+        for o in document["operators"]
+    ]
+    ui.table("", ("#", "operator", "v", "output", "constants"), table)
+
+
+def _effective(ui: Ui, path: Path | None) -> None:
+    config = load_config(path)
+    rows = []
+    values: dict[str, Any] = {}
+    for section, keys in SECTIONS.items():
+        for key in keys or config.section(section):
+            value = config.get(section, key)
+            if value is None:
+                continue
+            in_file = config.tables.get(section, {}).get(key) == value
+            origin = str(config.path) if in_file else f"QEDGE_{key.upper()}"
+            rows.append((f"{section}.{key}", value, origin))
+            values.setdefault(section, {})[key] = {"value": value, "from": origin}
+    ui.table("configuration", ("key", "value", "from"), rows)
+    ui.json("inspect", {"configuration": values})

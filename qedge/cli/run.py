@@ -1,0 +1,114 @@
+"""``qedge run``: one or more inputs through a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from qedge.bundle import Bundle, read_bundle
+from qedge.cli._bundles import BundleArg
+from qedge.cli._console import Ui
+from qedge.cli._options import typed_options
+from qedge.config import load_config
+from qedge.errors import DataError, UsageError
+from qedge.runtime import Result, load
+from qedge.target import resolve
+
+InputsArg = Annotated[list[Path], typer.Argument(help="Images, wavs, .npy files, or folders of them.")]
+TopOpt = Annotated[int, typer.Option("--top", min=1, help="How many classes to print.")]
+DeviceOpt = Annotated[str | None, typer.Option("--device", help="Device to run on, for instance usb:0.")]
+StrictOpt = Annotated[bool, typer.Option("--strict", help="Fail rather than fall back to the CPU.")]
+KINDS = (".wav", ".png", ".jpg", ".jpeg", ".bmp", ".webp", ".npy")
+
+
+def command(
+    ui: Ui,
+    target_options: Mapping[str, Any],
+    bundle: BundleArg,
+    inputs: InputsArg,
+    top: TopOpt = 3,
+    device: DeviceOpt = None,
+    strict: StrictOpt = False,
+) -> None:
+    """Run inputs through a bundle and print what it says; a microcontroller's bundle runs on an emulated core."""
+    opened = read_bundle(bundle)
+    files = list(_files(inputs))
+    target = resolve(opened.manifest.target)
+    post = opened.manifest.postprocess
+    classifies = post is not None and post.kind == "classify"
+    rows: list[tuple[str, ...]] = []
+    results: list[dict[str, Any]] = []
+    if target.info.has_runtime:
+        with load(bundle, device=device, strict=strict) as model:
+            found = [(path, model(_sample(path))) for path in files]
+    else:
+        name = opened.manifest.target
+        options = typed_options(name, target_options, load_config(None).section("target").get(name, {}))
+        found = _emulated(opened, bundle, files, options)
+    for path, result in found:
+        entry: dict[str, Any] = {"input": str(path)}
+        if classifies:
+            best = result.top(top)
+            entry["top"] = [{"label": label, "score": score} for label, score in best]
+            rows.append((str(path), *(f"{label} {100 * score:.1f} %" for label, score in best)))
+        else:
+            entry["value"] = result.value if post is not None and post.kind != "raw" else None
+            entry["outputs"] = [np.asarray(o).tolist() for o in result.outputs]
+            shapes = ", ".join(f"{o.dtype} {list(o.shape)}" for o in result.outputs)
+            rows.append((str(path), shapes, *[""] * (top - 1)))
+        results.append(entry)
+    width = max(len(r) for r in rows)
+    columns = ("input", *(f"#{k}" for k in range(1, width)))
+    ui.table("", columns, [r + ("",) * (width - len(r)) for r in rows])
+    ui.json("run", {"bundle": str(bundle), "target": opened.manifest.target, "results": results})
+
+
+def _files(inputs: list[Path]) -> Iterator[Path]:
+    for path in inputs:
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in KINDS)
+            if not inside:
+                raise DataError(f"nothing to run in {path}", hint=f"expected files ending {', '.join(KINDS)}")
+            yield from inside
+        elif path.is_file():
+            yield path
+        else:
+            raise UsageError(f"no file {path}", hint="check the path of the input")
+
+
+def _sample(path: Path) -> Any:
+    if path.suffix != ".npy":
+        return path
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise DataError(
+            f"cannot read {path}: {error}", hint="expected an array saved by numpy.save"
+        ) from error
+
+
+def _emulated(
+    opened: Bundle, bundle: Path, files: list[Path], options: Mapping[str, Any]
+) -> list[tuple[Path, Result]]:
+    """Return the results of a target that has no runtime here, from its emulator."""
+    manifest = opened.manifest
+    preprocess = manifest.preprocess
+    spec = manifest.inputs[0]
+    samples = []
+    for path in files:
+        value = _sample(path)
+        if preprocess is not None and spec.scale is not None and spec.zero_point is not None:
+            samples.append([preprocess.encode(value, spec.scale, spec.zero_point, spec.dtype)])
+        elif isinstance(value, np.ndarray):
+            samples.append([value.astype(spec.dtype).reshape(spec.shape)])
+        else:
+            raise UsageError(f"the bundle states no pre-processing for {path}", hint="pass .npy files")
+    outputs = resolve(manifest.target).execute(bundle, samples, options)
+    return [
+        (path, Result(raw, manifest.outputs, manifest.labels, manifest.postprocess))
+        for path, raw in zip(files, outputs)
+    ]

@@ -1,0 +1,82 @@
+"""``qedge verify``: run a bundle where it will run, or on an emulated core, and compare every byte."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qedge.bundle import read_bundle
+from qedge.cli import _inputs as i
+from qedge.cli._bundles import BundleArg, raw_samples
+from qedge.cli._console import Ui, size
+from qedge.cli._options import typed_options
+from qedge.config import load_config
+from qedge.errors import VerificationError
+from qedge.target import VerifyReport, resolve
+
+
+def command(
+    ui: Ui,
+    target_options: Mapping[str, Any],
+    bundle: BundleArg,
+    data: i.DataOpt = None,
+    samples: i.SamplesOpt = None,
+    config: i.ConfigOpt = None,
+) -> None:
+    """Run a bundle and compare it with its oracle: golden vectors, or --data.
+
+    Exits 7 when an output differs by more than the target promises.
+    """
+    opened = read_bundle(bundle)
+    name = opened.manifest.target
+    target = resolve(name)
+    options = typed_options(name, target_options, load_config(config).section("target").get(name, {}))
+    inputs = raw_samples(opened, data, samples) if data is not None else None
+    with ui.progress() as progress:
+        progress(f"verify {name}", 0.0)
+        report = target.verify(bundle, inputs, options)
+    ui.findings(report.findings)
+    _show(ui, name, report)
+    ui.json("verify", {"target": name, "bundle": str(bundle), **_document(report)})
+    if not report.passed:
+        raise VerificationError(
+            f"{bundle} differs from {report.oracle}: {'; '.join(report.mismatches[:1]) or 'outputs differ'}",
+            hint="build the bundle again; if that does not help, report it with the model",
+        )
+
+
+def _document(report: VerifyReport) -> dict[str, Any]:
+    return {
+        "bit_exact": report.bit_exact,
+        "passed": report.passed,
+        "oracle": report.oracle,
+        "core": report.core,
+        "samples": report.samples,
+        "mismatches": list(report.mismatches),
+        "findings": [f.to_json() for f in report.findings],
+        **report.metrics,
+    }
+
+
+def _show(ui: Ui, name: str, report: VerifyReport) -> None:
+    verdict = "bit-exact" if report.bit_exact else ("within its promise" if report.passed else "DIFFERS")
+    rows: list[tuple[str, Any]] = [
+        ("result", verdict),
+        ("samples", report.samples),
+        ("ran on", report.core),
+        ("compared with", report.oracle),
+    ]
+    for key, value in report.metrics.items():
+        if isinstance(value, Mapping):
+            rows += [(f"{key.removesuffix('_bytes')}, {part}", _figure(key, v)) for part, v in value.items()]
+        elif isinstance(value, (int, float, str)):
+            rows.append((key.removesuffix("_bytes"), _figure(key, value)))
+    ui.table(f"verify {name}", ("", ""), rows)
+    for text in report.mismatches:
+        ui.line(f"  {text}")
+
+
+def _figure(key: str, value: Any) -> str:
+    if key.endswith("_bytes") and isinstance(value, (int, float)):
+        return size(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)

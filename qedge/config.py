@@ -1,0 +1,179 @@
+"""``qedge.toml`` (or ``[tool.qedge]`` in ``pyproject.toml``): what a user states once about a model.
+
+Precedence of a value: flag, then environment (``QEDGE_OUT`` ...), then the file, then the default.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from qedge.errors import UsageError, nearest
+
+FILE_NAME = "qedge.toml"
+
+# Table -> key -> (accepted Python types, help); one table of the truth for reading, `init` and the docs.
+SECTIONS: Mapping[str, Mapping[str, tuple[tuple[type, ...], str]]] = {
+    "model": {
+        "path": ((str,), "the trained model: .keras, .h5, SavedModel folder or .tflite"),
+        "name": ((str,), "name of the build; the file's name by default"),
+        "labels": ((str, list), "label file (one a line) or list, in the model's output order"),
+        "input_shape": ((list,), "static shape, batch 1, for a model with dynamic dimensions"),
+    },
+    "data": {
+        "path": ((str,), "representative dataset: folder of images or wavs, .npz or .npy"),
+        "samples": ((int,), "use at most this many samples for calibration"),
+        "seed": ((int,), "seed of the choice of samples"),
+    },
+    "preprocess": {},
+    "postprocess": {},
+    "build": {
+        "targets": ((list,), "targets that `qedge build` builds without --target"),
+        "out": ((str,), "folder of the builds"),
+        "io": ((str,), "type of inputs and outputs: int8, uint8 or float32"),
+    },
+    "quantize": {
+        "method": ((str,), "auto, or the method to pin"),
+        "recipe": ((str,), "recipe file that pins every part"),
+        "max_drop": ((str, float, int), "accuracy that int8 may lose, in points: 1 or '1%'"),
+        "min_sqnr": ((float, int), "SQNR in dB that int8 must reach"),
+        "per_channel": ((bool,), "one weight scale a channel (true), a tensor (false)"),
+    },
+    "target": {},
+}
+OPEN_SECTIONS = ("preprocess", "postprocess", "target")
+
+
+@dataclass(frozen=True)
+class Config:
+    """The effective configuration.
+
+    Args:
+        path: the file that it came from, or None.
+        tables: section -> key -> value; paths in ``model`` and ``data`` are relative to ``folder``.
+        folder: folder of the file, or the current folder.
+    """
+
+    path: Path | None
+    folder: Path
+    tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def get(self, section: str, key: str, default: Any = None) -> Any:
+        """Return a value from the environment (``QEDGE_<KEY>``) or the file, or the default."""
+        env = os.environ.get(f"QEDGE_{key.upper()}")
+        if env and section in ("build", "data", "quantize", "model"):
+            return env
+        return self.tables.get(section, {}).get(key, default)
+
+    def path_of(self, section: str, key: str) -> Path | None:
+        """Return a path of the file, resolved against the folder that the file is in."""
+        value = self.get(section, key)
+        return None if value is None else self.folder / str(value)
+
+    def section(self, name: str) -> dict[str, Any]:
+        """Return a whole section as a new dict."""
+        return dict(self.tables.get(name, {}))
+
+
+def load_config(path: Path | None = None, start: Path | None = None) -> Config:
+    """Return the configuration at ``path``, or of the current folder, or an empty one.
+
+    Raises:
+        UsageError: the file is missing, is no TOML, or has a section, key or type that qedge does not know.
+    """
+    here = start or Path.cwd()
+    if path is not None:
+        if not path.is_file():
+            raise UsageError(
+                f"no configuration file {path}", hint=f"write one with: qedge init --config {path}"
+            )
+        return _read(path)
+    if (here / FILE_NAME).is_file():
+        return _read(here / FILE_NAME)
+    project = here / "pyproject.toml"
+    if project.is_file():
+        tables = _parse(project).get("tool", {}).get("qedge")
+        if tables is not None:
+            return Config(project, here, _checked(tables, f"{project} [tool.qedge]"))
+    return Config(None, here)
+
+
+def _read(path: Path) -> Config:
+    if path.name == "pyproject.toml":
+        return Config(path, path.parent, _checked(_parse(path).get("tool", {}).get("qedge", {}), str(path)))
+    return Config(path, path.parent, _checked(_parse(path), str(path)))
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}", hint="mend the line that is named") from error
+
+
+def _checked(tables: Mapping[str, Any], origin: str) -> dict[str, dict[str, Any]]:
+    for name, table in tables.items():
+        if name not in SECTIONS:
+            raise _unknown(f"{origin}: $.{name}", name, SECTIONS)
+        if not isinstance(table, dict):
+            raise UsageError(
+                f"{origin}: $.{name} is {type(table).__name__}, expected a table", hint=f"[{name}]"
+            )
+        for key, value in table.items():
+            if name in OPEN_SECTIONS:
+                continue
+            if key not in SECTIONS[name]:
+                raise _unknown(f"{origin}: $.{name}.{key}", key, SECTIONS[name])
+            types = SECTIONS[name][key][0]
+            if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+                expected = " or ".join(t.__name__ for t in types)
+                raise UsageError(
+                    f"{origin}: $.{name}.{key} is {value!r}, expected {expected}", hint=SECTIONS[name][key][1]
+                )
+    return {name: dict(table) for name, table in tables.items()}
+
+
+def _unknown(where: str, word: str, known: Iterable[str]) -> UsageError:
+    names = list(known)
+    close = nearest(word, names)
+    lead = f"did you mean {close!r}? " if close else ""
+    return UsageError(f"{where} is not known", hint=f"{lead}known: {', '.join(names)}")
+
+
+def to_toml(tables: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the tables as TOML text, strings quoted, nested tables as ``[a.b]``."""
+    lines: list[str] = []
+
+    def table(path: str, content: Mapping[str, Any]) -> None:
+        plain = {k: v for k, v in content.items() if not isinstance(v, Mapping) and v is not None}
+        nested = {k: v for k, v in content.items() if isinstance(v, Mapping)}
+        if plain:
+            lines.append(f"[{path}]")
+            lines.extend(f"{key} = {_value(value)}" for key, value in plain.items())
+            lines.append("")
+        for key, value in nested.items():
+            table(f"{path}.{key}", value)
+
+    for name, content in tables.items():
+        table(name, content)
+    return "\n".join(lines)
+
+
+def _value(value: Any) -> str:
+    import json
+
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_value(v) for v in value) + "]"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    return json.dumps(str(value), ensure_ascii=False)

@@ -1,0 +1,6 @@
+"""Build reports: dataclasses to JSON and HTML; the same build gives the same bytes."""
+
+from qedge.report.html import render_html
+from qedge.report.model import BuildReport, TargetReport
+
+__all__ = ["BuildReport", "TargetReport", "render_html"]

@@ -1,0 +1,78 @@
+"""What a build found, without times or paths of this machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from qedge._version import __version__
+from qedge.findings import Finding
+from qedge.graph import Graph
+from qedge.target import Placement
+
+
+@dataclass(frozen=True)
+class TargetReport:
+    """One target's part; see :class:`qedge.target.CheckReport` and :class:`qedge.target.Compiled`."""
+
+    findings: tuple[Finding, ...]
+    operators: tuple[Placement, ...]
+    metrics: Mapping[str, Any]
+    predicted: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the target's part of ``report.json`` and of ``qedge build --json``."""
+        return {
+            "findings": [f.to_json() for f in self.findings],
+            "operators": [p.to_json() for p in self.operators],
+            "predicted": self.predicted,
+            "metrics": dict(self.metrics),
+        }
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """The facts of one build; accuracies are fractions in [0, 1] or None, sizes are bytes."""
+
+    name: str
+    origin: str
+    model_sha256: str
+    float_bytes: int | None
+    int8_bytes: int
+    float_accuracy: float | None
+    int8_accuracy: float | None
+    samples: int
+    calibration_samples: int
+    quantization: Mapping[str, Any]
+    findings: tuple[Finding, ...]
+    targets: Mapping[str, TargetReport]
+    graph: Graph = field(repr=False)
+    layers: tuple[Mapping[str, Any], ...] = ()
+    examples: tuple[Mapping[str, Any], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON; no times, no paths."""
+        return {
+            "schema_version": 1,
+            "qedge_version": __version__,
+            "model": {"name": self.name, "sha256": self.model_sha256, "origin": self.origin},
+            "float": {"bytes": self.float_bytes, "accuracy": self.float_accuracy},
+            "int8": {"bytes": self.int8_bytes, "accuracy": self.int8_accuracy, "sha256": self.graph.sha256},
+            "data": {"samples": self.samples, "calibration_samples": self.calibration_samples},
+            "quantization": dict(self.quantization),
+            "findings": [f.to_json() for f in self.findings],
+            "layers": [dict(layer) for layer in self.layers],
+            "targets": {name: t.to_json() for name, t in self.targets.items()},
+        }
+
+    def to_json_bytes(self) -> bytes:
+        """Return ``report.json``."""
+        return (json.dumps(self.to_json(), indent=2, default=_plain, allow_nan=False) + "\n").encode()
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} does not go into JSON")

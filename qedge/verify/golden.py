@@ -1,0 +1,62 @@
+"""Golden vectors: a few real inputs of a model with the outputs that its oracle gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qedge.datasets import Dataset
+from qedge.errors import ModelError
+from qedge.graph import Graph
+from qedge.quantmath import quantize
+from qedge.runtime.litert import open_engine, tensor_specs
+
+Samples = list[list[npt.NDArray[Any]]]
+
+
+def golden_samples(graph: Graph, dataset: Dataset | None, count: int) -> Samples:
+    """Return ``count`` inputs in the model's own types, evenly from the dataset, or seeded noise without one."""
+    samples: Samples = []
+    if dataset is not None and len(dataset):
+        indices = np.unique(np.linspace(0, len(dataset) - 1, count).round().astype(int))
+        for i in indices:
+            values = dataset[int(i)]
+            samples.append([_as_input(graph, t, v) for t, v in zip(graph.inputs, values)])
+        return samples
+    rng = np.random.default_rng(0)
+    for _ in range(count):
+        samples.append([_noise(graph, t, rng) for t in graph.inputs])
+    return samples
+
+
+def _as_input(graph: Graph, index: int, values: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+    tensor = graph.tensors[index]
+    if tensor.dtype == "float32":
+        return values.reshape(tensor.shape)
+    if tensor.quantization is None:
+        return values.astype(tensor.dtype).reshape(tensor.shape)
+    scale, zero_point = tensor.quantization.scalar
+    return quantize(values, scale, zero_point, tensor.dtype).reshape(tensor.shape)
+
+
+def _noise(graph: Graph, index: int, rng: np.random.Generator) -> npt.NDArray[Any]:
+    tensor = graph.tensors[index]
+    if tensor.dtype == "float32":
+        return rng.standard_normal(tensor.shape).astype(np.float32)
+    if tensor.dtype not in ("int8", "uint8", "int16", "int32"):
+        raise ModelError(f"input {tensor.name!r} is {tensor.dtype}, expected an integer or float type")
+    info = np.iinfo(tensor.dtype) if tensor.dtype != "int32" else np.iinfo(np.int8)
+    return rng.integers(info.min, info.max, tensor.shape, dtype=np.int64, endpoint=True).astype(tensor.dtype)
+
+
+def reference_outputs(model: bytes, samples: Sequence[Sequence[npt.NDArray[Any]]]) -> Samples:
+    """Return what LiteRT on this machine gives for the samples, in the model's own types."""
+    inputs, outputs = tensor_specs(model)
+    engine = open_engine(model, inputs, outputs, threads=1)
+    try:
+        return [[np.array(o) for o in engine.run(list(s))] for s in samples]
+    finally:
+        engine.close()

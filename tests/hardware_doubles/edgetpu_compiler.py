@@ -1,0 +1,137 @@
+"""Stand-in for ``edgetpu_compiler`` 16: its command line, its log, and models for the stand-in device.
+
+Its mapping is its own and crude: operators of a fixed list, from the first of them up to the first that is
+not. ``EDGETPU_DOUBLE_CPU`` names operators to leave to the CPU, ``EDGETPU_DOUBLE_COMPILER`` a way to fail:
+``crash``, ``large``, ``slow``, ``hang``, ``silent`` (success without a file), ``unquantised`` or
+``unparsed``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import package
+
+from qedge.graph import Graph
+
+VERSION = "16.0.384591198"
+# fmt: off
+MAPPED = {
+    "ADD", "AVERAGE_POOL_2D", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "LOGISTIC",
+    "MAX_POOL_2D", "MEAN", "MUL", "PAD", "QUANTIZE", "RELU", "RELU6", "RESHAPE", "RESIZE_BILINEAR",
+    "RESIZE_NEAREST_NEIGHBOR", "SOFTMAX", "SUB", "TANH",
+}
+# fmt: on
+FAILURES = {
+    "large": "ERROR: Restored original execution plan after delegate application failure.\n"
+    "Compilation failed: Compilation failed due to large activation tensors in model.\n"
+    "Compilation child process completed within timeout period.\nCompilation failed! ",
+    "crash": "Internal compiler error. Aborting!",
+    "slow": "Compilation child process completed within timeout period.\nCompilation failed! ",
+    "unquantised": "Invalid model: {name}\nModel not quantized",
+    "unparsed": "ERROR: Didn't find op for builtin opcode 'CONV_2D' version '6'\n"
+    "ERROR: Registration failed.\n\nInvalid model: {name}\nModel could not be parsed",
+}
+
+
+def size(count: int) -> str:
+    """Return a number of bytes as the compiler prints it."""
+    for unit, factor in (("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if count >= factor:
+            return f"{count / factor:.2f}{unit}"
+    return f"{count:.2f}B"
+
+
+def main() -> int:
+    """Compile the models on the command line."""
+    parser = argparse.ArgumentParser(prog="edgetpu_compiler")
+    parser.add_argument("-v", "--version", action="store_true")
+    parser.add_argument("-s", "--show_operations", action="store_true")
+    parser.add_argument("-a", "--enable_multiple_subgraphs", action="store_true")
+    parser.add_argument("-d", "--search_delegate", action="store_true")
+    parser.add_argument("-i", "--intermediate_tensors")
+    parser.add_argument("-t", "--timeout_sec", type=int, default=180)
+    parser.add_argument("-n", "--num_segments", type=int, default=1)
+    parser.add_argument("-o", "--out_dir", default=".")
+    parser.add_argument("models", nargs="*")
+    given = parser.parse_args()
+    print(f"Edge TPU Compiler version {VERSION}")
+    if given.version:
+        return 0
+    print(f"Started a compilation timeout timer of {given.timeout_sec} seconds.", flush=True)
+    how = os.environ.get("EDGETPU_DOUBLE_COMPILER", "")
+    if how == "hang":
+        time.sleep(600)
+    if how in FAILURES:
+        print(FAILURES[how].format(name=given.models[0]))
+        return 1
+    for name in given.models:
+        source = Path(name)
+        data = source.read_bytes()
+        for part, stem in segments(data, source.stem, given.num_segments):
+            compile_one(part, stem, Path(given.out_dir), given.show_operations, how == "silent")
+    print("Compilation child process completed within timeout period.\nCompilation succeeded! ")
+    return 0
+
+
+def segments(data: bytes, stem: str, count: int) -> list[tuple[bytes, str]]:
+    """Return the model in ``count`` parts of about the same number of operators, with their file stems."""
+    if count == 1:
+        return [(data, stem)]
+    graph = Graph.from_bytes(data)
+    total = len(graph.operators)
+    found = []
+    for k in range(count):
+        members = list(range(k * total // count, (k + 1) * total // count))
+        made = {t for i in members for t in graph.operators[i].outputs}
+        read = dict.fromkeys(t for i in members for t in graph.operators[i].inputs if t >= 0)
+        inputs = [t for t in read if t not in made and not graph.tensors[t].is_constant]
+        later = {t for i in range(members[-1] + 1, total) for t in graph.operators[i].inputs}
+        outputs = [t for t in made if t in later or t in graph.outputs]
+        found.append((package.cut(data, members, inputs, outputs), f"{stem}_segment_{k}_of_{count}"))
+    return found
+
+
+def compile_one(data: bytes, stem: str, folder: Path, table: bool, silent: bool) -> None:
+    """Write one compiled model and print its log."""
+    graph = Graph.from_bytes(data)
+    left = set(os.environ.get("EDGETPU_DOUBLE_CPU", "").split(","))
+    kinds = [op.op in MAPPED and op.op not in left for op in graph]
+    start = kinds.index(True) if True in kinds else len(kinds)
+    end = next((i for i in range(start, len(kinds)) if not kinds[i]), len(kinds))
+    members = list(range(start, end))
+    result = package.fold(data, members) if members else data
+    if not silent:
+        (folder / f"{stem}_edgetpu.tflite").write_bytes(result)
+    print(f"\nModel compiled successfully in {len(kinds)} ms.\n")
+    print(f"Input model: {stem}.tflite\nInput size: {size(len(data))}")
+    print(f"Output model: {stem}_edgetpu.tflite\nOutput size: {size(len(result))}")
+    print(f"On-chip memory used for caching model parameters: {size(0)}")
+    print(f"On-chip memory remaining for caching model parameters: {size(7 << 20)}")
+    print(f"Off-chip memory used for streaming uncached model parameters: {size(len(data))}")
+    print(f"Number of Edge TPU subgraphs: {1 if members else 0}")
+    print(f"Total number of operations: {len(kinds)}\nOperation log: {stem}_edgetpu.log")
+    if len(members) < len(kinds):
+        print("\nModel successfully compiled but not all operations are supported by the Edge TPU.")
+        print(f"Number of operations that will run on Edge TPU: {len(members)}")
+        print(f"Number of operations that will run on CPU: {len(kinds) - len(members)}")
+    if table:
+        print("\nOperator                       Count      Status\n")
+        rows: dict[tuple[str, str], int] = {}
+        for op in graph:
+            status = "Mapped to Edge TPU" if op.index in members else "Operation not supported"
+            if op.index not in members and kinds[op.index]:
+                status = "More than one subgraph is not supported"
+            rows[op.op, status] = rows.get((op.op, status), 0) + 1
+        for (name, status), count in rows.items():
+            print(f"{name:<30} {count:<10} {status}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

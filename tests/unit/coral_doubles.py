@@ -1,0 +1,89 @@
+"""A small model, the stand-in Edge TPU and compiler, and bundles for them."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qedge.bundle import Manifest, golden_files, write_bundle
+from qedge.graph import Graph
+from qedge.runtime.litert import open_engine, tensor_specs
+from qedge.testing.opmodels import ModelBuilder, Spec, constant
+from qedge_coral.target import TARGET
+
+DOUBLES = Path(__file__).resolve().parent.parent / "hardware_doubles"
+
+
+def build_library(folder: Path) -> Path:
+    """Return the stand-in ``libedgetpu.so.1``, built with one call of the C compiler."""
+    library = folder / "libedgetpu.so.1"
+    source = DOUBLES / "libedgetpu.c"
+    line = ["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(library), str(source)]
+    subprocess.run(line, check=True)
+    return library
+
+
+def build_compiler(folder: Path) -> Path:
+    """Return the stand-in ``edgetpu_compiler`` as an executable."""
+    program = folder / "edgetpu_compiler"
+    script = shlex.join([sys.executable, str(DOUBLES / "edgetpu_compiler.py")])
+    path = shlex.quote(os.pathsep.join(p for p in sys.path if p))
+    program.write_text(f'#!/bin/sh\nPYTHONPATH={path} exec {script} "$@"\n')
+    program.chmod(0o755)
+    return program
+
+
+def helper() -> str:
+    """Return the command line of the process that computes for the stand-in device."""
+    return shlex.join([sys.executable, str(DOUBLES / "device.py")])
+
+
+def small_model(layers: int = 2) -> bytes:
+    """Return an int8 model: ``layers`` dense layers of 12 and a logistic function."""
+    rng = np.random.default_rng(5)
+    builder = ModelBuilder()
+    graph = builder.subgraph()
+    last = graph.input(Spec((1, 12), scale=0.05, zero_point=3, name="in"))
+    for k in range(layers):
+        weights = graph.tensor(constant(rng.integers(-90, 90, (12, 12)), "int8", scale=0.01))
+        bias = graph.tensor(constant(rng.integers(-400, 400, 12), "int32", scale=0.0005))
+        out = graph.tensor(Spec((1, 12), scale=0.05, zero_point=-4 + 7 * (k % 2), name=f"dense{k}"))
+        graph.operator("FULLY_CONNECTED", [last, weights, bias], [out], version=4)
+        last = out
+    out = graph.tensor(Spec((1, 12), scale=1 / 256, zero_point=-128, name="out"))
+    graph.operator("LOGISTIC", [last], [out], version=2)
+    graph.output(out)
+    return builder.pack()
+
+
+def samples(count: int = 3) -> list[list[Any]]:
+    """Return inputs for :func:`small_model`."""
+    rng = np.random.default_rng(9)
+    return [[rng.integers(-128, 128, (1, 12)).astype(np.int8)] for _ in range(count)]
+
+
+def expected(model: bytes, inputs: list[list[Any]]) -> list[list[Any]]:
+    """Return what the CPU makes of the inputs."""
+    specs = tensor_specs(model)
+    engine = open_engine(model, *specs, threads=1)
+    found = [engine.run(x) for x in inputs]
+    engine.close()
+    return found
+
+
+def write(folder: Path, model: bytes, options: dict[str, Any], workdir: Path) -> Path:
+    """Compile the model for the Edge TPU as the options say and write its bundle."""
+    compiled = TARGET.compile(model, Graph.from_bytes(model), options, workdir)
+    shipped = compiled.model or model
+    given, taken = tensor_specs(shipped)
+    inputs = samples()
+    manifest = Manifest("small", "0" * 64, "coral", given, taken, target_data=compiled.extra)
+    files = {**compiled.files, "model.tflite": shipped, **golden_files(inputs, expected(shipped, inputs))}
+    write_bundle(folder, manifest, files)
+    return folder
