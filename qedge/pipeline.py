@@ -353,17 +353,15 @@ def tensor_spec(tensor: Tensor, name: str) -> TensorSpec:
     return TensorSpec(name=name, shape=tensor.shape, dtype=tensor.dtype, scale=scale, zero_point=zero_point)
 
 
-def default_postprocess(graph: Graph) -> Postprocess:
-    """Return ``classify`` for one output of rank 2 that is a vector of scores, else ``raw``."""
+def default_postprocess(graph: Graph) -> Postprocess | None:
+    """Return ``classify`` for one output of rank 2 that is a vector of probabilities, else None: raw outputs."""
     tensor = graph.tensors[graph.outputs[0]]
     scores = len(graph.outputs) == 1 and len(tensor.shape) == 2 and tensor.shape[1] > 1
     producer = graph.producer.get(tensor.index)
     while producer is not None and producer.op in ("DEQUANTIZE", "QUANTIZE", "RESHAPE"):
         producer = graph.producer.get(producer.inputs[0])
     is_probability = producer is not None and producer.op in ("SOFTMAX", "LOGISTIC")
-    found = postprocess_from_json({"kind": "classify" if scores and is_probability else "raw"})
-    assert found is not None
-    return found
+    return postprocess_from_json({"kind": "classify"}) if scores and is_probability else None
 
 
 def usable_labels(labels: tuple[str, ...] | None, graph: Graph) -> tuple[str, ...] | None:

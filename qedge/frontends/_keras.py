@@ -115,7 +115,9 @@ def _input_names(model: Any) -> list[str]:
 
 
 def _output_names(model: Any) -> list[str]:
-    structure = getattr(model, "_outputs_struct", None) or getattr(model, "_nested_outputs", None)
+    structure = getattr(model, "_outputs_struct", None)
+    if structure is None:  # no "or": a single KerasTensor has no truth value
+        structure = getattr(model, "_nested_outputs", None)
     if isinstance(structure, Mapping) and len(structure) == len(model.outputs):
         return sorted(structure)  # a nest is flattened in the order of its sorted keys
     names = []
