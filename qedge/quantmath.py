@@ -11,10 +11,12 @@ Two requantisations are in use, and they differ by one in some bytes; name the o
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 INT8_MIN, INT8_MAX = -128, 127
 

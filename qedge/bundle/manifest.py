@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from qedge._version import __version__
+from qedge.bundle.digest import sha256
 from qedge.errors import IntegrityError
 from qedge.fields import Field
 from qedge.processing.spec import Postprocess, Preprocess, postprocess_from_json, preprocess_from_json
@@ -28,8 +28,7 @@ _KEYS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class TensorSpec:
+class TensorSpec(NamedTuple):
     """One input or output of the model.
 
     Args:
@@ -74,9 +73,8 @@ class TensorSpec:
         )
 
 
-@dataclass(frozen=True)
-class FileEntry:
-    """Size and SHA-256 (hexadecimal) of one file of the bundle."""
+class FileEntry(NamedTuple):
+    """Size in bytes and SHA-256 (hexadecimal) of one file of the bundle."""
 
     size: int
     sha256: str
@@ -84,11 +82,10 @@ class FileEntry:
     @classmethod
     def of(cls, data: bytes) -> FileEntry:
         """Return the entry for a file's contents."""
-        return cls(len(data), hashlib.sha256(data).hexdigest())
+        return cls(len(data), sha256(data))
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(NamedTuple):
     """What a bundle says about itself.
 
     Args:
@@ -110,9 +107,9 @@ class Manifest:
     preprocess: Preprocess | None = None
     postprocess: Postprocess | None = None
     labels: tuple[str, ...] = ()
-    quantization: Mapping[str, Any] = field(default_factory=dict)
-    target_data: Mapping[str, Any] = field(default_factory=dict)
-    files: Mapping[str, FileEntry] = field(default_factory=dict)
+    quantization: Mapping[str, Any] = MappingProxyType({})
+    target_data: Mapping[str, Any] = MappingProxyType({})
+    files: Mapping[str, FileEntry] = MappingProxyType({})
     qedge: str = __version__
 
     def to_json(self) -> dict[str, Any]:
@@ -144,7 +141,7 @@ class Manifest:
 
     def with_files(self, files: Mapping[str, bytes]) -> Manifest:
         """Return the manifest with the entries of ``files``."""
-        return replace(self, files={name: FileEntry.of(data) for name, data in files.items()})
+        return self._replace(files={name: FileEntry.of(data) for name, data in files.items()})
 
     @classmethod
     def decoded(cls, data: bytes, origin: str) -> Manifest:
@@ -167,7 +164,7 @@ def digest(document: Mapping[str, Any]) -> str:
     """Return the SHA-256 of the canonical JSON of a manifest without its ``digest``."""
     rest = {key: value for key, value in document.items() if key != "digest"}
     text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return sha256(text.encode("utf-8", "surrogatepass"))
 
 
 def check_name(name: str, where: str = "file name") -> None:

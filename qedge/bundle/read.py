@@ -2,50 +2,71 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
-import tempfile
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy.typing as npt
-
-from qedge.bundle.golden import npy_array
-from qedge.bundle.manifest import HINT, MANIFEST, MAX_MANIFEST_BYTES, Manifest, check_name
+from qedge.bundle.digest import sha256
+from qedge.bundle.manifest import HINT, MANIFEST, MAX_MANIFEST_BYTES, MODEL, Manifest, check_name
 from qedge.errors import DataError, IntegrityError
 
-Array = npt.NDArray[Any]
-Reader = Callable[[str], bytes]
+if TYPE_CHECKING:
+    import tempfile
+    from collections.abc import Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+# Paths are strings here and pathlib, tempfile and zipfile are imported where they are needed: together they
+# take as long to import as a small model takes to load.
 
 
 class Bundle:
     """An intact bundle. Close it, or use it in a ``with``, when it came from a ``.zip``.
 
     Args:
-        root: the folder or the ``.zip``.
+        origin: path of the folder or of the ``.zip``.
         contents: the files of a ``.zip``, whose bytes were checked; None for a folder.
+        model: the model's checked bytes, for the first :meth:`read` of it, which nearly always follows.
     """
 
-    def __init__(self, root: Path, manifest: Manifest, contents: Mapping[str, bytes] | None) -> None:
-        self.root = root
+    def __init__(
+        self,
+        origin: str,
+        manifest: Manifest,
+        contents: Mapping[str, bytes] | None,
+        model: bytes | None = None,
+    ) -> None:
+        self._origin = origin
+        self._model = model
         self.manifest = manifest
         self._contents = contents
         self._unpacked: tempfile.TemporaryDirectory[str] | None = None
 
+    @property
+    def root(self) -> Path:
+        """The folder or the ``.zip``."""
+        from pathlib import Path
+
+        return Path(self._origin)
+
     def read(self, name: str) -> bytes:
-        """Return the contents of one file, checked at this moment.
+        """Return the contents of one file, checked since the bundle was opened.
 
         Raises:
             IntegrityError: the bundle has no such file, or its bytes are not those of the manifest.
         """
         if name not in self.manifest.files:
-            raise IntegrityError(f"{self.root}: no {name} in this bundle", hint=HINT)
+            raise IntegrityError(f"{self._origin}: no {name} in this bundle", hint=HINT)
         if self._contents is not None:
             return self._contents[name]
-        return _read_file(self.root, name, self.manifest)
+        if name == MODEL and self._model is not None:
+            model, self._model = self._model, None
+            return model
+        return _read_file(self._origin, name, self.manifest)
 
     def path(self, name: str) -> Path:
         """Return where one file lies; a ``.zip`` is unpacked into a temporary folder first."""
@@ -54,9 +75,13 @@ class Bundle:
 
     def folder(self) -> Path:
         """Return the bundle as a folder; a ``.zip`` is unpacked into a temporary one until :meth:`close`."""
+        from pathlib import Path
+
         if self._contents is None:
             return self.root
         if self._unpacked is None:
+            import tempfile
+
             self._unpacked = tempfile.TemporaryDirectory(prefix="qedge-bundle-")
             for name, data in {**self._contents, MANIFEST: self.manifest.encoded()}.items():
                 place = Path(self._unpacked.name, name)
@@ -70,6 +95,8 @@ class Bundle:
         Raises:
             IntegrityError: the arrays are not of the shapes and types of the manifest.
         """
+        from qedge.bundle.golden import npy_array
+
         columns = []
         for kind, tensors in (("input", self.manifest.inputs), ("output", self.manifest.outputs)):
             for k, tensor in enumerate(tensors):
@@ -116,43 +143,47 @@ def read_bundle(path: str | os.PathLike[str], *, verify: bool = True) -> Bundle:
         IntegrityError: a bundle that is truncated, altered, incomplete, of another version, or that
             holds files or paths that it must not.
     """
-    root = Path(path)
+    root = os.fspath(path)
     try:
-        if root.is_dir():
+        if os.path.isdir(root):
             return _from_folder(root, verify)
-        if root.is_file():
+        if os.path.isfile(root):
             return _from_zip(root)
     except OSError as problem:
         raise DataError(f"{root}: cannot read the bundle: {problem.strerror or problem}") from None
     raise DataError(f"{root}: no such bundle", hint="build one with: qedge build MODEL --data DATA -t TARGET")
 
 
-def _from_folder(root: Path, verify: bool) -> Bundle:
-    place = root / MANIFEST
-    if not place.exists():
+def _from_folder(root: str, verify: bool) -> Bundle:
+    place = os.path.join(root, MANIFEST)
+    if not os.path.lexists(place):
         raise DataError(
             f"{root}: no bundle: it has no {MANIFEST}", hint="name the folder that qedge build wrote"
         )
-    if place.is_symlink() or not place.is_file() or place.stat().st_size > MAX_MANIFEST_BYTES:
+    status = os.lstat(place)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_MANIFEST_BYTES:
         raise IntegrityError(f"{place}: expected a file of at most {MAX_MANIFEST_BYTES} bytes", hint=HINT)
-    manifest = Manifest.decoded(place.read_bytes(), str(place))
+    with open(place, "rb") as file:
+        manifest = Manifest.decoded(file.read(), place)
     present = _listed(root)
     _same_names(root, set(present) - {MANIFEST}, manifest)
     for name, entry in manifest.files.items():
         if present[name] != entry.size:
             raise _size_error(root, name, present[name], entry.size)
-        if verify:
-            _read_file(root, name, manifest)
-    return Bundle(root, manifest, None)
+    model = None
+    for name in manifest.files if verify else ():
+        data = _read_file(root, name, manifest)
+        model = data if name == MODEL else model
+    return Bundle(root, manifest, None, model)
 
 
-def _listed(root: Path) -> dict[str, int]:
+def _listed(root: str) -> dict[str, int]:
     """Return the size of every file below ``root``; nothing but plain files and folders may lie there."""
     found: dict[str, int] = {}
     pending = [""]
     while pending:
         folder = pending.pop()
-        with os.scandir(root / folder) as entries:
+        with os.scandir(os.path.join(root, folder)) as entries:
             listed = list(entries)
         for entry in listed:
             name = f"{folder}{entry.name}"
@@ -162,38 +193,38 @@ def _listed(root: Path) -> dict[str, int]:
             elif stat.S_ISREG(mode):
                 found[name] = entry.stat(follow_symlinks=False).st_size
             else:
-                raise IntegrityError(f"{root / name}: a link or device, expected plain files", hint=HINT)
+                raise IntegrityError(f"{root}/{name}: a link or device, expected plain files", hint=HINT)
     return found
 
 
-def _read_file(root: Path, name: str, manifest: Manifest) -> bytes:
+def _read_file(root: str, name: str, manifest: Manifest) -> bytes:
     entry = manifest.files[name]
     try:
-        with open(root / name, "rb") as file:
+        with open(os.path.join(root, name), "rb") as file:
             data = file.read(entry.size + 1)
     except OSError as problem:
-        raise IntegrityError(f"{root / name}: cannot be read: {problem.strerror}", hint=HINT) from None
+        raise IntegrityError(f"{root}/{name}: cannot be read: {problem.strerror}", hint=HINT) from None
     _check(root, name, data, manifest)
     return data
 
 
-def _check(root: Path, name: str, data: bytes, manifest: Manifest) -> None:
+def _check(root: str, name: str, data: bytes, manifest: Manifest) -> None:
     entry = manifest.files[name]
     if len(data) != entry.size:
         raise _size_error(root, name, len(data), entry.size)
-    if hashlib.sha256(data).hexdigest() != entry.sha256:
+    if sha256(data) != entry.sha256:
         raise IntegrityError(
             f"{root}/{name}: was altered: its SHA-256 is not that of the manifest", hint=HINT
         )
 
 
-def _size_error(root: Path, name: str, found: int, expected: int) -> IntegrityError:
+def _size_error(root: str, name: str, found: int, expected: int) -> IntegrityError:
     if found < expected:
         return IntegrityError(f"{root}/{name}: truncated: {found} of {expected} bytes", hint=HINT)
     return IntegrityError(f"{root}/{name}: was altered: more than {expected} bytes", hint=HINT)
 
 
-def _same_names(root: Path, present: set[str], manifest: Manifest) -> None:
+def _same_names(root: str, present: set[str], manifest: Manifest) -> None:
     missing = sorted(set(manifest.files) - present)
     if missing:
         raise IntegrityError(f"{root}: {missing[0]} is missing", hint=HINT)
@@ -202,7 +233,7 @@ def _same_names(root: Path, present: set[str], manifest: Manifest) -> None:
         raise IntegrityError(f"{root}: {extra[0]!r} does not belong to the bundle", hint="remove the file")
 
 
-def _from_zip(root: Path) -> Bundle:
+def _from_zip(root: str) -> Bundle:
     import zipfile
     import zlib
 
@@ -219,7 +250,7 @@ def _from_zip(root: Path) -> Bundle:
         raise IntegrityError(f"{root}: a damaged .zip: {problem}", hint=HINT) from None
 
 
-def _from_archive(root: Path, archive: Any) -> Bundle:
+def _from_archive(root: str, archive: Any) -> Bundle:
     names: set[str] = set()
     for info in archive.infolist():
         check_name(info.filename, str(root))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from qedge.processing.spec import Postprocess, is_int, require
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 FORMS = ("auto", "probabilities", "logits", "sigmoid")
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from qedge import quantmath
 from qedge.errors import DataError, ToolError
-from qedge.processing.resize import METHODS, resize
 from qedge.processing.spec import Preprocess, is_int, is_number, per_channel, require
 
-Array = npt.NDArray[Any]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+METHODS = ("nearest", "bilinear", "bicubic", "area")
 COLORS = ("rgb", "bgr", "gray")
 FITS = ("stretch", "crop", "letterbox")
 MAX_SIDE = 16384
@@ -147,6 +150,8 @@ class ImagePreprocess(Preprocess):
         image = self._colored(_as_hwc(sample))
         if image.shape[:2] == (self.height, self.width) and self.crop_fraction == 1:
             return image
+        from qedge.processing.resize import resize
+
         if self.fit == "crop":
             image = _crop(image, self.height / self.width, self.crop_fraction)
         if self.fit == "letterbox":
@@ -164,6 +169,8 @@ class ImagePreprocess(Preprocess):
         return image if image.shape[2] == 3 else np.ascontiguousarray(image[:, :, :3])
 
     def _letterboxed(self, image: Array) -> Array:
+        from qedge.processing.resize import resize
+
         factor = min(self.height / image.shape[0], self.width / image.shape[1])
         height = min(self.height, max(1, round(image.shape[0] * factor)))
         width = min(self.width, max(1, round(image.shape[1] * factor)))

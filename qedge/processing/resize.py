@@ -10,13 +10,14 @@ level where the input is uint8.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
-METHODS = ("nearest", "bilinear", "bicubic", "area")
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
 
 _PRECISION_BITS = 22
 

@@ -10,15 +10,18 @@ import dataclasses
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from qedge.errors import QedgeError, UsageError
 from qedge.fields import Field
 
-Array = npt.NDArray[Any]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
 S = TypeVar("S", bound="Spec")
 
 PREPROCESS_KINDS: Mapping[str, str] = {

@@ -5,18 +5,22 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from qedge.bundle.manifest import TensorSpec
 from qedge.errors import DataError, ModelError, ToolError, UsageError, unknown
 from qedge.runtime import cores
 
-Array = npt.NDArray[Any]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+    # What one inference needs of one interpreter: set_tensor, invoke, get_tensor.
+    Slot = tuple[Callable[[int, Array], None], Callable[[], None], Callable[[int], Array]]
+
 
 BINDINGS: Mapping[str, tuple[str, str]] = {
     "ai-edge-litert": ("ai_edge_litert", "ai_edge_litert.interpreter"),
@@ -24,12 +28,8 @@ BINDINGS: Mapping[str, tuple[str, str]] = {
     "tensorflow": ("tensorflow", "tensorflow.lite.python.interpreter"),
 }
 
-# A slot is what one inference needs of one interpreter: set_tensor, invoke, get_tensor.
-Slot = tuple[Callable[[int, Array], None], Callable[[], None], Callable[[int], Array]]
 
-
-@dataclass(frozen=True)
-class Binding:
+class Binding(NamedTuple):
     """A TFLite binding that could be imported."""
 
     name: str

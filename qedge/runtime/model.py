@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from qedge import quantmath
 from qedge.bundle.manifest import TensorSpec
@@ -17,7 +16,10 @@ from qedge.errors import DataError, UsageError
 from qedge.processing.spec import Postprocess, quantize_in_place
 from qedge.runtime.engine import Engine
 
-Array = npt.NDArray[Any]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
 
 
 class Result:
