@@ -171,8 +171,9 @@ class _Constants:
         name = self.program.name
         parts = [_banner(self.program, f"Constants of {name}."), f'#include "{name}_weights.h"\n']
         for n, (array, label) in self.arrays.items():
+            declaration = _declaration(n, array)
             parts.append(
-                f"/* {label}: {array.name} */\n{_declaration(n, array)} = {{\n{_values(array.values)}\n}};\n"
+                f"/* {label}: {array.name} */\n{declaration} = {{\n{values_text(array.values)}\n}};\n"
             )
         return "\n".join(parts)
 
@@ -183,7 +184,8 @@ def _declaration(name: str, array: ConstArray) -> str:
     return f"const {ctype} {name}[{array.values.size}]{align}"
 
 
-def _values(values: Array) -> str:
+def values_text(values: Array) -> str:
+    """Return numbers as the lines of a C initialiser."""
     flat = values.reshape(-1)
     if flat.dtype == np.float32:
         texts = [_literal(v) for v in flat]

@@ -52,8 +52,8 @@ def arena_plan(program: Program) -> list[dict[str, Any]]:
     return sorted(entries, key=lambda e: (e["first_op"], e["offset"]))
 
 
-def over_budget(program: Program, generated: Generated, options: Mapping[str, Any]) -> list[Finding]:
-    """Return what exceeds ``ram`` or ``flash``, with what would have to go."""
+def over_budget(program: Program, generated: Generated, budget: Mapping[str, Any]) -> list[Finding]:
+    """Return what exceeds the budget's ``ram`` or ``flash``, with what would have to go."""
     found = []
     largest_step, alive = _peak(program)
     heaviest = sorted(
@@ -65,7 +65,7 @@ def over_budget(program: Program, generated: Generated, options: Mapping[str, An
         + ", ".join(f"{label} ({size:,})" for size, label in heaviest[:3]),
     }
     for name, used in (("ram", program.context_bytes), ("flash", generated.constant_bytes)):
-        limit = options.get(name)
+        limit = budget.get(name)
         if limit is None:
             continue
         allowed = as_int_bytes(limit, what=f"--{name}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,19 @@ from qedge.target import CheckReport, Compiled, Option, Requirement, Target, Tar
 from qedge.target.protocol import Arrays, Options
 from qedge.verify import tflm
 from qedge_mcu import report
-from qedge_mcu.cores import CORES, core
+from qedge_mcu.boards import board, boards
+from qedge_mcu.cores import CORES, Core, core
 from qedge_mcu.emit import emit
+from qedge_mcu.engine_tflm import emit_tflm, verify_tflm
 from qedge_mcu.frontend import frontend_files
 from qedge_mcu.library import Description, Library, describe
+from qedge_mcu.packaging import project_files
 from qedge_mcu.program import Program, build, check
 from qedge_mcu.verify import compare_layers, compare_outputs
 
 Array = npt.NDArray[Any]
 DEFAULT_CORE = "cortex-m4"
+ENGINES = ("qedge", "tflm")
 
 
 class McuTarget(Target):
@@ -43,6 +48,19 @@ class McuTarget(Target):
                 choices=tuple(CORES),
                 commands=("build", "check", "verify", "bench", "run"),
             ),
+            Option(
+                "board",
+                "board to build for: its core, RAM and flash; see boards/",
+                choices=tuple(boards()),
+                commands=("build", "check"),
+            ),
+            Option(
+                "engine",
+                "qedge: generated C without an interpreter; tflm: a project for TFLite Micro",
+                default="qedge",
+                choices=ENGINES,
+                commands=("build",),
+            ),
             Option("ram", "RAM budget, for instance 64K", kind="bytes"),
             Option("flash", "flash budget, for instance 256K", kind="bytes"),
         ),
@@ -51,34 +69,40 @@ class McuTarget(Target):
 
     def check(self, graph: Graph, options: Options) -> CheckReport:
         """Place every operator ``mcu`` or ``unsupported``; hold a model that is fine to the budget."""
-        wanted = core(str(options.get("core") or DEFAULT_CORE))
+        wanted, budget = _destination(options)
         placements, findings = check(graph, wanted)
         metrics: dict[str, Any] = {"core": wanted.name}
         if not findings:
             program = build(graph, wanted, str(options.get("name") or graph.name))
             generated = emit(program)
             metrics |= report.metrics(program, generated)
-            findings += report.over_budget(program, generated, options)
+            findings += report.over_budget(program, generated, budget)
         return CheckReport(tuple(findings), tuple(placements), metrics)
 
     def compile(self, model: bytes, graph: Graph, options: Options, workdir: Path) -> Compiled:
-        """Return the C library under ``c/``."""
-        program = build(
-            graph, core(str(options.get("core") or DEFAULT_CORE)), str(options.get("name") or graph.name)
-        )
+        """Return the library and its projects under ``c/``."""
+        name = str(options.get("name") or graph.name)
+        if options.get("engine") == "tflm":
+            return _compile_tflm(model, graph, name)
+        wanted, budget = _destination(options)
+        program = build(graph, wanted, name)
         generated = emit(program)
-        over = report.over_budget(program, generated, options)
+        over = report.over_budget(program, generated, budget)
         if over:
             raise CapacityError("; ".join(f.message for f in over), hint=over[0].hint, findings=over)
-        sources = [f"c/{path}" for path in generated.sources]
+        inputs = [list(s) for s in options.get("golden_inputs") or ()]
+        outputs = self.golden_outputs(model, inputs) if inputs else None
         frontend = frontend_files(graph, program.name, options.get("preprocess"))
+        complete = replace(
+            generated, files={**generated.files, **{f"src/{path}": data for path, data in frontend.items()}}
+        )
+        files = complete.files | project_files(program, complete, inputs, outputs or [])
+        sources = [f"c/{path}" for path in generated.sources]
         return Compiled(
-            files={
-                **{f"c/{path}": data for path, data in generated.files.items()},
-                **{f"c/src/{path}": data for path, data in frontend.items()},
-            },
+            files={f"c/{path}": data for path, data in sorted(files.items())},
             extra={
                 "engine": "qedge",
+                "board": options.get("board"),
                 "library": describe(program, sources).to_json(),
                 "frontend": sorted(f"c/src/{path}" for path in frontend),
             },
@@ -90,6 +114,9 @@ class McuTarget(Target):
 
         Where its wheel does not exist, the golden vectors are replayed.
         """
+        with read_bundle(bundle) as tflm_bundle:
+            if tflm_bundle.manifest.target_data.get("engine") == "tflm":
+                return _verify_tflm(tflm_bundle, samples)
         with _opened(bundle, options) as (opened, library):
             inputs, golden = _samples(opened, samples)
             if tflm.available():
@@ -148,6 +175,44 @@ class McuTarget(Target):
     def doctor(self) -> list[Requirement]:
         """Return whether the cross compiler, the emulator and the oracle are here."""
         return report.requirements()
+
+
+def _destination(options: Options) -> tuple[Core, dict[str, Any]]:
+    """Return the core to generate for and the budget (``ram``, ``flash``); a board gives what is not said."""
+    budget = {k: options[k] for k in ("ram", "flash") if options.get(k) is not None}
+    name = options.get("core")
+    if options.get("board"):
+        chosen = board(str(options["board"]))
+        name = name or chosen.core
+        budget = {"ram": chosen.ram_bytes, "flash": chosen.flash_bytes} | budget
+    return core(str(name or DEFAULT_CORE)), budget
+
+
+def _compile_tflm(model: bytes, graph: Graph, name: str) -> Compiled:
+    project = emit_tflm(model, graph, name)
+    return Compiled(
+        files={f"c/{path}": data for path, data in sorted(project.files.items())},
+        extra={"engine": "tflm", "arena_bytes": project.arena_bytes},
+        metrics={
+            "engine": "tflm",
+            "flash_bytes": {"data": len(model)},
+            "ram_bytes": {"arena": project.arena_bytes},
+        },
+    )
+
+
+def _verify_tflm(opened: Bundle, samples: Sequence[Arrays] | None) -> VerifyReport:
+    inputs, golden = _samples(opened, samples)
+    mismatches = verify_tflm(opened.read("model.tflite"), opened.manifest.target_data, inputs, golden)
+    return VerifyReport(
+        bit_exact=not mismatches,
+        passed=not mismatches,
+        oracle="golden vectors of the bundle",
+        core=f"this machine ({tflm.DISTRIBUTION} {tflm.version()})",
+        samples=len(inputs),
+        mismatches=tuple(mismatches),
+        metrics={"ram_bytes": {"arena": int(opened.manifest.target_data["arena_bytes"])}},
+    )
 
 
 @contextmanager

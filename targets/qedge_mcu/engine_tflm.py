@@ -1,0 +1,144 @@
+"""``--engine tflm``: the model for those who ship TFLite Micro, with the smallest arena that works."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qedge._version import __version__
+from qedge.errors import ModelError, ToolError
+from qedge.graph import Graph
+from qedge.verify import tflm
+from qedge_mcu.emit import values_text
+from qedge_mcu.packaging import fill_templates
+from qedge_mcu.program import c_identifier
+from qedge_mcu.verify import difference
+
+Array = npt.NDArray[Any]
+PROBES = 12
+STEP_BYTES = 16
+
+_REGISTRATIONS = {
+    "AVERAGE_POOL_2D": "AddAveragePool2D",
+    "BATCH_MATMUL": "AddBatchMatMul",
+    "CONV_2D": "AddConv2D",
+    "DEPTHWISE_CONV_2D": "AddDepthwiseConv2D",
+    "L2_NORMALIZATION": "AddL2Normalization",
+    "L2_POOL_2D": "AddL2Pool2D",
+    "MAX_POOL_2D": "AddMaxPool2D",
+    "PADV2": "AddPadV2",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": "AddUnidirectionalSequenceLSTM",
+}
+
+
+@dataclass(frozen=True)
+class TflmProject:
+    """The files, by path, and the arena's size in bytes."""
+
+    files: dict[str, bytes]
+    arena_bytes: int
+
+
+def emit_tflm(model: bytes, graph: Graph, name: str) -> TflmProject:
+    """Return the project.
+
+    Raises:
+        ToolError: the ``tflite-micro`` wheel, which finds the arena, is not installed.
+        ModelError: TFLite Micro refuses the model.
+    """
+    arena = smallest_arena(model, graph)
+    used = sorted({op.custom_name or op.op for g in graph.subgraphs for op in g.operators})
+    prefix = c_identifier(name)
+    values = {
+        "name": prefix,
+        "NAME": prefix.upper(),
+        "title": f"{prefix}: int8 neural network",
+        "version": __version__,
+        "arena_bytes": str(arena),
+        "oracle": f"{tflm.DISTRIBUTION} {tflm.version()}",
+        "operator_count": str(len(used)),
+        "registrations": "".join(f"  resolver_.{registration(op)}();\n" for op in used),
+    }
+    files = {
+        path.replace("@name@", prefix): text.encode() for path, text in fill_templates("tflm", values).items()
+    }
+    files[f"src/{prefix}_model.cc"] = _model_array(model, prefix)
+    return TflmProject(files, arena)
+
+
+def verify_tflm(
+    model: bytes,
+    data: Mapping[str, Any],
+    inputs: Sequence[Sequence[Array]],
+    golden: Sequence[Sequence[Array]] | None,
+) -> list[str]:
+    """Return what is wrong with a bundle of this engine: an arena too small, outputs that differ."""
+    (found,) = tflm.run_many([tflm.Job(model, inputs, arena_bytes=int(data["arena_bytes"]))])
+    if isinstance(found, ModelError):
+        return [found.message]
+    said = [
+        difference(a, b, f"sample {k}: output {i}")
+        for k, (run, want) in enumerate(zip(found, golden or []))
+        for i, (a, b) in enumerate(zip(run.outputs, want))
+    ]
+    return [text for text in said if text]
+
+
+def registration(op: str) -> str:
+    """Return the method of ``MicroMutableOpResolver`` that registers an operator.
+
+    >>> registration("FULLY_CONNECTED")
+    'AddFullyConnected'
+    """
+    return _REGISTRATIONS.get(op) or "Add" + "".join(
+        part.capitalize() if not part[0].isdigit() else part for part in op.split("_")
+    )
+
+
+def smallest_arena(model: bytes, graph: Graph) -> int:
+    """Return the least arena, in steps of 16 bytes, in which TFLite Micro allocates and runs the model.
+
+    A dozen sizes are tried at a time, so that the interpreter starts a few times only.
+    """
+    sample = [np.zeros(graph.tensors[t].shape, graph.tensors[t].dtype) for t in graph.inputs]
+    low, high = 0, STEP_BYTES * 64
+    refused: ModelError | None = None
+    for _ in range(24):
+        sizes = [high << k for k in range(4)]
+        results = _tries(model, sample, sizes)
+        working = [size for size, error in zip(sizes, results) if error is None]
+        if working:
+            below = [size for size in sizes if size < working[0]]
+            low, high = (below[-1] if below else low), working[0]
+            break
+        refused, low, high = results[-1], sizes[-1], sizes[-1] * 2
+        if low > 1 << 27:
+            raise refused or ToolError("no arena was tried")
+    while high - low > STEP_BYTES:
+        step = max((high - low) // (PROBES + 1) // STEP_BYTES * STEP_BYTES, STEP_BYTES)
+        sizes = list(range(low + step, high, step))
+        results = _tries(model, sample, sizes)
+        for size, error in zip(sizes, results):
+            if error is None:
+                high = size
+                break
+            low = size
+    return high
+
+
+def _tries(model: bytes, sample: Sequence[Array], sizes: Sequence[int]) -> list[ModelError | None]:
+    found = tflm.run_many([tflm.Job(model, [sample], arena_bytes=size) for size in sizes])
+    return [r if isinstance(r, ModelError) else None for r in found]
+
+
+def _model_array(model: bytes, prefix: str) -> bytes:
+    return (
+        f'// The model of {prefix}. Generated by qedge {__version__}. Do not edit.\n#include "{prefix}.h"\n\n'
+        f"namespace {prefix} {{\n\nalignas(16) const unsigned char kModel[] = {{\n"
+        f"{values_text(np.frombuffer(model, np.uint8))}\n}};\n"
+        f"const std::size_t kModelBytes = {len(model)};\n\n}}  // namespace {prefix}\n"
+    ).encode()

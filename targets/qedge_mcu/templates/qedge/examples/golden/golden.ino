@@ -1,0 +1,30 @@
+// Runs the golden vectors of @name@ and prints the result and the time of one run.
+#include <@name@.h>
+#include "golden.h"
+
+static @name@_context context;
+
+void setup()
+{
+    Serial.begin(115200);
+    while (!Serial && millis() < 3000) {
+    }
+    @name@_init(&context);
+}
+
+void loop()
+{
+    int different = 0;
+    const unsigned long start = micros();
+    for (int k = 0; k < GOLDEN_SAMPLES; ++k) {
+        different += golden_run(&context, k) != 0;
+    }
+    const unsigned long each = (micros() - start) / GOLDEN_SAMPLES;
+    Serial.print(GOLDEN_SAMPLES - different);
+    Serial.print(" of ");
+    Serial.print(GOLDEN_SAMPLES);
+    Serial.print(" golden samples are bit-exact, ");
+    Serial.print(each);
+    Serial.println(" us a run");
+    delay(2000);
+}
