@@ -119,7 +119,8 @@ def _target_flags(core: Core, optimise: str) -> list[str]:
         "-ffreestanding",
         "-ffunction-sections",
         "-fdata-sections",
-        "-g0",
+        # Without it, Zig strips the symbols at -Os; the linker script drops the debug sections.
+        "-g",
     ]
 
 

@@ -142,7 +142,7 @@ class _Constants:
             self.by_contents[key] = full
             self.arrays[full] = (array, step.op.label)
             if array.role != "other":
-                self.model_bytes += values.nbytes
+                self.model_bytes += values.nbytes - array.overhead
         return self.by_contents[key]
 
     @property

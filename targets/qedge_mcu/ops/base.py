@@ -39,12 +39,14 @@ class ConstArray:
         values: 1-D int8, uint8, int16, int32, uint32 or float32.
         role: ``weights`` and ``bias`` are the model's own numbers; ``other`` is what the kernel adds to them.
         align: bytes.
+        overhead: bytes of it that are ``other``, where a kernel reads everything in one stream.
     """
 
     name: str
     values: Array
     role: Literal["weights", "bias", "other"] = "other"
     align: int = 4
+    overhead: int = 0
 
 
 @dataclass(frozen=True)

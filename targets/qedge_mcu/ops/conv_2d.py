@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qedge_mcu.ops import overlap
+from qedge_mcu.ops import conv_2d_dsp, overlap
 from qedge_mcu.ops.base import (
     ConstArray,
     Emitted,
@@ -42,7 +42,12 @@ def check(c: OpContext) -> list[Reason]:
 
 
 def emit(c: OpContext) -> Emitted:
-    """Return the call of the general kernel."""
+    """Return the call of the kernel for the core's extension where it applies, else of the general one."""
+    special = conv_2d_dsp.emit(c) if c.core.family in ("dsp", "mve") else None
+    return special or _general(c)
+
+
+def _general(c: OpContext) -> Emitted:
     data, weights, output = c.input(0), c.input(1), c.output
     _, in_height, in_width, in_channels = data.shape
     _, out_height, out_width, out_channels = output.shape

@@ -1,0 +1,36 @@
+/* Inner products for cores with the DSP extension: 16-bit activations by 8-bit weights.
+ *
+ * Weights of two channels a and b lie in one stream: a 16-bit lane holds 256 * b + a, so that one SMLAD with
+ * the word as it is and one with its low bytes (SXTB16) give 256 * B + A and A. The difference is exact as
+ * long as 128 * sum(|b|) < 2^23, which the generator checks.
+ * Lanes of four consecutive k are in the order in which SXTB16 takes bytes apart: (0, 2), (1, 3).
+ */
+#ifndef QE_DOT_DSP_H
+#define QE_DOT_DSP_H
+
+#include "qe_dsp.h"
+
+QE_EXTERN_C_BEGIN
+
+/* One call makes all channels of two pixels.
+ *
+ * weights, for each pair of channels: depth / 4 times two words of lanes, then four words:
+ *   bias_a << 8 | (shift_a - 1), multiplier_a, bias_b << 8 | (shift_b - 1), multiplier_b
+ * where shift is to the right and at least 1. columns: for each four k, two words of pixel 0, two of pixel 1. */
+typedef struct {
+    const void *weights;
+    const uint32_t *columns;
+    int8_t *out0, *out1; /* pixel 1 is stored first: out1 == out0 drops it */
+    uint32_t pairs;      /* of channels, at least 1 */
+    uint32_t depth;      /* a multiple of 4, at least 4 */
+    int32_t offset;      /* 2 * output zero point + 1 */
+} qe_dot_dsp_call;
+
+void qe_dot_2x2_dsp(const qe_dot_dsp_call *call);
+
+/* Write n bytes (at least 4, the rest of n / 4 is left out) of each of two pixels as columns; return their end. */
+uint32_t *qe_expand_2_dsp(uint32_t *columns, const int8_t *pixel0, const int8_t *pixel1, int32_t n);
+
+QE_EXTERN_C_END
+
+#endif

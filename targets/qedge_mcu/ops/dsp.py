@@ -1,0 +1,111 @@
+"""Constants for the DSP kernels: channel records and weight streams in the order the kernels read them.
+
+``kernels/include/qe_dsp.h`` and ``qe_dot_dsp.h`` say what each word means.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from qedge.quantmath import multiply_double
+from qedge_mcu.ops.base import ConstArray
+from qedge_mcu.ops.requantize import Requantize
+
+Words = npt.NDArray[np.uint32]
+Int64s = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Output:
+    """Zero point and clamp of an output, all in [-128, 127]."""
+
+    zero_point: int
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, eq=False)
+class Channels:
+    """What the kernels need of every channel.
+
+    Args:
+        words: shape (channels, 2), as ``qe_dsp.h`` says.
+        fixed: channels whose output never changes, shape (channels,); their weights must be stored as 0.
+    """
+
+    words: Words
+    fixed: npt.NDArray[np.bool_]
+
+
+def channel_words(reach: Int64s, bias: Int64s, requantize: Requantize, out: Output) -> Channels | None:
+    """Return the words of every channel, or None where they cannot hold them.
+
+    Args:
+        reach: how far a channel's sum can be from its bias: 128 times the sum of its absolute weights.
+        bias: with the input's zero point folded in, shape (channels,).
+        requantize: multipliers and shifts (positive to the left), shape (channels,).
+
+    A channel needs a shift to the right by at least 1, a bias of 24 bits, and sums small enough that
+    neither twice the sum nor the rounded product with its offset leaves 32 bits. A channel whose output is
+    the same at both ends of its sum is fixed: its words give that output for a sum of 0.
+    """
+    multiplier = requantize.multiplier.astype(np.int64)
+    right = -requantize.shift.astype(np.int64)
+    ends = [_output(bias + sign * reach, requantize, out) for sign in (-1, 1)]
+    bounded = (np.abs(bias) + reach) << np.maximum(-right, 0) < 1 << 31
+    fixed = (ends[0] == ends[1]) & (bounded | (reach == 0))
+    # Half of 4 d, halved again: both roundings are exact.
+    bias = np.where(fixed, 4 * (ends[0] - out.zero_point), bias)
+    reach = np.where(fixed, 0, reach)
+    multiplier = np.where(fixed, 1 << 30, multiplier)
+    right = np.where(fixed, 1, right)
+    fits = (np.abs(bias) + reach < 1 << 30) & (np.abs(bias) < 1 << 23) & (right >= 1) & (right <= 21)
+    if not np.all(fits):
+        return None
+    words = np.stack([bias << 8 | (right - 1), multiplier], axis=1)
+    return Channels((words & 0xFFFFFFFF).astype(np.uint32), fixed)
+
+
+def _output(sums: Int64s, requantize: Requantize, out: Output) -> Int64s:
+    scaled = multiply_double(sums, requantize.multiplier, requantize.shift).astype(np.int64)
+    return np.clip(scaled + out.zero_point, out.low, out.high)
+
+
+def defines(out: Output) -> frozenset[str]:
+    """Return the macros that an output needs (``qe_dsp.h``).
+
+    ``QE_DSP_SIGNED``: negative sums can end above the lower clamp, so that their ties must be told apart.
+    ``QE_DSP_CLAMP``: the clamp is narrower than 8 bits.
+    """
+    found = set()
+    if out.low < out.zero_point:
+        found.add("QE_DSP_SIGNED")
+    if (out.low, out.high) != (-128, 127):
+        found.add("QE_DSP_CLAMP")
+    return frozenset(found)
+
+
+def stream_array(name: str, stream: Words, model_bytes: int) -> ConstArray:
+    """Return a stream that holds ``model_bytes`` of the model's own weights and biases beside other words."""
+    return ConstArray(name, stream, "weights", overhead=max(stream.nbytes - model_bytes, 0))
+
+
+def pair_stream(weights: npt.NDArray[np.int8], channels: Words) -> Words | None:
+    """Return the stream of ``qe_dot_dsp.h``, or None when a sum may leave 24 bits.
+
+    Args:
+        weights: shape (even number of channels, depth a multiple of 4).
+        channels: from `channel_words`.
+    """
+    count, depth = weights.shape
+    values = weights.astype(np.int64)
+    lanes = 256 * values[1::2] + values[0::2]
+    if np.any(128 * np.abs(values[1::2]).sum(axis=1) >= 1 << 23) or lanes.min(initial=0) < -32768:
+        return None
+    quads = (lanes & 0xFFFF).reshape(count // 2, depth // 4, 4)
+    words = np.stack([quads[..., 0] | quads[..., 2] << 16, quads[..., 1] | quads[..., 3] << 16], axis=-1)
+    stream = words.reshape(count // 2, -1).astype(np.uint32)
+    return np.concatenate([stream, channels.reshape(count // 2, 4)], axis=1).reshape(-1)
