@@ -1,0 +1,188 @@
+"""The generated C of the five MLPerf Tiny models against TFLite Micro with CMSIS-NN.
+
+    python benchmarks/mcu.py [--shared ../shared] [--core cortex-m4] [--model kws] [--layers] [--json]
+
+Instructions are exact, counted on an emulated core for one run on the same random input that the baseline
+was measured with; bytes come from the linked image. The baseline: GCC 12.2 and TFLite Micro (2026) with
+CMSIS-NN, one image a model, only the operators needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "targets")]
+
+from qedge.graph import Graph  # noqa: E402
+from qedge.verify import tflm  # noqa: E402
+from qedge_mcu.cores import core  # noqa: E402
+from qedge_mcu.emit import emit  # noqa: E402
+from qedge_mcu.library import Library, Measured, describe  # noqa: E402
+from qedge_mcu.program import build  # noqa: E402
+from qedge_mcu.verify import compare_layers, compare_outputs, layer_table  # noqa: E402
+
+FILES = {
+    "ad": "ad01_int8.tflite",
+    "ic": "ic01_resnet8_int8.tflite",
+    "kws": "kws01_dscnn_int8.tflite",
+    "vww": "vww01_mobilenet_int8.tflite",
+    "sww": "sww01_int8.tflite",
+}
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """TFLite Micro with CMSIS-NN: instructions by core; bytes on the Cortex-M4."""
+
+    instructions: dict[str, int]
+    code_bytes: int
+    image_bytes: int
+    arena_bytes: int
+    stack_bytes: int
+
+
+def _baseline(m4: int, m55: int, m3: int, m0: int, code: int, image: int, arena: int, stack: int) -> Baseline:
+    cores = {"cortex-m4": m4, "cortex-m55": m55, "cortex-m3": m3, "cortex-m0plus": m0}
+    return Baseline(cores, code, image, arena, stack)
+
+
+TFLM = {
+    "ad": _baseline(582_254, 149_915, 955_884, 1_762_448, 27_964, 304_940, 3_012, 660),
+    "ic": _baseline(29_863_496, 4_810_901, 41_847_272, 97_562_801, 51_104, 149_600, 55_012, 948),
+    "kws": _baseline(7_697_254, 1_784_643, 10_531_993, 29_002_803, 53_300, 107_236, 22_836, 948),
+    "vww": _baseline(24_101_516, 6_433_147, 31_958_782, 86_902_062, 53_300, 386_588, 100_724, 948),
+    "sww": _baseline(2_226_254, 407_787, 4_728_987, 9_547_133, 50_764, 125_284, 16_596, 776),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model on one core."""
+
+    model: str
+    core: str
+    bit_exact: bool | None
+    instructions: int
+    instructions_ratio: float | None
+    code_bytes: int
+    constant_bytes: int
+    overhead_bytes: int
+    flash_ratio: float
+    ram_bytes: int
+    ram_ratio: float
+    stack_bytes: int
+    layers: list[dict[str, Any]]
+
+
+def reference_input(elements: int) -> np.ndarray:
+    """Return the baseline's input: xorshift32 seeded 0x12345678, the top byte of each state as int8."""
+    state, values = 0x12345678, bytearray()
+    for _ in range(elements):
+        state ^= (state << 13) & 0xFFFFFFFF
+        state ^= state >> 17
+        state ^= (state << 5) & 0xFFFFFFFF
+        values.append(state >> 24)
+    return np.frombuffer(bytes(values), np.int8)
+
+
+def measure(model: str, path: Path, core_name: str, optimise: str, check: bool) -> Row:
+    """Generate, compile, run and compare one model on one core."""
+    graph = Graph.from_file(path)
+    program = build(graph, core(core_name), model)
+    generated = emit(program)
+    sample = [
+        reference_input(graph.tensors[t].elements).reshape(graph.tensors[t].shape) for t in graph.inputs
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        generated.write(Path(folder))
+        library = Library(Path(folder), describe(program, generated.sources), optimise=optimise)
+        found: Measured = library.measure(sample)
+        exact = None
+        if check and tflm.available():
+            (run,) = tflm.run(graph.data, [sample], inner=True)
+            differing = compare_layers(library, [sample], [run.tensors])
+            differing += compare_outputs(library, library.run([sample]), [run.outputs])
+            exact = not differing
+            for text in differing:
+                print(f"{model}: {text}", file=sys.stderr)
+    base = TFLM[model]
+    reference = base.instructions.get(core_name)
+    return Row(
+        model,
+        core_name,
+        exact,
+        found.instructions,
+        round(found.instructions / reference, 3) if reference else None,
+        found.code_bytes,
+        found.data_bytes,
+        generated.overhead_bytes,
+        round((found.code_bytes + found.data_bytes) / base.image_bytes, 3),
+        program.context_bytes,
+        round(program.context_bytes / base.arena_bytes, 3),
+        found.stack_bytes,
+        layer_table(graph, library, found.layers),
+    )
+
+
+def main() -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--shared", type=Path, default=None, help="folder with the third-party models")
+    parser.add_argument("--core", default="cortex-m4")
+    parser.add_argument("--model", choices=sorted(FILES), action="append")
+    parser.add_argument("--optimise", default="-O2", help="optimisation of the C compiler")
+    parser.add_argument("--layers", action="store_true", help="also instructions a layer")
+    parser.add_argument("--no-check", action="store_true", help="do not compare with TFLite Micro")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    shared = args.shared or next(
+        (p / "shared" for p in (ROOT.parent, ROOT.parent.parent) if (p / "shared" / "models").is_dir()), None
+    )
+    if shared is None:
+        print("the third-party models are not beside the project", file=sys.stderr)
+        return 8
+    rows = []
+    for model in args.model or FILES:
+        row = measure(
+            model,
+            shared / "models" / "mlperf_tiny" / FILES[model],
+            args.core,
+            args.optimise,
+            not args.no_check,
+        )
+        rows.append(row)
+        if not args.json:
+            if len(rows) == 1:
+                print(f"{args.core}; ratios are to TFLite Micro with CMSIS-NN")
+                print(
+                    f"{'model':6}{'exact':>7}{'instructions':>14}{'ratio':>7}{'code':>8}{'constants':>11}{'beyond':>8}"
+                    f"{'flash':>7}{'RAM':>8}{'ratio':>7}{'stack':>7}"
+                )
+            print(
+                f"{row.model:6}{row.bit_exact!s:>7}{row.instructions:>14,}{row.instructions_ratio or 0:>7.3f}"
+                f"{row.code_bytes:>8,}{row.constant_bytes:>11,}{row.overhead_bytes:>8,}{row.flash_ratio:>7.3f}"
+                f"{row.ram_bytes:>8,}{row.ram_ratio:>7.3f}{row.stack_bytes:>7,}",
+                flush=True,
+            )
+            if args.layers:
+                for layer in row.layers:
+                    ratio = layer["instructions_per_mac"] or ""
+                    print(f"    {layer['op']:26}{layer['instructions']:>12,}{ratio:>8}")
+    if args.json:
+        print(json.dumps({"schema_version": 1, "rows": [asdict(r) for r in rows]}, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
