@@ -158,6 +158,41 @@ class ImagePreprocess(Preprocess):
             return self._letterboxed(image)
         return resize(image, self.height, self.width, self.resize, self.antialias)
 
+    def to_source(self, points: npt.ArrayLike, height: int, width: int) -> npt.NDArray[np.float64]:
+        """Return where points of the model's input lie in the image that was handed over.
+
+        Args:
+            points: (y, x), or boxes (top, left, bottom, right), 0 to 1 of the model's input; any number of
+                leading dimensions.
+            height: of the image, pixels.
+            width: of the image, pixels.
+
+        Returns:
+            The same in pixels of the image; outside of it where a point lies in a bar of ``letterbox``.
+        """
+        top, left, tall, wide = 0.0, 0.0, float(height), float(width)
+        if self.fit == "crop":
+            top, left, kept_height, kept_width = _kept(
+                height, width, self.height / self.width, self.crop_fraction
+            )
+            tall, wide = float(kept_height), float(kept_width)
+        elif self.fit == "letterbox":
+            bar_top, bar_left, inner_height, inner_width = self._inner(height, width)
+            tall, wide = height * self.height / inner_height, width * self.width / inner_width
+            top, left = -bar_top * height / inner_height, -bar_left * width / inner_width
+        found = np.array(points, np.float64)
+        found[..., 0::2] = found[..., 0::2] * tall + top
+        found[..., 1::2] = found[..., 1::2] * wide + left
+        return found
+
+    def _inner(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Return (top, left, height, width) of the image within the bars of ``letterbox``."""
+        factor = min(self.height / height, self.width / width)
+        inner_height = min(self.height, max(1, round(height * factor)))
+        inner_width = min(self.width, max(1, round(width * factor)))
+        top, left = (self.height - inner_height) // 2, (self.width - inner_width) // 2
+        return top, left, inner_height, inner_width
+
     def _colored(self, image: Array) -> Array:
         """Return (H, W, 1|3|4) in the model's colours; a view where that is enough."""
         if self.color == "gray":
@@ -171,10 +206,7 @@ class ImagePreprocess(Preprocess):
     def _letterboxed(self, image: Array) -> Array:
         from qedge.processing.resize import resize
 
-        factor = min(self.height / image.shape[0], self.width / image.shape[1])
-        height = min(self.height, max(1, round(image.shape[0] * factor)))
-        width = min(self.width, max(1, round(image.shape[1] * factor)))
-        top, left = (self.height - height) // 2, (self.width - width) // 2
+        top, left, height, width = self._inner(image.shape[0], image.shape[1])
         canvas = np.full((self.height, self.width, image.shape[2]), self.fill, image.dtype)
         canvas[top : top + height, left : left + width] = resize(
             image, height, width, self.resize, self.antialias
@@ -193,13 +225,18 @@ def _luma(image: Array) -> Array:
 
 def _crop(image: Array, aspect: float, fraction: float) -> Array:
     """Return the middle of ``image`` with ``height / width == aspect``, times ``fraction``."""
-    height, width = image.shape[:2]
+    top, left, height, width = _kept(image.shape[0], image.shape[1], aspect, fraction)
+    return image[top : top + height, left : left + width]
+
+
+def _kept(height: int, width: int, aspect: float, fraction: float) -> tuple[int, int, int, int]:
+    """Return (top, left, height, width) of what ``crop`` keeps."""
     kept_height = min(height, int(width * aspect))
     kept_width = min(width, int(height / aspect))
     kept_height = max(1, round(kept_height * fraction))
     kept_width = max(1, round(kept_width * fraction))
     top, left = (height - kept_height) // 2, (width - kept_width) // 2
-    return image[top : top + kept_height, left : left + kept_width]
+    return top, left, kept_height, kept_width
 
 
 def _as_hwc(sample: Any) -> Array:

@@ -31,6 +31,11 @@ PREPROCESS_KINDS: Mapping[str, str] = {
 
 POSTPROCESS_KINDS: Mapping[str, str] = {
     "classify": "qedge.processing.classify:Classify",
+    "detect": "qedge.processing.detect:Detect",
+    "embedding": "qedge.processing.regression:Embedding",
+    "keypoints": "qedge.processing.keypoints:Keypoints",
+    "regression": "qedge.processing.regression:Regression",
+    "segment": "qedge.processing.segment:Segment",
 }
 
 

@@ -109,6 +109,13 @@ class ModelBuilder:
         self._model.buffers.append(buffer)
         return len(self._model.buffers) - 1
 
+    def _custom_code(self, name: str) -> int:
+        code = self._fb.OperatorCodeT()
+        code.builtinCode = code.deprecatedBuiltinCode = self._fb.BuiltinOperator.CUSTOM
+        code.customCode = name.encode()
+        self._model.operatorCodes.append(code)
+        return len(self._model.operatorCodes) - 1
+
     def _opcode(self, op: str, version: int) -> int:
         key = (op, version)
         if key not in self._codes:
@@ -117,7 +124,7 @@ class ModelBuilder:
             code.deprecatedBuiltinCode = min(code.builtinCode, 127)
             code.version = version
             self._model.operatorCodes.append(code)
-            self._codes[key] = len(self._codes)
+            self._codes[key] = len(self._model.operatorCodes) - 1
         return self._codes[key]
 
 
@@ -176,6 +183,14 @@ class SubgraphBuilder:
         if kind is not None:
             node.builtinOptionsType = getattr(self._fb.BuiltinOptions, kind)
             node.builtinOptions = self._options(kind, options or {})
+        self._graph.operators.append(node)
+
+    def custom(self, name: str, inputs: Sequence[int], outputs: Sequence[int], options: bytes) -> None:
+        """Add a custom operator; ``options`` is what its kernel parses, mostly a flexbuffer."""
+        node = self._fb.OperatorT()
+        node.opcodeIndex = self._owner._custom_code(name)
+        node.inputs, node.outputs = np.asarray(inputs, np.int32), np.asarray(outputs, np.int32)
+        node.customOptions = np.frombuffer(options, np.uint8)
         self._graph.operators.append(node)
 
     def add(
