@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qedge.bundle import Manifest, TensorSpec, golden_files, write_bundle
-from qedge.datasets import Dataset, InputInfo, open_dataset
+from qedge.datasets import Dataset, InputInfo, lint, open_dataset
 from qedge.datasets.relabel import Relabelled
 from qedge.errors import CapacityError, ModelError, QedgeError, UnsupportedError, UsageError
 from qedge.findings import Finding, errors
@@ -146,6 +146,7 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
             hint="add --data PATH: a folder of images or wavs, an .npz with x (and y), or an .npy",
         )
     progress("check data", 0.0)
+    findings += lint(dataset, infos, float_model=source.data)
     _stop(findings, "the data cannot be used")
     quantized = quantize(source.data, dataset, request.options, steps(progress))
     findings += quantized.findings

@@ -1,0 +1,258 @@
+"""Checks that ask the float model: does it behave on these samples as a trained model does?
+
+A trained classifier reacts to its inputs and is mostly sure of itself. Samples in the wrong units leave a network
+almost indifferent to them (far too small) or saturate it (far too large), and a change of the units cures that.
+Swapped colours make a model that knows colours less sure than the same samples swapped back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from qedge.datasets.examine import Examined
+from qedge.findings import Finding
+from qedge.runtime import litert
+
+Array = npt.NDArray[np.float32]
+Change = Callable[[Array], npt.NDArray[np.floating]]
+
+SECONDS = 0.5  # for one way to see the samples
+_ALIVE = 0.2  # nats: a network that reacts at all varies its log probabilities by more (measured: 0.44 up)
+_DEAD = 0.15  # and one that gets inputs 255 times too small by less (measured: 0.06 at most)
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """Units in which images or clips come, and other units that they could have been meant in.
+
+    The first of ``others`` is the one that an unlabelled set is judged by.
+    """
+
+    name: str
+    others: Mapping[str, Change]
+    large: bool
+
+
+def check(seen: Examined, float_model: bytes) -> Iterator[Finding]:
+    """Return what the model's reaction says about units and colours; nothing for models without classes."""
+    if len(seen.inputs) != 1:
+        return
+    model = _Model(float_model)
+    given = model.run(seen, lambda x: x)
+    if given is None:
+        return
+    units = list(_units(seen, model, given))
+    yield from units
+    if not units:
+        yield from _colors(seen, model, given)
+
+
+class _Model:
+    """The float model, and how many samples it can take in the time that it is given."""
+
+    def __init__(self, data: bytes) -> None:
+        inputs, outputs = litert.tensor_specs(data)
+        self._engine = litert.open_engine(data, inputs, outputs)
+        self._inputs, self._count = inputs, 0
+
+    def run(self, seen: Examined, change: Change) -> Array | None:
+        """Return probabilities, (samples, places, classes), for changed samples; None without classes."""
+        found: list[Array] = []
+        wanted = self._count or len(seen.samples)
+        start = time.monotonic()
+        for sample in seen.samples[:wanted]:
+            values = change(sample[0]).astype(self._inputs[0].dtype).reshape(self._inputs[0].shape)
+            probabilities = _probabilities(self._engine.run([values]), sample[0].size)
+            if probabilities is None:
+                return None
+            found.append(probabilities)
+            if not self._count and len(found) >= 16 and time.monotonic() - start > SECONDS:
+                break
+        self._count = len(found)
+        return np.stack(found)
+
+
+def _probabilities(outputs: list[npt.NDArray[np.generic]], input_size: int) -> Array | None:
+    """Return (places, classes) of the first output that can be classes; None when there is none.
+
+    Scores in [0, 1] that do not sum to 1 are taken as one decision each. An output as large as the input is a
+    reconstruction, not a classification.
+    """
+    for output in outputs:
+        values = np.asarray(output, np.float32)
+        if values.ndim < 2 or values.size == input_size or values.shape[-1] > 4096:
+            continue
+        values = values.reshape(-1, values.shape[-1])
+        values = values[:: max(1, len(values) // 64)]
+        unit = values.min() >= 0 and values.max() <= 1
+        if unit and values.shape[1] > 1 and np.allclose(values.sum(axis=1), 1, atol=0.02):
+            return values
+        if unit or values.shape[1] == 1:
+            p = values.reshape(-1, 1) if unit else 1 / (1 + np.exp(-np.clip(values.reshape(-1, 1), -60, 60)))
+            return np.concatenate([1 - p, p], axis=1).astype(np.float32)
+        raised = np.exp(values - values.max(axis=1, keepdims=True))
+        return np.asarray(raised / raised.sum(axis=1, keepdims=True), np.float32)
+    return None
+
+
+def _entropy(p: Array) -> npt.NDArray[np.float64]:
+    """Return the mean entropy of each sample in nats, (samples,)."""
+    q = np.clip(p.astype(np.float64), 1e-9, 1)
+    return np.asarray(-(q * np.log(q)).sum(axis=2).mean(axis=1))
+
+
+def _reaction(p: Array) -> float:
+    """Return how much the outputs differ between samples: the mean standard deviation of log p, in nats."""
+    return float(np.log(np.clip(p, 1e-12, 1)).std(axis=0).mean())
+
+
+def _scale(seen: Examined) -> _Scale | None:
+    """Return the units that the samples seem to be in, None when they are nothing known."""
+    low, high = float(seen.low[:, 0].min()), float(seen.high[:, 0].max())
+    shape, whole = seen.inputs[0].shape, bool(seen.integer[:, 0].all())
+    image = len(shape) == 4 and shape[3] in (1, 3) and min(shape[1:3]) >= 8
+    clip = max(shape) >= 1000 and max(shape) == int(np.prod(shape))
+    if image and low >= 0 and 20 < high <= 255:
+        small: dict[str, Change] = {
+            "0 to 1": lambda x: x / 255,
+            "-1 to 1": lambda x: x / 127.5 - 1,
+            "mean 0 and deviation 1": lambda x: (x - 118) / 58,
+        }
+        return _Scale("0 to 255", small, True)
+    if clip and whole and low < -1000 and high > 1000:
+        return _Scale("16-bit integers", {"-1 to 1": lambda x: x / 32768}, True)
+    if image and low >= 0 and 0 < high <= 1:
+        others: dict[str, Change] = {"0 to 255": lambda x: x * 255, "-1 to 1": lambda x: x * 2 - 1}
+        return _Scale("0 to 1", others, False)
+    if image and -1 <= low < -0.5 and high <= 1:
+        others = {"0 to 255": lambda x: (x + 1) * 127.5, "0 to 1": lambda x: (x + 1) / 2}
+        return _Scale("-1 to 1", others, False)
+    if image and shape[3] == 3 and -3 < low < -1 and high < 3:
+        return _Scale("mean 0 and deviation 1", {"0 to 255": lambda x: x * 58 + 118}, False)
+    if clip and -1 <= low < 0 < high <= 1 and not whole:
+        return _Scale("-1 to 1", {"16-bit integers": lambda x: x * 32768}, False)
+    return None
+
+
+def _units(seen: Examined, model: _Model, given: Array) -> Iterator[Finding]:
+    """Compare the model's reaction to the samples with that to the same samples in other units."""
+    scale = _scale(seen)
+    if scale is None or len(given) < 3:
+        return
+    likely: dict[str, float] = {}
+    for place, (name, change) in enumerate(scale.others.items()):
+        other = model.run(seen, change)
+        if other is None:
+            continue
+        gained = _gained(seen, given, other)
+        # A network whose answers do not depend on the scale has no units to be wrong in.
+        moved = float(np.abs(given - other).sum(axis=2).mean()) > 0.1
+        if gained > 3:
+            likely[name] = gained
+        elif place == 0 and moved and _other_units(given, other, scale.large):
+            likely[name] = 0.0
+    if not likely:
+        return
+    low, high = float(seen.low[:, 0].min()), float(seen.high[:, 0].max())
+    by_labels = any(likely.values())
+    if by_labels:
+        name = max(likely, key=lambda n: likely[n])
+        why = f"the labels fit much better when they are read as {name}"
+    else:
+        name = "0 to 1 or -1 to 1" if scale.name == "0 to 255" else next(iter(likely))
+        how = "they saturate the model" if scale.large else "the model hardly reacts to them"
+        why = f"{how}, which behaves as a trained one on values in {name}"
+    yield Finding(
+        "warning",
+        "normalization",
+        f"the samples span {low:.4g} to {high:.4g} ({scale.name}): {why}",
+        f"state the normalisation that the model was trained with: values in {name}, not in {scale.name}",
+        tensor=seen.inputs[0].name,
+    )
+
+
+def _other_units(given: Array, other: Array, large: bool) -> bool:
+    """Return whether the reactions speak for units 255 times smaller (``large``) or larger."""
+    before, after = _reaction(given), _reaction(other)
+    if large:
+        saturated = before > 2 * after or _entropy(given).mean() < 0.25 * _entropy(other).mean()
+        return after > _ALIVE and bool(saturated)
+    return before < _DEAD and after > 20 * before and after > 0.5
+
+
+def _colors(seen: Examined, model: _Model, given: Array) -> Iterator[Finding]:
+    """Compare how sure the model is of the samples and of the same with the first and last channel swapped."""
+    shape = seen.inputs[0].shape
+    if len(shape) != 4 or shape[3] != 3 or min(shape[1:3]) < 8 or len(given) < 10:
+        return
+    swapped = model.run(seen, lambda x: np.ascontiguousarray(x[..., ::-1]))
+    if swapped is None:
+        return
+    before, after = _entropy(given), _entropy(swapped)
+    most = float(np.log(given.shape[2]))
+    # A model that knows the samples in neither order says nothing about the order.
+    if not (after.mean() < 0.6 * most and before.mean() - after.mean() > max(0.02, 0.15 * before.mean())):
+        return
+    surer = _t(before - after)
+    evidence = surer + _label_evidence(seen, given, swapped)
+    images = [sample[0][0] for sample in seen.samples[: len(given)]]
+    # Red outweighs blue in most photographs: a weak witness, never enough by itself.
+    bluish = _t(np.array([float((i[..., 2] - i[..., 0]).mean()) for i in images]))
+    evidence += 0.5 * float(np.clip(bluish, -4, 4))
+    if surer > 1 and evidence > 3.5:
+        message = (
+            f"the model is surer of the images with red and blue swapped (entropy {after.mean():.2f} in place of"
+            f" {before.mean():.2f} nats on {len(given)} samples): they seem to be in the other channel order"
+        )
+        hint = "state the order that the model was trained with: --color rgb or --color bgr"
+        yield Finding("warning", "channel-order", message, hint, tensor=seen.inputs[0].name)
+
+
+def _t(differences: npt.NDArray[np.floating]) -> float:
+    """Return the t statistic of paired differences; 0 when all are 0."""
+    spread = float(differences.std(ddof=1))
+    return float(differences.mean()) / (spread / len(differences) ** 0.5) if spread > 0 else 0.0
+
+
+def _labels(seen: Examined, given: Array) -> npt.NDArray[np.int64] | None:
+    """Return the labels of the samples that were run, None when they are not classes of the output."""
+    labels = seen.kept_labels
+    if labels is None or given.shape[1] != 1 or labels.max() >= given.shape[2]:
+        return None
+    labels = labels[: len(given)]
+    return labels if len(np.unique(labels)) > 1 else None
+
+
+def _gained(seen: Examined, given: Array, other: Array) -> float:
+    """Return how clearly more samples are classified right after the change, in standard deviations.
+
+    McNemar's test, and 0 unless the accuracy rises by 10 points.
+    """
+    labels = _labels(seen, given)
+    if labels is None:
+        return 0.0
+    before, after = (p[:, 0].argmax(axis=1) == labels for p in (given, other))
+    better, worse = int((after & ~before).sum()), int((before & ~after).sum())
+    return (better - worse) / (better + worse) ** 0.5 if better - worse > 0.1 * len(labels) else 0.0
+
+
+def _label_evidence(seen: Examined, given: Array, other: Array) -> float:
+    """Return how much the labels speak for the changed samples, as t statistic of the log probabilities.
+
+    It is 0 when labels are unknown, or fit no better than by chance: in another order than the outputs.
+    """
+    labels = _labels(seen, given)
+    if labels is None:
+        return 0.0
+    right = float((other[:, 0].argmax(axis=1) == labels).mean())
+    usual = float(np.bincount(labels).max()) / len(labels)
+    if right < min(2 * usual, usual + 0.5 * (1 - usual)):
+        return 0.0
+    rows = np.arange(len(given))
+    before, after = (np.log(np.clip(p[rows, 0, labels], 1e-6, 1)) for p in (given, other))
+    return _t(after - before)
