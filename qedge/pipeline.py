@@ -39,6 +39,7 @@ from qedge.quantize import (
     prove_full_integer,
     quantize,
 )
+from qedge.quantize.interpreter import Runner
 from qedge.report import BuildReport, TargetReport, render_html
 from qedge.target import CheckReport, Compiled, Target
 from qedge.target.protocol import Progress
@@ -278,6 +279,7 @@ def _report(
         quantization=quantization,
         findings=prepared.findings,
         graph=prepared.graph,
+        examples=examples(prepared),
         targets={
             name: TargetReport(
                 findings=(*checks[name].findings, *compiled[name].findings),
@@ -288,6 +290,38 @@ def _report(
             for name in checks
         },
     )
+
+
+def examples(prepared: Prepared, count: int = 6) -> tuple[dict[str, Any], ...]:
+    """Return a few samples with what both models say of them, for the report; () without a float model."""
+    dataset = prepared.dataset
+    if dataset is None or prepared.quantized is None:
+        return ()
+    runners = {
+        "float": Runner(prepared.source.data, threads=1),
+        "int8": Runner(prepared.quantized.data, threads=1),
+    }
+    found = []
+    for i in spread(len(dataset), count):
+        sample = dataset[i]
+        entry: dict[str, Any] = {"input": sample[0], "source": Path(dataset.source(i)).name}
+        for name, runner in runners.items():
+            entry[name] = _said(runner.predict(sample)[0], prepared)
+        found.append(entry)
+    return tuple(found)
+
+
+def _said(output: npt.NDArray[Any], prepared: Prepared) -> dict[str, Any]:
+    """Return an output in words: the best class with its score, or a few values."""
+    flat = np.asarray(output, np.float32).reshape(-1)
+    if default_postprocess(prepared.graph) is None:
+        return {
+            "class": None,
+            "text": ", ".join(f"{v:.3g}" for v in flat[:4]) + (" ..." if flat.size > 4 else ""),
+        }
+    best = int(np.argmax(flat))
+    label = prepared.labels[best] if prepared.labels else f"class {best}"
+    return {"class": best, "text": f"{label} {100 * float(flat[best]):.1f} %"}
 
 
 def steps(progress: Progress) -> Callable[[str, int, int], None]:

@@ -34,7 +34,7 @@ rect.range{fill:var(--good);opacity:.22}.b0{fill:#3266ad}.b1{fill:#1a7f5a}.b2{fi
 polyline{fill:none;stroke:var(--one);stroke-width:1.5}.tiles{display:grid;gap:14px;
 grid-template-columns:repeat(auto-fit,minmax(220px,1fr))}.tile{background:var(--card);border:1px solid var(--line);
 border-radius:10px;padding:12px}.tile img{width:100%;max-height:180px;object-fit:contain;image-rendering:pixelated}
-code{background:var(--card);padding:1px 5px;border-radius:4px}
+.bad{color:var(--bad)}code{background:var(--card);padding:1px 5px;border-radius:4px}
 """
 
 
@@ -119,12 +119,14 @@ def _findings(findings: Sequence[Finding]) -> str:
 def _examples(examples: Iterable[Mapping[str, Any]]) -> str:
     tiles = []
     for example in examples:
-        agree = example["float"] == example["int8"]
-        verdict = "the same answer" if agree else "<b>another answer</b>"
-        said = f"<br><small>{esc(example['source'])}</small>"
+        before, after = example["float"], example["int8"]
+        verdict = ""
+        if before["class"] is not None:
+            same = before["class"] == after["class"]
+            verdict = "<br>the same class" if same else '<br><b class="bad">another class</b>'
         tiles.append(
-            f'<div class="tile">{svg.picture(example["input"])}<p>float: {esc(example["float"])}<br>'
-            f"int8: {esc(example['int8'])}<br>{verdict}{said}</p></div>"
+            f'<div class="tile">{svg.picture(example["input"])}<p>float: {esc(before["text"])}<br>'
+            f"int8: {esc(after['text'])}{verdict}<br><small>{esc(example['source'])}</small></p></div>"
         )
     if not tiles:
         return ""
