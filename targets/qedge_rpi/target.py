@@ -7,7 +7,7 @@ import platform
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -99,6 +99,12 @@ class RpiTarget(Target):
                 mismatches=tuple(mismatches[:5]),
                 metrics={"max_difference": worst, "differing_values": differing},
             )
+
+    def bench(self, bundle: Path, options: Options) -> dict[str, Any]:
+        """Measure latency, cold start, memory and stages here, next to the bare binding."""
+        from qedge.runtime.bench import bench_bundle
+
+        return bench_bundle(bundle, runs=options.get("runs") or 100, threads=options.get("threads"))
 
     def doctor(self) -> list[Requirement]:
         """Say which binding runs models here, and what deploying needs."""
