@@ -105,7 +105,8 @@ def build_model():
     x = layers.ReLU()(layers.BatchNormalization(momentum=0.95)(x))
     for channels, stride in ((40, 2), (64, 1), (64, 1), (96, 2), (96, 1)):
         x = block(x, channels, stride)
-    x = layers.GlobalAveragePooling2D()(x)
+    x = layers.AveragePooling2D(x.shape[1:3])(x)
+    x = layers.Reshape((x.shape[-1],))(x)
     x = layers.Dropout(0.2)(x)
     outputs = layers.Dense(len(LABELS), activation="softmax", name="scores")(x)
     return keras.Model(inputs, outputs, name="digits")
