@@ -118,10 +118,12 @@ def model_failures(graph: Graph) -> tuple[Finding, ...]:
     eight_bit = [t for t in graph.tensors if t.dtype in ("int8", "uint8") and t.quantization is not None]
     if graph.operators and not eight_bit:
         found.append(_failure("dtype", statuses.NOT_QUANTIZED, "no 8-bit tensor with a scale"))
-    for t in graph.tensors:
-        if not t.is_static:
-            fact = f"tensor {t.name!r} has the shape {list(t.shape_signature)}"
-            found.append(_failure("dynamic-shape", statuses.DYNAMIC, fact, tensor=t.name))
+    for op in graph:
+        computed = [p for p in constraints.SHAPE_INPUTS.get(op.op, ()) if _is_computed(graph, op, p)]
+        if computed:
+            name = graph.tensors[op.inputs[computed[0]]].name
+            fact = f"{op.label} computes the shape of its output from {name!r} at run time"
+            found.append(_failure("dynamic-shape", statuses.DYNAMIC, fact, op=op.label, tensor=name))
             break
     for op in graph:
         highest, lowered = versions.parsed_version(op.op), versions.lowered_version(graph, op)
@@ -129,6 +131,12 @@ def model_failures(graph: Graph) -> tuple[Finding, ...]:
             fact = f"Didn't find op for builtin opcode '{op.op}' version '{lowered}' (compiler: {highest})"
             found.append(_failure("operator-version", statuses.NOT_PARSED, fact, op=op.label))
     return tuple(found)
+
+
+def _is_computed(graph: Graph, op: Operator, position: int) -> bool:
+    if position >= len(op.inputs) or op.inputs[position] < 0:
+        return False
+    return not graph.tensors[op.inputs[position]].is_constant
 
 
 def _failure(rule: str, text: str, fact: str, *, op: str | None = None, tensor: str | None = None) -> Finding:

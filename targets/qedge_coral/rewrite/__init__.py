@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from qedge.graph import Graph, schema
-from qedge_coral.rewrite import lower_versions
+from qedge_coral.rewrite import (
+    dense_rows,
+    drop_quantize,
+    fold_shapes,
+    leaky_relu,
+    lower_versions,
+    nearest_upsampling,
+    unfuse_activation,
+)
 
 Apply = Callable[[Any, Graph], "list[str]"]
 
@@ -34,7 +42,18 @@ class Rewritten:
     changes: tuple[tuple[str, str], ...]
 
 
-REWRITES: tuple[Rewrite, ...] = (Rewrite("lower-versions", lower_versions.TITLE, lower_versions.apply),)
+REWRITES: tuple[Rewrite, ...] = tuple(
+    Rewrite(module.__name__.rpartition(".")[2].replace("_", "-"), module.TITLE, module.apply)
+    for module in (
+        fold_shapes,
+        drop_quantize,
+        nearest_upsampling,
+        unfuse_activation,
+        leaky_relu,
+        dense_rows,
+        lower_versions,
+    )
+)
 MAX_ROUNDS = 8
 
 

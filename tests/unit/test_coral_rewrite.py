@@ -1,0 +1,182 @@
+"""Rewrites bring operators onto the Edge TPU and leave the result as it was."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from qedge.graph import Graph
+from qedge.runtime.litert import open_engine, tensor_specs
+from qedge.testing.opmodels import ModelBuilder, Spec, constant
+from qedge_coral import rewrite
+from qedge_coral.predict import predict
+from qedge_coral.rewrite.nearest_upsampling import repeats
+
+ACTIVATION = {"scale": 0.05, "zero_point": -3}
+
+
+def values(shape: tuple[int, ...]) -> np.ndarray:
+    return np.random.default_rng(3).integers(-128, 128, shape).astype(np.int8)
+
+
+def spec(*shape: int, **changed: object) -> Spec:
+    return Spec(shape, **{**ACTIVATION, **changed})
+
+
+def upsampling() -> bytes:
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    x = g.input(spec(1, 4, 3, 8))
+    one = g.tensor(spec(1, 4, 1, 3, 8))
+    g.operator("EXPAND_DIMS", [x, g.tensor(constant(2))], [one])
+    two = g.tensor(spec(1, 4, 2, 3, 8))
+    g.operator("TILE", [one, g.tensor(constant([1, 1, 2, 1, 1]))], [two], version=3)
+    three = g.tensor(spec(1, 8, 3, 8))
+    g.operator("RESHAPE", [two, g.tensor(constant([1, 8, 3, 8]))], [three])
+    four = g.tensor(spec(1, 8, 3, 1, 8))
+    g.operator("RESHAPE", [three, g.tensor(constant([1, 8, 3, 1, 8]))], [four])
+    five = g.tensor(spec(1, 8, 3, 2, 8))
+    g.operator("TILE", [four, g.tensor(constant([1, 1, 1, 2, 1]))], [five], version=3)
+    six = g.tensor(spec(1, 8, 6, 8))
+    g.operator("RESHAPE", [five, g.tensor(constant([1, 8, 6, 8]))], [six])
+    g.output(six)
+    return builder.pack()
+
+
+def shapes() -> bytes:
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    x = g.input(spec(1, 2, 2, 8))
+    size, batch = g.tensor(Spec((4,), "int32")), g.tensor(Spec((), "int32"))
+    g.operator("SHAPE", [x], [size], {"out_type": 2})
+    ends = [g.tensor(constant([v])) for v in (0, 1, 1)]
+    g.operator("STRIDED_SLICE", [size, *ends], [batch], {"shrink_axis_mask": 1})
+    target = g.tensor(Spec((2,), "int32"))
+    g.operator("PACK", [batch, g.tensor(constant(32))], [target], {"values_count": 2, "axis": 0})
+    y = g.tensor(spec(1, 32))
+    g.operator("RESHAPE", [x, target], [y])
+    g.output(y)
+    return builder.pack()
+
+
+def fused() -> bytes:
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    x, y = g.input(spec(1, 4, 4, 8)), g.tensor(spec(1, 2, 2, 8))
+    options = {
+        "padding": "VALID", "stride_w": 2, "stride_h": 2, "filter_width": 2, "filter_height": 2,
+        "fused_activation_function": "RELU",
+    }  # fmt: skip
+    g.operator("MAX_POOL_2D", [x], [y], options, version=2)
+    g.output(y)
+    return builder.pack()
+
+
+def leaky() -> bytes:
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    x, y = g.input(spec(1, 4, 4, 8)), g.tensor(spec(1, 4, 4, 8, scale=0.04))
+    g.operator("LEAKY_RELU", [x], [y], {"alpha": 0.2}, version=2)
+    g.output(y)
+    return builder.pack()
+
+
+def rows(channels: int = 12) -> bytes:
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    x, y = g.input(spec(1, 5, channels)), g.tensor(spec(1, 5, 6))
+    rng = np.random.default_rng(1)
+    weights = g.tensor(constant(rng.integers(-127, 128, (6, channels)), "int8", scale=0.01))
+    bias = g.tensor(constant(rng.integers(-900, 900, 6), "int32", scale=0.0005))
+    g.operator("FULLY_CONNECTED", [x, weights, bias], [y], {"keep_num_dims": True}, version=5)
+    g.output(y)
+    return builder.pack()
+
+
+def idle() -> bytes:
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    x, y, z = g.input(spec(1, 8)), g.tensor(spec(1, 8)), g.tensor(spec(1, 8, scale=1 / 256, zero_point=-128))
+    g.operator("QUANTIZE", [x], [y])
+    g.operator("LOGISTIC", [y], [z], version=2)
+    g.output(z)
+    return builder.pack()
+
+
+def too_new() -> bytes:
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    x, y = g.input(spec(1, 4, 4, 4)), g.tensor(spec(1, 4, 4, 8))
+    rng = np.random.default_rng(1)
+    weights = g.tensor(constant(rng.integers(-127, 128, (8, 1, 1, 4)), "int8", scale=0.01))
+    bias = g.tensor(constant(rng.integers(-900, 900, 8), "int32", scale=0.0005))
+    options = {
+        "padding": "SAME",
+        "stride_w": 1,
+        "stride_h": 1,
+        "dilation_w_factor": 1,
+        "dilation_h_factor": 1,
+    }
+    g.operator("CONV_2D", [x, weights, bias], [y], options, version=6)
+    g.output(y)
+    return builder.pack()
+
+
+MODELS = {
+    # rewrite: (model, operators after, largest difference)
+    "nearest-upsampling": (upsampling, ["RESIZE_NEAREST_NEIGHBOR"], 0),
+    "fold-shapes": (shapes, ["RESHAPE"], 0),
+    "unfuse-activation": (fused, ["MAX_POOL_2D", "RELU"], 0),
+    "leaky-relu": (leaky, ["PRELU"], 1),
+    "dense-rows": (rows, ["RESHAPE", "CONV_2D", "RESHAPE"], 1),
+    "drop-quantize": (idle, ["LOGISTIC"], 0),
+    "lower-versions": (too_new, ["CONV_2D"], 0),
+}
+
+
+def test_every_rewrite_has_a_model() -> None:
+    assert set(MODELS) == {r.name for r in rewrite.REWRITES}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_rewrite(name: str) -> None:
+    make, operators, allowed = MODELS[name]
+    model = make()
+    after = rewrite.rewrite(model)
+    graph = Graph.from_bytes(after.model)
+    assert name in {n for n, _ in after.changes}
+    assert [op.op for op in graph] == operators
+    assert predict(graph).mapped_percent == 100
+    first = open_engine(model, *tensor_specs(model), threads=1)
+    second = open_engine(after.model, *tensor_specs(after.model), threads=1)
+    assert [(t.name, t.shape, t.dtype) for t in first.inputs] == [
+        (t.name, t.shape, t.dtype) for t in second.inputs
+    ]
+    x = [values(t.shape) for t in first.inputs]
+    for one, other in zip(first.run(x), second.run(x), strict=True):
+        assert int(np.abs(one.astype(int) - other.astype(int)).max()) <= allowed
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_rewriting_again_changes_nothing(name: str) -> None:
+    once = rewrite.rewrite(MODELS[name][0]()).model
+    twice = rewrite.rewrite(once)
+    assert twice.model == once
+    assert twice.changes == ()
+
+
+def test_versions_of_the_rewritten_convolution() -> None:
+    graph = Graph.from_bytes(rewrite.rewrite(too_new()).model)
+    assert [op.version for op in graph] == [3]
+
+
+@pytest.mark.parametrize(
+    ("source", "middle", "multiples"),
+    [
+        ([1, 4, 4, 8], [1, 4, 4, 8], [1, 2, 1, 1]),  # tiles the whole, does not repeat rows
+        ([1, 4, 4, 8], [1, 4, 4, 1, 8], [1, 1, 1, 2, 2]),
+        ([1, 4, 4, 8], [1, 16, 1, 8], [1, 1, 2, 1]),
+    ],
+)
+def test_other_tiles_are_left_alone(source: list[int], middle: list[int], multiples: list[int]) -> None:
+    assert repeats(source, middle, multiples) is None
