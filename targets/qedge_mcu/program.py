@@ -111,8 +111,8 @@ def _reasons(c: OpContext) -> list[Reason]:
     return reasons or module.check(c)
 
 
-def build(graph: Graph, core: Core, name: str) -> Program:
-    """Return the program of a graph.
+def build(graph: Graph, core: Core, name: str, *, tries: int = 300) -> Program:
+    """Return the program of a graph; ``tries`` is the effort of the planner (``planner.plan``).
 
     Raises:
         UnsupportedError: operators without a kernel, all of them in ``findings``.
@@ -134,7 +134,7 @@ def build(graph: Graph, core: Core, name: str) -> Program:
         core,
         steps,
         root,
-        plan(_problem(graph, steps, root)),
+        plan(_problem(graph, steps, root), tries=tries),
         tuple(states[n] for n in sorted(states)),
     )
 
