@@ -99,6 +99,11 @@ class ModelBuilder:
         self._model.subgraphs.append(graph)
         return SubgraphBuilder(self, graph)
 
+    @property
+    def subgraph_count(self) -> int:
+        """Number of subgraphs added so far."""
+        return len(self._model.subgraphs)
+
     def pack(self) -> bytes:
         """Return the model's bytes."""
         return schema.pack(self._model)

@@ -140,8 +140,10 @@ def build(graph: Graph, core: Core, name: str, *, tries: int = 300) -> Program:
 
 
 def in_arena(tensor: Tensor) -> bool:
-    """Whether the tensor lives in the arena: neither a constant nor a handle of a variable."""
-    return not tensor.is_constant and tensor.dtype != "resource" and tensor.nbytes > 0
+    """Whether the tensor lives in the arena: neither a constant, nor a variable or the handle of one."""
+    return (
+        not tensor.is_constant and not tensor.is_variable and tensor.dtype != "resource" and tensor.nbytes > 0
+    )
 
 
 def _roots(graph: Graph, steps: tuple[Step, ...]) -> dict[int, int]:

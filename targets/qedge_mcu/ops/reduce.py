@@ -1,0 +1,90 @@
+"""MEAN, SUM, REDUCE_MAX: int8, over any axes, with or without keep_dims; bit-exact to TFLite Micro."""
+
+from __future__ import annotations
+
+from qedge.quantmath import quantize_multiplier
+from qedge_mcu.ops import lookup
+from qedge_mcu.ops.base import (
+    ConstArray,
+    Emitted,
+    OpContext,
+    Params,
+    Reason,
+    Ref,
+    Value,
+    constant,
+    expect_constant,
+    scalar,
+)
+from qedge_mcu.ops.walk import RANK, Level, merge, steps, strides
+
+NAMES = ("MEAN", "SUM", "REDUCE_MAX")
+
+
+def check(c: OpContext) -> list[Reason]:
+    """Return what stands in the way: types, axes at run time, a maximum that changes the scale."""
+    reasons = [*lookup.expect_int8(c), *expect_constant(c.input(1), what="the axes")]
+    if not reasons and c.op.op == "REDUCE_MAX" and scalar(c.input(0)) != scalar(c.output):
+        reasons.append(Reason("the maximum is quantised otherwise than the input", "convert the model again"))
+    if not reasons and max(len(levels) for levels in _levels(c)) > RANK:
+        reasons.append(Reason(f"more than {RANK} dimensions that cannot be merged"))
+    return reasons
+
+
+def emit(c: OpContext) -> Emitted:
+    """Return the call."""
+    kept, reduced = _levels(c)
+    row, row_step, _ = reduced.pop()
+    outer = reduced or [(1, 0, 0)]
+    members: tuple[tuple[str, Value], ...] = (
+        ("kept", Ref("kept")),
+        ("reduced", Ref("reduced")),
+        ("row", row),
+        ("row_step", row_step),
+        ("kept_rank", len(kept)),
+        ("reduced_rank", len(outer)),
+    )
+    if c.op.op != "REDUCE_MAX":
+        members += _requantize(c)
+    name = "max" if c.op.op == "REDUCE_MAX" else "sum"
+    return Emitted(
+        function=f"qe_reduce_{name}_s8",
+        args=("{params}", "{in0}", "{out0}"),
+        kernels=(f"qe_reduce_{name}_s8.c",),
+        headers=("qe_reduce_s8.h", "qe_walk.h"),
+        params=Params(f"qe_reduce_{name}_params", members),
+        arrays=(ConstArray("kept", steps(kept)), ConstArray("reduced", steps(outer))),
+    )
+
+
+def _axes(c: OpContext) -> set[int]:
+    rank = len(c.input(0).shape)
+    return {int(a) % rank for a in constant(c.input(1)).reshape(-1)}
+
+
+def _levels(c: OpContext) -> tuple[list[Level], list[Level]]:
+    """Return the loops over the output and over what goes into one value of it."""
+    shape, axes = c.input(0).shape, _axes(c)
+    step = strides(shape)
+    sides = []
+    for inside in (False, True):
+        dims = [d for d in range(len(shape)) if (d in axes) == inside]
+        sides.append(merge([shape[d] for d in dims], [step[d] for d in dims], [0] * len(dims)))
+    return sides[0], sides[1]
+
+
+def _requantize(c: OpContext) -> tuple[tuple[str, Value], ...]:
+    """Return the members after the walk; a mean's division goes into the multiplier, in integers."""
+    (scale_in, zero_in), (scale_out, zero_out) = scalar(c.input(0)), scalar(c.output)
+    multiplier, shift = quantize_multiplier(scale_in / scale_out)
+    count = c.input(0).elements // max(c.output.elements, 1)
+    if c.op.op == "MEAN":
+        gained = min(count.bit_length() - 1, 32, 31 + shift)
+        multiplier = (multiplier << gained) // count
+        shift -= gained
+    return (
+        ("start", -zero_in * count),
+        ("multiplier", multiplier),
+        ("shift", shift),
+        ("output_zero_point", zero_out),
+    )
