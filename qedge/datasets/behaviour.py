@@ -7,7 +7,6 @@ Swapped colours make a model that knows colours less sure than the same samples 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -16,12 +15,13 @@ import numpy.typing as npt
 
 from qedge.datasets.examine import Examined
 from qedge.findings import Finding
+from qedge.graph import Graph
 from qedge.runtime import litert
 
 Array = npt.NDArray[np.float32]
 Change = Callable[[Array], npt.NDArray[np.floating]]
 
-SECONDS = 0.5  # for one way to see the samples
+WORK = 3_000_000_000  # multiplications for one way to see the samples: below a second
 _ALIVE = 0.2  # nats: a network that reacts at all varies its log probabilities by more (measured: 0.44 up)
 _DEAD = 0.15  # and one that gets inputs 255 times too small by less (measured: 0.06 at most)
 
@@ -40,7 +40,7 @@ class _Scale:
 
 def check(seen: Examined, float_model: bytes) -> Iterator[Finding]:
     """Return what the model's reaction says about units and colours; nothing for models without classes."""
-    if len(seen.inputs) != 1:
+    if len(seen.inputs) != 1 or not (_is_color(seen) or _scale(seen)):
         return
     model = _Model(float_model)
     given = model.run(seen, lambda x: x)
@@ -53,28 +53,37 @@ def check(seen: Examined, float_model: bytes) -> Iterator[Finding]:
 
 
 class _Model:
-    """The float model, and how many samples it can take in the time that it is given."""
+    """The float model; a large one sees fewer samples, as many as take about :data:`WORK`."""
 
     def __init__(self, data: bytes) -> None:
         inputs, outputs = litert.tensor_specs(data)
         self._engine = litert.open_engine(data, inputs, outputs)
-        self._inputs, self._count = inputs, 0
+        self._input = inputs[0]
+        self._count = int(np.clip(WORK // max(1, _multiplications(data)), 16, 200))
 
     def run(self, seen: Examined, change: Change) -> Array | None:
         """Return probabilities, (samples, places, classes), for changed samples; None without classes."""
         found: list[Array] = []
-        wanted = self._count or len(seen.samples)
-        start = time.monotonic()
-        for sample in seen.samples[:wanted]:
-            values = change(sample[0]).astype(self._inputs[0].dtype).reshape(self._inputs[0].shape)
+        for sample in seen.samples[: self._count]:
+            values = change(sample[0]).astype(self._input.dtype).reshape(self._input.shape)
             probabilities = _probabilities(self._engine.run([values]), sample[0].size)
             if probabilities is None:
                 return None
             found.append(probabilities)
-            if not self._count and len(found) >= 16 and time.monotonic() - start > SECONDS:
-                break
-        self._count = len(found)
         return np.stack(found)
+
+
+def _multiplications(data: bytes) -> int:
+    """Return about how many multiplications one inference takes: those with constant weights."""
+    graph, total = Graph.from_bytes(data), 0
+    for op in graph:
+        weights = next((t for t in graph.input_tensors(op)[1:2] if t is not None and t.is_constant), None)
+        if weights is None or weights.dtype != "float32" or len(weights.shape) < 2:
+            continue
+        output = graph.output_tensors(op)[0]
+        channels = weights.shape[3] if op.op == "DEPTHWISE_CONV_2D" else weights.shape[0]
+        total += output.elements * (weights.elements // max(1, channels))
+    return total
 
 
 def _probabilities(outputs: list[npt.NDArray[np.generic]], input_size: int) -> Array | None:
@@ -139,6 +148,11 @@ def _scale(seen: Examined) -> _Scale | None:
     return None
 
 
+def _is_color(seen: Examined) -> bool:
+    shape = seen.inputs[0].shape
+    return len(shape) == 4 and shape[3] == 3 and min(shape[1:3]) >= 8
+
+
 def _units(seen: Examined, model: _Model, given: Array) -> Iterator[Finding]:
     """Compare the model's reaction to the samples with that to the same samples in other units."""
     scale = _scale(seen)
@@ -187,8 +201,7 @@ def _other_units(given: Array, other: Array, large: bool) -> bool:
 
 def _colors(seen: Examined, model: _Model, given: Array) -> Iterator[Finding]:
     """Compare how sure the model is of the samples and of the same with the first and last channel swapped."""
-    shape = seen.inputs[0].shape
-    if len(shape) != 4 or shape[3] != 3 or min(shape[1:3]) < 8 or len(given) < 10:
+    if not _is_color(seen) or len(given) < 10:
         return
     swapped = model.run(seen, lambda x: np.ascontiguousarray(x[..., ::-1]))
     if swapped is None:
