@@ -3,7 +3,8 @@
 from qedge.quantize.check import prove_full_integer
 from qedge.quantize.compare import Comparison, compare
 from qedge.quantize.options import Candidate, Quantized, QuantizeOptions
-from qedge.quantize.search import METHODS, quantize
+from qedge.quantize.recipe import METHODS, Recipe
+from qedge.quantize.search import quantize
 
 __all__ = [
     "METHODS",
@@ -11,6 +12,7 @@ __all__ = [
     "Comparison",
     "QuantizeOptions",
     "Quantized",
+    "Recipe",
     "compare",
     "prove_full_integer",
     "quantize",

@@ -15,7 +15,8 @@ from qedge.datasets.protocol import Dataset
 from qedge.errors import DataError
 from qedge.quantize.interpreter import Runner
 from qedge.quantize.model import FloatModel
-from qedge.quantize.plan import Range
+from qedge.quantize.plan import Range, derived
+from qedge.quantize.trace import expose
 
 Array = npt.NDArray[Any]
 Progress = Callable[[str, int, int], None]
@@ -46,13 +47,15 @@ def calibrate(
     observers: Sequence[Observer],
     *,
     indices: Iterable[int] | None = None,
+    tensors: Iterable[int] | None = None,
     threads: int = 2,
     progress: Progress | None = None,
     stage: str = "calibrate",
 ) -> None:
-    """Run samples through the float model and show every activation to the observers.
+    """Run samples through the float model and show activations to the observers.
 
     Args:
+        tensors: the activations to show; by default all whose range does not follow from another one's.
         indices: the samples to run; all by default.
         progress: called with the stage, samples done and samples in all.
 
@@ -62,9 +65,12 @@ def calibrate(
     chosen = list(range(len(dataset)) if indices is None else indices)
     if not chosen:
         raise DataError("the calibration set is empty", hint="pass a folder or file with samples")
-    runner = Runner(model.with_all_outputs(), threads=threads)
+    if tensors is None:
+        known = derived(model.graph)
+        tensors = [t for t in model.activations if t not in known]
+    inner = [t for t in tensors if t not in model.graph.inputs]
+    runner = Runner(expose(model.data, inner), threads=threads)
     where = [int(d["index"]) for d in runner.outputs]
-    inner = [t for t in model.activations if t not in model.graph.inputs]
     floats = [k for k, t in enumerate(model.graph.inputs) if model.graph.tensors[t].dtype == "float32"]
     for done, i in enumerate(chosen):
         sample = dataset[i]

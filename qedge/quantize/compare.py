@@ -119,26 +119,6 @@ def _top(output: Array) -> int:
     return int(output.reshape(-1)[0] >= 0.5) if output.size == 1 else int(np.argmax(output))
 
 
-class Judge:
-    """The float model's outputs on some samples, kept to compare several quantised models with."""
-
-    def __init__(
-        self, float_model: bytes, dataset: Dataset, indices: Iterable[int], *, threads: int = 2
-    ) -> None:
-        self.dataset, self.indices, self.threads = dataset, list(indices), threads
-        runner = Runner(float_model, threads=threads)
-        self.expected = [runner.predict(dataset[i]) for i in self.indices]
-
-    def compare(self, model: bytes) -> Comparison:
-        """Run a quantised model on the same samples."""
-        runner = Runner(model, threads=self.threads)
-        tally = Tally()
-        for i, expected in zip(self.indices, self.expected):
-            sample = self.dataset[i]
-            tally.add(sample, expected, runner.predict(sample), label_of(self.dataset, i))
-        return tally.result()
-
-
 def label_of(dataset: Dataset, i: int) -> int | None:
     """Return the class index of a sample, or None."""
     return None if dataset.labels is None else int(dataset.labels[i])

@@ -81,6 +81,11 @@ class Runner:
         result: Array = self._interpreter.tensor(index)()
         return result
 
+    def read(self, index: int) -> Array:
+        """Return a copy of a tensor as it is stored."""
+        result: Array = self._interpreter.get_tensor(index)
+        return result
+
     def output(self, k: int) -> Array:
         """Return output ``k`` of the last run in real numbers, float32 (integers stay as they are)."""
         detail = self.outputs[k]

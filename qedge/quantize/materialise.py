@@ -21,10 +21,17 @@ from qedge.quantize.rules import RULES
 
 Array = npt.NDArray[Any]
 Codes = Mapping[int, npt.NDArray[np.int8]]
+Biases = Mapping[int, npt.NDArray[np.float32]]
 
 
 def materialise(
-    graph: Graph, tree: Any, plan: Plan, *, io: str = "int8", codes: Codes | None = None
+    graph: Graph,
+    tree: Any,
+    plan: Plan,
+    *,
+    io: str = "int8",
+    codes: Codes | None = None,
+    biases: Biases | None = None,
 ) -> bytes:
     """Return the quantised ``.tflite``; the same arguments give the same bytes.
 
@@ -34,13 +41,14 @@ def materialise(
         plan: type, scale and zero point of every tensor.
         io: type of the model's inputs and outputs: ``int8``, ``uint8`` or ``float32``.
         codes: int8 weights, by tensor, in place of the nearest ones.
+        biases: biases in real numbers, by tensor, in place of the float model's.
     """
-    return _Writer(graph, tree, plan, codes or {}).write(io)
+    return _Writer(graph, tree, plan, codes or {}, biases or {}).write(io)
 
 
 class _Writer:
-    def __init__(self, graph: Graph, tree: Any, plan: Plan, codes: Codes) -> None:
-        self.graph, self.tree, self.plan, self.codes = graph, tree, plan, codes
+    def __init__(self, graph: Graph, tree: Any, plan: Plan, codes: Codes, biases: Biases) -> None:
+        self.graph, self.tree, self.plan, self.codes, self.biases = graph, tree, plan, codes, biases
         self.schema = schema.generated()
         self.builtin = {name: code for code, name in schema.enum_names("BuiltinOperator").items()}
         self.types = {name.lower(): code for code, name in schema.enum_names("TensorType").items()}
@@ -122,7 +130,7 @@ class _Writer:
             if affine is None or affine.dtype == tensor.dtype:
                 stored, dtype, affine = tensor.data, tensor.dtype, None
             else:
-                stored, dtype = affine.codes(tensor.data), affine.dtype
+                stored, dtype = affine.codes(self.biases.get(t, tensor.data)), affine.dtype
                 if t in self.codes:
                     stored = self.codes[t]
             raw = np.ascontiguousarray(stored).tobytes()

@@ -58,13 +58,6 @@ class FloatModel:
         everything = dict.fromkeys([*self.graph.inputs, *made])
         return tuple(t for t in everything if self.graph.tensors[t].dtype == "float32")
 
-    def with_all_outputs(self) -> bytes:
-        """Return the model with every activation as an output, in the order of :attr:`activations`."""
-        tree = self.tree()
-        tree.subgraphs[0].outputs = [t for t in self.activations if t not in self.graph.inputs]
-        tree.signatureDefs = None
-        return schema.pack(tree)
-
     def tree(self) -> Any:
         """Return a fresh object tree of the model."""
         tree = schema.unpack(self.data)

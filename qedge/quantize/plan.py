@@ -76,6 +76,36 @@ def weight_slots(graph: Graph, op: Operator) -> tuple[int, int]:
     return op.inputs[rule.weight], bias
 
 
+def derived(graph: Graph) -> dict[int, Operator]:
+    """Return the activations whose range follows from the operator that writes them.
+
+    These are outputs that copy or average their inputs' values, and those with a scale fixed by the kernel.
+    """
+    found = {}
+    for op in graph.operators:
+        rule = RULES.get(op.op)
+        if rule is None or rule.kind not in ("tied", "fixed"):
+            continue
+        if rule.kind == "fixed" or not any(
+            graph.tensors[op.inputs[s]].is_constant for s in data_slots(graph, op)
+        ):
+            found.update({t: op for t in op.outputs if graph.tensors[t].dtype == "float32"})
+    return found
+
+
+def complete(graph: Graph, ranges: Mapping[int, Range]) -> dict[int, Range]:
+    """Return the ranges with those of :func:`derived` activations filled in."""
+    result = dict(ranges)
+    for t, op in derived(graph).items():
+        rule = RULES[op.op]
+        if rule.kind == "fixed":
+            scale, zero = rule.fixed
+            result[t] = ((-128 - zero) * scale, (127 - zero) * scale)
+        else:
+            result[t] = _union(result[op.inputs[s]] for s in data_slots(graph, op))
+    return result
+
+
 def default_modes(graph: Graph) -> tuple[str, ...]:
     """Return ``int8`` for each operator with int8 kernels, ``float`` for the others."""
     return tuple("int8" if _has_int8(graph, op) else "float" for op in graph.operators)

@@ -11,16 +11,17 @@ from qedge.quantize.model import FloatModel
 
 
 def rewrite(model: FloatModel) -> FloatModel:
-    """Return the model with every operator that has no int8 kernel replaced where another does the same."""
-    if not any(op.op == "NEG" for op in model.graph.operators):
-        return model
+    """Return the model with those operators replaced that have no int8 kernel.
+
+    * NEG: multiply by -1.
+    """
     tree = model.tree()
     editor = Editor(tree)
     for op in model.graph.operators:
         if op.op == "NEG":
             negate = editor.constant(np.array(-1.0, np.float32))
             editor.replace(op.index, "MUL", [op.inputs[0], negate], "MulOptions")
-    return FloatModel.from_bytes(schema.pack(tree))
+    return FloatModel.from_bytes(schema.pack(tree)) if editor.edited else model
 
 
 class Editor:
@@ -28,6 +29,7 @@ class Editor:
 
     def __init__(self, tree: Any) -> None:
         self.tree, self.subgraph = tree, tree.subgraphs[0]
+        self.edited = False
         self.schema = schema.generated()
         self.builtin = {name: code for code, name in schema.enum_names("BuiltinOperator").items()}
         self.types = {name.lower(): code for code, name in schema.enum_names("TensorType").items()}
@@ -55,12 +57,12 @@ class Editor:
         self.tree.operatorCodes.append(code)
         return len(self.tree.operatorCodes) - 1
 
-    def replace(self, index: int, name: str, inputs: list[int], options: str | None) -> None:
-        """Turn operator ``index`` into another one with the same outputs."""
+    def replace(self, index: int, name: str, inputs: list[int], options: str) -> Any:
+        """Turn operator ``index`` into another one with the same outputs; return its options."""
+        self.edited = True
         op = self.subgraph.operators[index]
         op.opcodeIndex = self.opcode(name)
         op.inputs = np.array(inputs, np.int32)
-        op.builtinOptionsType, op.builtinOptions = 0, None
-        if options is not None:
-            op.builtinOptionsType = getattr(self.schema.BuiltinOptions, options)
-            op.builtinOptions = getattr(self.schema, f"{options}T")()
+        op.builtinOptionsType = getattr(self.schema.BuiltinOptions, options)
+        op.builtinOptions = getattr(self.schema, f"{options}T")()
+        return op.builtinOptions

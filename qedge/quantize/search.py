@@ -1,24 +1,41 @@
-"""Chooses a method, or applies the one that was asked for."""
+"""Chooses a recipe, or applies the one that was asked for."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from qedge.datasets.protocol import Dataset
-from qedge.errors import DataError, unknown
+from qedge.errors import DataError
 from qedge.findings import Finding
-from qedge.quantize.calibrate import MinMax, Progress, calibrate, check_finite
-from qedge.quantize.compare import Judge
-from qedge.quantize.materialise import materialise
+from qedge.quantize.build import Builder
+from qedge.quantize.calibrate import Progress
+from qedge.quantize.compare import Comparison
+from qedge.quantize.judge import Judge
 from qedge.quantize.model import FloatModel
 from qedge.quantize.options import Candidate, Quantized, QuantizeOptions
-from qedge.quantize.plan import Plan, make_plan
+from qedge.quantize.plan import default_modes, derived
+from qedge.quantize.recipe import Recipe
 from qedge.quantize.rewrite import rewrite
 
-METHODS = ("minmax",)
-JUDGED_SAMPLES = 100
+JUDGED_SAMPLES = 64
+FEWEST_HELD_OUT = 4
+# Values of activations that the search may read and judge with; larger models search on fewer samples.
+SEARCH_VALUES = 150_000_000
+SMALL_MODEL = 1_000_000
+# What per-channel dense weights must gain, in dB, for the runtimes that they leave out.
+WORTH_PER_CHANNEL = 1.0
+
+
+@dataclass(frozen=True)
+class _Tried:
+    recipe: Recipe
+    data: bytes
+    result: Comparison
+    score: float
+    seconds: float
 
 
 def quantize(
@@ -35,33 +52,132 @@ def quantize(
     Raises:
         ModelError: the model is no float model, or has control flow.
         DataError: no samples, or samples of another shape than the model's inputs.
+        UsageError: an unknown method.
     """
     started = time.perf_counter()
     options = options or QuantizeOptions()
-    if options.method not in ("auto", *METHODS):
-        raise unknown("method", options.method, ("auto", *METHODS))
+    pinned = None if options.method == "auto" else Recipe.parse(options.method)
     model = rewrite(FloatModel.from_bytes(float_model))
     samples = choose(len(dataset), options.samples, options.seed)
-    observer = MinMax()
-    calibrate(model, dataset, [observer], indices=samples, threads=options.threads, progress=progress)
-    check_finite(model, observer.ranges)
-    plan = make_plan(model.graph, observer.ranges, per_channel=_per_channel(model, options))
-    data = materialise(model.graph, model.tree(), plan, io=options.io)
-    judge = Judge(model.data, dataset, samples[:JUDGED_SAMPLES], threads=options.threads)
-    result = judge.compare(data)
-    seconds = time.perf_counter() - started
-    candidate = Candidate(
-        "minmax", result.sqnr_db, result.agreement, result.quantized_metric, len(data), seconds, chosen=True
+
+    def builder(indices: list[int]) -> Builder:
+        return Builder(
+            model,
+            dataset,
+            indices,
+            io=options.io,
+            per_channel=options.per_channel,
+            threads=options.threads,
+            progress=progress,
+        )
+
+    findings = []
+    if pinned is not None:
+        full = builder(samples)
+        judge = Judge(model, dataset, samples[:JUDGED_SAMPLES], threads=options.threads)
+        chosen = _try(full, judge, pinned)
+        tried = [chosen]
+    else:
+        fit, held = split(model, samples, options.seed)
+        if fit is held:
+            findings.append(_few(len(samples)))
+        judge = Judge(model, dataset, held, threads=options.threads)
+        search = _Search(builder(fit), judge, progress)
+        best = search.run()
+        tried = search.tried
+        chosen = best if fit is held else _refit(builder(samples), judge, best)
+        if chosen.recipe != best.recipe:
+            tried = [chosen if t.recipe == chosen.recipe else t for t in tried]
+    findings += float_findings(model)
+    candidates = tuple(
+        Candidate(
+            t.recipe.name,
+            t.result.sqnr_db,
+            t.result.agreement,
+            t.result.quantized_metric,
+            len(t.data),
+            t.seconds,
+            chosen=t.recipe == chosen.recipe,
+        )
+        for t in tried
     )
     return Quantized(
-        data,
-        "minmax",
-        result.sqnr_db,
-        result.agreement,
-        (candidate,),
-        tuple(float_findings(model, plan)),
-        seconds,
+        chosen.data,
+        chosen.recipe.name,
+        chosen.result.sqnr_db,
+        chosen.result.agreement,
+        candidates,
+        tuple(findings),
+        time.perf_counter() - started,
     )
+
+
+class _Search:
+    """Tries range methods on the model and its equalised forms, then refines the best ones."""
+
+    def __init__(self, builder: Builder, judge: Judge, progress: Progress | None) -> None:
+        self.builder, self.judge, self.progress = builder, judge, progress
+        self.small = values_of(builder.model) <= SMALL_MODEL
+        self.tried: list[_Tried] = []
+
+    def run(self) -> _Tried:
+        """Return the best candidate; plain min-max is always among them."""
+        shares: list[float | None] = [None]
+        if self.builder.links:
+            shares += [0.5, 0.8] if self.small else [0.5]
+        names = ("minmax", "percentile", "mse", "entropy") if self.small else ("minmax", "percentile", "mse")
+        self.builder.histograms(None)
+        for share in shares:
+            for name in names:
+                self._add(Recipe(name, share))
+        refine = self._ranked()[: 3 if self.small else 1]
+        for tried in refine:
+            self._add(replace(tried.recipe, rounding=True))
+        if self.builder.per_channel is None and self._has_dense():
+            for tried in self._ranked()[: 2 if self.small else 1]:
+                self._add(replace(tried.recipe, dense_per_channel=True))
+        return self._ranked()[0]
+
+    def _add(self, recipe: Recipe) -> None:
+        self.tried.append(_try(self.builder, self.judge, recipe))
+        if self.progress is not None:
+            self.progress("search", len(self.tried), 0)
+
+    def _ranked(self) -> list[_Tried]:
+        """Return what was tried, best first; nothing that disagrees more often than min-max by a sample."""
+        plain = self.tried[0]
+        slack = 1.001 / len(self.judge.indices)
+
+        def key(t: _Tried) -> tuple[bool, float]:
+            worse = any(
+                found is not None and base is not None and found < base - slack
+                for found, base in (
+                    (t.result.agreement, plain.result.agreement),
+                    (t.result.quantized_metric, plain.result.quantized_metric),
+                )
+            )
+            return not worse, t.score - (WORTH_PER_CHANNEL if t.recipe.dense_per_channel else 0.0)
+
+        return sorted(self.tried, key=key, reverse=True)
+
+    def _has_dense(self) -> bool:
+        return any(op.op == "FULLY_CONNECTED" for op in self.builder.model.graph.operators)
+
+
+def _try(builder: Builder, judge: Judge, recipe: Recipe) -> _Tried:
+    started = time.perf_counter()
+    data = builder.build(recipe)
+    verdict = judge.judge(data)
+    return _Tried(recipe, data, verdict.comparison, verdict.score, time.perf_counter() - started)
+
+
+def _refit(full: Builder, judge: Judge, best: _Tried) -> _Tried:
+    """Apply the best recipe to all samples; plain min-max where that turns out better after all."""
+    if best.recipe.ranges != "minmax":
+        full.histograms(None)
+    again = _try(full, judge, best.recipe)
+    plain = _try(full, judge, Recipe())
+    return again if again.score >= plain.score else plain
 
 
 def choose(count: int, wanted: int | None, seed: int) -> list[int]:
@@ -73,7 +189,28 @@ def choose(count: int, wanted: int | None, seed: int) -> list[int]:
     return sorted(int(i) for i in np.random.default_rng(seed).choice(count, wanted, replace=False))
 
 
-def float_findings(model: FloatModel, plan: Plan) -> list[Finding]:
+def split(model: FloatModel, samples: list[int], seed: int) -> tuple[list[int], list[int]]:
+    """Return the samples that the search calibrates with and those that it judges with.
+
+    A quarter is held out. Models with much to read take fewer samples of both; with hardly any samples both
+    lists are the same one.
+    """
+    if len(samples) < 2 * FEWEST_HELD_OUT:
+        return samples, samples
+    most = max(SEARCH_VALUES // values_of(model), 4 * FEWEST_HELD_OUT)
+    order = [samples[int(i)] for i in np.random.default_rng(seed).permutation(len(samples))]
+    order = order[: min(most, 4 * JUDGED_SAMPLES, len(order))]
+    held = max(len(order) // 4, FEWEST_HELD_OUT)
+    return sorted(order[held:]), sorted(order[:held])
+
+
+def values_of(model: FloatModel) -> int:
+    """Return how many values the activations of one sample have that calibration reads."""
+    known = derived(model.graph)
+    return sum(model.graph.tensors[t].elements for t in model.activations if t not in known)
+
+
+def float_findings(model: FloatModel) -> list[Finding]:
     """Return one warning for each operator that stays float."""
     return [
         Finding(
@@ -83,12 +220,15 @@ def float_findings(model: FloatModel, plan: Plan) -> list[Finding]:
             "targets that compute in integers only refuse the model; replace the operator",
             op=op.label,
         )
-        for op, mode in zip(model.graph.operators, plan.modes)
+        for op, mode in zip(model.graph.operators, default_modes(model.graph))
         if mode == "float"
     ]
 
 
-def _per_channel(model: FloatModel, options: QuantizeOptions) -> dict[int, bool]:
-    if options.per_channel is None:
-        return {}
-    return {op.index: options.per_channel for op in model.graph.operators}
+def _few(count: int) -> Finding:
+    return Finding(
+        "warning",
+        "few-samples",
+        f"{count} calibration samples are too few to hold some out; the choice is made on the same ones",
+        "give at least 100 samples that look like what the device will see",
+    )

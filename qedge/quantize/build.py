@@ -1,0 +1,153 @@
+"""Applies a recipe; what recipes have in common is computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qedge.datasets.protocol import Dataset
+from qedge.quantize.calibrate import MinMax, Progress, calibrate, check_finite
+from qedge.quantize.channels import ChannelStatistics
+from qedge.quantize.histogram import Histograms
+from qedge.quantize.materialise import materialise
+from qedge.quantize.methods.equalization import equalize, find_links
+from qedge.quantize.methods.ranges import RANGES
+from qedge.quantize.methods.rounding import round_jointly
+from qedge.quantize.model import FloatModel
+from qedge.quantize.patches import LAYERS, Moments
+from qedge.quantize.plan import Plan, Range, complete, make_plan, weight_slots
+from qedge.quantize.recipe import Recipe
+
+Array = npt.NDArray[Any]
+
+
+class Builder:
+    """Makes quantised models from one float model and one set of samples.
+
+    Args:
+        indices: the samples that ranges and moments come from.
+        io: type of inputs and outputs.
+        per_channel: True or False forces it for all weights; None leaves it to the recipes.
+    """
+
+    def __init__(
+        self,
+        model: FloatModel,
+        dataset: Dataset,
+        indices: Sequence[int],
+        *,
+        io: str = "int8",
+        per_channel: bool | None = None,
+        threads: int = 2,
+        progress: Progress | None = None,
+    ) -> None:
+        self.model, self.dataset, self.indices = model, dataset, list(indices)
+        self.io, self.per_channel, self.threads, self.progress = io, per_channel, threads, progress
+        self.links = find_links(model.graph)
+        self._channels = ChannelStatistics(link.tensor for link in self.links)
+        self._models: dict[float | None, FloatModel] = {None: model}
+        self._histograms: dict[float | None, Histograms] = {}
+        self._extremes: dict[float | None, dict[int, Range]] = {}
+        self._moments: dict[float | None, Moments] = {}
+        self._trees: dict[float | None, Any] = {}
+
+    def build(self, recipe: Recipe) -> bytes:
+        """Return the quantised model of a recipe."""
+        model, plan = self.plan(recipe)
+        tree = self._trees.setdefault(recipe.equalize, model.tree())
+        codes, biases = self._round(recipe, model, plan) if recipe.rounding else ({}, {})
+        return materialise(model.graph, tree, plan, io=self.io, codes=codes, biases=biases)
+
+    def plan(self, recipe: Recipe) -> tuple[FloatModel, Plan]:
+        """Return the float model that the recipe quantises, and how."""
+        model = self.variant(recipe.equalize)
+        if recipe.ranges == "minmax":
+            ranges = self.extremes(recipe.equalize)
+        else:
+            method = RANGES[recipe.ranges]
+            ranges = {t: method(h) for t, h in self.histograms(recipe.equalize).of.items()}
+        return model, make_plan(
+            model.graph, complete(model.graph, ranges), per_channel=self._per_channel(recipe, model)
+        )
+
+    def variant(self, share: float | None) -> FloatModel:
+        """Return the float model, equalised where ``share`` says so."""
+        if share not in self._models:
+            if not self._channels.largest:
+                self.histograms(None)
+            self._models[share] = equalize(self.model, self._channels.largest, share=share or 0.0)
+        return self._models[share]
+
+    def extremes(self, share: float | None) -> dict[int, Range]:
+        """Return the true range of each activation, with nothing else measured unless it is known already."""
+        if share in self._histograms:
+            return self._histograms[share].ranges
+        if share not in self._extremes:
+            observer = MinMax()
+            self._calibrate(share, [observer])
+            check_finite(self.model, observer.ranges)
+            self._extremes[share] = observer.ranges
+        return self._extremes[share]
+
+    def histograms(self, share: float | None) -> Histograms:
+        """Return the distribution of each activation."""
+        if share not in self._histograms:
+            found = Histograms()
+            observers: list[Any] = [found] if share is not None else [found, self._channels]
+            self._calibrate(share, observers)
+            check_finite(self.model, found.ranges)
+            self._histograms[share] = found
+        return self._histograms[share]
+
+    def _calibrate(self, share: float | None, observers: Sequence[Any], **choice: Any) -> None:
+        calibrate(
+            self.variant(share),
+            self.dataset,
+            observers,
+            threads=self.threads,
+            progress=self.progress,
+            **{"indices": self.indices, **choice},
+        )
+
+    def _per_channel(self, recipe: Recipe, model: FloatModel) -> dict[int, bool]:
+        if self.per_channel is not None:
+            return {op.index: self.per_channel for op in model.graph.operators}
+        if recipe.dense_per_channel:
+            return {op.index: True for op in model.graph.operators}
+        return {}
+
+    def _round(
+        self, recipe: Recipe, model: FloatModel, plan: Plan
+    ) -> tuple[dict[int, npt.NDArray[np.int8]], dict[int, npt.NDArray[np.float32]]]:
+        if recipe.equalize not in self._moments:
+            found = Moments(model.graph, samples=len(self.indices))
+            self._calibrate(recipe.equalize, [found], tensors=found.tensors, stage="round")
+            self._moments[recipe.equalize] = found
+        moments = self._moments[recipe.equalize].of
+        codes: dict[int, npt.NDArray[np.int8]] = {}
+        biases: dict[int, npt.NDArray[np.float32]] = {}
+        for op in model.graph.operators:
+            if op.op not in LAYERS or plan.modes[op.index] != "int8":
+                continue
+            weight, bias = weight_slots(model.graph, op)
+            if weight not in moments or weight in codes:
+                continue
+            values = model.graph.tensors[weight].data
+            offsets = model.graph.tensors[bias].data if bias >= 0 else None
+            assert values is not None
+            by_channel = op.op == "DEPTHWISE_CONV_2D"
+            rows = (
+                values.reshape(-1, values.shape[3]).T if by_channel else values.reshape(values.shape[0], -1)
+            )
+            start = np.zeros(len(rows)) if offsets is None else offsets.astype(np.float64)
+            scales = np.asarray(plan.tensors[weight].scale, np.float64)
+            rounded, corrected = round_jointly(
+                rows.astype(np.float64), scales, moments[weight], start, free_bias=offsets is not None
+            )
+            codes[weight] = (rounded.T if by_channel else rounded).reshape(values.shape)
+            if offsets is not None:
+                biases[bias] = corrected.astype(np.float32)
+        return codes, biases

@@ -1,0 +1,94 @@
+"""Judges candidates on a few samples, as if there were many."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qedge.datasets.protocol import Dataset
+from qedge.graph import Graph
+from qedge.quantize.compare import Comparison, Tally, label_of
+from qedge.quantize.interpreter import Runner
+from qedge.quantize.model import FloatModel
+from qedge.quantize.trace import expose
+
+Array = npt.NDArray[Any]
+MOST_PAIRED = 64
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a candidate did.
+
+    Args:
+        comparison: with the float model, on the judge's samples.
+        score: SQNR in dB to rank candidates by.
+    """
+
+    comparison: Comparison
+    score: float
+
+
+class Judge:
+    """The float model's outputs on some samples, kept to compare several quantised models with.
+
+    Behind a softmax only the few samples tell anything that the model is in doubt about, so the SQNR of some
+    dozen samples is mostly luck. There the score pairs the error that each sample shows ahead of the softmax
+    with the float values of all others, and takes the SQNR over all pairs.
+    """
+
+    def __init__(
+        self, model: FloatModel, dataset: Dataset, indices: Iterable[int], *, threads: int = 2
+    ) -> None:
+        self.dataset, self.indices, self.threads = dataset, list(indices), threads
+        graph = model.graph
+        self._outputs = len(graph.outputs)
+        maker = graph.producer.get(graph.outputs[0])
+        paired = self._outputs == 1 and maker is not None and maker.op in ("SOFTMAX", "LOGISTIC")
+        self._final = maker.op if paired and maker is not None else None
+        self._inner = graph.tensors[maker.inputs[0]].name if paired and maker is not None else None
+        runner = Runner(self._with_inner(graph), threads=threads)
+        self.expected = [runner.predict(dataset[i]) for i in self.indices]
+
+    def judge(self, model: bytes) -> Verdict:
+        """Run a quantised model on the same samples."""
+        runner = Runner(self._with_inner(Graph.from_bytes(model)), threads=self.threads)
+        tally = Tally()
+        n = self._outputs
+        errors = []
+        for i, expected in zip(self.indices, self.expected):
+            sample = self.dataset[i]
+            found = runner.predict(sample)
+            tally.add(sample, expected[:n], found[:n], label_of(self.dataset, i))
+            if self._final is not None:
+                errors.append(found[n] - expected[n])
+        result = tally.result()
+        return Verdict(result, self._paired(errors) if self._final is not None else result.sqnr_db)
+
+    def _paired(self, errors: list[Array]) -> float:
+        """Return the SQNR behind the final operator over all pairs of a sample and another one's error."""
+        inner = np.stack([e[self._outputs].astype(np.float64) for e in self.expected[:MOST_PAIRED]])
+        real = self._finish(inner)
+        noise = sum(float(np.square(self._finish(inner + e) - real).sum()) for e in errors)
+        signal = float(np.square(real).sum()) * len(errors)
+        return 10 * math.log10(signal / noise) if noise and signal else math.inf
+
+    def _finish(self, values: Array) -> Array:
+        if self._final == "LOGISTIC":
+            result: Array = 1 / (1 + np.exp(-values))
+            return result
+        powers = np.exp(values - values.max(axis=-1, keepdims=True))
+        result = powers / powers.sum(axis=-1, keepdims=True)
+        return result
+
+    def _with_inner(self, graph: Graph) -> bytes:
+        """Return the model with what goes into its final operator as a further output."""
+        if self._inner is None:
+            return expose(graph.data, graph.outputs)
+        (inner,) = (t.index for t in graph.tensors if t.name == self._inner)
+        return expose(graph.data, [*graph.outputs, inner])

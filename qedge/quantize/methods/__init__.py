@@ -1,0 +1,1 @@
+"""The methods: one module each, with the paper that it follows."""

@@ -1,0 +1,54 @@
+"""Runs both models side by side and pairs up their activations by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qedge.graph import Graph, schema
+from qedge.quantize.interpreter import Runner, decode
+from qedge.quantize.model import FloatModel
+
+Array = npt.NDArray[Any]
+
+
+class Trace:
+    """A float model and its quantised form, with the same activations of both in sight.
+
+    Args:
+        model: the float model.
+        quantised: the ``.tflite`` that was made from it; activations keep their names.
+        tensors: indices of the float model's activations to look at; all that both models have by default.
+    """
+
+    def __init__(
+        self, model: FloatModel, quantised: bytes, tensors: Iterable[int] | None = None, *, threads: int = 2
+    ) -> None:
+        graph = Graph.from_bytes(quantised)
+        of_name = {t.name: t.index for t in graph.tensors if t.index in graph.producer and t.name}
+        wanted = [t for t in model.activations if t not in model.graph.inputs] if tensors is None else tensors
+        self.tensors = [t for t in wanted if model.graph.tensors[t].name in of_name]
+        self._real = Runner(expose(model.data, self.tensors), threads=threads)
+        chosen = [of_name[model.graph.tensors[t].name] for t in self.tensors]
+        self._quantised = Runner(expose(quantised, chosen), threads=threads)
+
+    def run(self, sample: Sequence[Array]) -> Iterator[tuple[int, Array, Array]]:
+        """Run one sample and give (tensor, float values, quantised values in real numbers), in order."""
+        self._real.run(sample)
+        self._quantised.run(sample)
+        for t, real, detail in zip(self.tensors, self._real.outputs, self._quantised.outputs):
+            codes = self._quantised.read(int(detail["index"]))
+            yield t, self._real.read(int(real["index"])), decode(codes, detail)
+
+
+def expose(data: bytes, tensors: Sequence[int]) -> bytes:
+    """Return a model whose outputs are these tensors."""
+    tree = schema.unpack(data)
+    for tensor in tree.subgraphs[0].tensors:
+        tensor.shapeSignature = None
+    tree.subgraphs[0].outputs = np.array(tensors, np.int32)
+    tree.signatureDefs = None
+    return schema.pack(tree)
