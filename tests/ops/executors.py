@@ -101,7 +101,7 @@ def _on_core(
     init, run = f"{NAME}_init", f"{NAME}_run"
     sources = [folder / s for s in generated.sources]
     elf = compile_c(sources, name, includes=[folder / "src"], keep=[init, run])
-    machine = Machine(elf, name)
+    machine = Machine(elf, name, count=False)
     states = sum((s.nbytes + 3) // 4 * 4 for s in program.states)
     context = machine.allocate(program.plan.arena_bytes + states + 32)
     assert machine.call(init, context).value == 0

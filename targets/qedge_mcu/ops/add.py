@@ -28,7 +28,15 @@ def check(c: OpContext) -> list[Reason]:
         *expect_quantized(c.output, what="the output"),
         *expect_activation(c),
     ]
-    return reasons or broadcast.expect_broadcast(c)
+    return reasons or broadcast.expect_broadcast(c) or _expect_near_scales(c)
+
+
+def _expect_near_scales(c: OpContext) -> list[Reason]:
+    """Return a reason when the sum would have to grow to reach the output's scale, as in TFLite Micro."""
+    largest, output = max(scalar(c.input(0))[0], scalar(c.input(1))[0]), scalar(c.output)[0]
+    if 2 * largest < (1 << (LEFT_SHIFT - 1)) * output:
+        return []
+    return [Reason(f"the output's scale {output} is too fine for inputs of scale {largest}")]
 
 
 def emit(c: OpContext) -> Emitted:
@@ -59,22 +67,25 @@ def emit(c: OpContext) -> Emitted:
                 ("high", high),
             ),
         )
+    large, small = (0, 1) if scale1 >= scale2 else (1, 0)
+    small_multiplier, small_shift = ((multiplier1, shift1), (multiplier2, shift2))[small]
     return Emitted(
         function="qe_add_s8",
-        args=("{params}", "{in0}", "{in1}", "{out0}"),
+        args=("{params}", f"{{in{large}}}", f"{{in{small}}}", "{out0}"),
         kernels=("qe_add_s8.c",),
+        defines=frozenset() if (low, high) == (-128, 127) else frozenset({"QE_ADD_CLAMP"}),
         params=Params(
             "qe_add_params",
             (
                 ("count", c.output.elements),
-                ("multiplier1", multiplier1),
-                ("multiplier2", multiplier2),
+                # A multiplier of one half has no shift: one more bit before it is exact, and is shifted out.
+                ("small_factor", 1 << (LEFT_SHIFT + 1 if small_shift < 0 else LEFT_SHIFT + 2)),
+                ("small_multiplier", small_multiplier),
                 ("output_multiplier", output_multiplier),
-                ("offset1", -zero1),
-                ("offset2", -zero2),
-                ("shift1", shift1),
-                ("shift2", shift2),
-                ("output_shift", output_shift),
+                ("large_offset", -(zero1, zero2)[large]),
+                ("small_offset", -(zero1, zero2)[small]),
+                ("small_shift", max(-small_shift, 1)),
+                ("output_shift", -output_shift),
                 ("output_zero_point", zero),
                 ("low", low),
                 ("high", high),
