@@ -135,9 +135,9 @@ PROBE = r"""
 void probe(const int32_t *sums, int8_t *out, int32_t n, const int32_t *channel);
 void probe(const int32_t *sums, int8_t *out, int32_t n, const int32_t *channel)
 {
-    const qe_dsp_channel c = {channel[0], channel[1]};
+    const uint32_t words[2] = {(uint32_t)channel[0], (uint32_t)channel[1]};
     for (int32_t i = 0; i < n; ++i) {
-        out[i] = qe_dsp_requantize(sums[i], c, channel[2]);
+        out[i] = qe_dsp_output((uint32_t)sums[i], words, channel[2]);
     }
 }
 """

@@ -130,14 +130,12 @@ void qe_dot_2x2_dsp(const qe_dot_dsp_call *call)
                 }
             }
         }
-        const qe_dsp_channel a = {(int32_t)weights[0], (int32_t)weights[1]};
-        const qe_dsp_channel b = {(int32_t)weights[2], (int32_t)weights[3]};
-        weights += 4;
         for (int32_t pixel = 1; pixel >= 0; --pixel) {
             int8_t *out = (pixel != 0 ? call->out1 : call->out0) + 2u * pair;
-            out[0] = qe_dsp_requantize((int32_t)low[pixel], a, call->offset);
-            out[1] = qe_dsp_requantize((int32_t)(both[pixel] - low[pixel]) >> 8, b, call->offset);
+            out[0] = qe_dsp_output(low[pixel], weights, call->offset);
+            out[1] = qe_dsp_output(qe_upper(both[pixel], low[pixel]), weights + 2, call->offset);
         }
+        weights += 4;
     }
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qedge_mcu.ops import depthwise_conv_2d_dsp
 from qedge_mcu.ops.base import (
     ConstArray,
     Emitted,
@@ -38,7 +39,12 @@ def check(c: OpContext) -> list[Reason]:
 
 
 def emit(c: OpContext) -> Emitted:
-    """Return the call of the general kernel."""
+    """Return the call of the kernel for the core's extension where it applies, else of the general one."""
+    special = depthwise_conv_2d_dsp.emit(c) if c.core.family in ("dsp", "mve") else None
+    return special or _general(c)
+
+
+def _general(c: OpContext) -> Emitted:
     data, weights, output = c.input(0), c.input(1), c.output
     w = window(c, weights.shape[1], weights.shape[2])
     requantize = per_channel(data, weights, output, w.out_channels)

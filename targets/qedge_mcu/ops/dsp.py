@@ -40,15 +40,18 @@ class Channels:
     fixed: npt.NDArray[np.bool_]
 
 
-def channel_words(reach: Int64s, bias: Int64s, requantize: Requantize, out: Output) -> Channels | None:
+def channel_words(
+    reach: Int64s, bias: Int64s, requantize: Requantize, out: Output, *, shift_bits: int = 8
+) -> Channels | None:
     """Return the words of every channel, or None where they cannot hold them.
 
     Args:
         reach: how far a channel's sum can be from its bias: 128 times the sum of its absolute weights.
         bias: with the input's zero point folded in, shape (channels,).
         requantize: multipliers and shifts (positive to the left), shape (channels,).
+        shift_bits: low bits of the first word that hold the shift; the bias has the others.
 
-    A channel needs a shift to the right by at least 1, a bias of 24 bits, and sums small enough that
+    A channel needs a shift to the right by at least 1, a bias that fits its bits, and sums small enough that
     neither twice the sum nor the rounded product with its offset leaves 32 bits. A channel whose output is
     the same at both ends of its sum is fixed: its words give that output for a sum of 0.
     """
@@ -62,10 +65,11 @@ def channel_words(reach: Int64s, bias: Int64s, requantize: Requantize, out: Outp
     reach = np.where(fixed, 0, reach)
     multiplier = np.where(fixed, 1 << 30, multiplier)
     right = np.where(fixed, 1, right)
-    fits = (np.abs(bias) + reach < 1 << 30) & (np.abs(bias) < 1 << 23) & (right >= 1) & (right <= 21)
+    fits = (np.abs(bias) + reach < 1 << 30) & (np.abs(bias) < 1 << (31 - shift_bits))
+    fits &= (right >= 1) & (right <= 21)
     if not np.all(fits):
         return None
-    words = np.stack([bias << 8 | (right - 1), multiplier], axis=1)
+    words = np.stack([bias << shift_bits | (right - 1), multiplier], axis=1)
     return Channels((words & 0xFFFFFFFF).astype(np.uint32), fixed)
 
 
@@ -94,12 +98,34 @@ def stream_array(name: str, stream: Words, model_bytes: int) -> ConstArray:
 
 
 def pair_stream(weights: npt.NDArray[np.int8], channels: Words) -> Words | None:
-    """Return the stream of ``qe_dot_dsp.h``, or None when a sum may leave 24 bits.
+    """Return the stream of ``qe_dot_2x2_dsp``, or None when a sum may leave 24 bits.
 
     Args:
         weights: shape (even number of channels, depth a multiple of 4).
-        channels: from `channel_words`.
+        channels: shape (channels, 2), from `channel_words`.
     """
+    lanes = _lane_words(weights)
+    if lanes is None:
+        return None
+    pairs = len(weights) // 2
+    return np.concatenate([lanes.reshape(pairs, -1), channels.reshape(pairs, 4)], axis=1).reshape(-1)
+
+
+def quad_stream(weights: npt.NDArray[np.int8], channels: Words) -> Words | None:
+    """Return the stream of ``qe_dot_4_dsp``; as `pair_stream`, with any number of channels filled up to fours."""
+    missing = -len(weights) % 4
+    weights = np.pad(weights, ((0, missing), (0, 0)))
+    channels = np.pad(channels, ((0, missing), (0, 0)))
+    lanes = _lane_words(weights)
+    if lanes is None:
+        return None
+    groups = len(weights) // 4
+    together = lanes.reshape(groups, 2, -1, 2).transpose(0, 2, 1, 3).reshape(groups, -1)
+    return np.concatenate([together, channels.reshape(groups, 8)], axis=1).reshape(-1)
+
+
+def _lane_words(weights: npt.NDArray[np.int8]) -> Words | None:
+    """Return two words for every pair of channels and four k, shape (pairs, depth / 4, 2)."""
     count, depth = weights.shape
     values = weights.astype(np.int64)
     lanes = 256 * values[1::2] + values[0::2]
@@ -107,5 +133,4 @@ def pair_stream(weights: npt.NDArray[np.int8], channels: Words) -> Words | None:
         return None
     quads = (lanes & 0xFFFF).reshape(count // 2, depth // 4, 4)
     words = np.stack([quads[..., 0] | quads[..., 2] << 16, quads[..., 1] | quads[..., 3] << 16], axis=-1)
-    stream = words.reshape(count // 2, -1).astype(np.uint32)
-    return np.concatenate([stream, channels.reshape(count // 2, 4)], axis=1).reshape(-1)
+    return words.astype(np.uint32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from qedge_mcu.ops import fully_connected_dsp
 from qedge_mcu.ops.base import (
     ConstArray,
     Emitted,
@@ -41,6 +42,12 @@ def check(c: OpContext) -> list[Reason]:
 
 
 def emit(c: OpContext) -> Emitted:
+    """Return the call of the kernel for the core's extension where it applies, else of the general one."""
+    special = fully_connected_dsp.emit(c) if c.core.family in ("dsp", "mve") else None
+    return special or _general(c)
+
+
+def _general(c: OpContext) -> Emitted:
     """Return the call; the input's zero point is folded into the bias."""
     data, weights, output = c.input(0), c.input(1), c.output
     outputs, inputs = weights.shape

@@ -12,6 +12,12 @@
 
 QE_EXTERN_C_BEGIN
 
+/* B from 256 * B + A and A. */
+static inline uint32_t qe_upper(uint32_t both, uint32_t low)
+{
+    return (uint32_t)((int32_t)(both - low) >> 8);
+}
+
 /* One call makes all channels of two pixels.
  *
  * weights, for each pair of channels: depth / 4 times two words of lanes, then four words:
@@ -27,6 +33,21 @@ typedef struct {
 } qe_dot_dsp_call;
 
 void qe_dot_2x2_dsp(const qe_dot_dsp_call *call);
+
+/* One call makes groups of four channels of one vector, straight from its bytes.
+ *
+ * weights, for each group: depth / 4 times the two words of channels 0 and 1, then those of 2 and 3; then the
+ * two words (bias and shift, multiplier) of the four channels. */
+typedef struct {
+    const void *weights;
+    const int8_t *input;
+    int8_t *output;
+    uint32_t groups; /* at least 1 */
+    uint32_t depth;  /* a multiple of 4, at least 4 */
+    int32_t offset;  /* 2 * output zero point + 1 */
+} qe_dot_4_dsp_call;
+
+void qe_dot_4_dsp(const qe_dot_4_dsp_call *call);
 
 /* Write n bytes (at least 4, the rest of n / 4 is left out) of each of two pixels as columns; return their end. */
 uint32_t *qe_expand_2_dsp(uint32_t *columns, const int8_t *pixel0, const int8_t *pixel1, int32_t n);

@@ -20,10 +20,6 @@
  * s instead of the product's changes nothing, since a product that vanishes rounds to zero either way.
  * Where the output is clamped at its zero point (RELU), negative sums end there anyway and the sign is not
  * needed: QE_DSP_SIGNED says that some operator needs it. */
-typedef struct {
-    int32_t bias_shift;
-    int32_t multiplier;
-} qe_dsp_channel;
 
 /* Text of the assembler: acc <- requantised; T is free, OFF is kept. */
 #ifdef QE_DSP_SIGNED
@@ -39,14 +35,27 @@ typedef struct {
     "ssat " ACC ", #8, " ACC ", asr #1\n"
 #endif
 
-/* The same in C, for a sum that is not doubled and lacks the bias. */
-static inline int8_t qe_dsp_requantize(int32_t sum, qe_dsp_channel channel, int32_t offset)
+/* The same in C; shift is n - 1. */
+static inline int8_t qe_dsp_requantize(int32_t doubled, int32_t multiplier, int32_t shift, int32_t offset)
 {
-    const int32_t shift = (int32_t)((uint32_t)channel.bias_shift & 0xffu);
-    const int32_t doubled = 2 * (sum + (channel.bias_shift >> 8));
-    const int32_t high = (int32_t)(((int64_t)doubled * channel.multiplier + ((int64_t)1 << 31)) >> 32);
-    const int32_t rounded = high + offset * (int32_t)((uint32_t)1 << shift) - (doubled < 0 ? 1 : 0);
-    return qe_clamp_s8(rounded >> (shift + 1), -128, 127);
+    const int32_t shifted = offset * (int32_t)((uint32_t)1 << shift) - (doubled < 0 ? 1 : 0);
+#if QE_DSP_ASM
+    int32_t result;
+    __asm__("smmlar %0, %1, %2, %3" : "=r"(result) : "r"(doubled), "r"(multiplier), "r"(shifted));
+    result >>= shift;
+    __asm__("ssat %0, #8, %1, asr #1" : "=r"(result) : "r"(result));
+    return (int8_t)result;
+#else
+    const int32_t high = (int32_t)(((int64_t)doubled * multiplier + ((int64_t)1 << 31)) >> 32);
+    return qe_clamp_s8((high + shifted) >> shift >> 1, -128, 127);
+#endif
+}
+
+/* The same for a sum without bias and a channel's two words. */
+static inline int8_t qe_dsp_output(uint32_t sum, const uint32_t words[2], int32_t offset)
+{
+    const int32_t doubled = (int32_t)(2u * sum) + ((int32_t)words[0] >> 7);
+    return qe_dsp_requantize(doubled, (int32_t)words[1], (int32_t)(words[0] & 0xffu), offset);
 }
 
 /* Four bytes from any address as a word. */
@@ -87,7 +96,42 @@ static inline int32_t qe_high16(uint32_t lanes)
     return (int16_t)(uint16_t)(lanes >> 16);
 }
 
-/* sum + a.low * b.low + a.high * b.high, modulo 2^32. */
+/* Lanes 02 or 13 of a word plus the lanes of another, lane by lane. */
+static inline uint32_t qe_add_lanes02(uint32_t lanes, uint32_t word)
+{
+#if QE_DSP_ASM
+    return (uint32_t)__sxtab16((int16x2_t)lanes, (int8x4_t)word);
+#else
+    const uint32_t other = qe_lanes02(word);
+    return ((lanes + other) & 0xffffu) | ((lanes & 0xffff0000u) + (other & 0xffff0000u));
+#endif
+}
+
+static inline uint32_t qe_add_lanes13(uint32_t lanes, uint32_t word)
+{
+    return qe_add_lanes02(lanes, word >> 8 | word << 24);
+}
+
+/* sum + the product of the low, or the high, lanes. */
+static inline int32_t qe_mac_low(uint32_t a, uint32_t b, int32_t sum)
+{
+#if QE_DSP_ASM
+    return __smlabb((int32_t)a, (int32_t)b, sum);
+#else
+    return sum + qe_low16(a) * qe_low16(b);
+#endif
+}
+
+static inline int32_t qe_mac_high(uint32_t a, uint32_t b, int32_t sum)
+{
+#if QE_DSP_ASM
+    return __smlatt((int32_t)a, (int32_t)b, sum);
+#else
+    return sum + qe_high16(a) * qe_high16(b);
+#endif
+}
+
+/* sum + the products of both lanes, modulo 2^32. */
 static inline uint32_t qe_dual_mac(uint32_t a, uint32_t b, uint32_t sum)
 {
     return sum + (uint32_t)(qe_low16(a) * qe_low16(b)) + (uint32_t)(qe_high16(a) * qe_high16(b));

@@ -1,0 +1,59 @@
+"""FULLY_CONNECTED for the DSP extension: which layers it takes, and their stream of weights."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qedge_mcu.ops import dsp
+from qedge_mcu.ops.base import Emitted, OpContext, Params, Ref, activation_range, constant, scalar
+from qedge_mcu.ops.requantize import Requantize, bias_values, per_channel, per_tensor
+
+
+def emit(c: OpContext) -> Emitted | None:
+    """Return the call of the DSP kernel, or None where it does not apply.
+
+    It takes int8 weights with a multiple of 4 inputs, as long as the sums and shifts fit
+    (`dsp.channel_words`, `dsp.quad_stream`).
+    """
+    data, weights, output = c.input(0), c.input(1), c.output
+    outputs, inputs = weights.shape
+    if weights.dtype != "int8" or inputs % 4 or weights.quantization is None:
+        return None
+    if weights.quantization.per_channel:
+        requantize = per_channel(data, weights, output, outputs)
+    else:
+        one = per_tensor(data, weights, output)
+        requantize = Requantize(np.repeat(one.multiplier, outputs), np.repeat(one.shift, outputs))
+    values = constant(weights).astype(np.int64)
+    bias = bias_values(c.optional(2), outputs) - scalar(data)[1] * values.sum(axis=1)
+    scale, zero_out = scalar(output)
+    low, high = activation_range(c.option("fused_activation_function", "NONE"), scale, zero_out)
+    out = dsp.Output(zero_out, low, high)
+    channels = dsp.channel_words(128 * np.abs(values).sum(axis=1), bias, requantize, out)
+    if channels is None:
+        return None
+    values[channels.fixed] = 0
+    stream = dsp.quad_stream(values.astype(np.int8), channels.words)
+    if stream is None:
+        return None
+    return Emitted(
+        function="qe_fully_connected_s8_dsp",
+        args=("{params}", "{in0}", "{out0}"),
+        kernels=("qe_fully_connected_s8_dsp.c", "qe_dot_4_dsp.c"),
+        headers=("qe_dsp.h", "qe_dot_dsp.h"),
+        params=Params(
+            "qe_fully_connected_dsp_params",
+            (
+                ("weights", Ref("weights")),
+                ("rows", data.elements // inputs),
+                ("inputs", inputs),
+                ("outputs", outputs),
+                ("output_zero_point", zero_out),
+                ("low", low),
+                ("high", high),
+            ),
+        ),
+        arrays=(dsp.stream_array("weights", stream, values.size + 4 * outputs),),
+        defines=dsp.defines(out),
+        note="four channels at a time",
+    )
