@@ -33,8 +33,15 @@ class Traced:
 
 @dataclass(frozen=True)
 class TracedStep:
-    """One operator: ``label`` is ``#3 CONV_2D``, ``function`` the kernel's symbol (empty: no code)."""
+    """One operator, in the order in which they run.
 
+    Args:
+        op: position in the graph.
+        label: ``#3 CONV_2D``.
+        function: the kernel's symbol; empty when it needs no code.
+    """
+
+    op: int
     label: str
     function: str
     tensors: tuple[Traced, ...]
@@ -71,7 +78,12 @@ class Description:
             "inputs": [_traced_json(t) for t in self.inputs],
             "outputs": [_traced_json(t) for t in self.outputs],
             "steps": [
-                {"label": s.label, "function": s.function, "tensors": [_traced_json(t) for t in s.tensors]}
+                {
+                    "op": s.op,
+                    "label": s.label,
+                    "function": s.function,
+                    "tensors": [_traced_json(t) for t in s.tensors],
+                }
                 for s in self.steps
             ],
         }
@@ -87,7 +99,7 @@ class Description:
             tuple(Traced(**t) for t in data["inputs"]),
             tuple(Traced(**t) for t in data["outputs"]),
             tuple(
-                TracedStep(s["label"], s["function"], tuple(Traced(**t) for t in s["tensors"]))
+                TracedStep(int(s["op"]), s["label"], s["function"], tuple(Traced(**t) for t in s["tensors"]))
                 for s in data["steps"]
             ),
         )
@@ -113,6 +125,7 @@ def describe(program: Program, sources: Sequence[str]) -> Description:
         tuple(traced(t) for t in program.graph.outputs),
         tuple(
             TracedStep(
+                s.op.index,
                 s.op.label,
                 f"{program.name}_{s.emitted.function}" if s.emitted.function else "",
                 tuple(traced(t) for t in s.op.outputs if in_arena(program.graph.tensors[t])),

@@ -99,11 +99,12 @@ def plan(problem: Problem, *, tries: int = 300) -> Plan:
 
     The same problem gives the same plan.
     """
+    neighbours = _neighbours(problem)
     best: Plan | None = None
     best_order: list[Buffer] = []
     for key in _ORDERS:
         order = sorted(problem.buffers, key=key)
-        candidate = _place(problem, order)
+        candidate = _place(problem, order, neighbours)
         if best is None or candidate.arena_bytes < best.arena_bytes:
             best, best_order = candidate, order
     assert best is not None
@@ -112,7 +113,7 @@ def plan(problem: Problem, *, tries: int = 300) -> Plan:
         order = list(best_order)
         i, j = generator.randrange(len(order)), generator.randrange(len(order))
         order.insert(j, order.pop(i))
-        candidate = _place(problem, order)
+        candidate = _place(problem, order, neighbours)
         if candidate.arena_bytes <= best.arena_bytes:
             best, best_order = candidate, order
     return best
@@ -141,22 +142,31 @@ def _align(value: int) -> int:
     return (value + ALIGN - 1) // ALIGN * ALIGN
 
 
-def _place(problem: Problem, order: Iterable[Buffer]) -> Plan:
+def _place(problem: Problem, order: Iterable[Buffer], neighbours: Mapping[str, tuple[Buffer, ...]]) -> Plan:
     """Return the plan that gives each buffer in turn the lowest offset that is free."""
     leads = {(s.input, s.output): s.lead for s in problem.sharings}
-    placed: list[tuple[Buffer, int]] = []
     offsets: dict[str, int] = {}
     arena = 0
     for b in order:
-        forbidden = sorted(_forbidden(b, other, at, leads) for other, at in placed if b.lives_with(other))
+        forbidden = sorted(
+            _forbidden(b, other, offsets[other.name], leads)
+            for other in neighbours[b.name]
+            if other.name in offsets
+        )
         offset = 0
         for low, high in forbidden:
             if low < offset < high:
                 offset = _align(high)
-        placed.append((b, offset))
         offsets[b.name] = offset
         arena = max(arena, offset + b.nbytes)
     return Plan(problem, offsets, _align(arena))
+
+
+def _neighbours(problem: Problem) -> Mapping[str, tuple[Buffer, ...]]:
+    """Return for each buffer those that live with it."""
+    return {
+        b.name: tuple(o for o in problem.buffers if o is not b and b.lives_with(o)) for b in problem.buffers
+    }
 
 
 def _forbidden(b: Buffer, other: Buffer, at: int, leads: Mapping[tuple[str, str], int]) -> tuple[int, int]:

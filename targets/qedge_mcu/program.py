@@ -14,6 +14,7 @@ from qedge_mcu.cores import Core
 from qedge_mcu.ops import Emitted, OpContext, Reason, operators
 from qedge_mcu.ops.base import State, expect_static
 from qedge_mcu.planner import Buffer, Plan, Problem, Sharing, plan
+from qedge_mcu.schedule import Task, best_order
 
 CONTEXT_ALIGN = 8
 
@@ -127,15 +128,46 @@ def build(graph: Graph, core: Core, name: str, *, tries: int = 300) -> Program:
         )
     steps = tuple(Step(op, operators()[op.op].emit(OpContext(graph, op, core))) for op in graph)
     root = _roots(graph, steps)
+    planned = plan(_problem(graph, steps, root), tries=tries)
+    if tries:
+        reordered = tuple(steps[i] for i in _order(graph, steps, root))
+        other = plan(_problem(graph, reordered, root), tries=tries) if reordered != steps else planned
+        if other.arena_bytes < planned.arena_bytes:
+            steps, planned = reordered, other
     states = {s.name: s for step in steps for s in step.emitted.states}
     return Program(
-        c_identifier(name),
-        graph,
-        core,
-        steps,
-        root,
-        plan(_problem(graph, steps, root), tries=tries),
-        tuple(states[n] for n in sorted(states)),
+        c_identifier(name), graph, core, steps, root, planned, tuple(states[n] for n in sorted(states))
+    )
+
+
+def _order(graph: Graph, steps: tuple[Step, ...], root: Mapping[int, int]) -> list[int]:
+    """Return positions of steps in the order that keeps least memory alive; steps with state keep theirs."""
+    names = {t.index: str(root[t.index]) for t in graph.tensors if in_arena(t)}
+    tasks: list[Task] = []
+    last_with_state: int | None = None
+    for i, step in enumerate(steps):
+        e, op = step.emitted, step.op
+        handles = any(graph.tensors[t].dtype == "resource" for t in (*op.inputs, *op.outputs) if t >= 0)
+        stateful = bool(e.states) or handles or not (op.inputs or op.outputs)
+        after = {last_with_state} if stateful and last_with_state is not None else set[int]()
+        last_with_state = i if stateful else last_with_state
+        reads = [t for t in op.inputs if t in names]
+        leads = {names[op.inputs[k]]: lead for k, lead in e.overlap.items() if op.inputs[k] in names}
+        tasks.append(
+            Task(
+                frozenset(names[t] for t in reads),
+                tuple(names[t] for t in op.outputs if t in names),
+                frozenset(after),
+                e.scratch_bytes,
+                leads,
+            )
+        )
+    sizes = {name: graph.tensors[int(name)].nbytes for name in names.values()}
+    return best_order(
+        tasks,
+        sizes,
+        frozenset(names[t] for t in graph.inputs if t in names),
+        frozenset(names[t] for t in graph.outputs if t in names),
     )
 
 

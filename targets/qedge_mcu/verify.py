@@ -68,8 +68,8 @@ def difference(got: Array, want: Array, where: str) -> str | None:
 def layer_table(graph: Graph, library: Library, layers: Sequence[int]) -> list[dict[str, Any]]:
     """Return one row a layer: operator, tensor, instructions and instructions a multiply-accumulate."""
     rows = []
-    for op, step, instructions in zip(graph.operators, library.description.steps, layers):
-        macs = multiply_accumulates(graph, op.index)
+    for step, instructions in zip(library.description.steps, layers):
+        op, macs = graph.operators[step.op], multiply_accumulates(graph, step.op)
         rows.append(
             {
                 "op": step.label,

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qedge_mcu.planner import Buffer, Plan, Problem, Sharing, conflicts, lower_bound, plan
+from qedge_mcu.schedule import Task, best_order
 
 
 @st.composite
@@ -53,3 +54,44 @@ def test_the_self_check_finds_an_overlap() -> None:
 def test_an_output_lies_over_its_dying_input() -> None:
     problem = Problem((Buffer("a", 100, -1, 0), Buffer("b", 100, 0, 1)), (Sharing("a", "b", 8),))
     assert plan(problem).arena_bytes == 108
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> tuple[list[Task], dict[str, int]]:
+    """Operators that read any earlier tensors; tensor 0 is the input."""
+    count = draw(st.integers(1, 9))
+    sizes = {str(i): draw(st.integers(1, 300)) for i in range(count + 1)}
+    tasks = []
+    for i in range(count):
+        reads = draw(st.sets(st.integers(0, i), min_size=1, max_size=3))
+        leads = {str(r): 0 for r in reads if draw(st.booleans())}
+        after = frozenset({i - 1}) if i and draw(st.booleans()) else frozenset[int]()
+        tasks.append(Task(frozenset(map(str, reads)), (str(i + 1),), after, draw(st.integers(0, 50)), leads))
+    return tasks, sizes
+
+
+@given(graphs())
+@settings(max_examples=100, deadline=None)
+def test_every_order_is_valid(graph: tuple[list[Task], dict[str, int]]) -> None:
+    tasks, sizes = graph
+    order = best_order(tasks, sizes, frozenset({"0"}), frozenset({str(len(tasks))}))
+    assert sorted(order) == list(range(len(tasks)))
+    there = {"0"}
+    for position, i in enumerate(order):
+        assert tasks[i].reads <= there
+        assert tasks[i].after <= set(order[:position])
+        there |= set(tasks[i].writes)
+
+
+def test_branches_run_one_after_the_other() -> None:
+    """Two wide branches that end narrow, written side by side: one at a time needs half the memory."""
+    sizes = {"x": 10, "a": 1000, "b": 1000, "a2": 10, "b2": 10, "y": 10}
+    none: frozenset[int] = frozenset()
+    tasks = [
+        Task(frozenset({"x"}), ("a",), none, 0, {}),
+        Task(frozenset({"x"}), ("b",), none, 0, {}),
+        Task(frozenset({"a"}), ("a2",), none, 0, {}),
+        Task(frozenset({"b"}), ("b2",), none, 0, {}),
+        Task(frozenset({"a2", "b2"}), ("y",), none, 0, {}),
+    ]
+    assert best_order(tasks, sizes, frozenset({"x"}), frozenset({"y"})) == [0, 2, 1, 3, 4]

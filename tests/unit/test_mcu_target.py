@@ -15,7 +15,7 @@ from qedge.emulate import check_c, host_compiler
 from qedge.emulate.toolchain import WARNINGS
 from qedge.errors import CapacityError, UnsupportedError, UsageError
 from qedge.graph import Graph
-from qedge.testing.opmodels import Spec, single_op
+from qedge.testing.opmodels import ModelBuilder, Spec, constant, single_op
 from qedge_mcu.target import TARGET
 
 
@@ -37,8 +37,6 @@ def test_check_places_every_operator(model: bytes) -> None:
 
 
 def test_check_names_everything_that_is_unsupported() -> None:
-    from qedge.testing.opmodels import ModelBuilder
-
     builder = ModelBuilder()
     g = builder.subgraph()
     g.add("FLOOR", [Spec((1, 4), "float32")], [Spec((1, 4), "float32")])
@@ -195,3 +193,44 @@ def test_a_model_of_one_operator(tmp_path: Path) -> None:
         "SOFTMAX", [Spec((1, 4), "int8", 0.1)], [Spec((1, 4), "int8", 1 / 256, -128)], {"beta": 1.0}
     )
     assert TARGET.verify(bundle_of(data, tmp_path), None, {}).bit_exact
+
+
+def wide_branches() -> bytes:
+    """Return a model with two branches, written side by side, that are wide first and narrow at their end."""
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    rng = np.random.default_rng(4)
+    window = {
+        "stride_h": 1,
+        "stride_w": 1,
+        "padding": "VALID",
+        "dilation_h_factor": 1,
+        "dilation_w_factor": 1,
+    }
+
+    def conv(source: int, inputs: int, outputs: int) -> int:
+        weights = constant(rng.integers(-127, 128, (outputs, 1, 1, inputs)), "int8", [0.01] * outputs)
+        result = g.tensor(Spec((1, 6, 6, outputs), "int8", 0.1, 3))
+        bias = constant(rng.integers(-99, 99, outputs), "int32")
+        g.operator("CONV_2D", [source, g.tensor(weights), g.tensor(bias)], [result], window)
+        return result
+
+    x = g.input(Spec((1, 6, 6, 2), "int8", 0.1, 0))
+    a, b = conv(x, 2, 40), conv(x, 2, 40)
+    a, b = conv(a, 40, 2), conv(b, 40, 2)
+    y = g.tensor(Spec((1, 6, 6, 2), "int8", 0.2, 0))
+    g.operator("ADD", [a, b], [y], {})
+    g.output(y)
+    return builder.pack()
+
+
+def test_operators_run_in_the_order_that_needs_least_memory(tmp_path: Path) -> None:
+    path = bundle_of(wide_branches(), tmp_path)
+    with read_bundle(path) as opened:
+        steps = [s["op"] for s in opened.manifest.target_data["library"]["steps"]]
+    assert sorted(steps) == list(range(5))
+    assert steps != list(range(5))
+    report = TARGET.verify(path, None, {})
+    assert report.bit_exact
+    assert report.metrics["ram_bytes"]["arena"] < 6 * 6 * 40 * 2
+    assert {row["op"] for row in TARGET.bench(path, {})["layers"]} >= {"#4 ADD"}
