@@ -5,26 +5,26 @@ Several tables share one model, so that an executor compiles a few times and not
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
+import doctest
+import importlib.util
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 
-import tests.ops.cases
+from qedge import fixedpoint
 from qedge.errors import ModelError, QedgeError
 from qedge.graph import Graph
-from qedge.testing.cases import Case, Merged, merge
+from qedge.testing.cases import Merged, merge
 from qedge.verify import tflm
-from qedge_mcu.ops import operators
+from qedge_mcu.cores import core
+from qedge_mcu.ops import OpContext, operators
 from tests.ops.executors import EXECUTORS, Array, Executor
+from tests.ops.tables import TABLES
 
-TABLES: dict[str, list[Case]] = {
-    entry.name: importlib.import_module(f"tests.ops.cases.{entry.name}").CASES
-    for entry in pkgutil.iter_modules(tests.ops.cases.__path__)
-}
 TABLES_AT_ONCE = 14
 NAMES = sorted(TABLES)
 
@@ -106,3 +106,30 @@ def test_zero_points_reach_both_ends(table: str) -> None:
         for zero_point in tensor.quantization.zero_point.tolist()
     }
     assert {-128, 127} <= found
+
+
+def test_every_kernel_belongs_to_an_operator(project: Path) -> None:
+    """A kernel that no case of any operator calls on any core would be dead code, or untested."""
+    called = set()
+    for first in range(0, len(NAMES), TABLES_AT_ONCE):
+        graph = Graph.from_bytes(batch(first).data)
+        for name in ("host", "cortex-m4", "cortex-m55"):
+            for op in graph:
+                called |= set(operators()[op.op].emit(OpContext(graph, op, core(name))).kernels)
+    assert {k.name for k in (project / "targets/qedge_mcu/kernels").glob("*.c")} == called
+
+
+def test_the_support_table_is_current(project: Path) -> None:
+    spec = importlib.util.spec_from_file_location("make", project / "docs/make_mcu_operators.py")
+    assert spec is not None
+    assert spec.loader is not None
+    make = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make)
+    written = (project / "docs/mcu_operators.md").read_text("utf-8")
+    assert make.page() == written, "run: python docs/make_mcu_operators.py"
+
+
+@pytest.mark.parametrize("module", [fixedpoint, *{m.__name__: m for m in operators().values()}.values()])
+def test_examples_in_docstrings_hold(module: ModuleType) -> None:
+    result = doctest.testmod(module)
+    assert result.failed == 0

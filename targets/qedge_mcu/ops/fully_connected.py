@@ -1,4 +1,4 @@
-"""FULLY_CONNECTED: int8, per tensor or per channel; bit-exact to TFLite Micro."""
+"""FULLY_CONNECTED: int8 or int4 weights, per tensor or per channel; bit-exact to TFLite Micro."""
 
 from __future__ import annotations
 
