@@ -68,6 +68,12 @@ SOFTMAX_ELEMENTS = 16_384
 """Largest softmax seen on the Edge TPU; the documents say 16,000."""
 RESIZE_FACTOR = 8
 """Largest enlargement, along one axis, that stayed on the Edge TPU."""
+RESIZE_ELEMENTS = 2_000_000
+"""Between the largest result of a resize that was seen mapped (0.5 million) and the least that was not (3.1)."""
+TRANSPOSE_ELEMENTS = 100_000
+"""Between the largest transposed tensor that was seen mapped (50,000) and the least that was not (200,000)."""
+TRANSPOSE_CONV_WEIGHTS = 2_000_000
+"""Below the weights of the transposed convolution that was seen rejected (2.1 million)."""
 
 
 @dataclass(frozen=True)
@@ -314,12 +320,14 @@ def one_slope_a_channel(graph: Graph, op: Operator) -> str | None:
 
 @rule(statuses.LIMITATION, "resize in steps of at most 8, or after the model on the CPU", RESIZES)
 def resize_keeps_precision(graph: Graph, op: Operator) -> str | None:
-    """The source is larger than 1x1 and no axis grows more than 8 times."""
+    """The source is larger than 1x1, no axis grows more than 8 times, the result is below 2 million values."""
     source, result = graph.tensors[op.inputs[0]].shape, graph.output_tensors(op)[0].shape
     if len(source) != 4 or len(result) != 4:
         return f"{len(source)} dimensions where 4 were expected"
     if source[1] == source[2] == 1 and result[1:3] != (1, 1):
         return f"source 1x1 to {result[1]}x{result[2]}"
+    if np.prod(result, dtype=np.int64) > RESIZE_ELEMENTS:
+        return f"{result[1]}x{result[2]}x{result[3]} is {int(np.prod(result, dtype=np.int64))} values"
     factor = max(result[1] / max(source[1], 1), result[2] / max(source[2], 1))
     return f"enlarges {factor:.3g} times" if factor > RESIZE_FACTOR else None
 
@@ -332,3 +340,17 @@ def plain_slice(graph: Graph, op: Operator) -> str | None:
         return f"strides {strides}"
     masks = [m for m in ("ellipsis_mask", "new_axis_mask") if op.options.get(m)]
     return f"{masks[0]} {op.options[masks[0]]}" if masks else None
+
+
+@rule(statuses.LIMITATION, "order the dimensions on the CPU, after the model", ["TRANSPOSE"])
+def small_transpose(graph: Graph, op: Operator) -> str | None:
+    """At most 100,000 values (50,000 were seen mapped, 200,000 were not)."""
+    t = graph.tensors[op.inputs[0]]
+    return f"{t.elements} values in {_name(t)}" if t.elements > TRANSPOSE_ELEMENTS else None
+
+
+@rule(statuses.LIMITATION, "use fewer channels, or nearest up-sampling and a convolution", ["TRANSPOSE_CONV"])
+def small_transposed_convolution(graph: Graph, op: Operator) -> str | None:
+    """At most 2 million weights (2.1 million were seen rejected)."""
+    t = graph.tensors[op.inputs[1]]
+    return f"{t.elements} weights in {_name(t)}" if t.elements > TRANSPOSE_CONV_WEIGHTS else None

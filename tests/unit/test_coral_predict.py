@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import pytest
 
 from qedge.errors import ModelError
 from qedge.graph import Graph
+from qedge_coral import latency
 from qedge_coral.package import read_compiled
 from qedge_coral.target import TARGET
 
@@ -64,3 +68,22 @@ def test_a_model_that_was_never_compiled_has_no_package(shared: Path) -> None:
     graph = Graph.from_file(shared / "coral/pairs/split_concat.tflite")
     with pytest.raises(ModelError, match="no edgetpu-custom-op"):
         read_compiled(graph)
+
+
+@pytest.mark.shared
+def test_benchmark_keeps_what_it_promises(shared: Path, project: Path) -> None:
+    line = [sys.executable, str(project / "benchmarks/coral.py"), "--json", "--shared", str(shared)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    done = subprocess.run(line, capture_output=True, text=True, check=True, env=environment)
+    found = json.loads(done.stdout)
+    assert len(found["latency"]["usb3"]["models"]) == 13
+    for name, table in found["latency"].items():
+        assert table["mean_error_percent"] <= 15
+        assert table["worst_error_percent"] <= 35
+        link = latency.LINKS[name]
+        used = [link.fixed_ms, link.input_ms_per_mb, link.streamed_ms_per_mb]
+        assert [c for c in used if c] == pytest.approx(table["coefficients"], abs=0.002)
+        assert 100 * link.error >= table["worst_error_percent"] - 0.5
+    for pair in found["pairs"]:
+        assert pair["wrong_placements"] == 0
+        assert abs(pair["bytes_error_percent"]) <= 6

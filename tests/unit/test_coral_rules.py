@@ -106,6 +106,18 @@ def tile(version: int) -> bytes:
     return single_op("TILE", [t(1, 1, 1, 8), constant([1, 4, 4, 1])], [t(1, 4, 4, 8)], version=version)
 
 
+def transpose(height: int) -> bytes:
+    given = [t(1, height, 255), constant([0, 2, 1])]
+    return single_op("TRANSPOSE", given, [t(1, 255, height)], version=2)
+
+
+def transposed(channels: int) -> bytes:
+    kernel = Spec((channels, 2, 2, 4), "int8", 0.01, data=np.ones((channels, 2, 2, 4), np.int8))
+    given = [constant([1, 4, 4, channels]), kernel, t(1, 2, 2, 4)]
+    options = {"padding": "SAME", "stride_w": 2, "stride_h": 2}
+    return single_op("TRANSPOSE_CONV", given, [t(1, 4, 4, channels)], options, version=2)
+
+
 CASES: dict[Callable[..., Any], tuple[bytes, bytes, str]] = {
     # rule: (kept, broken, words of the offending fact)
     constraints.quantize_from_8_bit: (quantize("uint8"), quantize("float32"), "float32[1, 8]"),
@@ -134,6 +146,8 @@ CASES: dict[Callable[..., Any], tuple[bytes, bytes, str]] = {
     ),
     constraints.one_slope_a_channel: (prelu(1, 1, 8), prelu(4, 4, 8), "[4, 4, 8]"),
     constraints.resize_keeps_precision: (resize(4, 32), resize(4, 36), "9 times"),
+    constraints.small_transpose: (transpose(196), transpose(784), "199920 values"),
+    constraints.small_transposed_convolution: (transposed(8), transposed(150_000), "2400000 weights"),
     constraints.plain_slice: (strided(1), strided(2), "strides [1, 1, 1, 2]"),
 }
 
@@ -156,7 +170,8 @@ def test_rule(check: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [resize(1, 8), concat(padding(-3), t(1, 4, 4, 8)), strided(1, new_axis_mask=1)]
+    "model",
+    [resize(1, 8), resize(128, 1024), concat(padding(-3), t(1, 4, 4, 8)), strided(1, new_axis_mask=1)],
 )
 def test_more_that_breaks_a_rule(model: bytes) -> None:
     graph = Graph.from_bytes(model)
