@@ -41,6 +41,8 @@ check: install
 	@$(BIN)/lint-imports
 
 bench: install
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --editable ".[bench]" \
+	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[bench]"
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 docs: install

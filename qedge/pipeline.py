@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -136,8 +136,9 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
         findings += found
     labels = usable_labels(labels, graph)
     if source.kind == "quantized":
-        findings += prove_full_integer(graph, io="any")
-        _stop(findings, "the model is not full-integer")
+        # A model that came quantised is taken as it is: each target says what it can do with the rest.
+        given = prove_full_integer(graph, io=graph.tensors[graph.inputs[0]].dtype)
+        findings += [replace(f, severity="info") for f in given]
         return Prepared(
             source, name, source.data, graph, dataset, labels, preprocess, None, None, tuple(findings)
         )
@@ -147,6 +148,7 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
             hint="add --data PATH: a folder of images or wavs, an .npz with x (and y), or an .npy",
         )
     progress("check data", 0.0)
+    findings += lint(dataset, infos, float_model=source.data)
     findings += lint(dataset, infos, float_model=source.data)
     _stop(findings, "the data cannot be used")
     quantized = quantize(source.data, dataset, request.options, steps(progress))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +19,7 @@ from qedge.target.protocol import Progress
 
 SCHEMA_VERSION = 1
 _MARK = {"error": "error", "warning": "warning", "info": "note"}
+_NUMBER = re.compile(r"[+-]?[\d,.]+( ?(%|dB|B|kB|MB|ms|us|s))?|-")
 _STYLE = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 
 
@@ -166,7 +168,7 @@ def _silent(stage: str, fraction: float) -> None:
 
 
 def _numeric(text: str) -> bool:
-    return not text or text[0].isdigit() or (text[0] in "+-" and text[1:2].isdigit()) or text in ("-", "–")
+    return not text or _NUMBER.fullmatch(text) is not None
 
 
 def _plain(value: Any) -> Any:

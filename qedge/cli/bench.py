@@ -34,7 +34,9 @@ def command(
         progress(f"bench {name}", 0.0)
         document = target.bench(bundle, {**options, "runs": runs, "threads": threads})
         if document is None:
-            document = {}
+            from qedge.runtime.bench import bench_bundle
+
+            document = bench_bundle(bundle, runs=runs, threads=threads)
     ui.table(f"bench {opened.manifest.name} ({name})", ("", ""), list(_rows("", document)))
     ui.json("bench", {"bundle": str(bundle), "target": name, **document})
 

@@ -124,7 +124,7 @@ def _show(ui: Ui, result: pipeline.BuildResult) -> None:
             )
         )
     rows.append(("method", "", str(quantization["method"])))
-    ui.table(f"{report.name}: float to {quantization['io']}", ("", "float", "int8"), rows)
+    ui.table(f"{report.name}, {quantization['io']} in and out", ("", "float", "int8"), rows)
     ui.line()
     bundles = []
     for name, part in report.targets.items():

@@ -20,8 +20,7 @@ TargetOpt = Annotated[str | None, typer.Option("--target", "-t", help="Look at o
 HOST_PACKAGES = (
     ("numpy", "numpy", "everything", None),
     ("PIL", "pillow", "images", "host"),
-    ("ai_edge_litert", "ai-edge-litert", "running and calibrating .tflite models", "host"),
-    ("ai_edge_quantizer", "ai-edge-quantizer", "quantising", "host"),
+    ("ai_edge_litert", "ai-edge-litert", "calibrating and running .tflite models", "host"),
     ("tensorflow", "tensorflow", "Keras and SavedModel input", "keras"),
 )
 

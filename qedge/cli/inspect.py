@@ -59,7 +59,7 @@ def command(
 
 def describe(graph: Graph) -> dict[str, Any]:
     """Return the graph as JSON: inputs, outputs, operators, and whether it is full-integer and static."""
-    findings = prove_full_integer(graph, io="any")
+    findings = prove_full_integer(graph, io=graph.tensors[graph.inputs[0]].dtype)
     return {
         "model": {"name": graph.name, "sha256": graph.sha256, "bytes": len(graph.data)},
         "full_integer": not findings,
