@@ -1,6 +1,6 @@
 """The generated C of the five MLPerf Tiny models against TFLite Micro with CMSIS-NN.
 
-    python benchmarks/mcu.py [--shared ../shared] [--core cortex-m4] [--model kws] [--layers] [--json]
+    python benchmarks/mcu.py [--shared ../shared] [--core cortex-m4] [--model kws] [--layers] [--json] [--write]
 
 Instructions are exact, counted on an emulated core for one run on the same random input that the baseline
 was measured with; bytes come from the linked image. The baseline: GCC 12.2 and TFLite Micro (2026) with
@@ -83,6 +83,15 @@ class Row:
     layers: list[dict[str, Any]]
 
 
+GOLDEN = ROOT / "tests" / "golden" / "mcu_figures.json"
+
+
+def figures(row: Row) -> dict[str, int]:
+    """Return the figures of a row that do not change unless the generator does."""
+    keys = ("instructions", "code_bytes", "constant_bytes", "overhead_bytes", "ram_bytes", "stack_bytes")
+    return {key: getattr(row, key) for key in keys}
+
+
 def reference_input(elements: int) -> np.ndarray:
     """Return the baseline's input: xorshift32 seeded 0x12345678, the top byte of each state as int8."""
     state, values = 0x12345678, bytearray()
@@ -145,6 +154,7 @@ def main() -> int:
     parser.add_argument("--layers", action="store_true", help="also instructions a layer")
     parser.add_argument("--no-check", action="store_true", help="do not compare with TFLite Micro")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--write", action="store_true", help="write the figures that the tests hold on to")
     args = parser.parse_args()
     shared = args.shared or next(
         (p / "shared" for p in (ROOT.parent, ROOT.parent.parent) if (p / "shared" / "models").is_dir()), None
@@ -179,6 +189,8 @@ def main() -> int:
                 for layer in row.layers:
                     ratio = layer["instructions_per_mac"] or ""
                     print(f"    {layer['op']:26}{layer['instructions']:>12,}{ratio:>8}")
+    if args.write:
+        GOLDEN.write_text(json.dumps({r.model: figures(r) for r in rows}, indent=2) + "\n")
     if args.json:
         print(json.dumps({"schema_version": 1, "rows": [asdict(r) for r in rows]}, indent=2))
     return 0

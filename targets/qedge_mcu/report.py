@@ -19,17 +19,19 @@ from qedge_mcu.program import Program
 from qedge_mcu.verify import layer_table
 
 
-def metrics(program: Program, generated: Generated) -> dict[str, Any]:
-    """Return what is known without a compiler: constants, arena, scratch and where each tensor lies."""
+def metrics(program: Program, generated: Generated, code_bytes: int | None = None) -> dict[str, Any]:
+    """Return code (where it was compiled), constants, arena and state, and where each tensor lies.
+
+    ``scratch_bytes`` is the part of the arena that is working memory.
+    """
+    code = {} if code_bytes is None else {"code": code_bytes}
     return {
         "core": program.core.name,
-        "flash_bytes": {"data": generated.constant_bytes},
+        "flash_bytes": {**code, "data": generated.constant_bytes},
         "constants_overhead_bytes": generated.overhead_bytes,
-        "ram_bytes": {
-            "arena": program.plan.arena_bytes,
-            "scratch": program.scratch_bytes,
-            "context": program.context_bytes,
-        },
+        "ram_bytes": {"arena": program.plan.arena_bytes, "state": program.state_bytes},
+        "scratch_bytes": program.scratch_bytes,
+        "context_bytes": program.context_bytes,
         "arena_plan": arena_plan(program),
     }
 
@@ -52,7 +54,9 @@ def arena_plan(program: Program) -> list[dict[str, Any]]:
     return sorted(entries, key=lambda e: (e["first_op"], e["offset"]))
 
 
-def over_budget(program: Program, generated: Generated, budget: Mapping[str, Any]) -> list[Finding]:
+def over_budget(
+    program: Program, generated: Generated, budget: Mapping[str, Any], code_bytes: int | None = None
+) -> list[Finding]:
     """Return what exceeds the budget's ``ram`` or ``flash``, with what would have to go."""
     found = []
     largest_step, alive = _peak(program)
@@ -64,7 +68,10 @@ def over_budget(program: Program, generated: Generated, budget: Mapping[str, Any
         "flash": "the largest constants are those of "
         + ", ".join(f"{label} ({size:,})" for size, label in heaviest[:3]),
     }
-    for name, used in (("ram", program.context_bytes), ("flash", generated.constant_bytes)):
+    for name, used in (
+        ("ram", program.context_bytes),
+        ("flash", generated.constant_bytes + (code_bytes or 0)),
+    ):
         limit = budget.get(name)
         if limit is None:
             continue

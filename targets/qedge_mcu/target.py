@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qedge.bundle import Bundle, read_bundle
-from qedge.errors import CapacityError, IntegrityError, QedgeError, UsageError
+from qedge.emulate import CORES as EMULATED
+from qedge.errors import CapacityError, IntegrityError, QedgeError, ToolError, UsageError
 from qedge.graph import Graph
 from qedge.target import CheckReport, Compiled, Option, Requirement, Target, TargetInfo, VerifyReport
 from qedge.target.protocol import Arrays, Options
@@ -20,7 +22,7 @@ from qedge.verify import tflm
 from qedge_mcu import report
 from qedge_mcu.boards import board, boards
 from qedge_mcu.cores import CORES, Core, core
-from qedge_mcu.emit import emit
+from qedge_mcu.emit import Generated, emit
 from qedge_mcu.engine_tflm import emit_tflm, verify_tflm
 from qedge_mcu.frontend import frontend_files
 from qedge_mcu.library import Description, Library, describe
@@ -87,7 +89,8 @@ class McuTarget(Target):
         wanted, budget = _destination(options)
         program = build(graph, wanted, name)
         generated = emit(program)
-        over = report.over_budget(program, generated, budget)
+        code_bytes = _code_bytes(program, generated, workdir)
+        over = report.over_budget(program, generated, budget, code_bytes)
         if over:
             raise CapacityError("; ".join(f.message for f in over), hint=over[0].hint, findings=over)
         inputs = [list(s) for s in options.get("golden_inputs") or ()]
@@ -106,7 +109,7 @@ class McuTarget(Target):
                 "library": describe(program, sources).to_json(),
                 "frontend": sorted(f"c/src/{path}" for path in frontend),
             },
-            metrics=report.metrics(program, generated),
+            metrics=report.metrics(program, generated, code_bytes),
         )
 
     def verify(self, bundle: Path, samples: Sequence[Arrays] | None, options: Options) -> VerifyReport:
@@ -186,6 +189,19 @@ def _destination(options: Options) -> tuple[Core, dict[str, Any]]:
         name = name or chosen.core
         budget = {"ram": chosen.ram_bytes, "flash": chosen.flash_bytes} | budget
     return core(str(name or DEFAULT_CORE)), budget
+
+
+def _code_bytes(program: Program, generated: Generated, workdir: Path) -> int | None:
+    """Return the machine code's size, or None where the cross compiler is missing or lacks the core."""
+    if program.core.name not in EMULATED:
+        return None
+    generated.write(workdir)
+    try:
+        return Library(workdir, describe(program, generated.sources)).image.sizes().code
+    except ToolError:
+        if importlib.util.find_spec("ziglang") is not None:
+            raise
+        return None
 
 
 def _compile_tflm(model: bytes, graph: Graph, name: str) -> Compiled:
