@@ -6,6 +6,7 @@ from qedge.emulate.cores import CORES, Core, find_core
 from qedge.emulate.elf import Elf, Sizes
 from qedge.emulate.host import compile_host, host_compiler, run_host
 from qedge.emulate.machine import Call, EmulationFault, Machine, Run
+from qedge.emulate.qemu import QemuMachine, qemu_available
 from qedge.emulate.toolchain import check_c, compile_c
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Elf",
     "EmulationFault",
     "Machine",
+    "QemuMachine",
     "Run",
     "Sizes",
     "check_c",
@@ -22,5 +24,14 @@ __all__ = [
     "compile_host",
     "find_core",
     "host_compiler",
+    "open_machine",
+    "qemu_available",
     "run_host",
 ]
+
+
+def open_machine(elf: Elf, core: str, *, count: bool = True) -> Machine | QemuMachine:
+    """Return a machine with ``elf`` loaded: unicorn where it knows the core, else QEMU."""
+    if find_core(core).unicorn is None:
+        return QemuMachine(elf, core, count=count)
+    return Machine(elf, core, count=count)

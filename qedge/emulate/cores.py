@@ -21,6 +21,7 @@ class Core:
         qemu: machine of ``qemu-system-arm``, or None.
         flash, ram: base addresses of code and data, in bytes.
         flash_bytes, ram_bytes: sizes, in bytes.
+        big_ram: base address of further memory of QEMU's machine, for what does not fit, or None.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Core:
     flash_bytes: int = 4 << 20
     ram: int = 0x2000_0000
     ram_bytes: int = 4 << 20
+    big_ram: int | None = None
 
 
 _ALL = (
@@ -46,7 +48,7 @@ _ALL = (
     Core("cortex-m33", "cortex_m33+fp_armv8d16sp", "eabihf", "UC_CPU_ARM_CORTEX_M33", dsp=True),
     Core(
         "cortex-m55",
-        "cortex_m55",
+        "cortex_m55+mve_fp+fp_armv8d16",
         "eabihf",
         None,
         dsp=True,
@@ -56,6 +58,7 @@ _ALL = (
         flash_bytes=512 << 10,
         ram=0x3000_0000,
         ram_bytes=512 << 10,
+        big_ram=0x7000_0000,
     ),
 )
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qedge.emulate import Elf, Machine, compile_c
+from qedge.emulate import Elf, Machine, QemuMachine, compile_c, open_machine
 from qedge.errors import VerificationError
 from qedge_mcu.program import Program, in_arena
 
@@ -236,14 +236,14 @@ class Library:
             run.by_function,
         )
 
-    def _start(self, image: Elf, *, count: bool = False) -> tuple[Machine, int]:
-        machine = Machine(image, self.core, count=count)
+    def _start(self, image: Elf, *, count: bool = False) -> tuple[Machine | QemuMachine, int]:
+        machine = open_machine(image, self.core, count=count)
         context = machine.allocate(self.description.context_bytes)
         if machine.call(self._symbols[0], context).value != 0:
             raise VerificationError(f"{self._symbols[0]} failed")
         return machine, context
 
-    def _write(self, machine: Machine, context: int, sample: Sequence[Array]) -> None:
+    def _write(self, machine: Machine | QemuMachine, context: int, sample: Sequence[Array]) -> None:
         if len(sample) != len(self.description.inputs):
             raise VerificationError(f"{len(sample)} inputs, expected {len(self.description.inputs)}")
         for t, values in zip(self.description.inputs, sample):
@@ -252,7 +252,7 @@ class Library:
                 raise VerificationError(f"input {t.name!r} has {len(data)} bytes, expected {t.nbytes}")
             machine.write(context + t.offset, data)
 
-    def _run(self, machine: Machine, context: int, sample: Sequence[Array]) -> list[Array]:
+    def _run(self, machine: Machine | QemuMachine, context: int, sample: Sequence[Array]) -> list[Array]:
         self._write(machine, context, sample)
         status = machine.call(self._symbols[1], context).value
         if status != 0:

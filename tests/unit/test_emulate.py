@@ -13,10 +13,12 @@ from qedge.emulate import (
     Elf,
     EmulationFault,
     Machine,
+    QemuMachine,
     check_c,
     compile_c,
     compile_host,
     host_compiler,
+    qemu_available,
     run_host,
 )
 from qedge.errors import ToolError, UsageError, VerificationError
@@ -181,6 +183,44 @@ def test_unaligned_loads_fault_where_the_core_refuses_them(program: Path, core: 
             machine.call("wild", where + 1)
     else:
         assert machine.call("wild", where + 1).value == 0x04030201
+
+
+needs_qemu = pytest.mark.skipif(not qemu_available(), reason="qemu-system-arm is not installed")
+
+
+@needs_qemu
+@pytest.mark.parametrize("core", ["cortex-m3", "cortex-m4", "cortex-m55"])
+def test_qemu_agrees_with_counts_by_hand(program: Path, core: str) -> None:
+    machine = QemuMachine(build(program, core), core)
+    for n in (1, 100, 5000):
+        run = machine.call("counted", n)
+        assert run.instructions in (2 * n + 2, 0)
+    buffer = machine.allocate(3000)
+    machine.write(buffer, bytes(range(100)) * 30)
+    assert machine.read(buffer, 3000) == bytes(range(100)) * 30
+    assert machine.call("sum", buffer, 3000).value == sum(range(100)) * 30
+    assert 256 <= machine.call("deep", 0).stack_bytes <= 400
+    machine.close()
+
+
+@needs_qemu
+def test_qemu_and_unicorn_count_the_same(image: Elf) -> None:
+    unicorn, qemu = Machine(image), QemuMachine(image, "cortex-m4")
+    for n in (7, 64):
+        counts = [m.call("twice", m.address("area"), n).instructions for m in (unicorn, qemu)]
+        assert counts[1] in (counts[0], 0)
+    qemu.close()
+
+
+@needs_qemu
+def test_qemu_refuses_code_that_does_not_return(image: Elf) -> None:
+    with pytest.raises(EmulationFault, match="spin did not return within"):
+        QemuMachine(image, "cortex-m4").call("spin", seconds=0.5)
+
+
+def test_cores_without_a_machine_in_qemu_are_refused(image: Elf) -> None:
+    with pytest.raises(ToolError, match="QEMU has no machine for cortex-m0plus"):
+        QemuMachine(image, "cortex-m0plus")
 
 
 def test_sizes_leave_out_the_start_up_code(image: Elf) -> None:

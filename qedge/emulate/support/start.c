@@ -3,9 +3,21 @@
 #include <stdint.h>
 #include <string.h>
 
+void qe_returned(void);
+void _start(void);
 extern char __ram_end[];
 
+/* Where calls return to under QEMU: its plug-in reports at the first instruction, its debugger stops at the
+ * second. */
+__attribute__((naked, used, section(".support"))) void qe_returned(void) {
+  __asm__ volatile(".syntax unified\n nop\n 1: b 1b\n");
+}
+
 __attribute__((noreturn, section(".support"))) void _start(void) {
+#if defined(__ARM_FP) || defined(__ARM_FEATURE_MVE)
+  *(volatile uint32_t *)0xE000ED88u |= 0xFu << 20; /* CPACR: floating point and vectors on */
+#endif
+  qe_returned();
   for (;;) {
   }
 }
