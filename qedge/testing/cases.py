@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qedge.graph import Graph
+from qedge.graph import Graph, Tensor
 from qedge.testing.opmodels import ModelBuilder, Spec, SubgraphBuilder
 
-RUNS = 4
-"""Runs of every table: random values, only the two ends of the range, all at the low end, all at the high."""
+RUNS = 5
+"""Runs of every table: random values, values near the zero point, the two ends of the range, one end, the other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,20 +98,24 @@ def merge(cases: Sequence[Case], *, for_oracle: bool = False) -> Merged:
 def samples(model: Graph, runs: int = RUNS) -> list[list[npt.NDArray[Any]]]:
     """Return deterministic inputs for ``runs`` consecutive runs, one array an input."""
     rng = np.random.default_rng(zlib.crc32(",".join(model.input_names).encode()))
-    return [
-        [_values(rng, run, model.tensors[t].shape, model.tensors[t].dtype) for t in model.inputs]
-        for run in range(runs)
-    ]
+    return [[_values(rng, run, model.tensors[t]) for t in model.inputs] for run in range(runs)]
 
 
-def _values(rng: np.random.Generator, run: int, shape: tuple[int, ...], dtype: str) -> npt.NDArray[Any]:
-    if dtype == "float32":
-        return rng.normal(0, (1, 30, 1e-3, 1e4)[run % 4], shape).astype(np.float32)
-    if dtype == "bool":
+def _values(rng: np.random.Generator, run: int, tensor: Tensor) -> npt.NDArray[Any]:
+    shape, kind = tensor.shape, run % RUNS
+    if tensor.dtype == "float32":
+        return rng.normal(0, (1, 0.1, 30, 1e-3, 1e4)[kind], shape).astype(np.float32)
+    if tensor.dtype == "bool":
         return rng.integers(0, 2, shape).astype(np.bool_)
-    info = np.iinfo(np.dtype(dtype))
-    if run % 4 == 0:
-        return rng.integers(info.min, info.max, shape, np.dtype(dtype), endpoint=True)
-    if run % 4 == 1:
-        return rng.choice(np.array([info.min, info.max], np.dtype(dtype)), shape)
-    return np.full(shape, info.min if run % 4 == 2 else info.max, np.dtype(dtype))
+    dtype = np.dtype(tensor.dtype)
+    info = np.iinfo(dtype)
+    if kind == 0:
+        return rng.integers(info.min, info.max, shape, dtype, endpoint=True)
+    if kind == 1:
+        middle = 0 if tensor.quantization is None else int(tensor.quantization.zero_point[0])
+        return np.clip(
+            middle + rng.integers(-9, 9, shape, np.int64, endpoint=True), info.min, info.max
+        ).astype(dtype)
+    if kind == 2:
+        return rng.choice(np.array([info.min, info.max], dtype), shape)
+    return np.full(shape, info.min if kind == 3 else info.max, dtype)

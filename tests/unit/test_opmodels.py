@@ -103,6 +103,6 @@ def test_a_table_merges_into_one_model() -> None:
     first, again = samples(graph), samples(graph)
     assert len(first) == RUNS
     assert all(np.array_equal(x, y) for a, b in zip(first, again) for x, y in zip(a, b))
-    assert {int(v) for v in first[1][0].reshape(-1)} <= {-128, 127}
+    assert {int(v) for v in first[2][0].reshape(-1)} <= {-128, 127}
     with pytest.raises(ValueError, match="two cases"):
         merge([table[0], table[0]])

@@ -32,8 +32,8 @@ def case(
 
 CASES = [
     case("plain", (1, 3, 5), (1, 5, 7)),
-    case("rank-2", (3, 5), (5, 7), zeros=(-128, 127, 0)),
-    case("adj-y", (1, 3, 5), (1, 7, 5), adj_y=True, zeros=(127, -128, -128)),
+    case("rank-2", (3, 5), (5, 7), zeros=(-128, 127, 127), scale_out=0.6),
+    case("adj-y", (1, 3, 5), (1, 7, 5), adj_y=True, zeros=(127, -128, 127), scale_out=0.6),
     case("adj-x", (1, 5, 3), (1, 5, 7), adj_x=True, zeros=(0, 0, 127)),
     case("adj-both", (2, 5, 3), (2, 7, 5), adj_x=True, adj_y=True),
     case("heads", (1, 4, 9, 8), (1, 4, 9, 8), adj_y=True),

@@ -5,7 +5,7 @@ from tests.ops.building import binary, q, random_int8
 
 CASES = [
     binary("MUL", "same", q((1, 3, 5, 7)), q((1, 3, 5, 7), 0.2, -5), (0.9, 0)),
-    binary("MUL", "ends", q((1, 63), 0.1, -128), q((1, 63), 0.1, 127), (1.2, -128)),
+    binary("MUL", "ends", q((1, 63), 0.1, -128), q((1, 63), 0.1, 127), (2.6, 127)),
     binary("MUL", "other-ends", q((1, 63), 0.1, 127), q((1, 63), 0.03, -128), (0.05, 127)),
     binary("MUL", "saturates", q((1, 63), 0.5, 0), q((1, 63), 0.5, 0), (0.01, 0)),
     binary("MUL", "scales-up", q((1, 63), 2.0, 0), q((1, 63), 2.0, 0), (0.5, -4)),
