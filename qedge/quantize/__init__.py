@@ -2,6 +2,7 @@
 
 from qedge.quantize.check import prove_full_integer
 from qedge.quantize.compare import Comparison, compare
+from qedge.quantize.layers import LayerError, layer_errors
 from qedge.quantize.options import Candidate, Quantized, QuantizeOptions
 from qedge.quantize.recipe import METHODS, Recipe
 from qedge.quantize.search import quantize
@@ -10,10 +11,12 @@ __all__ = [
     "METHODS",
     "Candidate",
     "Comparison",
+    "LayerError",
     "QuantizeOptions",
     "Quantized",
     "Recipe",
     "compare",
+    "layer_errors",
     "prove_full_integer",
     "quantize",
 ]

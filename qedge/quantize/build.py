@@ -59,7 +59,7 @@ class Builder:
         model, plan = self.plan(recipe)
         tree = self._trees.setdefault(recipe.equalize, model.tree())
         codes, biases = self._round(recipe, model, plan) if recipe.rounding else ({}, {})
-        return materialise(model.graph, tree, plan, io=self.io, codes=codes, biases=biases)
+        return materialise(model, tree, plan, io=self.io, codes=codes, biases=biases)
 
     def plan(self, recipe: Recipe) -> tuple[FloatModel, Plan]:
         """Return the float model that the recipe quantises, and how."""

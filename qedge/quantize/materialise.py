@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from qedge._version import __version__
-from qedge.graph import Graph, Operator, schema
+from qedge.graph import Operator, schema
 from qedge.graph.view import Tensor
 from qedge.quantize.affine import FLOAT, Affine
+from qedge.quantize.model import STEPS_KEY, FloatModel, encode_steps
 from qedge.quantize.plan import Plan, data_slots, weight_slots
 from qedge.quantize.rules import RULES
 
@@ -25,7 +26,7 @@ Biases = Mapping[int, npt.NDArray[np.float32]]
 
 
 def materialise(
-    graph: Graph,
+    model: FloatModel,
     tree: Any,
     plan: Plan,
     *,
@@ -36,19 +37,20 @@ def materialise(
     """Return the quantised ``.tflite``; the same arguments give the same bytes.
 
     Args:
-        graph: the float model.
+        model: the float model.
         tree: its object tree, left as it is.
         plan: type, scale and zero point of every tensor.
         io: type of the model's inputs and outputs: ``int8``, ``uint8`` or ``float32``.
         codes: int8 weights, by tensor, in place of the nearest ones.
         biases: biases in real numbers, by tensor, in place of the float model's.
     """
-    return _Writer(graph, tree, plan, codes or {}, biases or {}).write(io)
+    return _Writer(model, tree, plan, codes or {}, biases or {}).write(io)
 
 
 class _Writer:
-    def __init__(self, graph: Graph, tree: Any, plan: Plan, codes: Codes, biases: Biases) -> None:
-        self.graph, self.tree, self.plan, self.codes, self.biases = graph, tree, plan, codes, biases
+    def __init__(self, model: FloatModel, tree: Any, plan: Plan, codes: Codes, biases: Biases) -> None:
+        self.graph, self.steps = model.graph, model.steps
+        self.tree, self.plan, self.codes, self.biases = tree, plan, codes, biases
         self.schema = schema.generated()
         self.builtin = {name: code for code, name in schema.enum_names("BuiltinOperator").items()}
         self.types = {name.lower(): code for code, name in schema.enum_names("TensorType").items()}
@@ -76,6 +78,8 @@ class _Writer:
         subgraph.tensors, subgraph.operators = self.tensors, self.operators
         subgraph.inputs, subgraph.outputs = np.array(inputs, np.int32), np.array(outputs, np.int32)
         model.subgraphs, model.buffers = [subgraph], self.buffers
+        if self.steps:
+            model.metadata = [self._equalisation()]
         signature = s.SignatureDefT()
         signature.signatureKey, signature.subgraphIndex = "serving_default", 0
         signature.inputs = [self._entry(n, t) for n, t in zip(self.graph.input_names, inputs)]
@@ -87,6 +91,23 @@ class _Writer:
         entry = self.schema.TensorMapT()
         entry.name, entry.tensorIndex = name, tensor
         return entry
+
+    def _equalisation(self) -> Any:
+        """Return the metadata by which the layers of both models can still be compared."""
+        names = {self.graph.tensors[t].name: index for t, index in self.native.items()}
+        steps = {names[name]: values for name, values in self.steps.items() if name in names}
+        entry = self.schema.MetadataT()
+        entry.name, entry.buffer = STEPS_KEY, self._buffer(encode_steps(steps))
+        return entry
+
+    def _buffer(self, data: bytes) -> int:
+        """Return the buffer that holds these bytes."""
+        if data not in self.buffer_of:
+            buffer = self.schema.BufferT()
+            buffer.data = np.frombuffer(data, np.uint8)
+            self.buffer_of[data] = len(self.buffers)
+            self.buffers.append(buffer)
+        return self.buffer_of[data]
 
     def _code(self, builtin: int, version: int) -> Any:
         code = self.schema.OperatorCodeT()
@@ -102,12 +123,7 @@ class _Writer:
         tensor = self.schema.TensorT()
         tensor.name, tensor.type = name, self.types[dtype]
         tensor.shape = np.array(shape, np.int32)
-        if data not in self.buffer_of:
-            buffer = self.schema.BufferT()
-            buffer.data = np.frombuffer(data, np.uint8)
-            self.buffer_of[data] = len(self.buffers)
-            self.buffers.append(buffer)
-        tensor.buffer = self.buffer_of[data]
+        tensor.buffer = self._buffer(data)
         if affine is not None and affine.dtype != "float32":
             q = self.schema.QuantizationParametersT()
             q.scale = np.array(affine.scale, np.float32)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from qedge.errors import ModelError
 from qedge.graph import Graph, schema
+
+STEPS_PER_OCTAVE = 8
+STEPS_KEY = "qedge.equalization"
 
 
 @dataclass(frozen=True)
@@ -17,10 +25,12 @@ class FloatModel:
     Args:
         data: its bytes.
         graph: the read-only view of them.
+        steps: by name of an activation, how much smaller equalisation made each channel; see :func:`factor_of`.
     """
 
     data: bytes
     graph: Graph
+    steps: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> FloatModel:
@@ -64,3 +74,28 @@ class FloatModel:
         for tensor in tree.subgraphs[0].tensors:
             tensor.shapeSignature = None
         return tree
+
+
+def factor_of(steps: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return the factors that equalisation takes: an eighth of an octave a step, so that a byte holds one.
+
+    >>> factor_of([0, 8, -16]).tolist()
+    [1.0, 2.0, 0.25]
+    """
+    return np.exp2(np.asarray(steps, np.float64) / STEPS_PER_OCTAVE)
+
+
+def encode_steps(steps: Mapping[int, Sequence[int]]) -> bytes:
+    """Return the steps by tensor as a model's metadata holds them: counts in JSON, a newline, signed bytes."""
+    counts = json.dumps({t: len(values) for t, values in steps.items()}, separators=(",", ":"))
+    return counts.encode() + b"\n" + np.array([v for s in steps.values() for v in s], np.int8).tobytes()
+
+
+def read_steps(graph: Graph) -> dict[int, npt.NDArray[np.int8]]:
+    """Return what :func:`encode_steps` stored in a quantised model; nothing for one made elsewhere."""
+    counts, _, raw = graph.metadata.get(STEPS_KEY, b"").partition(b"\n")
+    found: dict[int, npt.NDArray[np.int8]] = {}
+    values = np.frombuffer(raw, np.int8)
+    for tensor, count in json.loads(counts or b"{}").items():
+        found[int(tensor)], values = values[:count], values[count:]
+    return found

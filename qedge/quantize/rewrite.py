@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from qedge.graph import schema
+from qedge.graph import Graph, Operator, schema
 from qedge.quantize.model import FloatModel
 
 
 def rewrite(model: FloatModel) -> FloatModel:
-    """Return the model with those operators replaced that have no int8 kernel.
+    """Return the model with those operators replaced that have no int8 kernel or a poor one.
 
-    * NEG: multiply by -1.
+    * NEG has none: multiply by -1.
+    * AVERAGE_POOL_2D must keep its input's scale, so that the mean of a whole map, which varies far less than
+      the map, keeps few of the 256 steps: MEAN has a scale of its own.
     """
     tree = model.tree()
     editor = Editor(tree)
@@ -21,7 +23,20 @@ def rewrite(model: FloatModel) -> FloatModel:
         if op.op == "NEG":
             negate = editor.constant(np.array(-1.0, np.float32))
             editor.replace(op.index, "MUL", [op.inputs[0], negate], "MulOptions")
+        elif op.op == "AVERAGE_POOL_2D" and _covers_map(model.graph, op):
+            axes = editor.constant(np.array([1, 2], np.int32))
+            editor.replace(op.index, "MEAN", [op.inputs[0], axes], "ReducerOptions").keepDims = True
     return FloatModel.from_bytes(schema.pack(tree)) if editor.edited else model
+
+
+def _covers_map(graph: Graph, op: Operator) -> bool:
+    """Whether a pool averages a whole map into one value a channel."""
+    shape, options = graph.tensors[op.inputs[0]].shape, op.options
+    return (
+        graph.tensors[op.outputs[0]].shape[1:3] == (1, 1)
+        and (options["filter_height"], options["filter_width"]) == shape[1:3]
+        and options["fused_activation_function"] == "NONE"
+    )
 
 
 class Editor:

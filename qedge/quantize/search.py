@@ -21,6 +21,9 @@ from qedge.quantize.recipe import Recipe
 from qedge.quantize.rewrite import rewrite
 
 JUDGED_SAMPLES = 64
+SEARCH_SAMPLES = 128
+HELD_OUT_TRIES = 3
+HELD_OUT_LUCK = 2.0  # dB that the score of some dozen held-out samples moves by luck
 FEWEST_HELD_OUT = 4
 # Values of activations that the search may read and judge with; larger models search on fewer samples.
 SEARCH_VALUES = 150_000_000
@@ -78,16 +81,19 @@ def quantize(
         chosen = _try(full, judge, pinned)
         tried = [chosen]
     else:
-        fit, held = split(model, samples, options.seed)
+        some = thin(model, samples, options.seed)
+        judge = Judge(model, dataset, some, threads=options.threads)
+        search = _Search(builder(some), judge, progress)
+        search.run()
+        fit, held = split(some, options.seed)
         if fit is held:
             findings.append(_few(len(samples)))
-        judge = Judge(model, dataset, held, threads=options.threads)
-        search = _Search(builder(fit), judge, progress)
-        best = search.run()
-        tried = search.tried
-        chosen = best if fit is held else _refit(builder(samples), judge, best)
-        if chosen.recipe != best.recipe:
-            tried = [chosen if t.recipe == chosen.recipe else t for t in tried]
+            chosen = search.ranked[0]
+        else:
+            chosen = _held_out(search, builder(fit), Judge(model, dataset, held, threads=options.threads))
+        if len(some) < len(samples):
+            chosen = _refit(builder(samples), judge, chosen)
+        tried = [chosen if t.recipe == chosen.recipe else t for t in search.tried]
     findings += float_findings(model)
     candidates = tuple(
         Candidate(
@@ -120,8 +126,8 @@ class _Search:
         self.small = values_of(builder.model) <= SMALL_MODEL
         self.tried: list[_Tried] = []
 
-    def run(self) -> _Tried:
-        """Return the best candidate; plain min-max is always among them."""
+    def run(self) -> None:
+        """Fill :attr:`tried`; plain min-max comes first."""
         shares: list[float | None] = [None]
         if self.builder.links:
             shares += [0.5, 0.8] if self.small else [0.5]
@@ -130,38 +136,53 @@ class _Search:
         for share in shares:
             for name in names:
                 self._add(Recipe(name, share))
-        refine = self._ranked()[: 3 if self.small else 1]
-        for tried in refine:
+        for tried in self.ranked[: 3 if self.small else 1]:
             self._add(replace(tried.recipe, rounding=True))
         if self.builder.per_channel is None and self._has_dense():
-            for tried in self._ranked()[: 2 if self.small else 1]:
+            for tried in self.ranked[: 2 if self.small else 1]:
                 self._add(replace(tried.recipe, dense_per_channel=True))
-        return self._ranked()[0]
+
+    @property
+    def ranked(self) -> list[_Tried]:
+        """What was tried, best first; last whatever agrees with float less often than min-max, by two samples."""
+        plain = self.tried[0]
+
+        def key(t: _Tried) -> tuple[bool, float]:
+            penalty = WORTH_PER_CHANNEL if t.recipe.dense_per_channel else 0.0
+            return not _disagrees(t.result, plain.result), t.score - penalty
+
+        return sorted(self.tried, key=key, reverse=True)
 
     def _add(self, recipe: Recipe) -> None:
         self.tried.append(_try(self.builder, self.judge, recipe))
         if self.progress is not None:
             self.progress("search", len(self.tried), 0)
 
-    def _ranked(self) -> list[_Tried]:
-        """Return what was tried, best first; nothing that disagrees more often than min-max by a sample."""
-        plain = self.tried[0]
-        slack = 1.001 / len(self.judge.indices)
-
-        def key(t: _Tried) -> tuple[bool, float]:
-            worse = any(
-                found is not None and base is not None and found < base - slack
-                for found, base in (
-                    (t.result.agreement, plain.result.agreement),
-                    (t.result.quantized_metric, plain.result.quantized_metric),
-                )
-            )
-            return not worse, t.score - (WORTH_PER_CHANNEL if t.recipe.dense_per_channel else 0.0)
-
-        return sorted(self.tried, key=key, reverse=True)
-
     def _has_dense(self) -> bool:
         return any(op.op == "FULLY_CONNECTED" for op in self.builder.model.graph.operators)
+
+
+def _disagrees(found: Comparison, plain: Comparison) -> bool:
+    """Whether a model has the float model's top class, or the right one, less often than another; two are luck."""
+    slack = 2.001 / plain.samples
+    pairs = ((found.agreement, plain.agreement), (found.quantized_metric, plain.quantized_metric))
+    return any(a is not None and b is not None and a < b - slack for a, b in pairs)
+
+
+def _held_out(search: _Search, fit: Builder, judge: Judge) -> _Tried:
+    """Return the best candidate that does as well on samples that its ranges have not seen.
+
+    Candidates are ranked on all samples, as a few held-out ones order them by luck; what the held-out ones do
+    show is a candidate that learned its own samples by heart. It is out when it then falls behind min-max.
+    """
+    plain = _try(fit, judge, Recipe())
+    for tried in search.ranked[:HELD_OUT_TRIES]:
+        if tried.recipe == plain.recipe:
+            break
+        again = _try(fit, judge, tried.recipe)
+        if again.score >= plain.score - HELD_OUT_LUCK and not _disagrees(again.result, plain.result):
+            return tried
+    return search.tried[0]
 
 
 def _try(builder: Builder, judge: Judge, recipe: Recipe) -> _Tried:
@@ -189,17 +210,20 @@ def choose(count: int, wanted: int | None, seed: int) -> list[int]:
     return sorted(int(i) for i in np.random.default_rng(seed).choice(count, wanted, replace=False))
 
 
-def split(model: FloatModel, samples: list[int], seed: int) -> tuple[list[int], list[int]]:
-    """Return the samples that the search calibrates with and those that it judges with.
+def thin(model: FloatModel, samples: list[int], seed: int) -> list[int]:
+    """Return the samples that the search works with: fewer where the model has much to read."""
+    most = max(SEARCH_VALUES // values_of(model), 4 * FEWEST_HELD_OUT)
+    if len(samples) <= min(most, SEARCH_SAMPLES):
+        return samples
+    order = np.random.default_rng(seed).permutation(len(samples))[: min(most, SEARCH_SAMPLES)]
+    return sorted(samples[int(i)] for i in order)
 
-    A quarter is held out. Models with much to read take fewer samples of both; with hardly any samples both
-    lists are the same one.
-    """
+
+def split(samples: list[int], seed: int) -> tuple[list[int], list[int]]:
+    """Return three quarters to calibrate with and one held out; the same list twice where there are hardly any."""
     if len(samples) < 2 * FEWEST_HELD_OUT:
         return samples, samples
-    most = max(SEARCH_VALUES // values_of(model), 4 * FEWEST_HELD_OUT)
-    order = [samples[int(i)] for i in np.random.default_rng(seed).permutation(len(samples))]
-    order = order[: min(most, 4 * JUDGED_SAMPLES, len(order))]
+    order = [samples[int(i)] for i in np.random.default_rng(seed + 1).permutation(len(samples))]
     held = max(len(order) // 4, FEWEST_HELD_OUT)
     return sorted(order[held:]), sorted(order[:held])
 

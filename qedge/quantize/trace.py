@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from qedge.graph import Graph, schema
 from qedge.quantize.interpreter import Runner, decode
-from qedge.quantize.model import FloatModel
+from qedge.quantize.model import FloatModel, factor_of, read_steps
 
 Array = npt.NDArray[Any]
 
@@ -28,20 +29,25 @@ class Trace:
         self, model: FloatModel, quantised: bytes, tensors: Iterable[int] | None = None, *, threads: int = 2
     ) -> None:
         graph = Graph.from_bytes(quantised)
+        # By tensor of the quantised model.
+        self.factors = {t: factor_of(s).astype(np.float32) for t, s in read_steps(graph).items()}
         of_name = {t.name: t.index for t in graph.tensors if t.index in graph.producer and t.name}
         wanted = [t for t in model.activations if t not in model.graph.inputs] if tensors is None else tensors
         self.tensors = [t for t in wanted if model.graph.tensors[t].name in of_name]
         self._real = Runner(expose(model.data, self.tensors), threads=threads)
-        chosen = [of_name[model.graph.tensors[t].name] for t in self.tensors]
-        self._quantised = Runner(expose(quantised, chosen), threads=threads)
+        self._places = [of_name[model.graph.tensors[t].name] for t in self.tensors]
+        self._quantised = Runner(expose(quantised, self._places), threads=threads)
 
     def run(self, sample: Sequence[Array]) -> Iterator[tuple[int, Array, Array]]:
         """Run one sample and give (tensor, float values, quantised values in real numbers), in order."""
         self._real.run(sample)
         self._quantised.run(sample)
-        for t, real, detail in zip(self.tensors, self._real.outputs, self._quantised.outputs):
+        outputs = zip(self.tensors, self._places, self._real.outputs, self._quantised.outputs)
+        for t, place, real, detail in outputs:
             codes = self._quantised.read(int(detail["index"]))
-            yield t, self._real.read(int(real["index"])), decode(codes, detail)
+            found = decode(codes, detail)
+            factor = self.factors.get(place)
+            yield t, self._real.read(int(real["index"])), found if factor is None else found * factor
 
 
 def expose(data: bytes, tensors: Sequence[int]) -> bytes:
@@ -52,3 +58,23 @@ def expose(data: bytes, tensors: Sequence[int]) -> bytes:
     tree.subgraphs[0].outputs = np.array(tensors, np.int32)
     tree.signatureDefs = None
     return schema.pack(tree)
+
+
+def single_operator(tree: Any, index: int, inputs: Sequence[int]) -> bytes:
+    """Return a model of one operator of an object tree, with these tensors as its inputs."""
+    whole = tree.subgraphs[0]
+    op = copy.copy(whole.operators[index])
+    kept = [int(t) for t in dict.fromkeys([*inputs, *op.inputs, *op.outputs]) if t >= 0]
+    new = {t: k for k, t in enumerate(kept)}
+    model, subgraph = copy.copy(tree), copy.copy(whole)
+    subgraph.tensors = [copy.copy(whole.tensors[t]) for t in kept]
+    model.buffers = [tree.buffers[0], *(tree.buffers[t.buffer] for t in subgraph.tensors)]
+    for k, tensor in enumerate(subgraph.tensors):
+        tensor.buffer = k + 1
+    op.inputs = np.array([new.get(int(t), -1) for t in op.inputs], np.int32)
+    op.outputs = np.array([new[int(t)] for t in op.outputs], np.int32)
+    subgraph.inputs, subgraph.outputs = np.array([new[t] for t in inputs], np.int32), op.outputs
+    subgraph.operators = [op]
+    model.subgraphs = [subgraph]
+    model.signatureDefs, model.metadata = None, None
+    return schema.pack(model)

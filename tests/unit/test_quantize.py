@@ -81,9 +81,16 @@ def test_tflite_micro_computes_what_litert_computes() -> None:
 def test_operators_that_copy_codes_share_one_scale() -> None:
     graph = Graph.from_bytes(quantize(cnn(), images(), MINMAX).data)
     by_name = {t.name: t.quantization for t in graph.tensors}
-    scalars = {by_name[n].scalar for n in ("third", "pooled", "flat")}  # type: ignore[union-attr]
+    scalars = {by_name[n].scalar for n in ("pooled", "flat")}  # type: ignore[union-attr]
     assert len(scalars) == 1
     assert by_name["scores"].scalar == (1 / 256, -128)  # type: ignore[union-attr]
+
+
+def test_the_mean_of_a_whole_map_has_a_scale_of_its_own() -> None:
+    graph = Graph.from_bytes(quantize(cnn(), images(), MINMAX).data)
+    assert [op.op for op in graph.operators].count("MEAN") == 1
+    by_name = {t.name: t.quantization for t in graph.tensors}
+    assert by_name["pooled"].scalar[0] < 0.5 * by_name["third"].scalar[0]  # type: ignore[union-attr]
 
 
 def test_a_concatenation_of_a_fixed_and_a_free_scale_is_requantised() -> None:

@@ -23,7 +23,7 @@ from qedge.quantize.methods.percentile import percentile
 from qedge.quantize.methods.rounding import round_jointly
 from qedge.quantize.model import FloatModel
 from qedge.quantize.patches import rows_of
-from qedge.quantize.search import choose, split
+from qedge.quantize.search import choose, split, thin
 from qedge.testing.opmodels import ModelBuilder, Spec, constant
 
 
@@ -237,11 +237,13 @@ def test_too_few_samples_to_hold_out_are_said() -> None:
 
 
 def test_held_out_samples_are_not_calibrated_with() -> None:
-    model = FloatModel.from_bytes(cnn())
-    fit, held = split(model, choose(60, None, 0), 0)
+    fit, held = split(choose(60, None, 0), 0)
     assert not set(fit) & set(held)
     assert len(fit) + len(held) == 60
-    assert split(model, choose(60, None, 0), 1) != (fit, held)
+    assert split(choose(60, None, 0), 1) != (fit, held)
+    model = FloatModel.from_bytes(cnn())
+    assert thin(model, list(range(60)), 0) == list(range(60))
+    assert len(thin(model, list(range(10_000)), 0)) == 128
 
 
 def test_the_judge_ranks_by_errors_on_every_sample() -> None:

@@ -7,14 +7,15 @@ Across layers: Nagel et al., "Data-free quantization through weight equalization
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from qedge.graph import Graph, Operator, schema
-from qedge.quantize.model import FloatModel
+from qedge.quantize.model import STEPS_PER_OCTAVE, FloatModel, factor_of
 from qedge.quantize.plan import weight_slots
 from qedge.quantize.rules import RULES
 
@@ -32,7 +33,6 @@ _THROUGH = {
     "EXPAND_DIMS",
 }
 _HOMOGENEOUS = ("NONE", "RELU")
-_LARGEST_FACTOR = 1e4
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Link:
         divided: (constant, axis) that make it, to be divided by the factors.
         multiplied: (weights, axis of their input channels) that read it, to be multiplied by them.
         free: whether the readers scale each input channel on its own (depthwise), so nothing is lost.
+        scaled: every activation that is divided by the factors on the way, the last one included.
     """
 
     tensor: int
@@ -52,6 +53,7 @@ class Link:
     divided: tuple[tuple[int, int], ...]
     multiplied: tuple[tuple[int, int], ...]
     free: bool
+    scaled: tuple[int, ...]
 
 
 @dataclass
@@ -82,6 +84,7 @@ def equalize(model: FloatModel, largest: dict[int, Float], *, share: float = 1.0
             factor = activation**share / weight**(1 - share). Readers that lose nothing always take 1.
     """
     values: dict[int, npt.NDArray[Any]] = {}
+    steps: dict[str, tuple[int, ...]] = {}
 
     def data(t: int) -> npt.NDArray[Any]:
         if t not in values:
@@ -96,15 +99,19 @@ def equalize(model: FloatModel, largest: dict[int, Float], *, share: float = 1.0
         weights = np.zeros(link.channels)
         for t, axis in link.multiplied:
             weights = np.maximum(weights, _largest_of(data(t), axis, link.channels))
-        factor = _factors(largest[link.tensor], weights, 1.0 if link.free else share)
+        taken = _factors(largest[link.tensor], weights, 1.0 if link.free else share)
+        factor = factor_of(taken)
+        steps.update({model.graph.tensors[t].name: tuple(int(e) for e in taken) for t in link.scaled})
         for t, axis in link.divided:
             values[t] = data(t) / _spread(factor, data(t), axis)
         for t, axis in link.multiplied:
             values[t] = data(t) * _spread(factor, data(t), axis)
-    return with_constants(model, values) if values else model
+    return with_constants(model, values, steps) if values else model
 
 
-def with_constants(model: FloatModel, values: dict[int, npt.NDArray[Any]]) -> FloatModel:
+def with_constants(
+    model: FloatModel, values: dict[int, npt.NDArray[Any]], steps: Mapping[str, tuple[int, ...]]
+) -> FloatModel:
     """Return the model with other values in some constants, each in a buffer of its own."""
     tree = model.tree()
     for t, new in values.items():
@@ -113,18 +120,17 @@ def with_constants(model: FloatModel, values: dict[int, npt.NDArray[Any]]) -> Fl
         buffer.data = np.frombuffer(np.ascontiguousarray(new, np.float32).tobytes(), np.uint8)
         tree.buffers.append(buffer)
         tensor.buffer = len(tree.buffers) - 1
-    return FloatModel.from_bytes(schema.pack(tree))
+    return replace(FloatModel.from_bytes(schema.pack(tree)), steps=steps)
 
 
-def _factors(activation: Float, weights: Float, share: float) -> Float:
-    """Return one factor a channel, 1 for dead ones; their geometric mean is 1."""
+def _factors(activation: Float, weights: Float, share: float) -> npt.NDArray[np.int64]:
+    """Return the factor of each channel in steps (:func:`factor_of`), 0 for dead ones; their mean is about 0."""
     live = (activation > 0) & (weights > 0)
-    if not live.any():
-        return np.ones_like(activation)
-    factor = np.ones_like(activation)
-    factor[live] = activation[live] ** share / weights[live] ** (1.0 - share)
-    factor[live] /= np.exp(np.log(factor[live]).mean())
-    return np.clip(factor, 1 / _LARGEST_FACTOR, _LARGEST_FACTOR)
+    steps = np.zeros(activation.shape, np.int64)
+    if live.any():
+        wanted = share * np.log2(activation[live]) - (1.0 - share) * np.log2(weights[live])
+        steps[live] = np.rint((wanted - wanted.mean()) * STEPS_PER_OCTAVE)
+    return np.clip(steps, -127, 127)
 
 
 def _spread(factor: Float, values: npt.NDArray[Any], axis: int) -> Float:
@@ -169,7 +175,9 @@ def _link(graph: Graph, t: int) -> Link | None:
     if any(not set(op.outputs) & up.tensors for c in up.constants for op in graph.consumers[c]):
         return None
     free = all(op.op == "DEPTHWISE_CONV_2D" for op in readers)
-    return Link(t, tensor.shape[-1], tuple(up.constants.items()), tuple(multiplied), free)
+    return Link(
+        t, tensor.shape[-1], tuple(up.constants.items()), tuple(multiplied), free, tuple(sorted(up.tensors))
+    )
 
 
 def _input_axis(graph: Graph, op: Operator, t: int, channels: int) -> int | None:
