@@ -10,9 +10,9 @@ with random weights from Keras, quantises them and counts what maps before and a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -174,7 +174,9 @@ def keras_models() -> Iterator[dict[str, Any]]:
         converter.representative_dataset = lambda data=data: iter(data)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
-        yield {"model": name, **rewritten(converter.convert())}
+        with contextlib.redirect_stdout(sys.stderr):
+            data_model = converter.convert()
+        yield {"model": name, **rewritten(data_model)}
         keras.backend.clear_session()
 
 
@@ -222,8 +224,7 @@ def main() -> None:
     result: dict[str, Any] = {"latency": {link: latency_table(table, link) for link in latency.LINKS}}
     result["pairs"] = list(pairs(given.shared / "coral/pairs"))
     if given.keras:
-        with tempfile.TemporaryDirectory():
-            result["keras"] = list(keras_models())
+        result["keras"] = list(keras_models())
     if given.json:
         json.dump(result, sys.stdout, indent=2)
         return

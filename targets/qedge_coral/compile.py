@@ -18,6 +18,8 @@ from qedge_coral import compiler_log, package
 PROGRAM = "edgetpu_compiler"
 VARIABLE = "QEDGE_EDGETPU_COMPILER"
 DEFAULT_TIMEOUT_S = 180
+MARGIN_S = 20
+"""The compiler watches its own time limit; a process that hangs is ended this much later."""
 STEM = "model"
 
 
@@ -90,8 +92,9 @@ def run(program: Path, model: bytes, options: Mapping[str, Any], workdir: Path) 
     limit = timeout_s(options)
     line = [str(program), *arguments(options), "-o", str(out), str(source)]
     try:
-        # The compiler watches its own limit; ours is a margin over it for a process that hangs.
-        done = subprocess.run(line, capture_output=True, text=True, timeout=limit + 20, errors="replace")
+        done = subprocess.run(
+            line, capture_output=True, text=True, timeout=limit + MARGIN_S, errors="replace"
+        )
     except subprocess.TimeoutExpired as error:
         raise ToolError(
             f"{PROGRAM} did not end within {limit} s",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from qedge.errors import ToolError
 from qedge.target import Requirement
 from qedge_coral import compile as driver
 from qedge_coral import devices, system
@@ -25,7 +26,10 @@ def requirements(root: str | os.PathLike[str] = "/") -> list[Requirement]:
 
 
 def _compiler() -> Requirement:
-    program = driver.find({})
+    try:
+        program = driver.find({})
+    except ToolError as problem:
+        return Requirement("edgetpu_compiler", False, problem.message, problem.hint)
     if program is not None:
         return Requirement("edgetpu_compiler", True, str(program))
     detail = "not here: bundles carry COMPILE.md with the command to run elsewhere"

@@ -1,0 +1,293 @@
+"""Driving the Edge TPU compiler: a stand-in that speaks its command line and log, and logs as published."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import coral_doubles as doubles
+import numpy as np
+import pytest
+
+from qedge.errors import ModelError, ToolError, UnsupportedError, UsageError
+from qedge.graph import Graph
+from qedge.target import Requirement
+from qedge.testing.opmodels import ModelBuilder, Spec, single_op
+from qedge_coral import compile as driver
+from qedge_coral import compiler_log, doctor, statuses, system
+from qedge_coral.package import read_compiled
+from qedge_coral.recipe import compile_md
+from qedge_coral.target import COMPILED, GUIDE, TARGET
+
+Compile = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(doubles.build_compiler(tmp_path_factory.mktemp("compiler")))
+
+
+@pytest.fixture
+def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compile:
+    monkeypatch.delenv(driver.VARIABLE, raising=False)
+
+    def run(model: bytes | None = None, **options: Any) -> Any:
+        model = model or doubles.small_model()
+        return TARGET.compile(model, Graph.from_bytes(model), options, tmp_path / "work")
+
+    return run
+
+
+def test_without_the_compiler_the_bundle_says_how(build: Compile) -> None:
+    made = build()
+    assert set(made.files) == {GUIDE}
+    assert made.extra["command"] == "edgetpu_compiler -s -t 180 model.tflite"
+    assert made.extra["command"] in made.files[GUIDE].decode()
+    assert made.extra["stages"] == []
+    assert "not-compiled" in {f.rule for f in made.findings}
+
+
+def test_recipe_has_container_and_the_way_back() -> None:
+    text = compile_md({"segments": 2, "all_subgraphs": True})
+    assert "edgetpu_compiler -s -t 180 -n 2 -a model.tflite" in text
+    assert "FROM --platform=linux/amd64" in text
+    assert "--compiled model_segment_0_of_2_edgetpu.tflite --segments 2" in text
+
+
+def test_with_the_compiler(build: Compile, program: str, tmp_path: Path) -> None:
+    made = build(compiler=program)
+    assert COMPILED in made.files
+    read = read_compiled(Graph.from_bytes(made.files[COMPILED]))
+    assert read.cpu_operators == ()
+    assert made.metrics["mapped_percent"] == 100
+    assert made.extra["compiler_log"]["version"] == "16.0.384591198"
+    assert "prediction-differs" not in {f.rule for f in made.findings}
+    again = build(compiler=program)
+    assert again.files == made.files
+    assert again.extra == made.extra
+
+
+def test_compiler_by_environment(build: Compile, program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(driver.VARIABLE, program)
+    assert COMPILED in build().files
+
+
+def test_difference_from_the_prediction_is_reported(
+    build: Compile, program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGETPU_DOUBLE_CPU", "LOGISTIC")
+    made = build(compiler=program)
+    finding = next(f for f in made.findings if f.rule == "prediction-differs")
+    assert "1 of 3 operators to the CPU (1 LOGISTIC), predicted were 0 (none)" in finding.message
+    assert made.metrics["mapped_percent"] == pytest.approx(66.67)
+
+
+def test_segments(build: Compile, program: str) -> None:
+    made = build(doubles.small_model(3), compiler=program, segments=2)
+    names = [s["file"] for s in made.extra["stages"]]
+    assert names == [f"model_segment_{i}_of_2_edgetpu.tflite" for i in range(2)]
+    assert set(names) < set(made.files)
+    first, second = made.extra["stages"]
+    assert [t["name"] for t in first["outputs"]] == [t["name"] for t in second["inputs"]]
+
+
+def test_compiled_elsewhere(build: Compile, program: str, tmp_path: Path) -> None:
+    model = build(compiler=program).files[COMPILED]
+    (tmp_path / "elsewhere.tflite").write_bytes(model)
+    made = build(compiled=str(tmp_path / "elsewhere.tflite"))
+    assert made.files[COMPILED] == model
+    assert "compiler_log" not in made.extra
+
+
+def test_compiled_elsewhere_must_be_compiled(build: Compile, tmp_path: Path) -> None:
+    (tmp_path / "m.tflite").write_bytes(doubles.small_model())
+    with pytest.raises(ModelError, match="no edgetpu-custom-op"):
+        build(compiled=str(tmp_path / "m.tflite"))
+    with pytest.raises(ModelError, match="expected the first of 2 segments"):
+        build(compiled=str(tmp_path / "m.tflite"), segments=2)
+
+
+def test_compiled_from_another_model_is_refused(build: Compile, program: str, tmp_path: Path) -> None:
+    other = build(
+        single_op("TANH", [Spec((1, 9), scale=0.1)], [Spec((1, 9), scale=0.1)], version=2), compiler=program
+    )
+    (tmp_path / "other.tflite").write_bytes(other.files[COMPILED])
+    with pytest.raises(ModelError, match="another model"):
+        build(compiled=str(tmp_path / "other.tflite"))
+
+
+FAILURES = {
+    # way to fail: (words of the message, words of the hint)
+    "unquantised": (statuses.NOT_QUANTIZED, "quantise it first"),
+    "unparsed": ("could not be parsed: CONV_2D version 6", "versions are newer"),
+    "large": ("large activation tensors", "--search"),
+    "crash": ("Internal compiler error", "run it again"),
+    "slow": ("ran out of time", "--timeout"),
+    "silent": ("wrote no model_edgetpu.tflite", "by hand"),
+}
+
+
+@pytest.mark.parametrize("how", FAILURES)
+def test_failure_of_the_compiler(
+    how: str, build: Compile, program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGETPU_DOUBLE_COMPILER", how)
+    message, hint = FAILURES[how]
+    with pytest.raises(ToolError) as caught:
+        build(compiler=program)
+    assert message in caught.value.message
+    assert hint in str(caught.value.hint)
+
+
+def test_compiler_that_hangs(build: Compile, program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGETPU_DOUBLE_COMPILER", "hang")
+    monkeypatch.setattr(driver, "MARGIN_S", 1)
+    with pytest.raises(ToolError, match="did not end within 1 s"):
+        build(compiler=program, timeout=1)
+
+
+def test_compiler_that_is_not_there(build: Compile) -> None:
+    with pytest.raises(ToolError, match="not there") as caught:
+        build(compiler="/nowhere/edgetpu_compiler")
+    assert driver.VARIABLE in str(caught.value.hint)
+
+
+def test_segments_must_be_a_number_of_devices(build: Compile) -> None:
+    with pytest.raises(UsageError, match="expected 1 or more"):
+        build(segments=-1)
+
+
+def half_mapped() -> bytes:
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    x, y, z = (Spec((1, 8), scale=0.05) for _ in range(3))
+    a, b, c = g.input(x), g.tensor(y), g.tensor(z)
+    g.operator("RELU", [a], [b], version=2)
+    g.operator("HARD_SWISH", [b], [c])
+    g.output(c)
+    return builder.pack()
+
+
+@pytest.mark.parametrize("wanted", ["95%", 95, 95.0, "60"])
+def test_gate(wanted: Any, build: Compile) -> None:
+    graph = Graph.from_bytes(half_mapped())
+    report = TARGET.check(graph, {"min_mapped": wanted})
+    assert [f.rule for f in report.findings if f.severity == "error"] == ["unsupported-op"]
+    with pytest.raises(UnsupportedError, match=r"50\.0 % of the operators"):
+        build(half_mapped(), min_mapped=wanted)
+    passed = TARGET.check(graph, {"min_mapped": "50%"})
+    assert not [f for f in passed.findings if f.severity == "error"]
+
+
+def test_check_of_a_compiled_model_predicts_nothing(build: Compile, program: str) -> None:
+    report = TARGET.check(Graph.from_bytes(build(compiler=program).files[COMPILED]), {})
+    assert not report.predicted
+    assert [p.placement for p in report.operators] == ["edgetpu"]
+
+
+def test_every_estimate_is_labelled(build: Compile) -> None:
+    report = TARGET.check(Graph.from_bytes(doubles.small_model()), {})
+    assert report.predicted
+    assert report.metrics["parameter_bytes"]["estimate"] is True
+    assert report.metrics["latency_ms"]["estimate"] is True
+    low, usual, high = report.metrics["parameter_bytes"]["cached"]
+    assert low <= usual <= high <= report.metrics["parameter_bytes"]["total"]
+
+
+# As published in google-coral/edgetpu #671 and #512.
+LOG = """Edge TPU Compiler version 16.0.384591198
+Started a compilation timeout timer of 180 seconds.
+
+Model compiled successfully in 3438 ms.
+
+Input model: yolov5s-int8.tflite
+Input size: 7.31MiB
+Output model: yolov5s-int8_edgetpu.tflite
+Output size: 7.52MiB
+On-chip memory used for caching model parameters: 6.89MiB
+On-chip memory remaining for caching model parameters: 1.00KiB
+Off-chip memory used for streaming uncached model parameters: 175.00KiB
+Number of Edge TPU subgraphs: 1
+Total number of operations: 229
+Operation log: yolov5s-int8_edgetpu.log
+
+Model successfully compiled but not all operations are supported by the Edge TPU.
+Number of operations that will run on Edge TPU: 222
+Number of operations that will run on CPU: 7
+
+Operator                       Count      Status
+
+LOGISTIC                       1          More than one subgraph is not supported
+LOGISTIC                       61         Mapped to Edge TPU
+TRANSPOSE                      3          Operation is otherwise supported, but not mapped due to some unspecified limitation
+Compilation child process completed within timeout period.
+Compilation succeeded!
+"""  # noqa: E501
+
+
+def test_log_as_published() -> None:
+    log = compiler_log.parse(LOG)
+    assert log.succeeded
+    assert log.version == "16.0.384591198"
+    assert log.figures["cached_bytes"] == round(6.89 * 1024**2)
+    assert log.figures["remaining_bytes"] == 1024
+    assert log.figures["streamed_bytes"] == 175 * 1024
+    assert (log.figures["edgetpu_operations"], log.figures["cpu_operations"]) == (222, 7)
+    assert log.counts() == {statuses.OTHER_SUBGRAPH: 1, statuses.MAPPED: 61, statuses.LIMITATION: 3}
+    assert log.findings == ()
+
+
+def test_log_of_nothing() -> None:
+    log = compiler_log.parse("")
+    assert not log.succeeded
+    assert log.to_json() == {"version": None, "operators": []}
+
+
+def named(rows: list[Requirement]) -> dict[str, Requirement]:
+    return {r.name: r for r in rows}
+
+
+def test_doctor_without_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(driver.VARIABLE, raising=False)
+    monkeypatch.delenv(system.VARIABLE, raising=False)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    rows = named(doctor.requirements(tmp_path))
+    assert rows["libedgetpu"].ok is None
+    assert "apt install" in str(rows["libedgetpu"].install)
+    assert rows["edgetpu_compiler"].ok is None
+    assert "none is plugged in" in rows["Edge TPU"].detail
+
+
+def test_doctor_of_a_pi_with_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from test_coral_runtime import plugged
+
+    plugged(tmp_path, usb=1, pci=1)
+    (tmp_path / "sys/bus/usb/devices/2-0/speed").write_text("480\n")
+    monkeypatch.setattr(system, "page_bytes", lambda: 16384)
+    rows = named(doctor.requirements(tmp_path))
+    assert rows["Edge TPU usb:0"].ok
+    assert "48.8 degrees" in rows["Edge TPU pci:0"].detail
+    assert rows["udev rule"].ok is False
+    assert "udevadm" in str(rows["udev rule"].install)
+    assert rows["kernel module apex"].ok is False
+    assert rows["page size"].ok is False
+    assert "kernel8.img" in str(rows["page size"].install)
+    assert "480 Mbit/s" in rows["USB 3"].detail
+
+
+def test_doctor_knows_versions_that_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(system.VARIABLE, "/usr/lib/libedgetpu.so.1")
+    status = tmp_path / "var/lib/dpkg/status"
+    status.parent.mkdir(parents=True)
+    for version, ok in (("16.0", False), ("16.0tf2.19.1-1.bookworm", True), ("17.0", None)):
+        status.write_text(f"Package: libedgetpu1-std\nStatus: install ok installed\nVersion: {version}\n")
+        monkeypatch.setattr(system, "binding", lambda: ("ai-edge-litert", "2.2.0"))
+        assert named(doctor.requirements(tmp_path))["versions together"].ok is ok
+
+
+def test_golden_outputs_of_the_bundle_are_the_twins(tmp_path: Path, program: str) -> None:
+    folder = doubles.write(tmp_path / "b", doubles.small_model(), {"compiler": program}, tmp_path / "w")
+    found = np.load(folder / "golden/output_0.npy")
+    assert np.array_equal(found[0], doubles.expected(doubles.small_model(), doubles.samples())[0][0])
