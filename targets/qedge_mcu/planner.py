@@ -37,11 +37,21 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Sharing:
-    """``output`` may share memory with ``input`` when ``output_offset <= input_offset - lead``."""
+    """``output`` may share memory with ``input`` when ``output_offset <= input_offset - lead``.
+
+    With ``exact`` only when ``output_offset == input_offset``.
+    """
 
     input: str
     output: str
     lead: int
+    exact: bool = False
+
+    def allows(self, input_offset: int, output_offset: int) -> bool:
+        """Whether the two may lie so although they overlap."""
+        if self.exact:
+            return output_offset == input_offset
+        return output_offset <= input_offset - self.lead
 
 
 @dataclass(frozen=True)
@@ -75,7 +85,7 @@ def lower_bound(problem: Problem) -> int:
 def conflicts(plan: Plan) -> list[str]:
     """Return every pair of buffers that live together and overlap against the rules; empty is right."""
     found = []
-    leads = {(s.input, s.output): s.lead for s in plan.problem.sharings}
+    sharings = {(s.input, s.output): s for s in plan.problem.sharings}
     buffers = plan.problem.buffers
     for i, a in enumerate(buffers):
         start_a = plan.offsets[a.name]
@@ -86,9 +96,9 @@ def conflicts(plan: Plan) -> list[str]:
             apart = start_a + a.nbytes <= start_b or start_b + b.nbytes <= start_a
             if apart or not a.lives_with(b):
                 continue
-            if (a.name, b.name) in leads and start_b <= start_a - leads[a.name, b.name]:
+            if (a.name, b.name) in sharings and sharings[a.name, b.name].allows(start_a, start_b):
                 continue
-            if (b.name, a.name) in leads and start_a <= start_b - leads[b.name, a.name]:
+            if (b.name, a.name) in sharings and sharings[b.name, a.name].allows(start_b, start_a):
                 continue
             found.append(f"{a.name} at {start_a} and {b.name} at {start_b} overlap")
     return found
@@ -144,14 +154,15 @@ def _align(value: int) -> int:
 
 def _place(problem: Problem, order: Iterable[Buffer], neighbours: Mapping[str, tuple[Buffer, ...]]) -> Plan:
     """Return the plan that gives each buffer in turn the lowest offset that is free."""
-    leads = {(s.input, s.output): s.lead for s in problem.sharings}
+    sharings = {(s.input, s.output): s for s in problem.sharings}
     offsets: dict[str, int] = {}
     arena = 0
     for b in order:
         forbidden = sorted(
-            _forbidden(b, other, offsets[other.name], leads)
+            interval
             for other in neighbours[b.name]
             if other.name in offsets
+            for interval in _forbidden(b, other, offsets[other.name], sharings)
         )
         offset = 0
         for low, high in forbidden:
@@ -169,13 +180,18 @@ def _neighbours(problem: Problem) -> Mapping[str, tuple[Buffer, ...]]:
     }
 
 
-def _forbidden(b: Buffer, other: Buffer, at: int, leads: Mapping[tuple[str, str], int]) -> tuple[int, int]:
-    """Return the open interval of offsets that ``b`` must avoid because ``other`` lies at ``at``."""
+def _forbidden(
+    b: Buffer, other: Buffer, at: int, sharings: Mapping[tuple[str, str], Sharing]
+) -> list[tuple[int, int]]:
+    """Return the open intervals of offsets that ``b`` must avoid because ``other`` lies at ``at``."""
     low, high = at - b.nbytes, at + other.nbytes
-    as_output = leads.get((other.name, b.name))
+    as_output = sharings.get((other.name, b.name))
+    as_input = sharings.get((b.name, other.name))
+    sharing = as_output or as_input
+    if sharing is not None and sharing.exact:
+        return [(low, at), (at, high)]
     if as_output is not None:
-        return max(low, at - as_output), high
-    as_input = leads.get((b.name, other.name))
+        return [(max(low, at - as_output.lead), high)]
     if as_input is not None:
-        return low, min(high, at + as_input)
-    return low, high
+        return [(low, min(high, at + as_input.lead))]
+    return [(low, high)]

@@ -213,5 +213,6 @@ def _problem(graph: Graph, steps: tuple[Step, ...], root: Mapping[int, int]) -> 
             uses = [t for t in step.op.inputs if t >= 0 and root[t] == source]
             dies = last.get(source) == i and first.get(source, i) < i and first.get(target) == i
             if dies and source != target and len(uses) == 1:
-                sharings.append(Sharing(str(source), str(target), lead))
+                exact = position in step.emitted.in_place
+                sharings.append(Sharing(str(source), str(target), lead, exact))
     return Problem(tuple(buffers), tuple(sharings))

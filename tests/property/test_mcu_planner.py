@@ -23,7 +23,9 @@ def problems(draw: st.DrawFn) -> Problem:
         if draw(st.booleans()):
             buffers.append(Buffer(f"scratch{i}", draw(st.integers(1, 100)), i, i))
         if buffers[i].last == i and draw(st.booleans()):
-            sharings.append(Sharing(str(i), str(i + 1), draw(st.integers(-400, 400))))
+            exact = draw(st.booleans())
+            lead = 0 if exact else draw(st.integers(-400, 400))
+            sharings.append(Sharing(str(i), str(i + 1), lead, exact))
     return Problem(tuple(buffers), tuple(sharings))
 
 
@@ -54,6 +56,15 @@ def test_the_self_check_finds_an_overlap() -> None:
 def test_an_output_lies_over_its_dying_input() -> None:
     problem = Problem((Buffer("a", 100, -1, 0), Buffer("b", 100, 0, 1)), (Sharing("a", "b", 8),))
     assert plan(problem).arena_bytes == 108
+
+
+def test_an_output_in_place_lies_exactly_on_its_input() -> None:
+    problem = Problem((Buffer("a", 100, -1, 0), Buffer("b", 60, 0, 1)), (Sharing("a", "b", 0, exact=True),))
+    found = plan(problem)
+    assert found.arena_bytes == 100
+    assert found.offsets["a"] == found.offsets["b"]
+    beside = Plan(problem, {"a": 4, "b": 0}, 104)
+    assert conflicts(beside)
 
 
 @st.composite

@@ -105,6 +105,7 @@ class Emitted:
         overlap: for an input of the operator (by position) the least distance in bytes by which output 0
             must start *before* that input when the two share memory; see ``overlap.py``. An input
             without an entry must not share memory with any output.
+        in_place: inputs of ``overlap`` that the output must then lie on exactly (their lead is 0).
         alias: no code at all: output 0 is input 0 under another name.
         states: persistent memory that the call uses.
         headers: further files in ``kernels/include/``.
@@ -119,6 +120,7 @@ class Emitted:
     defines: frozenset[str] = frozenset()
     scratch_bytes: int = 0
     overlap: Mapping[int, int] = field(default_factory=dict)
+    in_place: frozenset[int] = frozenset()
     alias: bool = False
     states: tuple[State, ...] = ()
     headers: tuple[str, ...] = ()

@@ -69,6 +69,9 @@ def emit(c: OpContext) -> Emitted | None:
     padding = (("pad_top", w.pad_top), ("pad_left", w.pad_left))
     if fast:
         columns = w.stride_width * (w.out_width - 1) + 3
+        # Before a group of channels writes its part of an output row, it has read that of all input rows that
+        # the output row can lie on; other channels are not touched.
+        in_place = w.out_width <= w.in_width and w.out_height <= w.in_height and w.pad_top <= 2
         return Emitted(
             function="qe_depthwise_3x3_s8_dsp",
             args=("{params}", "{in0}", "{out0}", "{scratch}"),
@@ -81,6 +84,8 @@ def emit(c: OpContext) -> Emitted | None:
             arrays=arrays,
             defines=dsp.defines(out) | {f"QE_DEPTHWISE_STRIDE_{w.stride_height}"},
             scratch_bytes=32 * columns + 144,
+            overlap={0: 0} if in_place else {},
+            in_place=frozenset({0} if in_place else ()),
             note="two rows in the halves of a word",
         )
     window_members = (

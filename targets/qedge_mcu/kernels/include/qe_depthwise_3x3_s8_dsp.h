@@ -19,8 +19,8 @@ typedef struct {
 } qe_depthwise_3x3_dsp_params;
 
 /* input [in_height][in_width][channels], output [out_height][out_width][channels]; batch 1. A row of windows is
- * columns = stride * (out_width - 1) + 3 wide; scratch: 32 * columns + 144 bytes. With stride 1 and an output as
- * large as the input, both may be the same memory. */
+ * columns = stride * (out_width - 1) + 3 wide; scratch: 32 * columns + 144 bytes. Output and input may start at the
+ * same address when the output is no wider and no higher than the input. */
 void qe_depthwise_3x3_s8_dsp(const qe_depthwise_3x3_dsp_params *p, const int8_t *input, int8_t *output,
                              void *scratch);
 
