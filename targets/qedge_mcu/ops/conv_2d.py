@@ -18,7 +18,7 @@ from qedge_mcu.ops.base import (
     same_padding,
     scalar,
 )
-from qedge_mcu.ops.requantize import bias_values, expect_weights, per_channel, wrap_int32
+from qedge_mcu.ops.requantize import bias_values, by_fours, expect_weights, per_channel, wrap_int32
 
 NAMES = ("CONV_2D",)
 
@@ -61,12 +61,14 @@ def _general(c: OpContext) -> Emitted:
             same_padding(in_width, filter_width, stride[1], dilation[1], out_width),
         )
     requantize = per_channel(data, weights, output, out_channels)
+    groups = in_channels // depth
+    rows = constant(weights).reshape(groups, out_channels // groups, -1)
     scale, zero_out = scalar(output)
     low, high = activation_range(c.option("fused_activation_function", "NONE"), scale, zero_out)
     return Emitted(
         function="qe_conv_2d_s8",
         args=("{params}", "{in0}", "{out0}"),
-        kernels=("qe_conv_2d_s8.c",),
+        kernels=("qe_conv_2d_s8.c", "qe_dot_s8.c"),
         params=Params(
             "qe_conv_2d_params",
             (
@@ -80,7 +82,7 @@ def _general(c: OpContext) -> Emitted:
                 ("out_height", out_height),
                 ("out_width", out_width),
                 ("out_channels", out_channels),
-                ("groups", in_channels // depth),
+                ("groups", groups),
                 ("filter_height", filter_height),
                 ("filter_width", filter_width),
                 ("stride_height", stride[0]),
@@ -96,7 +98,7 @@ def _general(c: OpContext) -> Emitted:
             ),
         ),
         arrays=(
-            ConstArray("weights", constant(weights).reshape(-1), "weights"),
+            ConstArray("weights", by_fours(rows), "weights"),
             ConstArray("bias", wrap_int32(bias_values(c.optional(2), out_channels)), "bias"),
             ConstArray("multiplier", requantize.multiplier),
             ConstArray("shift", requantize.shift),

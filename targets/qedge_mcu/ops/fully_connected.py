@@ -20,7 +20,14 @@ from qedge_mcu.ops.base import (
     expect_type,
     scalar,
 )
-from qedge_mcu.ops.requantize import bias_values, expect_weights, per_channel, per_tensor, wrap_int32
+from qedge_mcu.ops.requantize import (
+    bias_values,
+    by_fours,
+    expect_weights,
+    per_channel,
+    per_tensor,
+    wrap_int32,
+)
 
 NAMES = ("FULLY_CONNECTED",)
 
@@ -64,7 +71,7 @@ def _general(c: OpContext) -> Emitted:
     return Emitted(
         function=function,
         args=("{params}", "{in0}", "{out0}"),
-        kernels=(f"{function}.c",),
+        kernels=(f"{function}.c",) if nibbles else (f"{function}.c", "qe_dot_s8.c"),
         headers=("qe_fully_connected_s8.h",),
         params=Params(
             "qe_fully_connected_params",
@@ -84,7 +91,7 @@ def _general(c: OpContext) -> Emitted:
         ),
         arrays=(
             ConstArray(
-                "weights", (pack_rows(values) if nibbles else values.astype(np.int8)).reshape(-1), "weights"
+                "weights", pack_rows(values).reshape(-1) if nibbles else by_fours(values[None]), "weights"
             ),
             ConstArray("bias", wrap_int32(bias), "bias"),
             ConstArray("multiplier", requantize.multiplier),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +68,21 @@ def bias_values(bias: Tensor | None, channels: int) -> npt.NDArray[np.int64]:
     if bias is None:
         return np.zeros(channels, np.int64)
     return constant(bias).reshape(-1).astype(np.int64)
+
+
+def by_fours(weights: npt.NDArray[Any]) -> npt.NDArray[np.int8]:
+    """Return int8 weights (groups, outputs, inputs) flat, as ``qe_dot_s8.h`` reads them.
+
+    Of each group first four outputs at a time, interleaved by input, then the outputs that are left over.
+
+    >>> by_fours(np.arange(10).reshape(1, 5, 2)).tolist()
+    [0, 2, 4, 6, 1, 3, 5, 7, 8, 9]
+    """
+    groups, outputs, inputs = weights.shape
+    whole = outputs // 4 * 4
+    fours = weights[:, :whole].reshape(groups, whole // 4, 4, inputs).transpose(0, 1, 3, 2)
+    parts = [fours.reshape(groups, -1), weights[:, whole:].reshape(groups, -1)]
+    return np.concatenate(parts, axis=1).reshape(-1).astype(np.int8)
 
 
 def wrap_int32(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:

@@ -6,7 +6,7 @@
 QE_EXTERN_C_BEGIN
 
 typedef struct {
-    const int8_t *weights;     /* [out_channels][filter_height][filter_width][in_channels / groups] */
+    const int8_t *weights;     /* by groups, in the order of qe_dot_s8.h; n is the filter's taps */
     const int32_t *bias;       /* [out_channels] */
     const int32_t *multiplier; /* [out_channels] */
     const int8_t *shift;       /* [out_channels] */

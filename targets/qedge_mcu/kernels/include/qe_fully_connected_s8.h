@@ -6,7 +6,7 @@
 QE_EXTERN_C_BEGIN
 
 typedef struct {
-    const int8_t *weights;     /* [outputs][inputs] */
+    const int8_t *weights;     /* in the order of qe_dot_s8.h; int4: [outputs][(inputs + 1) / 2] */
     const int32_t *bias;       /* [outputs]; the input's zero point is folded in */
     const int32_t *multiplier; /* [outputs], or [1] when step is 0 */
     const int8_t *shift;       /* as multiplier */
