@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qedge.datasets.protocol import Dataset
+from qedge.graph import Operator
 from qedge.quantize.calibrate import MinMax, Progress, calibrate, check_finite
 from qedge.quantize.channels import ChannelStatistics
 from qedge.quantize.histogram import Histograms
@@ -18,7 +19,8 @@ from qedge.quantize.methods.ranges import RANGES
 from qedge.quantize.methods.rounding import round_jointly
 from qedge.quantize.model import FloatModel
 from qedge.quantize.patches import LAYERS, Moments
-from qedge.quantize.plan import Plan, Range, complete, make_plan, weight_slots
+from qedge.quantize.pins import Pin
+from qedge.quantize.plan import Plan, Range, complete, default_modes, make_plan, weight_slots
 from qedge.quantize.recipe import Recipe
 
 Array = npt.NDArray[Any]
@@ -31,6 +33,7 @@ class Builder:
         indices: the samples that ranges and moments come from.
         io: type of inputs and outputs.
         per_channel: True or False forces it for all weights; None leaves it to the recipes.
+        pins: what a recipe file says about single operators; it wins over everything else.
     """
 
     def __init__(
@@ -41,11 +44,13 @@ class Builder:
         *,
         io: str = "int8",
         per_channel: bool | None = None,
+        pins: Sequence[Pin] = (),
         threads: int = 2,
         progress: Progress | None = None,
     ) -> None:
         self.model, self.dataset, self.indices = model, dataset, list(indices)
         self.io, self.per_channel, self.threads, self.progress = io, per_channel, threads, progress
+        self.pins = tuple(pins)
         self.links = find_links(model.graph)
         self._channels = ChannelStatistics(link.tensor for link in self.links)
         self._models: dict[float | None, FloatModel] = {None: model}
@@ -65,13 +70,31 @@ class Builder:
         """Return the float model that the recipe quantises, and how."""
         model = self.variant(recipe.equalize)
         if recipe.ranges == "minmax":
-            ranges = self.extremes(recipe.equalize)
+            ranges = dict(self.extremes(recipe.equalize))
         else:
             method = RANGES[recipe.ranges]
             ranges = {t: method(h) for t, h in self.histograms(recipe.equalize).of.items()}
-        return model, make_plan(
-            model.graph, complete(model.graph, ranges), per_channel=self._per_channel(recipe, model)
-        )
+        modes = list(default_modes(model.graph))
+        per_channel = self._per_channel(recipe, model)
+        for index, mode in recipe.mixed:
+            modes[index] = mode
+        for pin in self.pins:
+            for op in model.graph.operators:
+                if pin.matches(model.graph, op):
+                    self._pin(pin, op, recipe, ranges)
+                    modes[op.index] = pin.mode or modes[op.index]
+                    if pin.per_channel is not None:
+                        per_channel[op.index] = pin.per_channel
+        ranges = complete(model.graph, ranges)
+        return model, make_plan(model.graph, ranges, modes=tuple(modes), per_channel=per_channel)
+
+    def _pin(self, pin: Pin, op: Operator, recipe: Recipe, ranges: dict[int, Range]) -> None:
+        """Set the ranges of an operator's outputs as a recipe file says."""
+        for t in op.outputs:
+            if pin.range is not None:
+                ranges[t] = pin.range
+            elif pin.ranges is not None and t in ranges:
+                ranges[t] = RANGES[pin.ranges](self.histograms(recipe.equalize).of[t])
 
     def variant(self, share: float | None) -> FloatModel:
         """Return the float model, equalised where ``share`` says so."""

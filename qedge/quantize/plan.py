@@ -100,9 +100,11 @@ def complete(graph: Graph, ranges: Mapping[int, Range]) -> dict[int, Range]:
         rule = RULES[op.op]
         if rule.kind == "fixed":
             scale, zero = rule.fixed
-            result[t] = ((-128 - zero) * scale, (127 - zero) * scale)
+            result.setdefault(t, ((-128 - zero) * scale, (127 - zero) * scale))
         else:
-            result[t] = _union(result[op.inputs[s]] for s in data_slots(graph, op))
+            result[t] = (
+                result[t] if t in ranges else _union(result[op.inputs[s]] for s in data_slots(graph, op))
+            )
     return result
 
 

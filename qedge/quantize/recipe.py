@@ -20,12 +20,14 @@ class Recipe:
         equalize: share of the activations in the factors of equalisation, or None for none.
         rounding: whether weights are rounded jointly, biases corrected with them.
         dense_per_channel: whether FULLY_CONNECTED weights have a scale for each output.
+        mixed: (operator index, ``int16`` or ``float``) of the operators that are not int8.
     """
 
     ranges: str = "minmax"
     equalize: float | None = None
     rounding: bool = False
     dense_per_channel: bool = False
+    mixed: tuple[tuple[int, str], ...] = ()
 
     @property
     def name(self) -> str:
@@ -37,6 +39,10 @@ class Recipe:
             parts.append("round")
         if self.dense_per_channel:
             parts.append("dense-per-channel")
+        for kind in ("int16", "float"):
+            count = sum(mode == kind for _, mode in self.mixed)
+            if count:
+                parts.append(f"{count}x{kind}")
         return "+".join(parts)
 
     @classmethod

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from qedge.datasets.protocol import Dataset
-from qedge.errors import DataError
+from qedge.errors import DataError, UsageError
 from qedge.findings import Finding
+from qedge.quantize.budget import accuracy_error, missed, mixed_precision, worst_layers
 from qedge.quantize.build import Builder
 from qedge.quantize.calibrate import Progress
 from qedge.quantize.compare import Comparison
 from qedge.quantize.judge import Judge
 from qedge.quantize.model import FloatModel
 from qedge.quantize.options import Candidate, Quantized, QuantizeOptions
+from qedge.quantize.pins import RecipeFile, read_recipe, unmatched
 from qedge.quantize.plan import default_modes, derived
 from qedge.quantize.recipe import Recipe
 from qedge.quantize.rewrite import rewrite
@@ -59,8 +62,11 @@ def quantize(
     """
     started = time.perf_counter()
     options = options or QuantizeOptions()
-    pinned = None if options.method == "auto" else Recipe.parse(options.method)
+    file = read_recipe(options.recipe) if options.recipe is not None else RecipeFile()
+    method = options.method if options.method != "auto" else file.method
+    pinned = None if method == "auto" else Recipe.parse(method)
     model = rewrite(FloatModel.from_bytes(float_model))
+    check_pins(model, file)
     samples = choose(len(dataset), options.samples, options.seed)
 
     def builder(indices: list[int]) -> Builder:
@@ -70,6 +76,7 @@ def quantize(
             indices,
             io=options.io,
             per_channel=options.per_channel,
+            pins=file.pins,
             threads=options.threads,
             progress=progress,
         )
@@ -95,6 +102,12 @@ def quantize(
             chosen = _refit(builder(samples), judge, chosen)
         tried = [chosen if t.recipe == chosen.recipe else t for t in search.tried]
     findings += float_findings(model)
+    why = missed(chosen.result, options)
+    if why is not None:
+        found = _rescue(builder(samples), judge, chosen, options, why)
+        tried.append(found)
+        findings.append(_mixed_finding(model, found.recipe))
+        chosen = found
     candidates = tuple(
         Candidate(
             t.recipe.name,
@@ -199,6 +212,45 @@ def _refit(full: Builder, judge: Judge, best: _Tried) -> _Tried:
     again = _try(full, judge, best.recipe)
     plain = _try(full, judge, Recipe())
     return again if again.score >= plain.score else plain
+
+
+def _rescue(builder: Builder, judge: Judge, chosen: _Tried, options: QuantizeOptions, why: str) -> _Tried:
+    """Return the chosen recipe with some layers in higher precision.
+
+    Raises:
+        AccuracyError: the budget is still missed, or mixed precision is not allowed.
+    """
+    started = time.perf_counter()
+    layers = worst_layers(builder, chosen.data)
+    found = mixed_precision(builder, judge, chosen.recipe, layers, options) if options.mixed else None
+    if found is None:
+        raise accuracy_error(why, layers, options.mixed)
+    recipe, data, result = found
+    return _Tried(recipe, data, result, math.nan, time.perf_counter() - started)
+
+
+def _mixed_finding(model: FloatModel, recipe: Recipe) -> Finding:
+    names = [f"{model.graph.operators[i].label} ({mode})" for i, mode in recipe.mixed]
+    return Finding(
+        "warning",
+        "mixed-precision",
+        f"int8 alone misses the accuracy budget; in higher precision: {', '.join(names)}",
+        "targets that run int8 only refuse the model; widen the budget for those",
+    )
+
+
+def check_pins(model: FloatModel, file: RecipeFile) -> None:
+    """Raise when a pattern of a recipe file matches no operator.
+
+    Raises:
+        UsageError: naming the patterns.
+    """
+    lost = unmatched(model.graph, file.pins)
+    if lost:
+        raise UsageError(
+            f"no operator matches {', '.join(map(repr, lost))} in the recipe",
+            hint="qedge inspect --layers lists the names",
+        )
 
 
 def choose(count: int, wanted: int | None, seed: int) -> list[int]:
