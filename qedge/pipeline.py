@@ -33,9 +33,11 @@ from qedge.processing.spec import (
 from qedge.quantize import (
     Candidate,
     Comparison,
+    LayerError,
     Quantized,
     QuantizeOptions,
     compare,
+    layer_errors,
     prove_full_integer,
     quantize,
 )
@@ -47,6 +49,7 @@ from qedge.verify.golden import golden_samples, reference_outputs
 
 GOLDEN_SAMPLES = 4
 EVALUATION_SAMPLES = 1000
+LAYER_SAMPLES = 16
 
 
 @dataclass(frozen=True)
@@ -207,7 +210,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildResult:
             compiled[name] = target.compile(prepared.model, prepared.graph, {**options, **stated}, workdir)
     progress("write bundles", 0.0)
     root = request.out / prepared.name
-    report = _report(request, prepared, checks, compiled)
+    report = _report(request, prepared, checks, compiled, measure_layers(prepared, progress))
     bundles: dict[str, Path] = {}
     contents = {}
     for target, _ in request.targets:
@@ -259,6 +262,7 @@ def _report(
     prepared: Prepared,
     checks: Mapping[str, CheckReport],
     compiled: Mapping[str, Compiled],
+    layers: Sequence[Mapping[str, Any]],
 ) -> BuildReport:
     quantized, comparison = prepared.quantized, prepared.comparison
     quantization: dict[str, Any] = {
@@ -281,6 +285,7 @@ def _report(
         quantization=quantization,
         findings=prepared.findings,
         graph=prepared.graph,
+        layers=tuple(layers),
         examples=examples(prepared),
         targets={
             name: TargetReport(
@@ -292,6 +297,22 @@ def _report(
             for name in checks
         },
     )
+
+
+def measure_layers(prepared: Prepared, progress: Progress) -> list[dict[str, Any]]:
+    """Return the report's entry for every layer of a model that was quantised here; [] for one that came so."""
+    if prepared.quantized is None or prepared.dataset is None:
+        return []
+    chosen = spread(len(prepared.dataset), LAYER_SAMPLES)
+    data = prepared.dataset.subset(chosen)
+    found = layer_errors(prepared.source.data, prepared.quantized.data, data, steps(progress))
+    return [layer_json(layer) for layer in found]
+
+
+def layer_json(layer: LayerError) -> dict[str, Any]:
+    """Return a layer as JSON: floats rounded to 4 decimals, None for what is not finite."""
+    fields = layer.to_json()
+    return {k: finite(v) if isinstance(v, float) else v for k, v in fields.items()}
 
 
 def examples(prepared: Prepared, count: int = 6) -> tuple[dict[str, Any], ...]:

@@ -8,13 +8,14 @@ from typing import Annotated, Any
 import numpy.typing as npt
 import typer
 
-from qedge.bundle import Bundle
+from qedge.bundle import Bundle, read_bundle
 from qedge.cli._console import Ui
 from qedge.datasets import Dataset, InputInfo, open_dataset
 from qedge.errors import ModelError, UsageError
 from qedge.frontends import load_model
 from qedge.graph import Graph
-from qedge.pipeline import align_labels
+from qedge.pipeline import align_labels, layer_json, steps
+from qedge.quantize import layer_errors
 from qedge.verify.golden import golden_samples
 
 BundleArg = Annotated[Path, typer.Argument(help="A bundle: the folder build/NAME/TARGET, or its .zip.")]
@@ -84,4 +85,28 @@ def layer_rows(
     reference = float_model_for(path, float_model)
     if reference is None:
         raise UsageError(f"no float.tflite beside {path}", hint="name the float model with --float MODEL")
-    raise UsageError("--layers is not there yet", hint="leave it out")
+    dataset = open_for(read_bundle(path), data, samples or 32)
+    with ui.progress() as progress:
+        rows = layer_errors(reference, graph.data, dataset, steps(progress))
+    return [layer_json(row) for row in rows]
+
+
+def layer_table(ui: Ui, layers: list[dict[str, Any]]) -> None:
+    """Print what each layer costs, on its own and with everything before it."""
+    rows = [
+        (
+            layer["index"],
+            layer["op"],
+            _number(layer["sqnr_db"], 1),
+            _number(layer["isolated_db"], 1),
+            f"{_number(layer['low'], 3)} to {_number(layer['high'], 3)}",
+            f"{100 * layer['saturated']:.2f} %",
+            f"{layer['dead']}/{layer['channels']}",
+        )
+        for layer in layers
+    ]
+    ui.table("layers", ("#", "operator", "SQNR dB", "alone dB", "values", "saturated", "dead"), rows)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -152,15 +152,15 @@ class Ui:
 
 
 class _Lines:
-    """Progress without a terminal: one line when a stage begins."""
+    """Progress without a terminal: one line when a stage begins for the first time."""
 
     def __init__(self) -> None:
-        self.stage, self.start = "", time.monotonic()
+        self.seen, self.start = set[str](), time.monotonic()
 
     def __call__(self, stage: str, fraction: float) -> None:
-        if stage != self.stage:
+        if stage not in self.seen:
             print(f"[{time.monotonic() - self.start:5.1f} s] {stage}", file=sys.stderr, flush=True)
-            self.stage = stage
+            self.seen.add(stage)
 
 
 def _silent(stage: str, fraction: float) -> None:

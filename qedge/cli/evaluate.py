@@ -9,7 +9,7 @@ import typer
 
 from qedge.bundle import read_bundle
 from qedge.cli import _inputs as i
-from qedge.cli._bundles import BundleArg, float_model_for, layer_rows, open_for
+from qedge.cli._bundles import BundleArg, float_model_for, layer_rows, layer_table, open_for
 from qedge.cli._console import Ui
 from qedge.cli.build import decibels, points
 from qedge.errors import UsageError
@@ -66,11 +66,5 @@ def command(
         table.append(("same top class", "", points(result.agreement)))
     ui.table(f"{opened.manifest.name} ({opened.manifest.target})", ("", "float", "quantized"), table)
     if layers:
-        found = document["layers"]
-        columns = list(found[0]) if found else []
-        ui.table("layers", columns, [[_short(r[c]) for c in columns] for r in found])
+        layer_table(ui, document["layers"])
     ui.json("evaluate", document)
-
-
-def _short(value: Any) -> Any:
-    return f"{value:.2f}" if isinstance(value, float) else value

@@ -9,7 +9,7 @@ import typer
 
 from qedge.bundle import read_bundle
 from qedge.cli import _inputs as i
-from qedge.cli._bundles import is_bundle, layer_rows
+from qedge.cli._bundles import is_bundle, layer_rows, layer_table
 from qedge.cli._console import Ui, size
 from qedge.config import SECTIONS, load_config
 from qedge.errors import ModelError, UsageError
@@ -104,10 +104,7 @@ def _show(ui: Ui, graph: Graph, document: dict[str, Any]) -> None:
             ui.line(f"{kind[:-1]:<7} {t['name']}: {t['dtype']} {t['shape']}{scale}")
     ui.line()
     if "layers" in document:
-        rows = document["layers"]
-        columns = list(rows[0]) if rows else []
-        cells = [[f"{r[c]:.2f}" if isinstance(r[c], float) else r[c] for c in columns] for r in rows]
-        ui.table("layers", columns, cells)
+        layer_table(ui, document["layers"])
         return
     table = [
         (o["index"], o["op"], o["version"], "x".join(map(str, o["shape"])), size(o["weight_bytes"]))

@@ -11,6 +11,7 @@ from qedge.report.model import BuildReport, TargetReport
 from qedge.report.svg import esc
 
 WORST = 4
+LOW_DB = 20.0
 
 STYLE = """
 :root{--ink:#1b1f24;--dim:#667;--line:#dde1e6;--paper:#fff;--card:#f6f8fa;--good:#1a7f5a;--warn:#b35900;--bad:#c0282d;--one:#3266ad}
@@ -167,18 +168,36 @@ def _arena(part: TargetReport) -> str:
 def _layers(layers: Sequence[Mapping[str, Any]]) -> str:
     if not layers:
         return ""
-    rows = []
-    for layer in layers:
-        value = layer.get("sqnr_db")
-        rows.append((str(layer["name"]), value, "low" if value is not None and value < 20 else "ok"))
-    worst = sorted((x for x in layers if x.get("histogram")), key=lambda x: x.get("sqnr_db") or 1e9)[:WORST]
-    tiles = "".join(
-        f'<div class="tile"><b>{esc(x["name"])}</b><p class="dim">{x.get("sqnr_db") or 0:.1f} dB</p>'
-        f"{svg.histogram(x['histogram']['counts'], tuple(x['histogram']['edges']), tuple(x['range']))}</div>"
-        for x in worst
+    rows = [
+        (_layer_name(x), x["sqnr_db"], "low" if x["sqnr_db"] is not None and x["sqnr_db"] < LOW_DB else "ok")
+        for x in layers
+    ]
+    ranked = [x for x in layers if x["sqnr_db"] is not None and x["low"] is not None]
+    tiles = "".join(_histogram(x) for x in sorted(ranked, key=lambda x: float(x["sqnr_db"]))[:WORST])
+    return (
+        '<section><h2>SQNR by layer</h2><p class="dim">each with everything before it</p>'
+        f"{svg.bars(rows, unit='dB', best=60.0)}</section>"
+        f'<section><h2>Worst layers</h2><p class="dim">values of the float model, the range of int8 shaded</p>'
+        f'<div class="tiles">{tiles}</div></section>'
     )
-    shaded = f'<h2>Worst layers, chosen range shaded</h2><div class="tiles">{tiles}</div>' if tiles else ""
-    return f"<section><h2>SQNR by layer</h2>{svg.bars(rows, unit='dB', best=60.0)}</section><section>{shaded}</section>"
+
+
+def _layer_name(layer: Mapping[str, Any]) -> str:
+    return f"#{layer['index']} {layer['op']}"
+
+
+def _histogram(layer: Mapping[str, Any]) -> str:
+    alone = layer["isolated_db"]
+    said = f"{layer['sqnr_db']:.1f} dB" + ("" if alone is None else f", alone {alone:.1f} dB")
+    notes = [f"{100 * layer['saturated']:.2f} % saturated"] if layer["saturated"] else []
+    notes += [f"{layer['dead']} of {layer['channels']} channels dead"] if layer["dead"] else []
+    represented = (layer["represented_low"], layer["represented_high"])
+    shaded = None if None in represented else represented
+    picture = svg.histogram(layer["histogram"], (layer["low"], layer["high"]), shaded)
+    return (
+        f'<div class="tile"><b>{esc(_layer_name(layer))}</b><br><small>{esc(layer["tensor"].split(";")[0])}</small>'
+        f'<p class="dim">{esc(said)}{esc("; " + ", ".join(notes)) if notes else ""}</p>{picture}</div>'
+    )
 
 
 def _candidates(candidates: Sequence[Mapping[str, Any]]) -> str:
