@@ -59,13 +59,13 @@ def test_every_board_is_complete() -> None:
         assert 64 << 10 <= found.ram_bytes < found.flash_bytes or found.name == "corstone-300"
 
 
-def test_a_board_gives_core_and_budget(model: bytes) -> None:
+def test_a_board_gives_core_and_budget(model: bytes, tmp_path: Path) -> None:
     graph = Graph.from_bytes(model)
     assert TARGET.check(graph, {"board": "pico"}).metrics["core"] == "cortex-m0plus"
     assert TARGET.check(graph, {"board": "pico", "core": "cortex-m3"}).metrics["core"] == "cortex-m3"
     assert not TARGET.check(graph, {"board": "pico"}).findings
     with pytest.raises(CapacityError, match="over the 300 given"):
-        compile_model(model, Path(), board="pico", ram="300")
+        compile_model(model, tmp_path, board="pico", ram="300")
     with pytest.raises(UsageError, match="pico3") as caught:
         TARGET.check(graph, {"board": "pico3"})
     assert "did you mean 'pico2'" in str(caught.value.hint) or "did you mean 'pico'" in str(caught.value.hint)

@@ -36,7 +36,7 @@ def test_check_places_every_operator(model: bytes) -> None:
     assert found.metrics["ram_bytes"]["arena"] < 9 * 7 * 8 * 2 + 500
 
 
-def test_check_names_everything_that_is_unsupported() -> None:
+def test_check_names_everything_that_is_unsupported(tmp_path: Path) -> None:
     builder = ModelBuilder()
     g = builder.subgraph()
     g.add("FLOOR", [Spec((1, 4), "float32")], [Spec((1, 4), "float32")])
@@ -46,7 +46,7 @@ def test_check_names_everything_that_is_unsupported() -> None:
     assert [p.placement for p in found.operators] == ["unsupported", "unsupported"]
     assert {f.op for f in found.findings} == {"#0 FLOOR", "#1 ADD"}
     with pytest.raises(UnsupportedError) as caught:
-        TARGET.compile(graph.data, graph, {}, Path())
+        TARGET.compile(graph.data, graph, {}, tmp_path)
     assert len(caught.value.findings) == len(found.findings)
 
 
