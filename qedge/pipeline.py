@@ -152,7 +152,6 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
         )
     progress("check data", 0.0)
     findings += lint(dataset, infos, float_model=source.data)
-    findings += lint(dataset, infos, float_model=source.data)
     _stop(findings, "the data cannot be used")
     quantized = quantize(source.data, dataset, request.options, steps(progress))
     findings += quantized.findings

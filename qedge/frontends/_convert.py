@@ -35,13 +35,15 @@ def main(request_file: str) -> None:
 
 def _convert(request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     path, kind, shapes = Path(request["path"]), request["kind"], request["input_shapes"]
+    layers: list[str] = []
     if kind == "savedmodel":
         function, owner, inputs, outputs = _savedmodel.traced(path, folder, shapes)
     else:
         function, owner, inputs, outputs = _keras.traced(path, kind, shapes)
+        layers = [str(layer.name) for layer in owner._flatten_layers()]
     data = to_tflite(function, owner)
     (folder / "model.tflite").write_bytes(data)
-    return {"inputs": inputs, "outputs": outputs}
+    return {"inputs": inputs, "outputs": outputs, "layers": layers}
 
 
 def to_tflite(function: Any, owner: Any) -> bytes:

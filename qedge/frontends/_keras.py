@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from qedge.frontends._recurrent import unroll
 from qedge.frontends._refuse import Refusal, require
 from qedge.frontends._shapes import check_numeric, static_shape
 
@@ -94,10 +95,7 @@ def _prepare(model: Any) -> None:
                 f"the layer {layer.name!r} keeps its state between calls (stateful=True)",
                 "give the state as an input and an output of the model, or use stateful=False",
             )
-        if hasattr(layer, "unroll"):
-            layer.unroll = True
-        if hasattr(layer, "_could_use_gpu_kernel"):
-            layer._could_use_gpu_kernel = False
+        unroll(layer)
         policy = getattr(layer, "dtype_policy", None)
         if getattr(policy, "compute_dtype", "float32") in ("float16", "bfloat16"):
             layer.dtype_policy = "float32"

@@ -65,7 +65,7 @@ _KNOWN: Sequence[tuple[str, Callable[[re.Match[str]], tuple[str, str]]]] = (
 
 def explain(error: BaseException) -> dict[str, str]:
     """Return message and hint for an exception of TensorFlow or Keras; else its own words."""
-    text = f"{type(error).__name__}: {error}"
+    text = re.sub(r"\x1b\[\d*m", "", f"{type(error).__name__}: {error}")
     for pattern, make in _KNOWN:
         match = re.search(pattern, text)
         if match:

@@ -28,11 +28,12 @@ _NOISE = re.compile(
 class Names:
     """Names of a model's inputs and outputs, in the order in which its author gave them.
 
-    ``tensors`` are the names by which the converted file knows them.
+    ``layers`` are the names of its layers, where it has such.
     """
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    layers: tuple[str, ...] = ()
 
 
 def convert(
@@ -88,7 +89,8 @@ def read_result(path: Path, folder: Path, status: int, said: str) -> tuple[bytes
     result = json.loads(result_file.read_text())
     if "error" in result:
         raise _reported(path, result["error"])
-    return (folder / "model.tflite").read_bytes(), Names(tuple(result["inputs"]), tuple(result["outputs"]))
+    names = Names(*(tuple(result[key]) for key in ("inputs", "outputs", "layers")))
+    return (folder / "model.tflite").read_bytes(), names
 
 
 def run(requests: Sequence[Path], timeout_s: float) -> tuple[int | None, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -9,6 +10,7 @@ from typing import Any, Literal
 from qedge.errors import ModelError
 from qedge.findings import Finding
 from qedge.frontends.child import Names
+from qedge.frontends.names import shorten
 from qedge.frontends.static import make_static
 from qedge.frontends.tree import Tree
 from qedge.graph import Graph
@@ -19,6 +21,8 @@ _HOLDS_WEIGHTS = frozenset(
     {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL", "CONV_3D"}
     | {"UNIDIRECTIONAL_SEQUENCE_LSTM", "EMBEDDING_LOOKUP", "GATHER"}
 )
+# What reading a flatbuffer that contradicts itself raises.
+_DAMAGE = (LookupError, TypeError, ValueError, AttributeError, OverflowError, struct.error)
 
 
 @dataclass
@@ -54,21 +58,35 @@ def normalize(
     graph = Graph.from_bytes(data, origin)
     _refuse_control_flow(graph, origin)
     _refuse_flex(graph, origin)
+    try:
+        return _normalize(graph, origin, names, dict(input_shapes or {}))
+    except _DAMAGE as error:
+        raise ModelError(
+            f"{origin} is damaged: {type(error).__name__}: {error}",
+            hint="copy or convert the model again; the file may be truncated",
+        ) from error
+
+
+def _normalize(
+    graph: Graph, origin: str, names: Names | None, input_shapes: dict[str, Sequence[int]]
+) -> Normalized:
     kind: Literal["float", "quantized"] = "quantized" if _is_quantized(graph) else "float"
     findings: list[Finding] = []
-    tree = Tree(data, origin)
+    tree = Tree(graph.data, origin)
     if kind == "float":
         _refuse_partial(graph, origin)
         halves = tree.fold_half_precision()
         if halves:
             message = f"{halves} weights stored as float16 were made float32"
             findings.append(Finding("info", "float16-weights", message))
-    changed = make_static(tree, origin, dict(input_shapes or {}))
+    changed = make_static(tree, origin, input_shapes)
     if kind == "quantized" and not changed:
-        return Normalized(data, kind, findings)
+        return Normalized(graph.data, kind, findings)
     if kind == "float":
         tree.drop_metadata()
         tree.name_ends(names)
+        if names is not None:
+            shorten(tree, names)
     return Normalized(tree.pack(), kind, findings)
 
 

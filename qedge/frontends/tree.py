@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from qedge.errors import ModelError
 from qedge.frontends.child import Names
 from qedge.graph import schema
 
@@ -24,7 +25,7 @@ class Tree:
 
     def __init__(self, data: bytes, origin: str) -> None:
         self.model = schema.unpack(data, origin)
-        self._data = data
+        self.origin = origin
         self._ops = schema.enum_names("BuiltinOperator")
         self._types = {name: value for value, name in schema.enum_names("TensorType").items()}
         for buffer in self.model.buffers:  # large models keep their buffers behind the flatbuffer
@@ -106,7 +107,14 @@ class Tree:
             known = {int(m.tensorIndex): _text(m.name) for m in getattr(old, side, None) or []}
             order = authors.get(side)
             if order is not None:
-                indices.sort(key=lambda t: known.get(t, ""))
+                if len(order) != len(indices):
+                    raise ModelError(
+                        f"{self.origin}: the converted model has {len(indices)} {side}, expected {len(order)}"
+                        f" ({', '.join(order)})",
+                        hint="remove inputs and outputs that the model does not use",
+                    )
+                if side == "inputs":  # the converter may reorder them; the front end numbered their names
+                    indices.sort(key=lambda t: known.get(t) or self.tensor_name(t))
                 known = dict(zip(indices, order))
                 setattr(self.graph, side, np.asarray(indices, np.int32))
             maps = []
@@ -120,6 +128,15 @@ class Tree:
         signature.inputs, signature.outputs = named
         signature.signatureKey, signature.subgraphIndex = "serving_default", 0
         self.model.signatureDefs = [signature]
+
+    def tensor_name(self, index: int) -> str:
+        """Return a tensor's own name."""
+        return _text(self.graph.tensors[index].name)
+
+    def rename(self, names: Mapping[int, str]) -> None:
+        """Give tensors new names, by index."""
+        for index, name in names.items():
+            self.graph.tensors[index].name = name
 
     def input_name(self, index: int) -> str:
         """Return the name of an input by its tensor index: the signature's, else the tensor's."""

@@ -312,3 +312,17 @@ def test_a_missing_framework_is_a_tool_error_with_the_command(zoo: Path, tmp_pat
     with pytest.raises(ToolError, match="needs TensorFlow, which is not installed") as caught:
         load_model(tmp_path, workdir=tmp_path)
     assert caught.value.hint == 'pip install "qedge[keras]"'
+
+
+def test_tensors_are_named_after_layers(converted) -> None:
+    graph = Graph.from_bytes(model(converted["cnn3"]).data)
+    names = [t.name for t in graph.tensors]
+    assert len(set(names)) == len(names)
+    assert {"picture", "conv2d", "conv2d/weights", "conv2d/bias", "depthwise_conv2d", "class"} <= set(names)
+    recurrent = Graph.from_bytes(model(converted["lstm"]).data)
+    assert {t.name.partition("/")[0] for t in recurrent.tensors} <= {"steps", "lstm", "d"}
+
+
+def test_a_recurrence_takes_few_operators(converted) -> None:
+    for name, per_step in (("lstm", 11), ("gru", 11)):
+        assert len(Graph.from_bytes(model(converted[name]).data).operators) <= 5 * per_step + 4

@@ -5,11 +5,14 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+from quantize_models import cnn
 
 from qedge.errors import ModelError
 from qedge.frontends import load_model
 from qedge.frontends.source import hash_path, model_name
+from qedge.frontends.tflite import normalize
 
 
 def refused(path: Path, workdir: Path) -> ModelError:
@@ -63,6 +66,22 @@ def test_folders_and_paths_that_are_no_model(tmp_path: Path) -> None:
     assert "it holds weights.bin" in refused(folder, tmp_path).message
     (folder / "saved_model.pb").write_bytes(b"\n\x00")
     assert str(folder) in str(refused(folder / "saved_model.pb", tmp_path).hint)
+
+
+def test_damaged_tflites_are_model_errors_or_still_models() -> None:
+    original, outcomes = cnn(), set()
+    for seed in range(150):
+        random = np.random.default_rng(seed)
+        damaged = bytearray(original)
+        for place in random.integers(0, len(damaged), 3):
+            damaged[place] = random.choice([0, 1, 127, 128, 255])
+        if seed % 10 == 0:
+            damaged = damaged[: random.integers(len(damaged))]
+        try:
+            outcomes.add(normalize(bytes(damaged), "m.tflite").kind)
+        except ModelError:
+            outcomes.add("refused")
+    assert {"float", "refused"} <= outcomes
 
 
 @pytest.mark.parametrize(

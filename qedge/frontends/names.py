@@ -1,0 +1,108 @@
+"""Short tensor names, after the layers that a model's author knows.
+
+TensorFlow joins the names of all operations that it fused, with prefixes and numbers that differ between runs. They
+take kilobytes, and nobody finds their layer by them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+
+from qedge.frontends.child import Names
+from qedge.frontends.tree import Tree
+
+_CARRIES_WEIGHTS = frozenset(
+    {"Conv2D", "convolution", "depthwise", "MatMul", "conv2d_transpose", "Tensordot/MatMul", "BiasAdd"}
+)
+_SLOTS = {1: "weights", 2: "bias"}
+
+
+def shorten(tree: Tree, names: Names) -> None:
+    """Name every tensor after its layer: ``conv2d_3``, ``conv2d_3/weights``, ``add_1/add``; all are unique.
+
+    Inputs and outputs get their author's names.
+    """
+    taken: dict[int, str] = {}
+    used: set[str] = set()
+
+    def give(index: int, name: str) -> None:
+        if index not in taken:
+            taken[index] = unique(name, used)
+            used.add(taken[index])
+
+    for side, wanted in ((tree.graph.inputs, names.inputs), (tree.graph.outputs, names.outputs)):
+        for index, name in zip(side, wanted):
+            give(int(index), name)
+    chosen = {
+        int(t): (_pick(tree.tensor_name(int(t))), tree.op(operator).lower())
+        for operator in tree.operators
+        for t in operator.outputs
+    }
+    layers = _Layers([name for name, _ in chosen.values()], names.layers)
+    for index, (long, op) in chosen.items():
+        name = layers.name(long)
+        give(index, f"{name}/{op}" if name in used else name)
+    for operator in tree.operators:
+        owner = taken[int(operator.outputs[0])]
+        for slot, t in enumerate(operator.inputs):
+            if int(t) >= 0:
+                give(int(t), f"{owner}/{_SLOTS.get(slot, slot)}")
+    tree.rename(taken)
+
+
+def unique(name: str, used: Collection[str]) -> str:
+    """Return the name, with a number behind it when it is taken.
+
+    >>> unique("a", {"a", "a_1"})
+    'a_2'
+    """
+    candidate, n = name, 0
+    while candidate in used:
+        n += 1
+        candidate = f"{name}_{n}"
+    return candidate
+
+
+def _pick(name: str) -> str:
+    """Return the operation that a fused name is best known by: the one with the weights, else the first.
+
+    >>> _pick("m/relu/Relu;m/bn/FusedBatchNormV3;m/conv/BiasAdd/ReadVariableOp/resource;m/conv/Conv2D1")
+    'm/conv'
+    >>> _pick("m/add/add")
+    'm/add/add'
+    """
+    parts = [p for p in name.split(";") if "/" in p and "ReadVariableOp" not in p]
+    parts = [p for p in parts if "StatefulPartitionedCall" not in p] or [
+        p.replace("StatefulPartitionedCall/", "") for p in parts
+    ]
+    for part in reversed(parts):
+        layer, _, operation = part.rpartition("/")
+        if re.sub(r"(?<=D|[a-z])\d+$", "", operation) in _CARRIES_WEIGHTS:
+            return layer
+    return parts[0] if parts else name.split(";")[0]
+
+
+class _Layers:
+    """Turns the operations' paths into layers' names.
+
+    The first component goes when nearly all share it: the model's own name. A model that is traced again gets a
+    number behind each layer (``conv2d_3_1`` is ``conv2d_3``), which goes when all have one.
+    """
+
+    def __init__(self, paths: Sequence[str], layers: Collection[str]) -> None:
+        heads = [path.partition("/")[0] for path in paths if "/" in path]
+        head = max(sorted(set(heads)), key=heads.count) if heads else ""
+        self._prefix = f"{head}/" if heads and heads.count(head) > 0.8 * len(heads) else ""
+        ours = [path.removeprefix(self._prefix) for path in paths if path.startswith(self._prefix)]
+        self._again = bool(layers) and all(self._plain(path.partition("/")[0]) in layers for path in ours)
+
+    @staticmethod
+    def _plain(component: str) -> str | None:
+        match = re.fullmatch(r"(.+)_\d+", component)
+        return match[1] if match else None
+
+    def name(self, path: str) -> str:
+        """Return the short name of a path."""
+        head, slash, rest = path.removeprefix(self._prefix).partition("/")
+        return f"{(self._plain(head) or head) if self._again else head}{slash}{rest}"
