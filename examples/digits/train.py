@@ -140,6 +140,9 @@ def main() -> None:
     parser.add_argument("--passes", type=int, default=2, help="times each word is placed in a scene")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--cache", type=Path, help="folder to keep the words in between runs")
+    parser.add_argument("--resume", type=Path, help="go on with the weights of this model")
+    parser.add_argument("--seed", type=int, default=2024)
+    parser.add_argument("--rate", type=float, default=2.5e-3, help="highest learning rate")
     options = parser.parse_args()
 
     import tensorflow as tf
@@ -148,19 +151,21 @@ def main() -> None:
     tf.config.threading.set_inter_op_parallelism_threads(1)
     import keras
 
-    rng = np.random.default_rng(2024)
-    keras.utils.set_random_seed(2024)
+    rng = np.random.default_rng(options.seed)
+    keras.utils.set_random_seed(options.seed)
     began = time.monotonic()
     words, others = cached(options.cache, "train", lambda: gather(options.fsdd, rng))
     tests = cached(options.cache, "test", lambda: test_words(options.fsdd, rng))
     print(f"{len(words)} words after {time.monotonic() - began:.0f} s", flush=True)
-    train = Windows(words * options.passes, others, rng, (2.0, 40.0))
+    train = Windows(words * options.passes, others, rng, (4.0, 36.0))
     held_out = {name: Windows(spoken, others, rng, (15.0, 15.0)) for name, spoken in tests.items()}
     print(f"{train.starts.size} windows after {time.monotonic() - began:.0f} s", flush=True)
 
     model = build_model()
+    if options.resume:
+        model.set_weights(keras.models.load_model(options.resume, compile=False).get_weights())
     steps, size = 400, 128
-    schedule = keras.optimizers.schedules.CosineDecay(2.5e-3, options.epochs * steps, 5e-3)
+    schedule = keras.optimizers.schedules.CosineDecay(options.rate, options.epochs * steps, 5e-3)
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=0.05)
     model.compile(keras.optimizers.AdamW(schedule, weight_decay=1e-4), loss)
     targets = np.eye(len(LABELS), dtype=np.float32)
