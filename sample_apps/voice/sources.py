@@ -49,12 +49,17 @@ def microphone(sample_rate: int, device: str | None = None) -> Iterator[Pcm]:
     except (sounddevice.PortAudioError, ValueError) as error:
         said = str(error).splitlines()[0]
         raise NoMicrophone(f"no microphone: {said} (python -m sounddevice lists what there is)") from None
-    with stream:
+    stream.start()
+    print(f"listening to {sounddevice.query_devices(stream.device)['name']}", file=sys.stderr, flush=True)
+    try:
         while stream.active:
             try:
                 yield np.frombuffer(blocks.get(timeout=0.5), np.int16)
             except queue.Empty:
                 continue
+    finally:
+        stream.abort()  # stop() would wait for sound that may never come
+        stream.close()
     raise NoMicrophone("the microphone is gone")
 
 

@@ -35,7 +35,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--refractory-ms", type=int, default=Settings.refractory_ms)
     parser.add_argument("--record", type=Path, metavar="DIR", help="keep the sound of every word there")
     parser.add_argument("--realtime", action="store_true", help="play files no faster than they sound")
-    return parser.parse_args()
+    return parser.parse_intermixed_args()
 
 
 def source(options: argparse.Namespace, model: qedge.Model) -> Iterator[Pcm]:

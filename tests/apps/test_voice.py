@@ -1,0 +1,228 @@
+"""The voice app as people start it: files, standard input, a terminal, a microphone, an emulated core."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import qedge
+from qedge.processing.wav import read_wav, to_int16
+
+ROOT = Path(__file__).parents[2]
+APP = ROOT / "sample_apps" / "voice"
+CLIPS = ROOT / "examples" / "digits" / "clips"
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+sys.path.insert(0, str(APP))
+
+
+@pytest.fixture(scope="module")
+def bundle(digits_build: Path) -> Path:
+    return digits_build / "digits" / "rpi"
+
+
+def start(bundle: Path, *arguments: object, **options: object) -> subprocess.Popen[str]:
+    command = [sys.executable, str(APP / "voice.py"), str(bundle), *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def words(output: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def clip(label: str, index: int = 0) -> Path:
+    return sorted((CLIPS / label).glob("*.wav"))[index]
+
+
+def test_the_app_reports_the_shipped_clips_once_each(bundle: Path) -> None:
+    paths = sorted(CLIPS.rglob("*.wav"))
+    app = start(bundle, "--json", *paths)
+    output, _ = app.communicate(timeout=120)
+    assert app.returncode == 0
+    right = wrong = 0
+    said = words(output)
+    for number, path in enumerate(paths):
+        # A clip and the pause behind it are two seconds.
+        labels = [w["label"] for w in said if 2 * number < float(str(w["seconds"])) <= 2 * number + 2]
+        right += path.parent.name in DIGITS and labels == [path.parent.name]
+        wrong += path.parent.name not in DIGITS and bool(labels)
+    assert right >= 45
+    assert wrong <= 1
+
+
+def test_raw_samples_on_standard_input_give_what_the_file_gives(bundle: Path) -> None:
+    path = clip("six")
+    from_file, _ = start(bundle, "--json", path).communicate(timeout=60)
+    pcm = np.concatenate([to_int16(read_wav(path)[0]), np.zeros(16_000, np.int16)]).tobytes()
+    command = [sys.executable, str(APP / "voice.py"), str(bundle), "-", "--json"]
+    from_pipe = subprocess.run(command, input=pcm, capture_output=True, timeout=60, check=True).stdout
+    assert words(from_pipe.decode()) == words(from_file)
+    assert [w["label"] for w in words(from_file)] == ["six"]
+
+
+def test_what_triggered_is_kept(bundle: Path, tmp_path: Path) -> None:
+    path = clip("six")
+    output, _ = start(bundle, path, "--json", "--record", tmp_path / "kept").communicate(timeout=60)
+    kept = words(output)[0]["recording"]
+    samples, rate = read_wav(str(kept))
+    assert (samples.size, rate) == (24_000, 16_000)
+    original = read_wav(path)[0]
+    heard = samples[-int(float(str(words(output)[0]["seconds"])) * 16_000) :][: original.size]
+    np.testing.assert_array_equal(heard, original[: heard.size])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_it_cleanly(bundle: Path, number: int) -> None:
+    app = start(bundle, "-", "--json", stdin=subprocess.PIPE)
+    assert app.stdin is not None
+    assert app.stdout is not None
+    pcm = np.concatenate([to_int16(read_wav(clip("six"))[0]), np.zeros(16_000, np.int16)])
+    app.stdin.buffer.write(pcm.tobytes())  # type: ignore[attr-defined]
+    app.stdin.flush()
+    assert json.loads(app.stdout.readline())["label"] == "six"
+    app.send_signal(number)
+    with app:
+        _, said = app.communicate(timeout=30)
+    assert app.returncode == 0
+    assert "Traceback" not in said
+
+
+def test_a_reader_that_leaves_is_no_error(bundle: Path) -> None:
+    app = start(bundle, "--json", *[clip("six")] * 30)
+    assert app.stdout is not None
+    assert app.stderr is not None
+    app.stdout.readline()
+    app.stdout.close()
+    assert "Traceback" not in app.stderr.read()
+    app.stderr.close()
+    assert app.wait(timeout=60) == 0
+
+
+def test_without_a_microphone_it_says_so_in_one_line(bundle: Path) -> None:
+    app = start(bundle, "--device", "no such microphone")
+    output, said = app.communicate(timeout=60)
+    assert app.returncode == 8
+    assert output == ""
+    assert len([line for line in said.splitlines() if line.startswith("error: ")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [(["no/such/bundle"], 3, "no/such/bundle"), (["@", "nothing.wav"], 3, "nothing.wav")],
+)
+def test_what_cannot_be_read_is_named(bundle: Path, arguments: list[str], code: int, says: str) -> None:
+    command = [sys.executable, str(APP / "voice.py"), *(str(bundle) if a == "@" else a for a in arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == code
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_terminal_shows_level_scores_and_words(bundle: Path) -> None:
+    master, slave = pty.openpty()
+    command = [sys.executable, str(APP / "voice.py"), str(bundle), str(clip("six")), str(clip("three"))]
+    app = subprocess.Popen(command, stdout=slave, stderr=subprocess.DEVNULL)
+    os.close(slave)
+    shown = b""
+    try:
+        while piece := os.read(master, 4096):
+            shown += piece
+    except OSError:  # how Linux ends a pseudo-terminal
+        pass
+    os.close(master)
+    assert app.wait(timeout=30) == 0
+    text = shown.decode()
+    assert "level █" in text
+    assert "silence" in text
+    assert "heard \x1b[1msix\x1b[0m  \x1b[1mthree\x1b[0m" in text
+    assert text.endswith("\x1b[?25h\r\n")
+
+
+@pytest.fixture
+def pulse(tmp_path: Path) -> Iterator[tuple[dict[str, str], Path]]:
+    """A PulseAudio server whose microphone is a pipe: its environment and the pipe."""
+    if not shutil.which("pulseaudio"):
+        pytest.skip("needs PulseAudio: apt-get install pulseaudio libasound2-plugins libportaudio2")
+    try:
+        import sounddevice  # noqa: F401
+    except (ImportError, OSError) as problem:
+        pytest.skip(f"needs sounddevice and PortAudio: {problem}")
+    fifo, socket = tmp_path / "microphone", tmp_path / "socket"
+    alsa = tmp_path / "asound.conf"
+    alsa.write_text("<confdir:pcm/default.conf>\npcm.!default { type pulse }\nctl.!default { type pulse }\n")
+    environment = {**os.environ, "HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
+    server = subprocess.Popen(
+        [
+            *("pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--disable-shm"),
+            f"--load=module-native-protocol-unix socket={socket} auth-anonymous=1",
+            f"--load=module-pipe-source source_name=microphone file={fifo} format=s16le rate=16000 channels=1",
+        ],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 20
+        while not (fifo.exists() and socket.exists()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert socket.exists(), "PulseAudio did not start"
+        yield (
+            {**environment, "PULSE_SERVER": f"unix:{socket}", "ALSA_CONFIG_PATH": _alsa_config(tmp_path)},
+            fifo,
+        )
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
+def _alsa_config(folder: Path) -> str:
+    path = folder / "alsa.conf"
+    path.write_text("pcm.!default { type pulse }\nctl.!default { type pulse }\n")
+    return str(path)
+
+
+def test_a_microphone_of_pulseaudio_is_heard(bundle: Path, pulse: tuple[dict[str, str], Path]) -> None:
+    environment, fifo = pulse
+    sounds = [to_int16(read_wav(clip(label))[0]) for label in ("six", "three")]
+    pause = np.zeros(16_000, np.int16)
+    pcm = np.concatenate([pause, sounds[0], pause, sounds[1], pause, pause]).tobytes()
+    app = start(bundle, "--json", env=environment)
+    assert app.stderr is not None
+    while not app.stderr.readline().startswith("listening"):
+        assert app.poll() is None
+    with fifo.open("wb", buffering=0) as microphone:
+        for at in range(0, len(pcm), 3200):
+            microphone.write(pcm[at : at + 3200])
+            time.sleep(0.1)
+        app.send_signal(signal.SIGTERM)
+        output, said = app.communicate(timeout=30)
+    assert app.returncode == 0, said
+    assert [w["label"] for w in words(output)] == ["six", "three"]
+
+
+def test_the_emulated_firmware_hears_what_the_app_hears(digits_build: Path, bundle: Path) -> None:
+    pytest.importorskip("unicorn")
+    sys.path.insert(0, str(APP / "mcu"))
+    from emulate import EmulatedSpotter
+    from spotter import Spotter
+
+    pcm = np.concatenate(
+        [np.append(to_int16(read_wav(clip(w))[0]), np.zeros(8000, np.int16)) for w in DIGITS[::3]]
+    )
+    firmware = EmulatedSpotter(digits_build / "digits" / "mcu", count=False)
+    on_core = list(firmware.push(pcm))
+    with qedge.load(bundle) as model:
+        in_app = [(heard.label, heard.seconds) for heard in Spotter(model).push(pcm)]
+    assert on_core == in_app
+    assert [label for label, _ in in_app] == list(DIGITS[::3])
