@@ -165,7 +165,8 @@ def quantize_from_8_bit(graph: Graph, op: Operator) -> str | None:
 @rule(statuses.DTYPE)
 def eight_bit(graph: Graph, op: Operator) -> str | None:
     """Every value in and out is int8 or uint8."""
-    for t in (*data_inputs(graph, op), *graph.output_tensors(op)):
+    values = [t for t in data_inputs(graph, op) if op.op in MIN_RUNTIME or not t.is_constant]
+    for t in (*values, *graph.output_tensors(op)):
         if t.dtype not in ("int8", "uint8"):
             return f"tensor {_name(t)}"
     return None

@@ -16,6 +16,7 @@ from qedge.graph import Graph, Operator
 
 CUSTOM_OP = "edgetpu-custom-op"
 IDENTIFIER = b"DWN1"
+UNKNOWN = "unknown"
 _FLEX_STRING, _FLEX_MAP, _FLEX_BLOB = 5, 9, 25
 KINDS = ("STAND_ALONE", "PARAMETER_CACHING", "EXECUTION_ONLY")
 
@@ -119,11 +120,13 @@ def read_compiled(graph: Graph, origin: str = "compiled model") -> CompiledModel
 
 
 def read_package(op: Operator, origin: str = "compiled model") -> Package:
-    """Return the package of one Edge TPU operator.
+    """Return the package of one Edge TPU operator; one of version ``unknown`` where it holds none.
 
     Raises:
-        ModelError: the options are damaged.
+        ModelError: the package is damaged.
     """
+    if IDENTIFIER not in op.custom_options:
+        return Package(UNKNOWN, 0, ())
     try:
         return _package(_from_flexbuffer(op.custom_options))
     except (struct.error, IndexError, ValueError, TypeError, KeyError, UnicodeDecodeError) as error:

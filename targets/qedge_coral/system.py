@@ -38,10 +38,13 @@ FIRST_NEW_TFLITE = (2, 6)
 
 
 def find_library(base: Path = Path("/")) -> str | None:
-    """Return the path of libedgetpu: the environment variable, then the library folders; None without it."""
+    """Return the path of libedgetpu: the environment's, then the library folders'; None without it."""
     named = os.environ.get(VARIABLE)
     if named:
         return named
+    for folder in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep):
+        if folder and Path(folder, LIBRARY).exists():
+            return str(Path(folder, LIBRARY))
     for folder in FOLDERS:
         path = base / folder.format(arch=platform.machine()) / LIBRARY
         if path.exists():

@@ -105,6 +105,8 @@ class CoralTarget(Target):
             extra["min_runtime"] = max(p.min_runtime for r in read for p in r.packages)
             if result.log is not None:
                 extra["compiler_log"] = result.log.to_json()
+            if any(p.compiler_version == package.UNKNOWN for r in read for p in r.packages):
+                findings.append(_unknown_package())
             findings += compare(expected, read, result.log)
             cpu = sum(len(r.cpu_operators) for r in read)
             total = len(after.operators)
@@ -280,6 +282,15 @@ def _not_compiled() -> Finding:
         f"the Edge TPU compiler is not here: the bundle runs on the CPU until it is compiled ({GUIDE})",
         f"install edgetpu_compiler, name it with --compiler or {driver.VARIABLE}, or follow {GUIDE} and build"
         " again with --compiled",
+    )
+
+
+def _unknown_package() -> Finding:
+    return Finding(
+        "warning",
+        "unknown-package",
+        "the compiled model holds no package of a known layout: its bytes on the Edge TPU cannot be read",
+        "compile it with edgetpu_compiler 16",
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from qedge.errors import ModelError, ToolError, UnsupportedError, UsageError
-from qedge.graph import Graph
+from qedge.graph import Graph, schema
 from qedge.target import Requirement
 from qedge.testing.opmodels import ModelBuilder, Spec, single_op
 from qedge_coral import compile as driver
@@ -107,6 +107,28 @@ def test_compiled_elsewhere_must_be_compiled(build: Compile, tmp_path: Path) -> 
         build(compiled=str(tmp_path / "m.tflite"))
     with pytest.raises(ModelError, match="expected the first of 2 segments"):
         build(compiled=str(tmp_path / "m.tflite"), segments=2)
+
+
+def test_package_of_unknown_layout_is_taken_with_a_warning(
+    build: Compile, program: str, tmp_path: Path
+) -> None:
+    tree = schema.unpack(build(compiler=program).files[COMPILED])
+    tree.subgraphs[0].operators[0].customOptions = list(b"from elsewhere")
+    (tmp_path / "m.tflite").write_bytes(schema.pack(tree))
+    made = build(compiled=str(tmp_path / "m.tflite"))
+    assert "unknown-package" in {f.rule for f in made.findings}
+    assert made.extra["compiler"][0]["compiler_versions"] == ["unknown"]
+
+
+@pytest.mark.parametrize("at", [10, 200, 900])
+def test_damaged_package_is_refused(at: int, build: Compile, program: str, tmp_path: Path) -> None:
+    tree = schema.unpack(build(compiler=program).files[COMPILED])
+    options = bytearray(tree.subgraphs[0].operators[0].customOptions)
+    cut = options[:-at] + b"DWN1"
+    tree.subgraphs[0].operators[0].customOptions = list(cut)
+    (tmp_path / "m.tflite").write_bytes(schema.pack(tree))
+    with pytest.raises(ModelError, match="is damaged"):
+        build(compiled=str(tmp_path / "m.tflite"))
 
 
 def test_compiled_from_another_model_is_refused(build: Compile, program: str, tmp_path: Path) -> None:

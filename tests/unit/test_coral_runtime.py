@@ -101,6 +101,15 @@ def test_runs_on_the_edge_tpu(tpu: dict[str, Path], tmp_path: Path, wanted: list
     assert (tmp_path / "log").read_text().splitlines()[-1].startswith("closed")
 
 
+def test_library_of_the_library_path(
+    tpu: dict[str, Path], monkeypatch: pytest.MonkeyPatch, wanted: list[list[Any]]
+) -> None:
+    monkeypatch.delenv(system.VARIABLE)
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tpu["library"].parent))
+    with qedge.load(tpu["bundle"], strict=True, probe=False) as model:
+        assert same(model.engine.run(INPUTS[0]), wanted[0])
+
+
 def test_falls_back_to_the_cpu_twin(
     tpu: dict[str, Path], monkeypatch: pytest.MonkeyPatch, wanted: list[list[Any]]
 ) -> None:
