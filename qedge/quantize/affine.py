@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 Float = npt.NDArray[np.float32]
-SMALLEST_SCALE = 1e-10  # keeps multipliers inside the 31 bits that the kernels shift by
+SMALLEST_SCALE = 1e-20  # keeps products of two scales normal float32 numbers
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,15 @@ from qedge.quantize.methods.equalization import equalize, find_links
 from qedge.quantize.methods.ranges import RANGES
 from qedge.quantize.methods.rounding import round_jointly
 from qedge.quantize.model import FloatModel
-from qedge.quantize.patches import LAYERS, Moments
+from qedge.quantize.patches import LARGEST_MOMENT, LAYERS, Moments
 from qedge.quantize.pins import Pin
 from qedge.quantize.plan import Plan, Range, complete, default_modes, make_plan, weight_slots
 from qedge.quantize.recipe import Recipe
 
 Array = npt.NDArray[Any]
+
+
+MODERATE_WEIGHTS = 1_000_000
 
 
 class Builder:
@@ -135,6 +138,11 @@ class Builder:
             **{"indices": self.indices, **choice},
         )
 
+    def _largest_moment(self) -> int:
+        """Return how many inputs a layer may have that is rounded jointly, for which its moments are inverted."""
+        total = sum(t.elements for t in self.model.graph.tensors if t.is_constant)
+        return LARGEST_MOMENT if total <= MODERATE_WEIGHTS else LARGEST_MOMENT // 8
+
     def _per_channel(self, recipe: Recipe, model: FloatModel) -> dict[int, bool]:
         if self.per_channel is not None:
             return {op.index: self.per_channel for op in model.graph.operators}
@@ -146,7 +154,7 @@ class Builder:
         self, recipe: Recipe, model: FloatModel, plan: Plan
     ) -> tuple[dict[int, npt.NDArray[np.int8]], dict[int, npt.NDArray[np.float32]]]:
         if recipe.equalize not in self._moments:
-            found = Moments(model.graph, samples=len(self.indices))
+            found = Moments(model.graph, samples=len(self.indices), largest=self._largest_moment())
             self._calibrate(recipe.equalize, [found], tensors=found.tensors, stage="round")
             self._moments[recipe.equalize] = found
         moments = self._moments[recipe.equalize].of

@@ -28,10 +28,11 @@ class Moments:
     Args:
         graph: the float model.
         samples: how many there will be; each gives an even share of the rows.
+        largest: inputs of a layer beyond which it is left out.
         seed: which output positions are looked at.
     """
 
-    def __init__(self, graph: Graph, *, samples: int, seed: int = 0) -> None:
+    def __init__(self, graph: Graph, *, samples: int, largest: int = LARGEST_MOMENT, seed: int = 0) -> None:
         self._of: dict[int, Float] = {}
         self._waiting: dict[int, list[Array]] = {}
         self._samples = samples
@@ -41,7 +42,7 @@ class Moments:
         for op in graph.operators:
             if (
                 op.op in LAYERS
-                and _inputs_of(graph, op) <= LARGEST_MOMENT
+                and _inputs_of(graph, op) <= largest
                 and graph.tensors[op.inputs[1]].is_constant
             ):
                 self._layers.setdefault(op.inputs[0], []).append(op)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -142,8 +142,30 @@ def make_plan(
         weight_limits: largest magnitude that the weights' codes represent, by tensor, one a scale;
             by default the largest magnitude there is.
     """
-    plan = Plan(modes or default_modes(graph))
-    groups = _tie(graph, plan.modes)
+    modes = modes or default_modes(graph)
+    groups = _tie(graph, modes)
+    floors: dict[int, float] = {}
+    while True:
+        plan = _plan(graph, ranges, modes, groups, floors, per_channel or {}, weight_limits or {})
+        finer = {
+            groups.root(t): s for t, s in _too_fine(graph, plan).items() if groups.root(t) not in groups.fixed
+        }
+        if all(floors.get(root, 0.0) >= s for root, s in finer.items()):
+            return plan
+        floors.update(finer)
+
+
+def _plan(
+    graph: Graph,
+    ranges: Mapping[int, Range],
+    modes: tuple[str, ...],
+    groups: _Groups,
+    floors: Mapping[int, float],
+    per_channel: Mapping[int, bool],
+    weight_limits: Mapping[int, np.ndarray],
+) -> Plan:
+    """Return the plan whose groups of tensors have at least the scales of ``floors``."""
+    plan = Plan(modes)
     members: dict[int, list[int]] = {}
     for t in groups.parent:
         members.setdefault(groups.root(t), []).append(t)
@@ -156,6 +178,8 @@ def make_plan(
             affine = _fixed(rule, dtype)
         else:
             affine = from_range(*_union(_constant_range(graph, t, ranges) for t in tensors), dtype)
+            if affine.scale[0] < floors.get(root, 0.0):
+                affine = replace(affine, scale=(floors[root],))
         for t in tensors:
             plan.tensors[t] = affine
     for op in graph.operators:
@@ -163,8 +187,38 @@ def make_plan(
     for t in (*graph.inputs, *graph.outputs):
         if t in plan.tensors and plan.tensors[t].dtype != "int8":
             plan.outside[t] = from_range(*_constant_range(graph, t, ranges))
-    _weights(graph, plan, per_channel or {}, weight_limits or {})
+    _weights(graph, plan, per_channel, weight_limits)
     return plan
+
+
+def _too_fine(graph: Graph, plan: Plan) -> dict[int, float]:
+    """Return tensors whose scale is too small for XNNPACK beside the others of their operator, and the smallest.
+
+    It refuses a model whose requantisation factor reaches 2**8, and ADD or SUB with an input scale below
+    2**-10 of the output's (``XNNPACK/src/subgraph/validation.c`` and the operators' ``create``); so fine a
+    tensor adds nothing there that its neighbours could hold.
+    """
+    found: dict[int, float] = {}
+
+    def at_least(t: int, scale: float) -> None:
+        affine = plan.tensors[t]
+        if affine.dtype == "int8" and affine.scale[0] < scale:
+            found[t] = max(found.get(t, 0.0), float(np.float32(scale * 1.001)))
+
+    for op in graph.operators:
+        if plan.modes[op.index] != "int8":
+            continue
+        rule = RULES[op.op]
+        if rule.kind == "weights":
+            read = plan.reads(op, data_slots(graph, op)[0]).scale[0]
+            at_least(op.outputs[0], read * max(plan.tensors[weight_slots(graph, op)[0]].scale) / 255)
+        elif op.op in ("ADD", "SUB", "MUL"):
+            a, b = (plan.reads(op, s).scale[0] for s in (0, 1))
+            at_least(op.outputs[0], (a * b if op.op == "MUL" else max(a, b)) / 255)
+            if op.op != "MUL":
+                for t in op.inputs:
+                    at_least(t, plan.tensors[op.outputs[0]].scale[0] / 1000)
+    return found
 
 
 def _tie(graph: Graph, modes: tuple[str, ...]) -> _Groups:

@@ -29,7 +29,8 @@ HELD_OUT_TRIES = 3
 HELD_OUT_LUCK = 2.0  # dB that the score of some dozen held-out samples moves by luck
 FEWEST_HELD_OUT = 4
 # Values of activations that the search may read and judge with; larger models search on fewer samples.
-SEARCH_VALUES = 150_000_000
+SEARCH_VALUES = 100_000_000
+JUDGED_VALUES = 30_000_000
 SMALL_MODEL = 1_000_000
 # What per-channel dense weights must gain, in dB, for the runtimes that they leave out.
 WORTH_PER_CHANNEL = 1.0
@@ -84,7 +85,8 @@ def quantize(
     findings = []
     if pinned is not None:
         full = builder(samples)
-        judge = Judge(model, dataset, samples[:JUDGED_SAMPLES], threads=options.threads)
+        few = max(JUDGED_VALUES // values_of(model), 2 * FEWEST_HELD_OUT)
+        judge = Judge(model, dataset, samples[: min(few, JUDGED_SAMPLES)], threads=options.threads)
         chosen = _try(full, judge, pinned)
         tried = [chosen]
     else:
@@ -141,14 +143,15 @@ class _Search:
 
     def run(self) -> None:
         """Fill :attr:`tried`; plain min-max comes first."""
-        shares: list[float | None] = [None]
-        if self.builder.links:
-            shares += [0.5, 0.8] if self.small else [0.5]
         names = ("minmax", "percentile", "mse", "entropy") if self.small else ("minmax", "percentile", "mse")
         self.builder.histograms(None)
-        for share in shares:
-            for name in names:
-                self._add(Recipe(name, share))
+        for name in names:
+            self._add(Recipe(name))
+        if self.builder.links:
+            shares = (0.5, 0.8) if self.small else (0.5,)
+            again = names if self.small else [self.ranked[0].recipe.ranges]
+            for recipe in [Recipe(name, share) for share in shares for name in again]:
+                self._add(recipe)
         for tried in self.ranked[: 3 if self.small else 1]:
             self._add(replace(tried.recipe, rounding=True))
         if self.builder.per_channel is None and self._has_dense():

@@ -254,3 +254,28 @@ def test_a_residual_network_stays_close(shared: Path) -> None:
     assert prove_full_integer(Graph.from_bytes(result.data)) == []
     assert len(result.data) < 98_500
     assert compare(model, result.data, data).sqnr_db > 18
+
+
+def test_a_vanishing_branch_beside_a_large_one_still_loads_in_xnnpack() -> None:
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    rng = np.random.default_rng(0)
+    x = g.input(Spec((1, 4, 4, 8), "float32", name="x"))
+    options = {
+        "padding": "SAME",
+        "stride_h": 1,
+        "stride_w": 1,
+        "dilation_h_factor": 1,
+        "dilation_w_factor": 1,
+    }
+    small, y = g.tensor(f32(1, 4, 4, 8)), g.tensor(f32(1, 4, 4, 8))
+    kernel = rng.normal(size=(8, 1, 1, 8))
+    kernel -= kernel.mean(axis=3, keepdims=True)
+    weights, bias = g.tensor(constant(kernel, "float32")), g.tensor(constant(np.zeros(8), "float32"))
+    g.operator("CONV_2D", [x, weights, bias], [small], options)
+    g.operator("ADD", [x, small], [y])
+    g.output(y)
+    # The convolution sees the same value in all channels, so that nothing but rounding errors is left of it.
+    data = ArrayDataset(np.repeat(rng.normal(size=(20, 4, 4, 1)), 8, axis=3).astype(np.float32))
+    result = quantize(builder.pack(), data, MINMAX)
+    assert compare(builder.pack(), result.data, data).sqnr_db > 35
