@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
 from qedge.bundle.read import read_bundle
-from qedge.errors import ToolError, UsageError
+from qedge.errors import ToolError
 from qedge.findings import Finding
 from qedge.graph import Graph
+from qedge.runtime.golden import run_golden
 from qedge.runtime.litert import find_binding
 from qedge.runtime.loader import load
 from qedge.target.protocol import (
@@ -30,7 +29,6 @@ from qedge.target.protocol import (
 )
 from qedge_rpi.constraints import no_kernel
 
-TOLERANCE = 1
 _HINT = (
     "replace it with TFLite operators before converting; Edge TPU models run with the target that made them"
 )
@@ -65,40 +63,31 @@ class RpiTarget(Target):
     def verify(self, bundle: Path, samples: Sequence[Arrays] | None, options: Options) -> VerifyReport:
         """Run the golden vectors through the binding here.
 
-        Passes where every value is within 1 of the stored one and, for float outputs, within 1e-4 of the
-        largest, and a vector's largest value stays where it was. Other ``samples`` are compared with a second
-        interpreter that has one thread.
+        See :func:`qedge.runtime.golden.run_golden` for what passes. Other ``samples`` are compared with a
+        second interpreter that has one thread.
         """
         with read_bundle(bundle) as opened, load(opened) as model:
-            if samples is None:
-                pairs = opened.golden()
-                oracle = "golden vectors of the bundle"
-                if not pairs:
-                    raise UsageError(
-                        f"{bundle}: has no golden vectors",
-                        hint="build it again, with --data, or give samples",
-                    )
-            else:
+            oracle = "golden vectors of the bundle"
+            pairs = None
+            if samples is not None:
                 with load(opened, threads=1) as single:
                     pairs = [(list(x), single.engine.run(list(x))) for x in samples]
                 oracle = f"one thread of {find_binding()}"
-            differing, worst, mismatches = 0, 0.0, []
-            for k, (inputs, expected) in enumerate(pairs):
-                for i, (found, wanted) in enumerate(zip(model.engine.run(inputs), expected)):
-                    differing += int(np.count_nonzero(found != wanted))
-                    distance, problem = _compare(found, wanted)
-                    worst = max(worst, distance)
-                    if problem:
-                        mismatches.append(f"sample {k}, output {i}: {problem}")
-            return VerifyReport(
-                bit_exact=differing == 0,
-                passed=not mismatches,
-                oracle=oracle,
-                core=f"{platform.machine()} {find_binding()}",
-                samples=len(pairs),
-                mismatches=tuple(mismatches[:5]),
-                metrics={"max_difference": worst, "differing_values": differing},
-            )
+            found = run_golden(model, pairs)
+        return VerifyReport(
+            bit_exact=found.bit_exact,
+            passed=found.passed,
+            oracle=oracle,
+            core=found.core,
+            samples=found.samples,
+            mismatches=found.mismatches,
+            metrics={
+                "rule": found.rule,
+                "max_difference": found.max_difference,
+                "differing_values": found.differing_values,
+                "sqnr_db": found.sqnr_db,
+            },
+        )
 
     def bench(self, bundle: Path, options: Options) -> dict[str, Any]:
         """Measure latency, cold start, memory and stages here, next to the bare binding."""
@@ -126,20 +115,6 @@ class RpiTarget(Target):
                 None if ssh else "sudo apt install openssh-client",
             ),
         ]
-
-
-def _compare(found: np.ndarray, wanted: np.ndarray) -> tuple[float, str | None]:
-    """Return the largest difference, and what is wrong with it, if anything."""
-    one, other = found.astype(np.float64), wanted.astype(np.float64)
-    distance = float(np.abs(one - other).max(initial=0.0))
-    whole = wanted.dtype.kind in "iu"
-    allowed = TOLERANCE if whole else 1e-4 * float(np.abs(other).max(initial=1.0))
-    if distance > allowed:
-        return distance, f"differs by up to {distance:g}, allowed {allowed:g}"
-    # A vector holds one score a class; in maps and boxes the place of the largest value means nothing.
-    if one.ndim <= 2 and one.size > 1 and one.flat[int(other.argmax())] < one.max():
-        return distance, f"its largest value moved from {int(other.argmax())} to {int(one.argmax())}"
-    return distance, None
 
 
 def _binding_command() -> str:

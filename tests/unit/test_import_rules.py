@@ -157,3 +157,8 @@ def test_no_target_imports_another(project) -> None:
         if name.startswith("qedge_") and name.partition(".")[0] != folder.name
     ]
     assert wrong == []
+
+
+def test_the_agent_that_runs_on_a_device_imports_the_standard_library_only(project) -> None:
+    names = {name.partition(".")[0] for name, _ in imports_of(project / "qedge/deploy/agent.py")}
+    assert names - {"__future__"} <= set(sys.stdlib_module_names)

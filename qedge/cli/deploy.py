@@ -1,0 +1,103 @@
+"""``qedge deploy``: a bundle onto a device over ssh, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from qedge.bundle import read_bundle
+from qedge.cli._bundles import BundleArg
+from qedge.cli._console import Ui
+from qedge.deploy import deploy, plan, rollback
+from qedge.deploy.push import ROOT
+
+HostArg = Annotated[str, typer.Argument(help="user@host, or a name of ~/.ssh/config.")]
+RollbackOpt = Annotated[
+    bool, typer.Option("--rollback", help="Make the version before the active one again.")
+]
+ServiceOpt = Annotated[
+    Path | None, typer.Option("--service", help="Run this app (a .py, or a folder) as a systemd service.")
+]
+ArgumentsOpt = Annotated[str, typer.Option("--service-arguments", help="What the app gets after the bundle.")]
+PortOpt = Annotated[int | None, typer.Option("--port", help="Of ssh.", min=1, max=65535)]
+IdentityOpt = Annotated[Path | None, typer.Option("--identity", help="Private key, as in ssh -i.")]
+PythonOpt = Annotated[
+    str | None, typer.Option("--python", help="Interpreter there that has numpy and a binding already.")
+]
+SystemOpt = Annotated[
+    bool, typer.Option("--system-packages", help="Let the environment see the system's packages (picamera2).")
+]
+WheelsOpt = Annotated[
+    Path | None, typer.Option("--wheels", help="Folder of wheels, for a device without internet.")
+]
+RootOpt = Annotated[str, typer.Option("--root", help="Folder on the device.")]
+RunsOpt = Annotated[int, typer.Option("--runs", min=0, help="Counted runs of the benchmark there.")]
+DryOpt = Annotated[bool, typer.Option("--dry-run", help="Say what would be copied, and connect to nothing.")]
+
+
+def command(
+    ui: Ui,
+    bundle: BundleArg,
+    host: HostArg,
+    back: RollbackOpt = False,
+    service: ServiceOpt = None,
+    service_arguments: ArgumentsOpt = "",
+    port: PortOpt = None,
+    identity: IdentityOpt = None,
+    python: PythonOpt = None,
+    system_packages: SystemOpt = False,
+    wheels: WheelsOpt = None,
+    root: RootOpt = ROOT,
+    runs: RunsOpt = 50,
+    dry_run: DryOpt = False,
+) -> None:
+    """Copy a bundle to a device, prove it there, and make it the active version; or go back with --rollback."""
+    ssh = ["ssh"]
+    ssh += ["-p", str(port)] if port else []
+    ssh += ["-i", str(identity)] if identity else []
+    with read_bundle(bundle) as opened:
+        name = opened.manifest.name
+        wanted = None if back else plan(opened, service, service_arguments)
+    document: dict[str, Any]
+    if back:
+        document = rollback(name, host, ssh=ssh, root=root)
+    elif dry_run and wanted:
+        size = sum(map(len, wanted.files.values()))
+        document = {"host": host, "version": wanted.version, "files": len(wanted.files), "bytes": size}
+    else:
+        with ui.progress() as progress:
+            document = deploy(
+                bundle,
+                host,
+                ssh=ssh,
+                root=root,
+                python=python,
+                system_packages=system_packages,
+                wheels=wheels,
+                app=service,
+                app_arguments=service_arguments,
+                runs=runs,
+                progress=progress,
+            )
+    ui.table(f"{name} on {host}", ("", ""), _rows(document, root, name))
+    ui.json("deploy", {"bundle": str(bundle), "name": name, **document})
+
+
+def _rows(document: dict[str, Any], root: str, name: str) -> list[tuple[str, str]]:
+    rows = [("version", str(document["version"])), ("previous", str(document.get("previous") or "none"))]
+    if "device" in document:
+        device = document["device"]
+        system = ", ".join(str(device[k]) for k in ("board", "os", "arch") if device.get(k))
+        rows.insert(0, ("device", f"{system}, Python {'.'.join(map(str, device['python']))}"))
+        sent = document["uploaded"]
+        rows.append(("copied", f"{sent['files']} files, {sent['bytes']:,} bytes"))
+        exact = "byte for byte" if document["verify"]["bit_exact"] else document["verify"]["rule"]
+        rows.append(("golden vectors", f"{document['verify']['samples']} pass, {exact}"))
+    if "bench" in document:
+        rows.append(("latency", f"{document['bench']['latency_ms']['median']:.3f} ms median"))
+    if "files" in document:
+        rows.append(("would copy", f"at most {document['files']} files, {document['bytes']:,} bytes"))
+    rows.append(("there", f"{root}/{name}/current/bundle"))
+    return rows

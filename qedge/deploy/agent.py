@@ -1,0 +1,333 @@
+"""Runs on the device: sent there as text and executed by its Python; imports the standard library only.
+
+A request is one line of JSON on stdin, with the bytes of files after it; the answer is one line of JSON on
+stdout after ``QEDGE:``. Everything is prepared beside what runs and made active by renaming one link, so that
+a connection lost at any moment leaves the active version as it was.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shlex
+import shutil
+import struct
+import subprocess
+import sys
+import time
+from typing import Any
+
+MARK = "QEDGE:"
+
+
+class Refused(Exception):
+    """Something that the person who deploys must know."""
+
+
+def probe(request: dict[str, Any]) -> dict[str, Any]:
+    """Return what the device is and what lies on it."""
+    root = _root(request)
+    store = os.path.join(root, "store")
+    interpreter = request.get("python") or sys.executable
+    code = (
+        "import sys, struct, json; print(json.dumps([list(sys.version_info[:3]), struct.calcsize('P') * 8]))"
+    )
+    version, bits = list(sys.version_info[:3]), struct.calcsize("P") * 8
+    if request.get("python"):
+        done = subprocess.run([interpreter, "-c", code], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise Refused(f"{interpreter} does not run on the device: {done.stderr.strip()[-200:]}")
+        version, bits = json.loads(done.stdout)
+    usage = shutil.disk_usage(_existing(root))
+    return {
+        "board": (_text("/proc/device-tree/model") or "").rstrip("\0\n ") or None,
+        "os": _os_name(),
+        "python": version,
+        "bits": bits,
+        "arch": platform.machine(),
+        "free_mb": usage.free >> 20,
+        "store": sorted(os.listdir(store)) if os.path.isdir(store) else [],
+        "current": _version(root, "current"),
+        "previous": _version(root, "previous"),
+    }
+
+
+def put(request: dict[str, Any]) -> dict[str, Any]:
+    """Keep the files that follow the request, each under its SHA-256."""
+    store = os.path.join(_root(request), "store")
+    os.makedirs(store, exist_ok=True)
+    for entry in request["files"]:
+        data = sys.stdin.buffer.read(entry["bytes"])
+        if len(data) != entry["bytes"] or hashlib.sha256(data).hexdigest() != entry["sha256"]:
+            raise Refused("a file did not arrive whole")
+        place = os.path.join(store, entry["sha256"])
+        with open(place + ".part", "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(place + ".part", place)
+    return {"files": len(request["files"])}
+
+
+def prepare(request: dict[str, Any]) -> dict[str, Any]:
+    """Lay the version out beside the active one, with an environment that has what it needs."""
+    root = _root(request)
+    place = os.path.join(root, "versions", request["version"])
+    environment = _environment(request, root)
+    if os.path.isdir(place):
+        _launcher(environment, place)
+        return {"environment": environment, "new": False}
+    part = place + ".part"
+    shutil.rmtree(part, ignore_errors=True)
+    for path, sha256 in request["layout"].items():
+        source = os.path.join(root, "store", sha256)
+        target = os.path.join(part, path)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with open(source, "rb") as file:
+            data = file.read()
+        if hashlib.sha256(data).hexdigest() != sha256:
+            os.unlink(source)
+            raise Refused(f"the device's copy of {path} was damaged and is removed: deploy again")
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copyfile(source, target)
+    _launcher(environment, part)
+    os.replace(part, place)
+    return {"environment": environment, "new": True}
+
+
+def check(request: dict[str, Any]) -> dict[str, Any]:
+    """Run the golden vectors and the benchmark with the version's own code; it need not be active."""
+    place = os.path.join(_root(request), "versions", request["version"])
+    command = [os.path.join(place, "python"), "-m", "qedge.runtime.selftest", os.path.join(place, "bundle")]
+    done = subprocess.run(
+        [*command, str(request["runs"])],
+        capture_output=True,
+        text=True,
+        cwd=place,
+    )
+    lines = [line for line in done.stdout.splitlines() if line.startswith(MARK)]
+    if not lines:
+        raise Refused("the bundle does not run on the device: " + _last(done.stderr or done.stdout))
+    found: dict[str, Any] = json.loads(lines[-1][len(MARK) :])
+    return found
+
+
+def activate(request: dict[str, Any]) -> dict[str, Any]:
+    """Make a version the active one in one step; the one before is kept."""
+    root = _root(request)
+    version, before = request["version"], _version(root, "current")
+    if not os.path.isdir(os.path.join(root, "versions", version)):
+        raise Refused(f"version {version} is not on the device")
+    if before is not None and before != version:
+        _point(root, "previous", before)
+    _point(root, "current", version)
+    _service(request, root)
+    _prune(root)
+    return {"current": version, "previous": _version(root, "previous")}
+
+
+def rollback(request: dict[str, Any]) -> dict[str, Any]:
+    """Make the version before the active one again."""
+    root = _root(request)
+    previous, current = _version(root, "previous"), _version(root, "current")
+    if previous is None or previous == current:
+        raise Refused("there is no earlier version on the device to go back to")
+    if not os.path.isdir(os.path.join(root, "versions", previous)):
+        raise Refused(f"version {previous} is no longer on the device")
+    _point(root, "current", previous)
+    if current is not None:
+        _point(root, "previous", current)
+    _service(request, root)
+    return {"current": previous, "previous": current}
+
+
+def _environment(request: dict[str, Any], root: str) -> str:
+    """Return the interpreter to run with; makes a virtual environment and fills it where there is none."""
+    if request.get("python"):
+        return str(request["python"])
+    interpreter, packages = sys.executable, request["packages"]
+    key = hashlib.sha256(json.dumps([packages, sys.version_info[:2], interpreter]).encode()).hexdigest()[:12]
+    folder = os.path.join(root, "environments", key)
+    python = os.path.join(folder, "bin", "python")
+    complete = os.path.join(folder, "complete")
+    if os.path.exists(complete):
+        return python
+    shutil.rmtree(folder, ignore_errors=True)
+    system = ["--system-site-packages"] if request.get("system_packages") else []
+    _run(
+        [interpreter, "-m", "venv", *system, folder], "python3-venv is missing: sudo apt install python3-venv"
+    )
+    command = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--only-binary=:all:",
+    ]
+    if request.get("wheels"):
+        wheels = os.path.join(folder, "wheels")
+        os.makedirs(wheels)
+        for name, sha256 in request["wheels"].items():
+            shutil.copyfile(os.path.join(root, "store", sha256), os.path.join(wheels, name))
+        command += ["--no-index", "--find-links", wheels]
+    if packages:
+        _run([*command, *packages], "is the device online? if not, give a folder of wheels with --wheels")
+    with open(complete, "w") as file:
+        file.write("\n".join(packages))
+    return python
+
+
+def _service(request: dict[str, Any], root: str) -> None:
+    """Write the systemd unit of the user, where one is wanted or there already, and start the active version."""
+    unit = f"qedge-{request['name']}.service"
+    folder = os.path.expanduser("~/.config/systemd/user")
+    place = os.path.join(folder, unit)
+    if request.get("unit"):
+        os.makedirs(folder, exist_ok=True)
+        with open(place + ".part", "w") as file:
+            file.write(request["unit"].replace("@ROOT@", root))
+        os.replace(place + ".part", place)
+        _run(["systemctl", "--user", "daemon-reload"], "is systemd running for this user? see loginctl")
+        _run(["systemctl", "--user", "enable", unit], "see journalctl --user")
+        subprocess.run(["loginctl", "enable-linger"], capture_output=True)
+    if os.path.exists(place):
+        _run(["systemctl", "--user", "restart", unit], f"see journalctl --user -u {unit}")
+
+
+def _prune(root: str) -> None:
+    """Remove versions that are neither active nor the one before, and files that no version has."""
+    versions = os.path.join(root, "versions")
+    keep = {_version(root, "current"), _version(root, "previous")}
+    for name in os.listdir(versions):
+        if name not in keep:
+            shutil.rmtree(os.path.join(versions, name), ignore_errors=True)
+    used = "".join(_text(os.path.join(versions, name, "python")) or "" for name in os.listdir(versions))
+    environments = os.path.join(root, "environments")
+    for name in os.listdir(environments) if os.path.isdir(environments) else []:
+        if os.path.join(environments, name, "") not in used:
+            shutil.rmtree(os.path.join(environments, name), ignore_errors=True)
+    store = os.path.join(root, "store")
+    for name in os.listdir(store) if os.path.isdir(store) else []:
+        if os.stat(os.path.join(store, name)).st_nlink == 1:
+            os.unlink(os.path.join(store, name))
+
+
+def _point(root: str, name: str, version: str) -> None:
+    """Make the link ``name`` point at a version."""
+    _link(os.path.join("versions", version), os.path.join(root, name))
+
+
+def _link(target: str, place: str) -> None:
+    """Make ``place`` a link to ``target``, in one step."""
+    fresh = place + ".new"
+    if os.path.lexists(fresh):
+        os.unlink(fresh)
+    os.symlink(target, fresh)
+    os.replace(fresh, place)
+
+
+def _version(root: str, name: str) -> str | None:
+    try:
+        return os.path.basename(os.readlink(os.path.join(root, name)))
+    except OSError:
+        return None
+
+
+def _launcher(environment: str, place: str) -> None:
+    """Write ``place/python``: the environment's interpreter with the version's own qedge.
+
+    A script, as a link to an interpreter outside of its environment would not see the packages in it.
+    """
+    path = os.path.join(place, "python")
+    with open(path + ".part", "w") as file:
+        file.write('#!/bin/sh\nexport PYTHONPATH="$(dirname "$0")/lib"\n')
+        file.write(f'exec {shlex.quote(environment)} "$@"\n')
+    os.chmod(path + ".part", 0o755)
+    os.replace(path + ".part", path)
+
+
+def _root(request: dict[str, Any]) -> str:
+    return os.path.join(os.path.expanduser(str(request["root"])), str(request["name"]))
+
+
+def _existing(path: str) -> str:
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def _run(command: list[str], hint: str) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except OSError as problem:
+        raise Refused(f"{command[0]}: {problem.strerror}; {hint}") from None
+    if done.returncode != 0:
+        raise Refused(f"{' '.join(command[:4])} failed: {_last(done.stderr or done.stdout)}; {hint}")
+
+
+def _last(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else "no message"
+
+
+def _text(path: str) -> str | None:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def _os_name() -> str | None:
+    for line in (_text("/etc/os-release") or "").splitlines():
+        if line.startswith("PRETTY_NAME="):
+            return line.partition("=")[2].strip().strip('"')
+    return None
+
+
+def _lock(file: Any, patience_s: float = 60) -> None:
+    """Lock one model's folder, waiting for a deployment that is still at work; freed when the process ends."""
+    until = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError:
+            if time.monotonic() > until:
+                raise Refused("another deployment of this model is at work on the device") from None
+            time.sleep(0.2)
+
+
+OPERATIONS = {
+    f.__name__: f for f in (probe, put, prepare, check, activate, rollback)
+}  # fmt: skip
+
+
+def main() -> None:
+    """Answer one request."""
+    try:
+        request = json.loads(sys.stdin.buffer.readline())
+        operation = OPERATIONS[request["operation"]]
+        if operation in (probe, check):
+            answer = operation(request)
+        else:
+            os.makedirs(_root(request), exist_ok=True)
+            with open(os.path.join(_root(request), ".lock"), "w") as file:
+                _lock(file)
+                answer = operation(request)
+        print(MARK + json.dumps(answer), flush=True)
+    except Refused as problem:
+        print(MARK + json.dumps({"refused": str(problem)}), flush=True)
+    except (OSError, ValueError, KeyError) as problem:
+        print(MARK + json.dumps({"refused": f"{type(problem).__name__}: {problem}"}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

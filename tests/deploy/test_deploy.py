@@ -1,0 +1,360 @@
+"""Deploying over a real sshd on loopback: install, update, rollback, a connection cut at every stage."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "unit"))
+
+from tiny_bundles import make_bundle, tiny_images, tiny_model
+
+import qedge
+from qedge.bundle import read_bundle
+from qedge.deploy import deploy, plan, rollback
+from qedge.deploy.platforms import LITERT, PLATFORMS, TFLITE_RUNTIME, packages_for
+from qedge.errors import ToolError, UsageError, VerificationError
+
+SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+needs_sshd = pytest.mark.skipif(SSHD is None, reason="needs sshd: apt install openssh-server")
+
+
+class Device:
+    """A loopback sshd and a folder that stands for the device's disk."""
+
+    def __init__(self, ssh: list[str], host: str, disk: Path) -> None:
+        self.ssh, self.host, self.disk = ssh, host, disk
+
+    def deploy(self, bundle: Path, ssh: list[str] | None = None, **options):
+        options = {"python": sys.executable, "runs": 0, "root": str(self.disk), **options}
+        return deploy(bundle, self.host, ssh=ssh or self.ssh, **options)
+
+    def rollback(self, name: str = "tiny"):
+        return rollback(name, self.host, ssh=self.ssh, root=str(self.disk))
+
+    @property
+    def root(self) -> Path:
+        return self.disk / "tiny"
+
+    def active(self) -> str:
+        return os.readlink(self.root / "current").rpartition("/")[2]
+
+    def runs(self) -> np.ndarray:
+        """Return what the active version says about one image, run with its own code."""
+        code = "import sys, numpy, qedge; m = qedge.load(sys.argv[1]); print(qedge.__file__); "
+        code += "print(m.run(numpy.full((1, 8, 8, 3), 7, numpy.int8)).tolist())"
+        current = self.root / "current"
+        done = subprocess.run(
+            [current / "python", "-c", code, current / "bundle"],
+            env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        home, values = done.stdout.splitlines()
+        assert home.startswith(str(self.root))
+        return np.array(json.loads(values))
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory):
+    home = tmp_path_factory.mktemp("sshd")
+    for key in ("host", "user"):
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(home / key)]
+        subprocess.run(command, check=True)
+    (home / "authorized").write_text((home / "user.pub").read_text())
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    # The device's python3 is the one that runs the tests.
+    tools = home / "bin"
+    tools.mkdir()
+    (tools / "python3").symlink_to(sys.executable)
+    (tools / "systemctl").write_text(f'#!/bin/sh\necho "$@" >> {home}/systemctl.log\n')
+    (tools / "systemctl").chmod(0o755)
+    (home / "config").write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {home}/host\nPidFile {home}/pid\n"
+        f"AuthorizedKeysFile {home}/authorized\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
+        f'PermitRootLogin yes\nSetEnv PATH="{tools}:/usr/bin:/bin" HOME="{home}"\n'
+    )
+    if os.geteuid() == 0:
+        os.makedirs("/run/sshd", exist_ok=True)
+    server = subprocess.Popen(
+        [str(SSHD), "-D", "-e", "-f", str(home / "config")], stderr=subprocess.PIPE, text=True
+    )
+    ssh = [
+        "ssh", "-F", "/dev/null", "-p", str(port), "-i", str(home / "user"), "-o", "BatchMode=yes",
+        "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
+    ]  # fmt: skip
+    host = f"{getpass.getuser()}@127.0.0.1"
+    for _ in range(50):
+        if subprocess.run([*ssh, host, "true"], capture_output=True).returncode == 0:
+            break
+        if server.poll() is not None:
+            pytest.fail(f"sshd: {server.stderr.read()}")
+        time.sleep(0.1)
+    yield ssh, host, home
+    server.terminate()
+    server.wait()
+    server.stderr.close()
+
+
+@pytest.fixture
+def device(sshd, tmp_path):
+    ssh, host, _ = sshd
+    return Device(ssh, host, tmp_path / "disk")
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory) -> tuple[Path, Path]:
+    """Two versions of one model."""
+    folder = tmp_path_factory.mktemp("versions")
+    golden = [(image ^ 0x80).view(np.int8)[None] for image in tiny_images()]
+    newer = make_bundle(folder / "two", tiny_model(seed=4), golden=golden)
+    return make_bundle(folder / "one"), newer
+
+
+def as_input(value: int) -> np.ndarray:
+    return np.full((1, 8, 8, 3), value, np.int8)
+
+
+def expected(bundle: Path) -> np.ndarray:
+    with qedge.load(bundle) as model:
+        return model.run(as_input(7))
+
+
+@needs_sshd
+def test_install_update_rollback(device, bundles) -> None:
+    one, two = bundles
+    first = device.deploy(one, runs=3)
+    assert first["previous"] is None
+    assert first["verify"]["passed"]
+    assert first["verify"]["samples"] == 6
+    assert first["bench"]["latency_ms"]["median"] > 0
+    assert first["device"]["python"][:2] == list(sys.version_info[:2])
+    assert np.array_equal(device.runs(), expected(one))
+    assert read_bundle(device.root / "current" / "bundle").manifest == read_bundle(one).manifest
+
+    again = device.deploy(one)
+    assert (again["version"], again["uploaded"]["files"]) == (first["version"], 0)
+
+    second = device.deploy(two)
+    # The model, its golden outputs and the manifest: nothing of the code.
+    assert second["uploaded"]["files"] == 3
+    assert second["previous"] == first["version"]
+    assert np.array_equal(device.runs(), expected(two))
+    assert not np.array_equal(expected(one), expected(two))
+
+    assert device.rollback()["version"] == first["version"]
+    assert np.array_equal(device.runs(), expected(one))
+    assert device.rollback()["version"] == second["version"]
+    assert np.array_equal(device.runs(), expected(two))
+    before = len(list((device.root / "store").iterdir()))
+    third = device.deploy(make_bundle(device.disk / "three", tiny_model(seed=9), golden=[as_input(0)]))
+    kept = {p.name for p in (device.root / "versions").iterdir()}
+    assert kept == {second["version"], third["version"]}
+    # One golden input is new; of the first version nothing is left but what the others share.
+    assert len(list((device.root / "store").iterdir())) == before + 1
+
+
+@needs_sshd
+def test_rollback_without_an_earlier_version_says_so(device) -> None:
+    with pytest.raises(ToolError, match="no earlier version"):
+        device.rollback()
+
+
+CUTS = {
+    # The connection never comes up.
+    "refused": 'exit 255',
+    # It breaks when half of what is sent is through.
+    "half": 'head -c "$(( $(wc -c < "$0.in") / 2 ))" "$0.in" | "$@" >/dev/null; exit 255',
+    # The device does its work, but the answer never arrives.
+    "answer": '"$@" < "$0.in" >/dev/null; exit 255',
+    # The client is killed at some moment while the device works.
+    "killed": '"$@" < "$0.in" >/dev/null & sleep 0.4; kill -9 $!; wait $! 2>/dev/null; exit 255',
+}  # fmt: skip
+
+
+def cutting_ssh(folder: Path, ssh: list[str], operation: str, cut: str) -> list[str]:
+    """Return an ssh that breaks the connection at one of the agent's operations."""
+    script = folder / "cut"
+    script.write_text(
+        "#!/bin/bash\n"
+        'case " $* " in *" -T "*) ;; *) exec "$@";; esac\n'
+        'cat > "$0.in"\n'
+        f'if ! grep -qa \'"operation": "{operation}"\' "$0.in"; then exec "$@" < "$0.in"; fi\n'
+        f"{CUTS[cut]}\n"
+    )
+    script.chmod(0o755)
+    return [str(script), *ssh]
+
+
+@needs_sshd
+@pytest.mark.parametrize("cut", sorted(CUTS))
+def test_a_connection_cut_at_any_stage_leaves_a_working_version(device, bundles, tmp_path, cut) -> None:
+    one, two = bundles
+    first = device.deploy(one)["version"]
+    for operation in ("probe", "put", "prepare", "check", "activate"):
+        with pytest.raises(ToolError, match=operation) as caught:
+            device.deploy(two, ssh=cutting_ssh(tmp_path, device.ssh, operation, cut))
+        assert caught.value.exit_code == 8
+        # Only a cut in the last step, once the device has the whole request, can come after the switch.
+        if operation != "activate" or cut in ("refused", "half"):
+            assert device.active() == first
+        manifest = read_bundle(device.root / "current" / "bundle").manifest
+        assert manifest in (read_bundle(one).manifest, read_bundle(two).manifest)
+    # An agent whose connection broke may still be at work for a moment; the next deployment waits for it.
+    second = device.deploy(two)["version"]
+    assert device.active() == second != first
+    assert np.array_equal(device.runs(), expected(two))
+    assert device.rollback()["version"] == first
+    assert np.array_equal(device.runs(), expected(one))
+
+
+@needs_sshd
+def test_a_version_that_fails_there_never_becomes_active(device, bundles, tmp_path) -> None:
+    one, _ = bundles
+    first = device.deploy(one)["version"]
+    wrong = make_bundle(tmp_path / "wrong", tiny_model(seed=5))
+    with read_bundle(wrong) as opened:
+        from qedge.bundle import npy_bytes, write_bundle
+
+        files = {name: opened.read(name) for name in opened.manifest.files}
+        golden = np.load(wrong / "golden/output_0.npy")
+        files["golden/output_0.npy"] = npy_bytes(np.invert(golden))
+        write_bundle(wrong, opened.manifest, files)
+    with pytest.raises(VerificationError, match="other results"):
+        device.deploy(wrong)
+    assert device.active() == first
+
+
+@needs_sshd
+def test_a_damaged_copy_on_the_device_is_found_and_mended(device, bundles) -> None:
+    one, two = bundles
+    device.deploy(one)
+    victim = next(p for p in (device.root / "store").iterdir() if b"class Model" in p.read_bytes())
+    victim.write_bytes(b"broken")
+    with pytest.raises(ToolError, match="damaged"):
+        device.deploy(two)
+    device.deploy(two)
+    assert np.array_equal(device.runs(), expected(two))
+
+
+@needs_sshd
+def test_a_service_is_written_and_restarted(device, bundles, sshd, tmp_path) -> None:
+    home = sshd[2]
+    app = tmp_path / "app.py"
+    app.write_text("import sys, qedge\nprint(qedge.load(sys.argv[1]).describe(), sys.argv[2:])\n")
+    device.deploy(bundles[0], app=app, app_arguments="--camera 'front door'")
+    unit = (home / ".config/systemd/user/qedge-tiny.service").read_text()
+    start = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
+    assert start == (
+        f"ExecStart={device.root}/current/python {device.root}/current/app/app.py "
+        f"{device.root}/current/bundle --camera 'front door'"
+    )
+    log = (home / "systemctl.log").read_text()
+    assert "--user enable qedge-tiny.service" in log
+    assert log.endswith("--user restart qedge-tiny.service\n")
+    done = subprocess.run(
+        start.partition("=")[2].replace("'front door'", "x"), shell=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert "'target': 'rpi'" in done.stdout
+
+
+@needs_sshd
+def test_an_unreachable_or_strange_device_is_a_tool_error(device, bundles) -> None:
+    with pytest.raises(ToolError, match="no answer") as caught:
+        device.deploy(bundles[0], ssh=["ssh", "-p", "1", *device.ssh[1:]])
+    assert caught.value.hint
+    with pytest.raises(ToolError, match="does not run on the device"):
+        device.deploy(bundles[0], python="/bin/false")
+
+
+def test_hosts_that_are_options_are_refused(bundles) -> None:
+    for host in ("-oProxyCommand=evil", "", "a b"):
+        with pytest.raises(UsageError, match="expected user@host"):
+            deploy(bundles[0], host)
+
+
+def test_the_plan_is_the_device_ring_and_nothing_of_the_host(bundles) -> None:
+    with read_bundle(bundles[0]) as bundle:
+        found = plan(bundle)
+        assert plan(bundle).version == found.version
+    library = {path.partition("/")[2] for path in found.files if path.startswith("lib/")}
+    assert "qedge/runtime/litert.py" in library
+    assert "qedge_rpi/runtime.py" in library
+    hosts = ("graph", "cli", "quantize", "frontends", "target", "datasets", "deploy", "pipeline")
+    assert not [p for p in library if p.startswith(tuple(f"qedge/{h}" for h in hosts))]
+    assert sum(map(len, found.files.values())) < 400_000
+
+
+def test_a_bundle_without_a_runtime_cannot_be_deployed(tmp_path) -> None:
+    place = make_bundle(tmp_path / "b", target="mcu")
+    with read_bundle(place) as bundle, pytest.raises(UsageError, match="no runtime"):
+        plan(bundle)
+
+
+def test_what_is_no_app_is_refused(bundles, tmp_path) -> None:
+    with read_bundle(bundles[0]) as bundle:
+        for app in (tmp_path, tmp_path / "none.py", tmp_path / "x.sh"):
+            with pytest.raises(UsageError, match="expected a Python file"):
+                plan(bundle, app)
+
+
+@pytest.mark.parametrize(
+    ("python", "arch", "bits", "packages"),
+    [
+        ([3, 13, 5], "aarch64", 64, LITERT),
+        ([3, 11, 2], "aarch64", 64, LITERT),
+        ([3, 11, 2], "aarch64", 32, TFLITE_RUNTIME),
+        ([3, 11, 2], "armv7l", 32, TFLITE_RUNTIME),
+        ([3, 13, 5], "armv7l", 32, None),
+        ([3, 11, 2], "armv6l", 32, None),
+        ([3, 9, 2], "aarch64", 64, None),
+        ([3, 12, 3], "x86_64", 64, LITERT),
+    ],
+)
+def test_packages_fit_the_device(python, arch, bits, packages) -> None:
+    probe = {"python": python, "arch": arch, "bits": bits}
+    if packages:
+        assert packages_for(probe) == packages
+        return
+    with pytest.raises(ToolError, match="the device has Python") as caught:
+        packages_for(probe)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("platform", PLATFORMS, ids=lambda p: p.system)
+def test_the_table_says_what_the_code_does(platform) -> None:
+    probe = {
+        "python": platform.python,
+        "arch": platform.arch,
+        "bits": 32 if platform.arch == "armv7l" else 64,
+    }
+    try:
+        assert packages_for(probe) == platform.packages
+    except ToolError:
+        assert platform.packages == ()
+
+
+def test_the_documented_table_is_the_code_s(project) -> None:
+    lines = (project / "docs" / "devices.md").read_text().splitlines()
+    rows = [
+        f"| {p.system} | {p.python[0]}.{p.python[1]} | {p.arch} | "
+        + (" ".join(f"`{package}`" for package in p.packages) or "no binding has wheels")
+        + " |"
+        for p in PLATFORMS
+    ]
+    start = lines.index("|---|---|---|---|") + 1
+    assert lines[start : start + len(rows)] == rows
