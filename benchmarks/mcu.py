@@ -13,6 +13,7 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,37 @@ class Row:
     layers: list[dict[str, Any]]
 
 
+README = ROOT / "targets" / "qedge_mcu" / "README.md"
+TITLES = {
+    "ad": "anomaly detection (ad01)",
+    "ic": "image classification (ic01)",
+    "kws": "keyword spotting (kws01)",
+    "vww": "visual wake words (vww01)",
+    "sww": "streaming wake word (sww01)",
+}
 GOLDEN = ROOT / "tests" / "golden" / "mcu_figures.json"
+
+
+def table(golden: Mapping[str, Mapping[str, int]]) -> str:
+    """Return the table of the target's page."""
+    lines = [
+        "| model | instructions | of TFLM | code | flash | of TFLM | RAM | of TFLM |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for model, f in golden.items():
+        base, flash = TFLM[model], f["code_bytes"] + f["constant_bytes"]
+        cells = (
+            f"{TITLES[model]}",
+            f"{f['instructions']:,}",
+            f"{f['instructions'] / base.instructions['cortex-m4']:.2f}",
+            f"{f['code_bytes']:,}",
+            f"{flash:,}",
+            f"{flash / base.image_bytes:.2f}",
+            f"{f['ram_bytes']:,}",
+            f"{f['ram_bytes'] / base.arena_bytes:.2f}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def figures(row: Row) -> dict[str, int]:
@@ -190,7 +221,11 @@ def main() -> int:
                     ratio = layer["instructions_per_mac"] or ""
                     print(f"    {layer['op']:26}{layer['instructions']:>12,}{ratio:>8}")
     if args.write:
-        GOLDEN.write_text(json.dumps({r.model: figures(r) for r in rows}, indent=2) + "\n")
+        golden = {r.model: figures(r) for r in rows}
+        GOLDEN.write_text(json.dumps(golden, indent=2) + "\n")
+        text = README.read_text()
+        begin, end = text.index("| model |"), text.index("\n\nRAM is")
+        README.write_text(text[:begin] + table(golden) + text[end:])
     if args.json:
         print(json.dumps({"schema_version": 1, "rows": [asdict(r) for r in rows]}, indent=2))
     return 0

@@ -238,6 +238,12 @@ def _shape(tensor: Tensor) -> str:
     return "x".join(str(d) for d in tensor.shape) or "scalar"
 
 
+def _short(name: str, limit: int = 90) -> str:
+    """Return a layer's name; converters join the names of all that they fused, of which the first is enough."""
+    first = name.split(";")[0]
+    return first if len(first) <= limit else f"...{first[3 - limit :]}"
+
+
 def _comment(text: str) -> str:
     return re.sub(r"[^\x20-\x7e]", "?", text).replace("*/", "* /").replace("/*", "/ *")
 
@@ -256,7 +262,7 @@ def _step(program: Program, constants: _Constants, index: int, step: Step) -> st
     out = graph.output_tensors(op)
     note = f"; {e.note}" if e.note else ""
     title = f"    /* {op.label}: {inputs} -> {', '.join(_shape(t) for t in out)}{note}\n"
-    title += f"     * {_comment(', '.join(t.name for t in out))} */\n"
+    title += f"     * {_comment(', '.join(_short(t.name) for t in out))} */\n"
     if e.alias:
         return title + "    /* no code: the output is the input */\n"
     if not e.function:

@@ -17,10 +17,7 @@ import pytest
 
 from qedge.verify import tflm
 
-pytestmark = [
-    pytest.mark.shared,
-    pytest.mark.skipif(not tflm.available(), reason="the tflite-micro wheel is not installed"),
-]
+needs_wheel = pytest.mark.skipif(not tflm.available(), reason="the tflite-micro wheel is not installed")
 MODELS = ("ad", "ic", "kws", "vww", "sww")
 MARGIN = 0.02
 RAM_RATIO = {"ad": 2048 / 3012, "ic": 0.92, "kws": 0.8, "vww": 0.8, "sww": 0.8}
@@ -44,6 +41,14 @@ def row(model: str, folder: Path) -> Any:
     return b.measure(model, folder / b.FILES[model], "cortex-m4", "-O2", True)
 
 
+def test_the_page_has_the_figures() -> None:
+    golden = json.loads(benchmark().GOLDEN.read_text())
+    assert set(golden) == set(MODELS)
+    assert benchmark().table(golden) in benchmark().README.read_text()
+
+
+@pytest.mark.shared
+@needs_wheel
 @pytest.mark.parametrize("model", MODELS)
 def test_figures_stay(model: str, shared: Path) -> None:
     found = row(model, shared / "models" / "mlperf_tiny")
@@ -52,6 +57,8 @@ def test_figures_stay(model: str, shared: Path) -> None:
         assert abs(value - golden[key]) <= MARGIN * golden[key], f"{key}: {value:,}, expected {golden[key]:,}"
 
 
+@pytest.mark.shared
+@needs_wheel
 @pytest.mark.parametrize("model", MODELS)
 def test_the_promises_hold(model: str, shared: Path) -> None:
     found = row(model, shared / "models" / "mlperf_tiny")

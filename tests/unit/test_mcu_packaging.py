@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from mcu_models import bundle_of, compile_model, residual_network
 
-from qedge.emulate import Machine, compile_c, host_compiler
+from qedge.emulate import Machine, compile_c, compile_host, host_compiler, run_host
 from qedge.errors import CapacityError, UsageError
 from qedge.graph import Graph
 from qedge.target.protocol import as_int_bytes
@@ -91,6 +91,20 @@ def test_nothing_is_left_to_fill_in(written: Path) -> None:
     sources = sorted(p.relative_to(written).as_posix() for p in (written / "src").glob("*.c"))
     for file, prefix in (("CMakeLists.txt", ""), ("zephyr/CMakeLists.txt", "../")):
         assert all(f"{prefix}{source}\n" in (written / file).read_text() for source in sources)
+
+
+@pytest.mark.parametrize("core", ["host", "cortex-m4"])
+def test_the_example_runs_under_sanitizers(model: bytes, tmp_path: Path, core: str) -> None:
+    """Kernels for the DSP extension have twins in C, which run here too."""
+    rng = np.random.default_rng(6)
+    samples = [[rng.integers(-128, 128, (1, 9, 7, 3), np.int8)] for _ in range(2)]
+    for path, data in compile_model(model, tmp_path, golden_inputs=samples, core=core).files.items():
+        place = tmp_path / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+    sources = [*sorted((tmp_path / "c/src").glob("*.c")), tmp_path / "c/examples/golden/main.c"]
+    program = compile_host(sources, tmp_path / "golden", includes=[tmp_path / "c/src"], defines=["QE_PRINT"])
+    assert run_host(program) == b"tiny: 2 of 2 golden samples are bit-exact\n"
 
 
 def test_the_example_runs_on_this_machine(written: Path, tmp_path: Path) -> None:
