@@ -92,7 +92,9 @@ def _head(report: BuildReport, target: str, part: TargetReport) -> str:
         total = sum(figure.values()) if isinstance(figure, Mapping) else figure
         if isinstance(total, (int, float)):
             cards.append(
-                (name.upper() if name == "ram" else name, kilobytes(total), "code, constants, buffers")
+                ("RAM", kilobytes(total), "arena, scratch, context")
+                if name == "ram"
+                else ("flash", kilobytes(total), "code and constants")
             )
     tiles = "".join(
         f'<div class="card"><small>{esc(k)}</small><b>{esc(v)}</b><small>{esc(w)}</small></div>'

@@ -1,0 +1,114 @@
+"""Every command of the README, in its order, in a folder as a reader would have it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+MAKE_MODEL = """
+import sys, keras
+keras.utils.set_random_seed(0)
+image = keras.Input((24, 24, 3))
+x = keras.layers.Conv2D(8, 3, strides=2, activation="relu")(image)
+x = keras.layers.DepthwiseConv2D(3, activation="relu")(x)
+x = keras.layers.GlobalAveragePooling2D()(x)
+keras.Model(image, keras.layers.Dense(3, activation="softmax")(x)).save(sys.argv[1])
+"""
+
+
+def shell_blocks(text: str) -> list[str]:
+    """Return the lines of all ``sh`` blocks, comments cut off."""
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line]
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with model.keras, samples/ in class folders and photo.jpg."""
+    folder = tmp_path_factory.mktemp("desk")
+    made = subprocess.run(
+        [sys.executable, "-c", MAKE_MODEL, str(folder / "model.keras")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr[-2000:]
+    rng = np.random.default_rng(1)
+    for label in ("bird", "cat", "dog"):
+        (folder / "samples" / label).mkdir(parents=True)
+        for i in range(8):
+            noise = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+            picture = Image.fromarray(noise).resize((64, 48))
+            picture.save(folder / "samples" / label / f"{i}.jpg")
+    picture.save(folder / "photo.jpg")
+    return folder
+
+
+@pytest.mark.slow
+def test_every_command_of_the_readme_works(cli, project: Path, desk: Path) -> None:
+    import shutil
+
+    text = (project / "README.md").read_text()
+    ran = 0
+    for line in shell_blocks(text):
+        words = shlex.split(line)
+        if words[0] != "qedge":
+            continue
+        if "model_int8.tflite" in words:
+            shutil.copy(desk / "build" / "model" / "rpi" / "model.tflite", desk / "model_int8.tflite")
+        done = cli(*words[1:], cwd=desk)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        ran += 1
+    assert ran >= 10
+
+
+def test_the_other_commands_are_the_two_of_make_and_pip(project: Path) -> None:
+    text = (project / "README.md").read_text()
+    makefile = (project / "Makefile").read_text()
+    extras = (project / "pyproject.toml").read_text()
+    others = [line for line in shell_blocks(text) if not line.startswith("qedge ")]
+    for line in others:
+        words = shlex.split(line)
+        if words[0] == "make":
+            assert re.search(rf"^{words[1]}:", makefile, re.MULTILINE)
+        else:
+            assert words[:2] == ["pip", "install"]
+            extra = re.fullmatch(r"qedge\[(\w+)\]", words[2])
+            assert extra is not None
+            assert re.search(rf"^{extra[1]} = ", extras, re.MULTILINE)
+    assert {"make demo", "make test"} <= set(others)
+
+
+def test_the_python_of_the_readme_runs(cli, project: Path, desk: Path) -> None:
+    text = (project / "README.md").read_text()
+    (program,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    if not (desk / "build" / "model" / "rpi").exists():
+        done = cli("build", "model.keras", "--data", "samples", "--range", "0,1", "--target", "rpi", cwd=desk)
+        assert done.returncode == 0, done.stderr
+    program = program.replace('"rpi"', '"build/model/rpi"')
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=desk, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert any(label in done.stdout for label in ("bird", "cat", "dog"))
+
+
+def test_links_of_the_pages_lead_somewhere(project: Path) -> None:
+    pages = [project / "README.md", *sorted((project / "docs").glob("*.md"))]
+    pages += sorted((project / "targets").glob("*/README.md"))
+    checked = 0
+    for page in pages:
+        for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+            if "://" in link:
+                continue
+            assert (page.parent / link).exists(), f"{page.relative_to(project)}: {link}"
+            checked += 1
+    assert checked > 3
