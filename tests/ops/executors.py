@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qedge.emulate import Machine, compile_c, compile_host, run_host
+from qedge.emulate import compile_c, compile_host, open_machine, run_host
 from qedge.graph import Graph
 from qedge_mcu.cores import core
 from qedge_mcu.emit import Generated, emit
@@ -32,11 +32,13 @@ class Executor:
         name: shown in the test's name.
         core: what the C is generated for.
         skips: tables that do not run here, with the reason.
+        on_host: run on this machine: the kernels' portable twins, with sanitizers.
     """
 
     name: str
     core: str
     skips: Mapping[str, str] = field(default_factory=dict)
+    on_host: bool = False
 
     def run(self, data: bytes, samples: Sequence[Sequence[Array]], folder: Path) -> list[list[Array]]:
         """Return the outputs of consecutive runs, in ``folder`` for what must be written."""
@@ -46,7 +48,7 @@ class Executor:
         for path, content in generated.files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(content)
-        execute = _on_host if self.core == "host" else _on_core
+        execute = _on_host if self.on_host else _on_core
         results = execute(self.core, program, generated, samples, folder)
         return [
             [
@@ -101,7 +103,7 @@ def _on_core(
     init, run = f"{NAME}_init", f"{NAME}_run"
     sources = [folder / s for s in generated.sources]
     elf = compile_c(sources, name, includes=[folder / "src"], keep=[init, run])
-    machine = Machine(elf, name, count=False)
+    machine = open_machine(elf, name, count=False)
     states = sum((s.nbytes + 3) // 4 * 4 for s in program.states)
     context = machine.allocate(program.plan.arena_bytes + states + 32)
     assert machine.call(init, context).value == 0
@@ -117,4 +119,4 @@ def _on_core(
     return results
 
 
-EXECUTORS = (Executor("host", "host"), Executor("cortex-m4", "cortex-m4"))
+EXECUTORS = (Executor("host", "host", on_host=True), Executor("cortex-m4", "cortex-m4"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qedge_mcu.ops import depthwise_conv_2d_dsp
+from qedge_mcu.ops import depthwise_conv_2d_dsp, mve
 from qedge_mcu.ops.base import (
     ConstArray,
     Emitted,
@@ -40,7 +40,9 @@ def check(c: OpContext) -> list[Reason]:
 
 def emit(c: OpContext) -> Emitted:
     """Return the call of the kernel for the core's extension where it applies, else of the general one."""
-    special = depthwise_conv_2d_dsp.emit(c) if c.core.family in ("dsp", "mve") else None
+    special = mve.depthwise_conv_2d(c) if c.core.family == "mve" else None
+    if special is None and c.core.family != "portable":
+        special = depthwise_conv_2d_dsp.emit(c)
     return special or _general(c)
 
 

@@ -28,7 +28,7 @@ def emit(c: OpContext) -> Emitted | None:
     (`dsp.channel_words`); 3x3 filters with stride 1 or 2 have a kernel of their own.
     """
     data, weights, output = c.input(0), c.input(1), c.output
-    w = _flat(window(c, weights.shape[1], weights.shape[2]))
+    w = flat(window(c, weights.shape[1], weights.shape[2]))
     if (
         w.in_channels != w.out_channels
         or w.in_channels % 4
@@ -110,7 +110,7 @@ def emit(c: OpContext) -> Emitted | None:
     )
 
 
-def _flat(w: Window) -> Window:
+def flat(w: Window) -> Window:
     """Return a window one pixel wide as one of one row, whose taps are the kernel's inner loop."""
     if w.in_width != 1 or w.filter_width != 1:
         return w

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from qedge_mcu.ops import fully_connected_dsp
+from qedge_mcu.ops import fully_connected_dsp, mve
 from qedge_mcu.ops.base import (
     ConstArray,
     Emitted,
@@ -50,7 +50,9 @@ def check(c: OpContext) -> list[Reason]:
 
 def emit(c: OpContext) -> Emitted:
     """Return the call of the kernel for the core's extension where it applies, else of the general one."""
-    special = fully_connected_dsp.emit(c) if c.core.family in ("dsp", "mve") else None
+    special = mve.fully_connected(c) if c.core.family == "mve" else None
+    if special is None and c.core.family != "portable":
+        special = fully_connected_dsp.emit(c)
     return special or _general(c)
 
 
