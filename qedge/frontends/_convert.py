@@ -36,7 +36,7 @@ def main(request_file: str) -> None:
 def _convert(request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     path, kind, shapes = Path(request["path"]), request["kind"], request["input_shapes"]
     layers: list[str] = []
-    if kind == "savedmodel":
+    if kind == "savedmodel" and not _keras.is_recurrent_folder(path):
         function, owner, inputs, outputs = _savedmodel.traced(path, folder, shapes)
     else:
         function, owner, inputs, outputs = _keras.traced(path, kind, shapes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -44,13 +45,25 @@ def traced(
 def _keras_for(path: Path, kind: str) -> Any:
     """Return the Keras that can read a file: Keras 3, or tf-keras for what Keras 1 and 2 wrote."""
     version = _version(path, kind)
-    if version.startswith(("1.", "2.")) or (kind == "h5" and not version):
+    if version.startswith(("1.", "2.")) or (kind != "keras" and not version):
         return require("tf_keras", "tf-keras (it was saved by Keras 2)")
     return require("keras", "Keras")
 
 
+def is_recurrent_folder(path: Path) -> bool:
+    """Return whether a SavedModel was written by Keras 2 and has recurrent layers.
+
+    Its graph has loops in their place; tf-keras restores the layers, which can be unrolled.
+    """
+    metadata = path / "keras_metadata.pb"
+    names = rb'"class_name": "(?:LSTM|GRU|SimpleRNN|RNN|Bidirectional)"'
+    return metadata.is_file() and re.search(names, metadata.read_bytes()) is not None
+
+
 def _version(path: Path, kind: str) -> str:
     """Return the version of Keras that wrote a file, ``""`` when it does not say."""
+    if kind == "savedmodel":
+        return ""
     if kind == "keras":
         with zipfile.ZipFile(path) as archive:
             if "metadata.json" not in archive.namelist():
@@ -98,7 +111,12 @@ def _prepare(model: Any) -> None:
         unroll(layer)
         policy = getattr(layer, "dtype_policy", None)
         if getattr(policy, "compute_dtype", "float32") in ("float16", "bfloat16"):
-            layer.dtype_policy = "float32"
+            # Keras 3 has a property, tf-keras a method.
+            set_policy = getattr(layer, "_set_dtype_policy", None)
+            if set_policy is None:
+                layer.dtype_policy = "float32"
+            else:
+                set_policy("float32")
 
 
 def _layers(model: Any) -> Iterator[Any]:

@@ -96,9 +96,7 @@ def keras3(folder: Path) -> None:
     model = keras.Sequential([layers.Input((6,), name="v"), layers.Dense(4), layers.Dense(2, name="d")])
     keras.config.set_dtype_policy("float32")
     model.save(folder / "half.keras")
-    TRUTH["half/in/v"] = noise(1, 6)
-    hidden = TRUTH["half/in/v"] @ model.layers[0].kernel.numpy()
-    TRUTH["half/out/d"] = hidden @ model.layers[1].kernel.numpy()
+    remember_dense(model, "half")
 
     model = keras.Sequential([layers.Input((None, None, 3), name="any"), layers.Conv2D(2, 3, name="c")])
     model.save(folder / "open.keras")
@@ -140,9 +138,27 @@ def keras2(folder: Path) -> None:
     model.save(folder / "recurrent2.h5")
     remember("recurrent2", model, {"steps": noise(1, 5, 3)}, ["d"])
     model.save(folder / "old.keras")
-    TRUTH.update(
-        {k.replace("recurrent2/", "old/"): v for k, v in TRUTH.items() if k.startswith("recurrent2/")}
-    )
+    model.save(folder / "recurrent_saved2")
+    for name in ("old", "recurrent_saved2"):
+        TRUTH.update({k.replace("recurrent2/", f"{name}/"): v for k, v in truth_of("recurrent2")})
+
+    tf_keras.mixed_precision.set_global_policy("mixed_float16")
+    x = layers.Input((6,), name="v")
+    model = tf_keras.Model(x, layers.Dense(2, name="d")(layers.Dense(4)(x)))
+    tf_keras.mixed_precision.set_global_policy("float32")
+    model.save(folder / "half2.h5")
+    remember_dense(model, "half2")
+
+
+def truth_of(name: str) -> list[tuple[str, np.ndarray]]:
+    return [(k, v) for k, v in TRUTH.items() if k.startswith(f"{name}/")]
+
+
+def remember_dense(model: Any, name: str) -> None:
+    """Keep what two dense layers without bias values compute in float32, whatever their policy."""
+    first, second = (layer for layer in model.layers if "Dense" in type(layer).__name__)
+    x = TRUTH[f"{name}/in/v"] = noise(1, 6)
+    TRUTH[f"{name}/out/d"] = x @ first.kernel.numpy() @ second.kernel.numpy()
 
 
 class Two(tf.Module):

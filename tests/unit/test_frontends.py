@@ -53,6 +53,8 @@ MODELS: Mapping[str, tuple[str, str]] = {
     "saved2": ("saved2", "savedmodel"),
     "recurrent2": ("recurrent2.h5", "h5"),
     "old": ("old.keras", "keras"),
+    "recurrent_saved2": ("recurrent_saved2", "savedmodel"),
+    "half2": ("half2.h5", "h5"),
     "two": ("two", "savedmodel"),
     "open_saved": ("open_saved", "savedmodel"),
     "open_saved_shaped": ("open_saved", "savedmodel"),
@@ -165,7 +167,7 @@ GOOD = [
         "nested",
         "embedding",
     ),
-    *("open_shaped", "cnn2", "saved2", "recurrent2", "old", "open_saved_shaped"),
+    *("open_shaped", "cnn2", "saved2", "recurrent2", "recurrent_saved2", "old", "open_saved_shaped"),
 ]
 
 
@@ -174,8 +176,9 @@ def test_the_float_model_computes_what_the_framework_does(name: str, converted, 
     check(model(converted[name]).data, truth, SAME.get(name, name))
 
 
-def test_half_precision_layers_compute_in_float32(converted, truth) -> None:
-    graph = check(model(converted["half"]).data, truth, "half")
+@pytest.mark.parametrize("name", ["half", "half2"])
+def test_half_precision_layers_compute_in_float32(name: str, converted, truth) -> None:
+    graph = check(model(converted[name]).data, truth, name)
     assert {t.dtype for t in graph.tensors} == {"float32"}
 
 
