@@ -417,8 +417,6 @@ def _io_defines(program: Program, kind: str, k: int, count: int, tensor: Tensor)
 def _accessor(program: Program, kind: str, k: int, count: int, tensor: Tensor) -> str:
     ctype, io = C_TYPES[tensor.dtype], _io_name(kind, k, count)
     name = program.name
-    if tensor.is_constant:
-        offset = 0
     offset = program.offset(tensor.index)
     if kind == "input":
         what, const = "Where the caller writes the input before a run.", ""

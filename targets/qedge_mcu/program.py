@@ -17,6 +17,17 @@ from qedge_mcu.planner import Buffer, Plan, Problem, Sharing, plan
 from qedge_mcu.schedule import Task, best_order
 
 CONTEXT_ALIGN = 8
+# fmt: off
+HEADERS = frozenset(
+    {
+        "assert", "complex", "ctype", "errno", "fenv", "float", "golden", "inttypes", "iso646",
+        "limits", "locale", "math", "setjmp", "signal", "stdalign", "stdarg", "stdatomic",
+        "stdbool", "stddef", "stdint", "stdio", "stdlib", "stdnoreturn", "string", "tgmath",
+        "threads", "time", "uchar", "wchar", "wctype",
+    }
+)
+# fmt: on
+"""Names that the library's own header must not take: those of the C library, and of the golden vectors."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,16 +83,29 @@ def c_identifier(name: str) -> str:
 
     >>> c_identifier("KWS-01 (int8)")
     'kws_01_int8'
-    >>> c_identifier("3d")
-    'm3d'
+    >>> c_identifier("3d"), c_identifier("String")
+    ('m3d', 'string_model')
     """
     cleaned = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "model"
+    if cleaned in HEADERS or cleaned.startswith("qe_"):
+        return f"{cleaned}_model"
     return f"m{cleaned}" if cleaned[0].isdigit() else cleaned
 
 
 def check(graph: Graph, core: Core) -> tuple[list[Placement], list[Finding]]:
     """Say of every operator whether it can be generated; all reasons, never only the first."""
-    placements, findings = [], []
+    placements: list[Placement] = []
+    findings = [
+        Finding(
+            "error",
+            "unsupported-op",
+            f"output {graph.tensors[t].name!r} is a constant",
+            "leave it out of the model's outputs",
+            tensor=graph.tensors[t].name,
+        )
+        for t in graph.outputs
+        if graph.tensors[t].is_constant
+    ]
     for op in graph:
         reasons = _reasons(OpContext(graph, op, core))
         for r in reasons:
@@ -120,9 +144,9 @@ def build(graph: Graph, core: Core, name: str, *, tries: int = 300) -> Program:
     """
     _, findings = check(graph, core)
     if findings:
-        names = sorted({f.op or "" for f in findings})
+        names = sorted({f.op or f.message for f in findings})
         raise UnsupportedError(
-            f"{len(names)} operator{'s' * (len(names) > 1)} cannot be generated as C: {', '.join(names)}",
+            f"{len(names)} part{'s' * (len(names) > 1)} of the model cannot be generated as C: {', '.join(names)}",
             hint=findings[0].hint or "qedge check says what stands in the way of each",
             findings=findings,
         )

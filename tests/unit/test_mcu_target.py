@@ -50,6 +50,20 @@ def test_check_names_everything_that_is_unsupported(tmp_path: Path) -> None:
     assert len(caught.value.findings) == len(found.findings)
 
 
+def test_a_constant_output_is_refused() -> None:
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    g.add("RELU", [Spec((1, 4), "int8", 0.1)], [Spec((1, 4), "int8", 0.1)])
+    g.output(g.tensor(constant([1, 2], "int8", 0.1)))
+    (found,) = TARGET.check(Graph.from_bytes(builder.pack()), {}).findings
+    assert "is a constant" in found.message
+
+
+@pytest.mark.parametrize("name", ["string", "qe_common", "golden"])
+def test_no_header_of_the_c_library_is_hidden(model: bytes, tmp_path: Path, name: str) -> None:
+    assert f"c/src/{name}_model.h" in compile_model(model, tmp_path, name=name).files
+
+
 def test_verify_is_bit_exact(bundle: Path) -> None:
     report = TARGET.verify(bundle, None, {})
     assert report.mismatches == ()
