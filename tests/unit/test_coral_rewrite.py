@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,6 @@ from qedge.runtime.litert import open_engine, tensor_specs
 from qedge.testing.opmodels import ModelBuilder, Spec, constant
 from qedge_coral import rewrite
 from qedge_coral.predict import predict
-from qedge_coral.rewrite.nearest_upsampling import repeats
 
 ACTIVATION = {"scale": 0.05, "zero_point": -3}
 
@@ -170,13 +171,44 @@ def test_versions_of_the_rewritten_convolution() -> None:
     assert [op.version for op in graph] == [3]
 
 
-@pytest.mark.parametrize(
-    ("source", "middle", "multiples"),
-    [
-        ([1, 4, 4, 8], [1, 4, 4, 8], [1, 2, 1, 1]),  # tiles the whole, does not repeat rows
-        ([1, 4, 4, 8], [1, 4, 4, 1, 8], [1, 1, 1, 2, 2]),
-        ([1, 4, 4, 8], [1, 16, 1, 8], [1, 1, 2, 1]),
-    ],
-)
-def test_other_tiles_are_left_alone(source: list[int], middle: list[int], multiples: list[int]) -> None:
-    assert repeats(source, middle, multiples) is None
+def merged() -> bytes:
+    """Up-sampling by 2 with the two reshapes in its middle as one, from five dimensions to five."""
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    shapes = [(1, 4, 3, 8), (1, 4, 1, 3, 8), (1, 4, 2, 3, 8), (1, 8, 3, 1, 8), (1, 8, 3, 2, 8), (1, 8, 6, 8)]
+    last = g.input(spec(*shapes[0]))
+    for before, shape in itertools.pairwise(shapes):
+        made = g.tensor(spec(*shape))
+        if np.prod(before) == np.prod(shape):
+            g.operator("RESHAPE", [last, g.tensor(constant(list(shape)))], [made])
+        else:
+            times = [b // a for a, b in zip(before, shape)]
+            g.operator("TILE", [last, g.tensor(constant(times))], [made], version=2)
+        last = made
+    g.output(last)
+    return builder.pack()
+
+
+def test_upsampling_whose_reshapes_were_merged() -> None:
+    after = rewrite.rewrite(merged()).model
+    assert [op.op for op in Graph.from_bytes(after)] == ["RESIZE_NEAREST_NEIGHBOR"]
+    first, second = (open_engine(m, *tensor_specs(m), threads=1) for m in (merged(), after))
+    x = [values((1, 4, 3, 8))]
+    assert np.array_equal(first.run(x)[0], second.run(x)[0])
+
+
+@pytest.mark.parametrize("multiples", [[1, 1, 1, 2, 1], [1, 1, 1, 1, 2], [1, 2, 1, 1, 1]])
+def test_other_tiles_are_left_alone(multiples: list[int]) -> None:
+    """Tiling the whole, or the channels, is no repetition of rows: [1, 4, 1, 3, 8] tiled but for axis 2."""
+    shape = tuple(d * m for d, m in zip((1, 4, 1, 3, 8), multiples))
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    x, y, z = g.input(spec(1, 4, 3, 8)), g.tensor(spec(1, 4, 1, 3, 8)), g.tensor(spec(*shape))
+    flat = (1, shape[1], shape[2] * shape[3], shape[4])
+    out = g.tensor(spec(*flat))
+    g.operator("RESHAPE", [x, g.tensor(constant([1, 4, 1, 3, 8]))], [y])
+    g.operator("TILE", [y, g.tensor(constant(multiples))], [z], version=2)
+    g.operator("RESHAPE", [z, g.tensor(constant(list(flat)))], [out])
+    g.output(out)
+    after = Graph.from_bytes(rewrite.rewrite(builder.pack()).model)
+    assert "TILE" in [op.op for op in after]

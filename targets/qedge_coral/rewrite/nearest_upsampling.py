@@ -1,7 +1,8 @@
 """Write repetition along height and width as RESIZE_NEAREST_NEIGHBOR.
 
-Keras' nearest ``UpSampling2D`` arrives as RESHAPE (or EXPAND_DIMS) to five or more dimensions, TILE, RESHAPE; the
-Edge TPU takes three dimensions and no int8 TILE. ``out[i] = in[i // factor]`` is the same in both.
+Keras' nearest ``UpSampling2D`` arrives as RESHAPE (or EXPAND_DIMS) to five or more dimensions, TILE, RESHAPE, often
+twice in a row; the Edge TPU takes three dimensions and no int8 TILE. ``out[i] = in[i // factor]`` is the same in
+both. Whether a chain does just that is found by sending the positions of its input through it.
 """
 
 from __future__ import annotations
@@ -12,66 +13,73 @@ from typing import Any
 import numpy as np
 
 from qedge.graph import Graph, Operator
-from qedge_coral.rewrite.edit import Editor
+from qedge_coral.rewrite.edit import Array, Editor
 
 TITLE = "nearest up-sampling as one operator"
+MOVERS = ("RESHAPE", "EXPAND_DIMS", "SQUEEZE", "TILE")
+MAX_VALUES = 1 << 26
+"""Largest result whose positions are followed."""
 
 
 def apply(tree: Any, graph: Graph) -> list[str]:
-    """Replace each RESHAPE, TILE, RESHAPE that repeats rows or columns, and join resizes that follow."""
+    """Replace each chain of RESHAPE and TILE that repeats rows or columns, and join resizes that follow."""
     editor = Editor(tree, graph)
-    for tile in graph:
-        chain = _chain(graph, tile) if tile.op == "TILE" else None
+    for first in graph:
+        chain = _chain(graph, first) if first.op in ("RESHAPE", "EXPAND_DIMS") else None
         if chain is not None and editor.is_free(chain):
-            _resize(editor, graph, chain, f"RESHAPE, {tile.label} and RESHAPE")
+            _resize(editor, graph, chain, f"{first.label} to {chain[-1].label}")
     for second in graph:
-        first = graph.producer.get(second.inputs[0]) if second.op == "RESIZE_NEAREST_NEIGHBOR" else None
-        if first is None or not editor.is_free([first, second]) or not _joins(graph, first, second):
+        before = graph.producer.get(second.inputs[0]) if second.op == "RESIZE_NEAREST_NEIGHBOR" else None
+        if before is None or not editor.is_free([before, second]) or not _joins(graph, before, second):
             continue
-        _resize(editor, graph, [first, second], f"{first.label} and {second.label}")
+        _resize(editor, graph, [before, second], f"{before.label} and {second.label}")
     return editor.finish()
 
 
-def repeats(source: Sequence[int], middle: Sequence[int], multiples: Sequence[int]) -> list[int] | None:
-    """Return the factor along each axis of ``source``, or None where the three operators do more than repeat.
+def repeats(positions: Array, source: Sequence[int]) -> bool:
+    """Whether ``positions``, 4-D, are those of an array of shape ``source`` with rows and columns repeated.
 
-    ``middle`` must be ``source`` with 1s put in, and ``multiples`` 1 but for those that follow an axis.
-
-    >>> repeats([1, 4, 4, 8], [1, 4, 1, 4, 8], [1, 1, 2, 1, 1])
-    [1, 2, 1, 1]
+    >>> repeats(np.arange(4).reshape(1, 2, 2, 1).repeat(2, axis=1), (1, 2, 2, 1))
+    True
+    >>> repeats(np.tile(np.arange(4).reshape(1, 2, 2, 1), (1, 2, 1, 1)), (1, 2, 2, 1))
+    False
     """
-    factors = [1] * len(source)
-    at = 0
-    for size, times in zip(middle, multiples):
-        if at < len(source) and size == source[at] and times == 1:
-            at += 1
-        elif size == 1 and at > 0:
-            factors[at - 1] *= times
-        else:
-            return None
-    return factors if at == len(source) else None
+    _, height, width, _ = source
+    if positions.shape[1] % height or positions.shape[2] % width or positions.size == np.prod(source):
+        return False
+    wanted = np.arange(np.prod(source), dtype=positions.dtype).reshape(source)
+    wanted = wanted.repeat(positions.shape[1] // height, axis=1).repeat(positions.shape[2] // width, axis=2)
+    return bool(np.array_equal(wanted, positions))
 
 
-def _chain(graph: Graph, tile: Operator) -> list[Operator] | None:
-    before = graph.producer.get(tile.inputs[0])
-    after = graph.consumers[tile.outputs[0]]
-    if before is None or before.op not in ("RESHAPE", "EXPAND_DIMS") or len(after) != 1:
+def _chain(graph: Graph, first: Operator) -> list[Operator] | None:
+    """Return the longest run of :data:`MOVERS` from ``first`` on that is a repetition, or None."""
+    source = graph.tensors[first.inputs[0]]
+    if len(source.shape) != 4:
         return None
-    chain = [before, tile, after[0]]
-    if after[0].op not in ("RESHAPE", "SQUEEZE") or len(graph.consumers[before.outputs[0]]) != 1:
-        return None
-    if before.outputs[0] in graph.outputs or tile.outputs[0] in graph.outputs:
-        return None
-    source, middle = graph.tensors[before.inputs[0]], graph.tensors[tile.inputs[0]]
-    result, multiples = graph.tensors[after[0].outputs[0]], graph.tensors[tile.inputs[1]]
-    if multiples.data is None or len(source.shape) != 4:
-        return None
-    factors = repeats(source.shape, middle.shape, [int(m) for m in np.asarray(multiples.data).reshape(-1)])
-    if factors is None or factors[0] != 1 or factors[3] != 1 or max(factors) == 1:
-        return None
-    if result.shape != tuple(d * f for d, f in zip(source.shape, factors)):
-        return None
-    return chain if same_quantization(graph, before.inputs[0], result.index) else None
+    positions: Array = np.arange(source.elements, dtype=np.int32).reshape(source.shape)
+    run: list[Operator] = []
+    best: list[Operator] | None = None
+    op = first
+    while op.op in MOVERS and graph.output_tensors(op)[0].elements <= MAX_VALUES:
+        result = graph.output_tensors(op)[0]
+        if op.op == "TILE":
+            multiples = graph.tensors[op.inputs[1]].data
+            if multiples is None:
+                break
+            positions = np.tile(positions, [int(m) for m in np.asarray(multiples).reshape(-1)])
+        if positions.size != result.elements:
+            break
+        positions = positions.reshape(result.shape)
+        run = [*run, op]
+        same = len(result.shape) == 4 and same_quantization(graph, source.index, result.index)
+        if same and repeats(positions, source.shape):
+            best = run
+        following = graph.consumers[result.index]
+        if len(following) != 1 or result.index in graph.outputs:
+            break
+        op = following[0]
+    return best
 
 
 def same_quantization(graph: Graph, first: int, second: int) -> bool:
