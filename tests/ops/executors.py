@@ -43,11 +43,7 @@ class Executor:
     def run(self, data: bytes, samples: Sequence[Sequence[Array]], folder: Path) -> list[list[Array]]:
         """Return the outputs of consecutive runs, in ``folder`` for what must be written."""
         graph = Graph.from_bytes(data)
-        program = build(graph, core(self.core), NAME, tries=0)
-        generated = emit(program)
-        for path, content in generated.files.items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_bytes(content)
+        program, generated = generate(graph, self.core, folder)
         execute = _on_host if self.on_host else _on_core
         results = execute(self.core, program, generated, samples, folder)
         return [
@@ -57,6 +53,16 @@ class Executor:
             ]
             for row in results
         ]
+
+
+def generate(graph: Graph, core_name: str, folder: Path) -> tuple[Program, Generated]:
+    """Write the library of a model into ``folder``."""
+    program = build(graph, core(core_name), NAME, tries=0)
+    generated = emit(program)
+    for path, content in generated.files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+    return program, generated
 
 
 def _on_host(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import doctest
 import importlib.util
+import shutil
+import subprocess
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -16,13 +18,14 @@ import numpy as np
 import pytest
 
 from qedge import fixedpoint
+from qedge.emulate.toolchain import WARNINGS
 from qedge.errors import ModelError, QedgeError
 from qedge.graph import Graph
 from qedge.testing.cases import Merged, merge
 from qedge.verify import tflm
 from qedge_mcu.cores import core
 from qedge_mcu.ops import OpContext, operators
-from tests.ops.executors import EXECUTORS, Array, Executor
+from tests.ops.executors import EXECUTORS, Array, Executor, generate
 from tests.ops.tables import TABLES
 
 TABLES_AT_ONCE = 14
@@ -88,6 +91,17 @@ def test_operator_is_bit_exact(table: str, executor: Executor, results) -> None:
                 )
     assert compared > 0
     assert not differing, "\n".join(differing)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ on this machine")
+@pytest.mark.parametrize("first", range(0, len(NAMES), TABLES_AT_ONCE))
+def test_the_library_is_cpp_too(first: int, tmp_path: Path) -> None:
+    _, generated = generate(Graph.from_bytes(batch(first).data), "host", tmp_path)
+    command = ["g++", "-x", "c++", "-std=c++17", "-fsyntax-only", *WARNINGS, "-Werror", f"-I{tmp_path}/src"]
+    command += [str(tmp_path / s) for s in generated.sources]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[:3000]
+    assert generated.sources
 
 
 def test_every_operator_has_cases() -> None:
