@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -204,3 +205,10 @@ def test_a_trained_image_classifier_tells_broken_sets_from_good_ones(
     assert found(color="bgr") == ["channel-order"]
     assert found(range=(0.0, 1.0)) == ["normalization"]
     assert found(range=(-1.0, 1.0)) == ["normalization"]
+
+
+def test_every_rule_is_documented_and_every_documented_rule_exists(project: Path) -> None:
+    source = "".join(p.read_text() for p in sorted((project / "qedge/datasets").glob("*.py")))
+    raised = set(re.findall(r'Finding\(\s*"(?:error|warning|info)",\s*"([a-z-]+)"', source))
+    page = (project / "docs/models_and_data.md").read_text().partition("What the linter names")[2]
+    assert raised == set(re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE))
