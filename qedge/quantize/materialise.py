@@ -57,6 +57,7 @@ class _Writer:
         self.tensors: list[Any] = []
         self.buffers: list[Any] = [self.schema.BufferT()]
         self.buffer_of: dict[bytes, int] = {b"": 0}
+        self.vectors: dict[bytes, int] = {}
         self.operators: list[Any] = []
         self.opcodes: dict[tuple[int, int], int] = {}
         self.native: dict[int, int] = {}
@@ -125,11 +126,7 @@ class _Writer:
         tensor.shape = np.array(shape, np.int32)
         tensor.buffer = self._buffer(data)
         if affine is not None and affine.dtype != "float32":
-            q = self.schema.QuantizationParametersT()
-            q.scale = np.array(affine.scale, np.float32)
-            q.zeroPoint = np.full(len(affine.scale), affine.zero_point, np.int64)
-            q.quantizedDimension = affine.axis if len(affine.scale) > 1 else 0
-            tensor.quantization = q
+            tensor.quantization = _Quantization(affine, self.vectors)
         self.tensors.append(tensor)
         return len(self.tensors) - 1
 
@@ -290,3 +287,26 @@ class _Writer:
         if read.dtype == "int16":
             return self._constant(t, Affine("int64", product))
         return self._constant(t, Affine("int32", product))
+
+
+class _Quantization:
+    """Packs as ``QuantizationParametersT``; equal vectors of the whole model, zeros above all, are stored once."""
+
+    def __init__(self, affine: Affine, vectors: dict[bytes, int]) -> None:
+        self.affine, self.vectors = affine, vectors
+
+    def Pack(self, builder: Any) -> int:
+        s, affine = schema.generated(), self.affine
+        scale = self._vector(builder, np.array(affine.scale, np.float32))
+        zero = self._vector(builder, np.full(len(affine.scale), affine.zero_point, np.int64))
+        s.QuantizationParametersStart(builder)
+        s.QuantizationParametersAddScale(builder, scale)
+        s.QuantizationParametersAddZeroPoint(builder, zero)
+        s.QuantizationParametersAddQuantizedDimension(builder, affine.axis if len(affine.scale) > 1 else 0)
+        return int(s.QuantizationParametersEnd(builder))
+
+    def _vector(self, builder: Any, values: Array) -> int:
+        key = values.dtype.str.encode() + values.tobytes()
+        if key not in self.vectors:
+            self.vectors[key] = int(builder.CreateNumpyVector(values))
+        return self.vectors[key]

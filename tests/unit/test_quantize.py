@@ -279,3 +279,14 @@ def test_a_vanishing_branch_beside_a_large_one_still_loads_in_xnnpack() -> None:
     data = ArrayDataset(np.repeat(rng.normal(size=(20, 4, 4, 1)), 8, axis=3).astype(np.float32))
     result = quantize(builder.pack(), data, MINMAX)
     assert compare(builder.pack(), result.data, data).sqnr_db > 35
+
+
+def test_equal_vectors_of_scales_and_zeros_are_stored_once() -> None:
+    data = quantize(cnn(), images(), MINMAX).data
+    assert data.count(np.zeros(16, np.int64).tobytes()) <= 1
+    graph = Graph.from_bytes(data)
+    wide = [
+        t.quantization for t in graph.tensors if t.quantization is not None and t.quantization.per_channel
+    ]
+    assert len(wide) >= 5
+    assert all((q.zero_point == 0).all() and q.scale.size == q.zero_point.size for q in wide)
