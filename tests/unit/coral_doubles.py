@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,11 +21,16 @@ from qedge_coral.target import TARGET
 DOUBLES = Path(__file__).resolve().parent.parent / "hardware_doubles"
 
 
+def c_compiler() -> list[str]:
+    """Return the C compiler of this system, or the one that pip installed."""
+    return ["cc"] if shutil.which("cc") else [sys.executable, "-m", "ziglang", "cc"]
+
+
 def build_library(folder: Path) -> Path:
     """Return the stand-in ``libedgetpu.so.1``, built with one call of the C compiler."""
     library = folder / "libedgetpu.so.1"
     source = DOUBLES / "libedgetpu.c"
-    line = ["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(library), str(source)]
+    line = [*c_compiler(), "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(library), str(source)]
     subprocess.run(line, check=True)
     return library
 

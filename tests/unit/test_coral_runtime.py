@@ -143,7 +143,19 @@ def _library(make: Callable[[Path], None]) -> Change:
 
 def _c(source: str, *flags: str) -> Callable[[Path], None]:
     def make(path: Path) -> None:
-        line = ["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", str(path), "-x", "none", *flags]
+        line = [
+            *doubles.c_compiler(),
+            "-shared",
+            "-fPIC",
+            "-x",
+            "c",
+            "-",
+            "-o",
+            str(path),
+            "-x",
+            "none",
+            *flags,
+        ]
         subprocess.run(line, input=source.encode(), check=True)
 
     return make
