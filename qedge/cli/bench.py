@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -37,16 +37,29 @@ def command(
             from qedge.runtime.bench import bench_bundle
 
             document = bench_bundle(bundle, runs=runs, threads=threads)
-    ui.table(f"bench {opened.manifest.name} ({name})", ("", ""), list(_rows("", document)))
+    layers = document.get("layers")
+    figures = {k: v for k, v in document.items() if k != "layers"}
+    ui.table(f"bench {opened.manifest.name} ({name})", ("", ""), list(_rows("", figures)))
+    if layers:
+        columns = list(layers[0])
+        ui.line()
+        ui.table("layers", columns, [[_cell(layer.get(c)) for c in columns] for layer in layers])
     ui.json("bench", {"bundle": str(bundle), "target": name, **document})
 
 
-def _rows(prefix: str, value: Any) -> Any:
+def _rows(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _rows(f"{prefix}.{key}" if prefix else str(key), inner)
-    elif isinstance(value, list):
-        for k, inner in enumerate(value[:40]):
-            yield from _rows(f"{prefix}[{k}]", inner)
     elif value is not None:
-        yield prefix, f"{value:,.4g}" if isinstance(value, float) else str(value)
+        yield prefix, _cell(value)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return "" if value is None else str(value).lower()
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_cell, value))
+    return f"{value:,.4g}" if isinstance(value, float) else str(value).split(";")[0]
