@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,6 +12,12 @@ import numpy as np
 from qedge.bundle.manifest import TensorSpec
 from qedge.errors import DataError, ModelError, ToolError, UsageError, unknown
 from qedge.runtime import cores
+
+try:
+    # queue.SimpleQueue itself, without the modules that the rest of queue needs: they would slow every start.
+    from _queue import SimpleQueue
+except ImportError:
+    from queue import SimpleQueue
 
 if TYPE_CHECKING:
     import numpy.typing as npt
