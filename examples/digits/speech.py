@@ -42,6 +42,14 @@ TRAIN_VOICES = (
     "en-gb-x-gbclan+benjamin", "en-us+caleb", "en-gb-scotland+ed", "en-us+Hugo", "en-gb+Jacky", "en-us+john",
     "en-us-nyc+Marco", "en-gb+max", "en-us+Mario", "en-gb-x-gbcwmd+norbert", "en-us+paul", "en-gb+rob",
     "en-us+sandro", "en-us+travis", "en-us+victor", "en-gb+Zac", "en-us+grandpa", "en-us+Tweaky",
+    "en-gb+aunty", "en-us+boris", "en-gb-scotland+Gustave", "en-us+Henrique", "en-gb+Diogo", "en-us+iven",
+    "en-gb-x-rp+iven2", "en-us+iven3", "en-gb+kaukovalta", "en-us-nyc+marcelo", "en-gb-x-gbclan+miguel", "en-us+Mr",
+    "en-gb+Nguyen", "en-us+pedro", "en-029+RicishayMax", "en-us+AnxiousAndy", "en-gb+fast", "en-us+klatt3",
+    "en-gb-x-rp+klatt5", "en-us+klatt6", "en-gb+grandma", "en-us+antonio", "en-gb-x-gbcwmd+announcer",
+    "en-us+Storm", "en-gb+adam", "en-us+m2", "en-gb+m4", "en-gb+m5", "en-us+m6", "en-gb+m8", "en-gb+f1", "en-us+f2",
+    "en-us+f4", "en-gb+Andy", "en-us+Annie", "en-gb+Gene", "en-us+Denis", "en-gb+Lee", "en-gb+Mike", "en-us+Belinda",
+    "en-gb+benjamin", "en-gb+caleb", "en-us+ed", "en-gb+Hugo", "en-us+Jacky", "en-gb+john", "en-gb+Mario",
+    "en-us+max", "en-gb+norbert", "en-gb+paul", "en-us+rob", "en-gb+sandro", "en-gb+travis", "en-gb+victor",
 )
 CLIP_VOICES = ("en-us+m3", "en-gb+m7", "en-gb-scotland+f3", "en-us+f5", "en-us-nyc+robert", "en-gb-x-rp+steph")
 TEST_VOICES = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 
 import qedge
+from qedge.emulate import check_c
 from qedge.processing.wav import read_wav, to_int16
 
 ROOT = Path(__file__).parents[2]
@@ -209,6 +211,14 @@ def test_a_microphone_of_pulseaudio_is_heard(bundle: Path, pulse: tuple[dict[str
         output, said = app.communicate(timeout=30)
     assert app.returncode == 0, said
     assert [w["label"] for w in words(output)] == ["six", "three"]
+
+
+@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m33"])
+def test_the_firmware_compiles_without_a_warning(digits_build: Path, core: str) -> None:
+    library = digits_build / "digits" / "mcu" / "c" / "src"
+    check_c([APP / "mcu" / "main.c", APP / "mcu" / "keyword.c"], core, includes=[library, APP / "mcu"])
+    names = re.findall(r'"([a-z]+)"', (APP / "mcu" / "keyword.c").read_text())
+    assert tuple(names) == (*DIGITS, "unknown", "silence")
 
 
 def test_the_emulated_firmware_hears_what_the_app_hears(digits_build: Path, bundle: Path) -> None:
