@@ -130,6 +130,7 @@ class LiteRTEngine:
             for detail, spec in zip(first.get_input_details(), inputs)
         )
         self._results = tuple(detail["index"] for detail in first.get_output_details())
+        self._result = self._results[0] if len(self._results) == 1 else None
         for interpreter in interpreters:
             self._free.put((interpreter.set_tensor, interpreter.invoke, interpreter.get_tensor))
 
@@ -139,7 +140,10 @@ class LiteRTEngine:
         if len(arrays) != len(wanted):
             raise DataError(f"found {len(arrays)} arrays, expected {len(wanted)}: {_listed(self.inputs)}")
         for array, (_, dtype, shape) in zip(arrays, wanted):
-            if not isinstance(array, np.ndarray) or array.dtype != dtype or array.shape != shape:
+            if not isinstance(array, np.ndarray) or array.shape != shape:
+                raise self._mismatch(arrays)
+            # numpy has one object a type, so the comparison (which is slow) is hardly ever made.
+            if array.dtype is not dtype and array.dtype != dtype:
                 raise self._mismatch(arrays)
         if self._closed:
             raise UsageError("the model is closed", hint="load it again, or run it inside the with block")
@@ -152,6 +156,8 @@ class LiteRTEngine:
             for array, (index, _, _) in zip(arrays, wanted):
                 set_tensor(index, array)
             invoke()
+            if self._result is not None:
+                return [get_tensor(self._result)]
             return [get_tensor(index) for index in self._results]
         except (RuntimeError, ValueError) as problem:
             raise ToolError(f"the inference failed: {problem}") from problem
