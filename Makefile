@@ -12,6 +12,7 @@ help:
 	@echo "make install  a complete .venv here (.venv/bin/qedge)"
 	@echo "make bench    the benchmarks"
 	@echo "make docs     write the generated pages of docs/ again"
+	@echo "make golden   measure the golden figures of the C export again (needs the MLPerf Tiny models)"
 	@echo "make emulate  run the bundles on an emulated Raspberry Pi (Debian, as root)"
 	@echo "make dist     wheel and source archive in dist/"
 
@@ -46,10 +47,10 @@ bench: install
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 docs: install
-	@$(BIN)/python docs/generate.py
+	@for script in docs/make_*.py; do $(BIN)/python $$script || exit 1; done
 
 golden: install
-	@$(BIN)/python -m pytest -q tests/golden --update-golden
+	@$(BIN)/python benchmarks/mcu.py --write
 
 emulate: install
 	@$(BIN)/python tests/emulated/run.py

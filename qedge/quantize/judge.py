@@ -43,26 +43,32 @@ class Judge:
     dozen samples is mostly luck. There the score pairs the error that each sample shows ahead of the softmax
     with the float values of all others, and takes the SQNR over all pairs. Calibration samples are often those
     that the model was trained with, on which it has no doubt at all: a temperature brings its mean confidence
-    down to 0.9.
+    down to 0.9. With ``ranks=False`` there is one candidate, and its score is the plain SQNR.
     """
 
     def __init__(
-        self, model: FloatModel, dataset: Dataset, indices: Iterable[int], *, threads: int = 2
+        self,
+        model: FloatModel,
+        dataset: Dataset,
+        indices: Iterable[int],
+        *,
+        threads: int = 2,
+        ranks: bool = True,
     ) -> None:
         self.dataset, self.indices, self.threads = dataset, list(indices), threads
         graph = model.graph
         self._outputs = len(graph.outputs)
         maker = graph.producer.get(graph.outputs[0])
-        paired = self._outputs == 1 and maker is not None and maker.op in ("SOFTMAX", "LOGISTIC")
+        paired = ranks and self._outputs == 1 and maker is not None and maker.op in ("SOFTMAX", "LOGISTIC")
         self._final = maker.op if paired and maker is not None else None
         self._inner = graph.tensors[maker.inputs[0]].name if paired and maker is not None else None
-        runner = Runner(self._with_inner(graph), threads=threads)
+        runner = Runner(self._with_inner(graph.data, graph), threads=threads)
         self.expected = [runner.predict(dataset[i]) for i in self.indices]
         self._temperature = self._calm() if self._final is not None else 1.0
 
     def judge(self, model: bytes) -> Verdict:
         """Run a quantised model on the same samples."""
-        runner = Runner(self._with_inner(Graph.from_bytes(model)), threads=self.threads)
+        runner = Runner(self._with_inner(model), threads=self.threads)
         tally = Tally()
         n = self._outputs
         errors = []
@@ -103,9 +109,10 @@ class Judge:
         result = powers / powers.sum(axis=-1, keepdims=True)
         return result
 
-    def _with_inner(self, graph: Graph) -> bytes:
+    def _with_inner(self, model: bytes, graph: Graph | None = None) -> bytes:
         """Return the model with what goes into its final operator as a further output."""
         if self._inner is None:
-            return expose(graph.data, graph.outputs)
+            return model
+        graph = graph or Graph.from_bytes(model)
         (inner,) = (t.index for t in graph.tensors if t.name == self._inner)
         return expose(graph.data, [*graph.outputs, inner])

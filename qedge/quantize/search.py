@@ -86,7 +86,8 @@ def quantize(
     if pinned is not None:
         full = builder(samples)
         few = max(JUDGED_VALUES // values_of(model), 2 * FEWEST_HELD_OUT)
-        judge = Judge(model, dataset, samples[: min(few, JUDGED_SAMPLES)], threads=options.threads)
+        judged = samples[: min(few, JUDGED_SAMPLES)]
+        judge = Judge(model, dataset, judged, threads=options.threads, ranks=False)
         chosen = _try(full, judge, pinned)
         tried = [chosen]
     else:
