@@ -207,9 +207,9 @@ def build(request: BuildRequest, progress: Progress) -> BuildResult:
                 "golden_inputs": samples,
             }
             compiled[name] = target.compile(prepared.model, prepared.graph, {**options, **stated}, workdir)
+    report = _report(prepared, checks, compiled, measure_layers(prepared, progress))
     progress("write bundles", 0.0)
     root = request.out / prepared.name
-    report = _report(request, prepared, checks, compiled, measure_layers(prepared, progress))
     bundles: dict[str, Path] = {}
     contents = {}
     for target, _ in request.targets:
@@ -257,7 +257,6 @@ def _bundle(
 
 
 def _report(
-    request: BuildRequest,
     prepared: Prepared,
     checks: Mapping[str, CheckReport],
     compiled: Mapping[str, Compiled],
@@ -266,7 +265,7 @@ def _report(
     quantized, comparison = prepared.quantized, prepared.comparison
     quantization: dict[str, Any] = {
         "method": quantized.method if quantized else "given",
-        "sqnr_db": finite(quantized_sqnr(prepared)),
+        "sqnr_db": finite(comparison.sqnr_db if comparison else None),
         "agreement": comparison.agreement if comparison else None,
         "io": prepared.graph.tensors[prepared.graph.inputs[0]].dtype,
         "candidates": [_candidate(c) for c in quantized.candidates] if quantized else [],
@@ -356,13 +355,6 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
     entry = asdict(candidate)
     entry.pop("seconds")
     return entry | {"sqnr_db": finite(candidate.sqnr_db)}
-
-
-def quantized_sqnr(prepared: Prepared) -> float | None:
-    """Return the SQNR in dB of int8 against float on the user's data, or None where there is no float model."""
-    if prepared.comparison is not None:
-        return prepared.comparison.sqnr_db
-    return None
 
 
 def finite(value: float | None) -> float | None:
