@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qedge_mcu.ops import conv_2d_dsp, mve, overlap
+from qedge_mcu.ops import conv_2d_dsp, mve
 from qedge_mcu.ops.base import (
     ConstArray,
     Emitted,
@@ -12,13 +12,10 @@ from qedge_mcu.ops.base import (
     Ref,
     activation_range,
     constant,
-    expect_activation,
-    expect_quantized,
-    expect_type,
-    same_padding,
     scalar,
 )
-from qedge_mcu.ops.requantize import bias_values, by_fours, expect_weights, per_channel, wrap_int32
+from qedge_mcu.ops.geometry import expect_batch_1, window
+from qedge_mcu.ops.requantize import bias_values, by_fours, expect_weighted_sum, per_channel, wrap_int32
 
 NAMES = ("CONV_2D",)
 
@@ -26,16 +23,7 @@ NAMES = ("CONV_2D",)
 def check(c: OpContext) -> list[Reason]:
     """Return what stands in the way: types, weights at run time, batches, channels that do not divide."""
     data, weights, bias = c.input(0), c.input(1), c.optional(2)
-    reasons = [
-        *expect_quantized(data, what="the input"),
-        *expect_quantized(c.output, what="the output"),
-        *expect_weights(weights, weights.shape[0], 0, dtypes=("int8",)),
-        *expect_activation(c),
-    ]
-    if bias is not None:
-        reasons += expect_type(bias, "int32", what="the bias")
-    if data.shape[0] != 1:
-        reasons.append(Reason(f"batch is {data.shape[0]}, expected 1", "convert the model with batch 1"))
+    reasons = [*expect_weighted_sum(c, data, weights, bias), *expect_batch_1(data)]
     if data.shape[3] % weights.shape[3]:
         reasons.append(Reason(f"{data.shape[3]} input channels for a filter of {weights.shape[3]}"))
     return reasons
@@ -51,20 +39,10 @@ def emit(c: OpContext) -> Emitted:
 
 def _general(c: OpContext) -> Emitted:
     data, weights, output = c.input(0), c.input(1), c.output
-    _, in_height, in_width, in_channels = data.shape
-    _, out_height, out_width, out_channels = output.shape
-    _, filter_height, filter_width, depth = weights.shape
-    stride = (int(c.option("stride_h", 1)), int(c.option("stride_w", 1)))
-    dilation = (int(c.option("dilation_h_factor", 1)), int(c.option("dilation_w_factor", 1)))
-    pad = (0, 0)
-    if c.option("padding") == "SAME":
-        pad = (
-            same_padding(in_height, filter_height, stride[0], dilation[0], out_height),
-            same_padding(in_width, filter_width, stride[1], dilation[1], out_width),
-        )
-    requantize = per_channel(data, weights, output, out_channels)
-    groups = in_channels // depth
-    rows = constant(weights).reshape(groups, out_channels // groups, -1)
+    w = window(c, weights.shape[1], weights.shape[2])
+    requantize = per_channel(data, weights, output, w.out_channels)
+    groups = w.in_channels // weights.shape[3]
+    rows = constant(weights).reshape(groups, w.out_channels // groups, -1)
     scale, zero_out = scalar(output)
     low, high = activation_range(c.option("fused_activation_function", "NONE"), scale, zero_out)
     return Emitted(
@@ -78,21 +56,21 @@ def _general(c: OpContext) -> Emitted:
                 ("bias", Ref("bias")),
                 ("multiplier", Ref("multiplier")),
                 ("shift", Ref("shift")),
-                ("in_height", in_height),
-                ("in_width", in_width),
-                ("in_channels", in_channels),
-                ("out_height", out_height),
-                ("out_width", out_width),
-                ("out_channels", out_channels),
+                ("in_height", w.in_height),
+                ("in_width", w.in_width),
+                ("in_channels", w.in_channels),
+                ("out_height", w.out_height),
+                ("out_width", w.out_width),
+                ("out_channels", w.out_channels),
                 ("groups", groups),
-                ("filter_height", filter_height),
-                ("filter_width", filter_width),
-                ("stride_height", stride[0]),
-                ("stride_width", stride[1]),
-                ("dilation_height", dilation[0]),
-                ("dilation_width", dilation[1]),
-                ("pad_top", pad[0]),
-                ("pad_left", pad[1]),
+                ("filter_height", w.filter_height),
+                ("filter_width", w.filter_width),
+                ("stride_height", w.stride_height),
+                ("stride_width", w.stride_width),
+                ("dilation_height", w.dilation_height),
+                ("dilation_width", w.dilation_width),
+                ("pad_top", w.pad_top),
+                ("pad_left", w.pad_left),
                 ("input_offset", -scalar(data)[1]),
                 ("output_zero_point", zero_out),
                 ("low", low),
@@ -101,18 +79,9 @@ def _general(c: OpContext) -> Emitted:
         ),
         arrays=(
             ConstArray("weights", by_fours(rows), "weights"),
-            ConstArray("bias", wrap_int32(bias_values(c.optional(2), out_channels)), "bias"),
+            ConstArray("bias", wrap_int32(bias_values(c.optional(2), w.out_channels)), "bias"),
             ConstArray("multiplier", requantize.multiplier),
             ConstArray("shift", requantize.shift),
         ),
-        overlap={
-            0: overlap.window(
-                out_rows=out_height,
-                out_row_bytes=out_width * out_channels,
-                in_row_bytes=in_width * in_channels,
-                stride=stride[0],
-                pad=pad[0],
-                in_rows=in_height,
-            )
-        },
+        overlap={0: w.row_lead},
     )

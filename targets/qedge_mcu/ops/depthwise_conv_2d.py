@@ -12,13 +12,10 @@ from qedge_mcu.ops.base import (
     Ref,
     activation_range,
     constant,
-    expect_activation,
-    expect_quantized,
-    expect_type,
     scalar,
 )
 from qedge_mcu.ops.geometry import expect_batch_1, window
-from qedge_mcu.ops.requantize import bias_values, expect_weights, per_channel, wrap_int32
+from qedge_mcu.ops.requantize import bias_values, expect_weighted_sum, per_channel, wrap_int32
 
 NAMES = ("DEPTHWISE_CONV_2D",)
 
@@ -26,16 +23,7 @@ NAMES = ("DEPTHWISE_CONV_2D",)
 def check(c: OpContext) -> list[Reason]:
     """Return what stands in the way: types, weights at run time, batches."""
     data, weights, bias = c.input(0), c.input(1), c.optional(2)
-    reasons = [
-        *expect_quantized(data, what="the input"),
-        *expect_quantized(c.output, what="the output"),
-        *expect_weights(weights, weights.shape[3], 3, dtypes=("int8",)),
-        *expect_activation(c),
-        *expect_batch_1(c),
-    ]
-    if bias is not None:
-        reasons += expect_type(bias, "int32", what="the bias")
-    return reasons
+    return [*expect_weighted_sum(c, data, weights, bias, axis=3), *expect_batch_1(data)]
 
 
 def emit(c: OpContext) -> Emitted:

@@ -15,15 +15,12 @@ from qedge_mcu.ops.base import (
     Ref,
     activation_range,
     constant,
-    expect_activation,
-    expect_quantized,
-    expect_type,
     scalar,
 )
 from qedge_mcu.ops.requantize import (
     bias_values,
     by_fours,
-    expect_weights,
+    expect_weighted_sum,
     per_channel,
     per_tensor,
     wrap_int32,
@@ -35,14 +32,7 @@ NAMES = ("FULLY_CONNECTED",)
 def check(c: OpContext) -> list[Reason]:
     """Return what stands in the way: types, weights at run time, shuffled weights."""
     weights, bias = c.input(1), c.optional(2)
-    reasons = [
-        *expect_quantized(c.input(0), what="the input"),
-        *expect_quantized(c.output, what="the output"),
-        *expect_weights(weights, weights.shape[0], 0, dtypes=("int8", "int4")),
-        *expect_activation(c),
-    ]
-    if bias is not None:
-        reasons += expect_type(bias, "int32", what="the bias")
+    reasons = expect_weighted_sum(c, c.input(0), weights, bias, dtypes=("int8", "int4"))
     if c.option("weights_format", "DEFAULT") != "DEFAULT":
         reasons.append(Reason(f"weights are {c.option('weights_format')}, expected DEFAULT"))
     return reasons

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from qedge.graph import Tensor
 from qedge_mcu.ops import overlap
 from qedge_mcu.ops.base import OpContext, Reason, same_padding
 
@@ -83,9 +84,9 @@ def window(c: OpContext, filter_height: int, filter_width: int) -> Window:
     )
 
 
-def expect_batch_1(c: OpContext) -> list[Reason]:
-    """Return a reason when input 0 is not NHWC with batch 1."""
-    shape = c.input(0).shape
+def expect_batch_1(data: Tensor) -> list[Reason]:
+    """Return a reason when ``data`` is not NHWC with batch 1."""
+    shape = data.shape
     if len(shape) == 4 and shape[0] == 1:
         return []
     return [

@@ -23,7 +23,7 @@ def check(c: OpContext) -> list[Reason]:
         *expect_quantized(c.input(0), what="the input"),
         *expect_quantized(c.output, what="the output"),
         *expect_activation(c),
-        *expect_batch_1(c),
+        *expect_batch_1(c.input(0)),
     ]
 
 

@@ -10,7 +10,15 @@ import numpy.typing as npt
 
 from qedge.graph import Tensor
 from qedge.quantmath import quantize_multiplier
-from qedge_mcu.ops.base import Reason, constant, scalar
+from qedge_mcu.ops.base import (
+    OpContext,
+    Reason,
+    constant,
+    expect_activation,
+    expect_quantized,
+    expect_type,
+    scalar,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +32,30 @@ class Requantize:
 
     multiplier: npt.NDArray[np.int32]
     shift: npt.NDArray[np.int8]
+
+
+def expect_weighted_sum(
+    c: OpContext,
+    data: Tensor,
+    weights: Tensor,
+    bias: Tensor | None,
+    *,
+    axis: int = 0,
+    dtypes: tuple[str, ...] = ("int8",),
+) -> list[Reason]:
+    """Return what stands in the way of int8 sums of ``data`` times constant ``weights`` plus an int32 ``bias``.
+
+    Args:
+        axis: of the weights, along which they may have one scale a channel.
+        dtypes: what the weights may be.
+    """
+    return [
+        *expect_quantized(data, what="the input"),
+        *expect_quantized(c.output, what="the output"),
+        *expect_weights(weights, weights.shape[axis], axis, dtypes=dtypes),
+        *expect_activation(c),
+        *(expect_type(bias, "int32", what="the bias") if bias is not None else []),
+    ]
 
 
 def expect_weights(weights: Tensor, channels: int, axis: int, *, dtypes: tuple[str, ...]) -> list[Reason]:

@@ -11,7 +11,7 @@ NAMES = ("RESIZE_BILINEAR",)
 
 def check(c: OpContext) -> list[Reason]:
     """Return what stands in the way: types, batches."""
-    return [*lookup.expect_int8(c), *expect_batch_1(c)]
+    return [*lookup.expect_int8(c), *expect_batch_1(c.input(0))]
 
 
 def emit(c: OpContext) -> Emitted:

@@ -11,13 +11,11 @@ from qedge_mcu.ops.base import (
     Ref,
     activation_range,
     constant,
-    expect_activation,
-    expect_quantized,
-    expect_type,
     same_padding,
     scalar,
 )
-from qedge_mcu.ops.requantize import bias_values, expect_weights, per_channel, wrap_int32
+from qedge_mcu.ops.geometry import expect_batch_1
+from qedge_mcu.ops.requantize import bias_values, expect_weighted_sum, per_channel, wrap_int32
 
 NAMES = ("TRANSPOSE_CONV",)
 
@@ -25,17 +23,7 @@ NAMES = ("TRANSPOSE_CONV",)
 def check(c: OpContext) -> list[Reason]:
     """Return what stands in the way: types, weights at run time, batches."""
     weights, data, bias = c.input(1), c.input(2), c.optional(3)
-    reasons = [
-        *expect_quantized(data, what="the input"),
-        *expect_quantized(c.output, what="the output"),
-        *expect_weights(weights, weights.shape[0], 0, dtypes=("int8",)),
-        *expect_activation(c),
-    ]
-    if bias is not None:
-        reasons += expect_type(bias, "int32", what="the bias")
-    if data.shape[0] != 1:
-        reasons.append(Reason(f"batch is {data.shape[0]}, expected 1", "convert the model with batch 1"))
-    return reasons
+    return [*expect_weighted_sum(c, data, weights, bias), *expect_batch_1(data)]
 
 
 def emit(c: OpContext) -> Emitted:
