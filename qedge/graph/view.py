@@ -65,6 +65,11 @@ class Tensor:
     sparse: bool = False
 
     @property
+    def label(self) -> str:
+        """The name for people: converters join the names of all that they fused, of which the first is enough."""
+        return self.name.split(";")[0]
+
+    @property
     def is_constant(self) -> bool:
         """Whether the values are part of the model."""
         return self.data is not None

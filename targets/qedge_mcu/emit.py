@@ -238,10 +238,8 @@ def _shape(tensor: Tensor) -> str:
     return "x".join(str(d) for d in tensor.shape) or "scalar"
 
 
-def _short(name: str, limit: int = 90) -> str:
-    """Return a layer's name; converters join the names of all that they fused, of which the first is enough."""
-    first = name.split(";")[0]
-    return first if len(first) <= limit else f"...{first[3 - limit :]}"
+def _short(label: str, limit: int = 90) -> str:
+    return label if len(label) <= limit else f"...{label[3 - limit :]}"
 
 
 def _comment(text: str) -> str:
@@ -262,7 +260,7 @@ def _step(program: Program, constants: _Constants, index: int, step: Step) -> st
     out = graph.output_tensors(op)
     note = f"; {e.note}" if e.note else ""
     title = f"    /* {op.label}: {inputs} -> {', '.join(_shape(t) for t in out)}{note}\n"
-    title += f"     * {_comment(', '.join(_short(t.name) for t in out))} */\n"
+    title += f"     * {_comment(', '.join(_short(t.label) for t in out))} */\n"
     if e.alias:
         return title + "    /* no code: the output is the input */\n"
     if not e.function:

@@ -97,7 +97,7 @@ def _peak(program: Program) -> tuple[str, str]:
     parts = []
     for b in sorted(buffers, key=lambda b: -b.nbytes):
         if b.first <= where <= b.last:
-            name = program.graph.tensors[int(b.name)].name if b.name.isdigit() else "working memory"
+            name = program.graph.tensors[int(b.name)].label if b.name.isdigit() else "working memory"
             parts.append(f"{name!r} ({b.nbytes:,} bytes)")
     return program.steps[where].op.label, " and ".join(parts[:3])
 

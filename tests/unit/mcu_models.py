@@ -34,7 +34,7 @@ def residual_network(classes: int = 5, seed: int = 3, activation: str = "RELU") 
     window = {"stride_h": 1, "stride_w": 1, "padding": "SAME"}
     dilation = {"dilation_h_factor": 1, "dilation_w_factor": 1}
     image = g.input(activations(1, 9, 7, 3, scale=0.03, zero=-3, name="image"))
-    first = g.tensor(activations(1, 9, 7, 8, scale=0.05, zero=-128, name="first"))
+    first = g.tensor(activations(1, 9, 7, 8, scale=0.05, zero=-128, name="first;fused/Relu"))
     g.operator(
         "CONV_2D",
         [image, g.tensor(weights(8, 3, 3, 3, axis=0)), g.tensor(bias(8))],

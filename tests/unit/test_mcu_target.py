@@ -118,7 +118,7 @@ def test_the_same_model_gives_the_same_files(model: bytes, tmp_path: Path) -> No
 def test_a_budget_says_what_would_have_to_go(model: bytes, tmp_path: Path) -> None:
     with pytest.raises(CapacityError, match=r"bytes of ram, .* over the 512 given") as caught:
         compile_model(model, tmp_path, ram="512")
-    assert "first" in str(caught.value.hint)
+    assert "'first'" in str(caught.value.hint)
     with pytest.raises(CapacityError, match="of flash") as caught:
         compile_model(model, tmp_path, flash="1K")
     assert "CONV_2D" in str(caught.value.hint)
