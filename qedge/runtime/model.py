@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +29,11 @@ class Result:
 
     Args:
         raw: one array an output, in the model's own types.
+
+    ``item`` and ``ms`` are those of :meth:`Model.stream`, and None elsewhere.
     """
 
-    __slots__ = ("_outputs", "_postprocess", "_specs", "labels", "raw")
+    __slots__ = ("_outputs", "_postprocess", "_specs", "item", "labels", "ms", "raw")
 
     def __init__(
         self,
@@ -40,6 +44,8 @@ class Result:
     ) -> None:
         self.raw = raw
         self.labels = labels
+        self.item: Any = None
+        self.ms: dict[str, float] | None = None
         self._specs = specs
         self._postprocess = postprocess
         self._outputs: list[npt.NDArray[np.float32]] | None = None
@@ -154,15 +160,43 @@ class Model:
             return [self.preprocess.apply(sample), *rest]
         return [self.preprocess.encode(sample, spec.scale, spec.zero_point, spec.dtype), *rest]
 
-    def stream(self, source: Iterable[Any]) -> Iterator[Result]:
-        """Yield the result of every sample of ``source``, in order.
+    def stream(
+        self, source: Iterable[Any], *, sample: Callable[[Any], Any] | None = None, depth: int = 2
+    ) -> Generator[Result, None, None]:
+        """Yield the result of every item of ``source``, in order.
 
-        A second thread takes the samples and pre-processes the next ones while the model runs.
+        A second thread takes the items and pre-processes the next ones while the model runs. A result carries
+        its item (``result.item``) and the milliseconds of its stages (``result.ms``: ``pre``, ``invoke``).
+
+        Args:
+            sample: returns what the model takes of an item, in the second thread; None: the item itself.
+            depth: items that are taken ahead, at least 1; with 1 a live source is looked at as late as can be.
+
+        Raises:
+            UsageError: a ``depth`` below 1.
         """
         from qedge.runtime.stream import ahead
 
-        for inputs in ahead(self.encode, source):
-            yield self._result(self._run(inputs))
+        if depth < 1:
+            raise UsageError(f"depth: found {depth}, expected an integer of at least 1")
+
+        def prepare(item: Any) -> tuple[list[Array], float]:
+            taken = item if sample is None else sample(item)
+            began = time.perf_counter()
+            return self.encode(taken), 1000 * (time.perf_counter() - began)
+
+        return self._streamed(ahead(prepare, source, depth))
+
+    def _streamed(
+        self, prepared: Generator[tuple[Any, tuple[list[Array], float]], None, None]
+    ) -> Generator[Result, None, None]:
+        with closing(prepared):
+            for item, (inputs, pre_ms) in prepared:
+                began = time.perf_counter()
+                result = self._result(self._run(inputs))
+                result.ms = {"pre": pre_ms, "invoke": 1000 * (time.perf_counter() - began)}
+                result.item = item
+                yield result
 
     def warm_up(self, runs: int = 1) -> None:
         """Run on zeros, so that the first real sample does not pay for what is set up on first use."""

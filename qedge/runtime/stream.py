@@ -2,42 +2,40 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from queue import Empty, Full, Queue
+from collections.abc import Callable, Generator, Iterable
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
+S = TypeVar("S")
 T = TypeVar("T")
 DEPTH = 2
-_PATIENCE_S = 0.1
 
 
-def ahead(work: Callable[[Any], T], source: Iterable[Any]) -> Iterator[T]:
-    """Yield ``work(item)`` of every item, in order, worked out by a second thread at most two items ahead.
+def ahead(
+    work: Callable[[S], T], source: Iterable[S], depth: int = DEPTH
+) -> Generator[tuple[S, T], None, None]:
+    """Yield (item, ``work(item)``) of every item, in order, worked out by a second thread.
 
-    An exception of ``source`` or ``work`` is raised at its place in the order and ends the iteration.
+    An item is only taken from ``source`` while fewer than ``depth`` wait to be yielded. An exception of ``source``
+    or ``work`` is raised at its place in the order and ends the iteration.
     """
-    ready: Queue[tuple[str, Any]] = Queue(DEPTH)
+    ready: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+    room = threading.Semaphore(depth)
     stopped = threading.Event()
-
-    def put(kind: str, value: Any) -> bool:
-        while not stopped.is_set():
-            try:
-                ready.put((kind, value), timeout=_PATIENCE_S)
-                return True
-            except Full:
-                continue
-        return False
 
     def produce() -> None:
         try:
-            for item in source:
-                if not put("item", work(item)):
+            items = iter(source)
+            while room.acquire() and not stopped.is_set():
+                try:
+                    item = next(items)
+                except StopIteration:
+                    ready.put(("end", None))
                     return
-            put("end", None)
+                ready.put(("item", (item, work(item))))
         except BaseException as problem:
-            put("error", problem)
+            ready.put(("error", problem))
 
     worker = threading.Thread(target=produce, name="qedge-stream", daemon=True)
     worker.start()
@@ -48,9 +46,9 @@ def ahead(work: Callable[[Any], T], source: Iterable[Any]) -> Iterator[T]:
                 return
             if kind == "error":
                 raise value
+            room.release()
             yield value
     finally:
         stopped.set()
-        with contextlib.suppress(Empty):
-            ready.get_nowait()
+        room.release()
         worker.join(timeout=1)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 import json
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +166,39 @@ def test_a_stream_that_is_left_early_stops_its_thread(place) -> None:
         next(stream)
         stream.close()
     assert not [t for t in threading.enumerate() if t.name == "qedge-stream"]
+
+
+def test_a_stream_hands_out_the_item_of_each_result_and_where_its_time_went(place) -> None:
+    items = [(f"frame {k}", image) for k, image in enumerate(tiny_images(5))]
+    with qedge.load(place) as model:
+        results = list(model.stream(items, sample=lambda item: item[1]))
+        assert [result.item[0] for result in results] == [name for name, _ in items]
+        for result, (_, image) in zip(results, items):
+            assert np.array_equal(result.raw[0], model(image).raw[0])
+            assert set(result.ms) == {"pre", "invoke"}
+            assert all(0 < ms < 10_000 for ms in result.ms.values())
+        assert model(items[0][1]).item is None
+        with pytest.raises(UsageError, match="depth: found 0"):
+            model.stream(items, depth=0)
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_a_stream_takes_no_more_items_ahead_than_it_is_told(place, depth) -> None:
+    taken: list[int] = []
+
+    def source():
+        for image in tiny_images(20):
+            taken.append(len(taken))
+            yield image
+
+    with qedge.load(place) as model, contextlib.closing(model.stream(source(), depth=depth)) as stream:
+        for done in range(1, 8):
+            next(stream)
+            deadline = time.monotonic() + 10
+            while len(taken) < done + depth and time.monotonic() < deadline:
+                time.sleep(0.001)
+            time.sleep(0.02)
+            assert len(taken) == done + depth
 
 
 @pytest.mark.parametrize("streams", [1, 3])
