@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help install demo test check bench docs golden emulate dist clean
+.PHONY: help install demo test check bench docs golden bundles emulate dist clean
 
 help:
 	@echo "make demo     build the digit spotter for three targets, verify each, run it"
@@ -13,6 +13,7 @@ help:
 	@echo "make bench    the benchmarks"
 	@echo "make docs     write the generated pages of docs/ again"
 	@echo "make golden   measure the golden figures of the C export again (needs the MLPerf Tiny models)"
+	@echo "make bundles  build the models of the sample apps again (the camera's needs CIFAR-10's images)"
 	@echo "make emulate  run the bundles on an emulated Raspberry Pi (Debian, as root)"
 	@echo "make dist     wheel and source archive in dist/"
 
@@ -51,6 +52,9 @@ docs: install
 
 golden: install
 	@$(BIN)/python benchmarks/mcu.py --write
+
+bundles: install
+	@$(BIN)/python sample_apps/make_bundles.py
 
 emulate: install
 	@$(BIN)/python tests/emulated/run.py

@@ -124,14 +124,16 @@ def _sources(folder: Path, prefix: str) -> dict[str, bytes]:
 
 
 def _app(app: Path) -> tuple[dict[str, bytes], str]:
-    """Return (files, what Python runs) of a sample app."""
+    """Return (files, what Python runs) of a sample app, without a ``bundle/`` of its own: it gets the deployed one."""
+    app = app.resolve()
     if app.is_file() and app.suffix == ".py":
         return {app.name: app.read_bytes()}, app.name
     if (app / "__main__.py").is_file():
+        own = app / "bundle" if (app / "bundle" / MANIFEST).is_file() else None
         contents = {
             f"{app.name}/{path.relative_to(app).as_posix()}": path.read_bytes()
             for path in sorted(app.rglob("*"))
-            if path.is_file() and "__pycache__" not in path.parts
+            if path.is_file() and "__pycache__" not in path.parts and own not in path.parents
         }
         return contents, app.name
     raise UsageError(f"{app}: expected a Python file, or a folder with a __main__.py", hint="--service APP")

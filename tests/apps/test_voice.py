@@ -35,7 +35,7 @@ def bundle(digits_build: Path) -> Path:
 
 
 def start(bundle: Path, *arguments: object, **options: object) -> subprocess.Popen[str]:
-    command = [sys.executable, str(APP / "voice.py"), str(bundle), *map(str, arguments)]
+    command = [sys.executable, str(APP), str(bundle), *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
@@ -67,7 +67,7 @@ def test_raw_samples_on_standard_input_give_what_the_file_gives(bundle: Path) ->
     path = clip("six")
     from_file, _ = start(bundle, "--json", path).communicate(timeout=60)
     pcm = np.concatenate([to_int16(read_wav(path)[0]), np.zeros(16_000, np.int16)]).tobytes()
-    command = [sys.executable, str(APP / "voice.py"), str(bundle), "-", "--json"]
+    command = [sys.executable, str(APP), str(bundle), "-", "--json"]
     from_pipe = subprocess.run(command, input=pcm, capture_output=True, timeout=60, check=True).stdout
     assert words(from_pipe.decode()) == words(from_file)
     assert [w["label"] for w in words(from_file)] == ["six"]
@@ -124,7 +124,7 @@ def test_without_a_microphone_it_says_so_in_one_line(bundle: Path) -> None:
     [(["no/such/bundle"], 3, "no/such/bundle"), (["@", "nothing.wav"], 3, "nothing.wav")],
 )
 def test_what_cannot_be_read_is_named(bundle: Path, arguments: list[str], code: int, says: str) -> None:
-    command = [sys.executable, str(APP / "voice.py"), *(str(bundle) if a == "@" else a for a in arguments)]
+    command = [sys.executable, str(APP), *(str(bundle) if a == "@" else a for a in arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == code
     assert says in done.stderr
@@ -133,7 +133,7 @@ def test_what_cannot_be_read_is_named(bundle: Path, arguments: list[str], code: 
 
 def test_a_terminal_shows_level_scores_and_words(bundle: Path) -> None:
     master, slave = pty.openpty()
-    command = [sys.executable, str(APP / "voice.py"), str(bundle), str(clip("six")), str(clip("three"))]
+    command = [sys.executable, str(APP), str(bundle), str(clip("six")), str(clip("three"))]
     app = subprocess.Popen(command, stdout=slave, stderr=subprocess.DEVNULL)
     os.close(slave)
     shown = b""

@@ -273,6 +273,19 @@ def test_a_service_is_written_and_restarted(device, bundles, sshd, tmp_path) -> 
 
 
 @needs_sshd
+def test_the_voice_app_hears_with_the_deployed_bundle(device, sshd, project) -> None:
+    app = project / "sample_apps" / "voice"
+    device.deploy(app / "bundle", app=app)
+    assert not (device.disk / "digits" / "current" / "app" / "voice" / "bundle").exists()
+    unit = (sshd[2] / ".config/systemd/user/qedge-digits.service").read_text()
+    (start,) = [line.partition("=")[2] for line in unit.splitlines() if line.startswith("ExecStart=")]
+    clip = min((project / "examples" / "digits" / "clips" / "six").glob("*.wav"))
+    done = subprocess.run([*start.split(), clip, "--json"], cwd="/", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["label"] for line in done.stdout.splitlines()] == ["six"]
+
+
+@needs_sshd
 def test_an_unreachable_or_strange_device_is_a_tool_error(device, bundles) -> None:
     with pytest.raises(ToolError, match="no answer") as caught:
         device.deploy(bundles[0], ssh=["ssh", "-p", "1", *device.ssh[1:]])
@@ -303,6 +316,18 @@ def test_a_bundle_without_a_runtime_cannot_be_deployed(tmp_path) -> None:
     place = make_bundle(tmp_path / "b", target="mcu")
     with read_bundle(place) as bundle, pytest.raises(UsageError, match="no runtime"):
         plan(bundle)
+
+
+def test_a_service_folder_is_named_by_where_it_is(bundles, tmp_path, monkeypatch) -> None:
+    (tmp_path / "door" / "bundle").mkdir(parents=True)
+    (tmp_path / "door" / "__main__.py").write_text("")
+    (tmp_path / "door" / "bundle" / "kept.txt").write_text("no bundle of qedge's")
+    monkeypatch.chdir(tmp_path / "door")
+    with read_bundle(bundles[0]) as bundle:
+        found = plan(bundle, Path("."))
+    assert {"app/door/__main__.py", "app/door/bundle/kept.txt"} <= set(found.files)
+    assert found.unit is not None
+    assert "current/app/door " in found.unit
 
 
 def test_what_is_no_app_is_refused(bundles, tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""Listen for keywords: ``python voice.py BUNDLE`` (microphone), ``BUNDLE a.wav b.wav`` or ``BUNDLE -``."""
+"""Listen for keywords: ``python voice [BUNDLE]`` hears a microphone, ``a.wav b.wav`` or ``-`` after it that sound."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from view import Lines, Screen
 import qedge
 from qedge.processing.wav import write_wav
 
+BUNDLE = Path(__file__).parent / "bundle"
 EXIT_NO_DEVICE = 8
 
 
@@ -24,8 +25,11 @@ class Stop(Exception):
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Listen for keywords.")
-    parser.add_argument("bundle", help="a bundle of a keyword spotter: build/digits/rpi")
+    name = Path(__file__).resolve().parent.name
+    parser = argparse.ArgumentParser(prog=f"python {name}", description="Listen for keywords.")
+    parser.add_argument(
+        "bundle", nargs="?", help="a keyword spotter of yours: build/digits/rpi (default: bundle/)"
+    )
     parser.add_argument("sound", nargs="*", help="WAV files, or - for raw 16-bit mono; none: microphone")
     parser.add_argument("--device", help="microphone: number or part of the name (python -m sounddevice)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line for every word")
@@ -35,7 +39,15 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--refractory-ms", type=int, default=Settings.refractory_ms)
     parser.add_argument("--record", type=Path, metavar="DIR", help="keep the sound of every word there")
     parser.add_argument("--realtime", action="store_true", help="play files no faster than they sound")
-    return parser.parse_intermixed_args()
+    options = parser.parse_intermixed_args()
+    if options.bundle is None or is_sound(options.bundle):
+        options.sound[:0] = [options.bundle] if options.bundle else []
+        options.bundle = BUNDLE
+    return options
+
+
+def is_sound(argument: str) -> bool:
+    return argument == "-" or argument.lower().endswith(".wav")
 
 
 def source(options: argparse.Namespace, model: qedge.Model) -> Iterator[Pcm]:

@@ -1,0 +1,41 @@
+"""The bundles in the sample apps: built from the models in ``examples/``, intact, and as good as those."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+import qedge
+from qedge.bundle import read_bundle
+
+ROOT = Path(__file__).parents[2]
+APPS = sorted(path.parent for path in (ROOT / "sample_apps").glob("*/bundle"))
+
+
+def test_every_app_brings_a_bundle() -> None:
+    entries = sorted(path.parent for path in (ROOT / "sample_apps").glob("*/__main__.py"))
+    assert entries
+    assert set(APPS) <= set(entries)
+
+
+@pytest.mark.parametrize("app", APPS, ids=lambda app: app.name)
+def test_the_bundle_is_of_the_model_that_is_shipped(cli, app: Path) -> None:
+    with read_bundle(app / "bundle") as bundle:
+        manifest = bundle.manifest
+    model = ROOT / "examples" / manifest.name / f"{manifest.name}.keras"
+    made = hashlib.sha256(model.read_bytes()).hexdigest()
+    assert manifest.model_sha256 == made, "make bundles writes it again"
+    labels = model.with_name("labels.txt").read_text().split()
+    assert list(manifest.labels) == labels
+    assert cli.json("verify", app / "bundle")["passed"]
+    assert sum(path.stat().st_size for path in (app / "bundle").rglob("*")) < 500_000
+
+
+def test_the_bundle_of_the_voice_app_knows_the_shipped_clips() -> None:
+    clips = sorted((ROOT / "examples" / "digits" / "clips").glob("*/*.wav"))
+    assert len(clips) == 60
+    with qedge.load(ROOT / "sample_apps" / "voice" / "bundle") as model:
+        right = sum(model(clip).top(1)[0][0] == clip.parent.name for clip in clips)
+    assert right >= 54
