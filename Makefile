@@ -54,7 +54,7 @@ golden: install
 	@$(BIN)/python benchmarks/mcu.py --write
 
 bundles: install
-	@$(BIN)/python sample_apps/make_bundles.py
+	@$(BIN)/python examples/make_bundles.py
 
 emulate: install
 	@$(BIN)/python tests/emulated/run.py

@@ -27,7 +27,19 @@ EPILOG = (
     " 6 accuracy budget missed, 7 verification mismatch, 8 tool or device missing, 9 bundle damaged."
 )
 # The order in which a person meets them; a command that is not named here follows, sorted.
-ORDER = ("init", "build", "check", "run", "evaluate", "bench", "verify", "inspect", "targets", "doctor")
+ORDER = (
+    "init",
+    "build",
+    "check",
+    "run",
+    "evaluate",
+    "bench",
+    "verify",
+    "inspect",
+    "new",
+    "targets",
+    "doctor",
+)
 
 
 def command_names() -> list[str]:
@@ -64,7 +76,13 @@ def build_app() -> typer.Typer:
 
     for name in command_names():
         module = importlib.import_module(f"qedge.cli.{name}")
-        app.command(name.replace("_", "-"))(assemble(name, module.command))
+        if hasattr(module, "COMMANDS"):
+            group = typer.Typer(help=module.HELP, rich_markup_mode=None)
+            for word, function in module.COMMANDS.items():
+                group.command(word)(assemble(f"{name} {word}", function))
+            app.add_typer(group, name=name)
+        else:
+            app.command(name.replace("_", "-"))(assemble(name, module.command))
     return app
 
 
@@ -140,9 +158,9 @@ def _usage(ui: Ui, error: Any, arguments: list[str]) -> int:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "qedge"
     hint = f"see: {path} --help"
-    words = [a for a in arguments if not a.startswith("-")]
-    if message.lower().startswith("no such command") and words:
-        close = nearest(words[0], [n.replace("_", "-") for n in command_names()])
+    words = [a for a in arguments if not a.startswith("-")][path.count(" ") :]
+    if context is not None and message.lower().startswith("no such command") and words:
+        close = nearest(words[0], context.command.list_commands(context))
         hint = f"did you mean {close!r}? {hint}" if close else hint
     elif getattr(error, "possibilities", None):
         hint = f"did you mean {sorted(error.possibilities)[0]!r}? {hint}"

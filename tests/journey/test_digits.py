@@ -109,7 +109,7 @@ def test_init_writes_what_build_needs(cli, project: Path, tmp_path: Path) -> Non
     assert "hint: add --force" in again.stderr
 
 
-def test_json_documents_are_as_documented(cli, digits_build: Path, project: Path) -> None:
+def test_json_documents_are_as_documented(cli, digits_build: Path, project: Path, tmp_path: Path) -> None:
     mcu, rpi = digits_build / "digits" / "mcu", digits_build / "digits" / "rpi"
     clips = project / "examples" / "digits" / "clips"
     documents = {
@@ -119,6 +119,7 @@ def test_json_documents_are_as_documented(cli, digits_build: Path, project: Path
         "verify": [cli.json("verify", rpi), cli.json("verify", mcu)],
         "bench": [cli.json("bench", rpi, "--runs", 5), cli.json("bench", mcu)],
         "inspect": [cli.json("inspect", rpi), cli.json("inspect", rpi / "model.tflite")],
+        "new app": [cli.json("new", "app", "voice", "hearing", cwd=tmp_path)],
     }
     page = (project / "docs" / "json.md").read_text()
     for command, found in documents.items():

@@ -56,11 +56,19 @@ def test_the_wheel_holds_every_source_file(project: Path, wheel: Path) -> None:
 
     inside = set(zipfile.ZipFile(wheel).namelist())
     tracked = subprocess.run(
-        ["git", "ls-files", "qedge", "targets"], cwd=project, capture_output=True, text=True, check=False
+        ["git", "ls-files", "qedge", "targets", "sample_apps"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if tracked.returncode:
         pytest.skip("not a git checkout: the list of source files is unknown")
-    wanted = {name.removeprefix("targets/") for name in tracked.stdout.split()}
+    placed = {"targets/": "", "sample_apps/": "qedge/sample_apps/"}
+    wanted = set()
+    for name in tracked.stdout.split():
+        lead = next((lead for lead in placed if name.startswith(lead)), "")
+        wanted.add(placed.get(lead, "") + name.removeprefix(lead))
     assert wanted
     assert sorted(wanted - inside) == []
 
@@ -121,3 +129,13 @@ def test_the_rpi_install_runs_a_bundle_without_tensorflow(
     bundle = digits_build / "digits" / "rpi"
     program = f"import qedge\nwith qedge.load({str(bundle)!r}) as m: print(m({str(clip)!r}).top(1)[0][0])"
     assert clean("python", "-W", "error", "-c", program).strip() == "three"
+
+
+@pytest.mark.slow
+def test_the_wheel_makes_projects_that_run(tmp_path: Path, wheel: Path, project: Path) -> None:
+    clean = Clean(tmp_path / "host", wheel, "[host,rpi]")
+    clip = next((project / "examples" / "digits" / "clips" / "three").glob("*.wav"))
+    assert "wrote hearing" in clean("qedge", "new", "app", "voice", "hearing")
+    assert '"label": "three"' in clean("python", "hearing", str(clip), "--json")
+    found = clean("python", "-c", "from qedge.cli.new import apps_home; print(apps_home())").strip()
+    assert found.endswith("site-packages/qedge/sample_apps")

@@ -1,4 +1,4 @@
-"""Write the ``bundle/`` of the sample apps again from the models in ``examples/``: ``make bundles``.
+"""Write the ``bundle/`` of the sample apps again from the models beside this file: ``make bundles``.
 
 The camera's model is calibrated with images that are not part of the project: ``--cifar10`` names a folder of them in
 class subfolders. Without it, or without its model, that app is left as it is. Needs qedge[keras].
@@ -15,7 +15,7 @@ from pathlib import Path
 from qedge.bundle import read_bundle, write_bundle
 
 HERE = Path(__file__).resolve().parent
-EXAMPLES = HERE.parent / "examples"
+APPS = HERE.parent / "sample_apps"
 MODELS = {"voice": "digits", "camera": "objects"}  # app: example whose model it ships
 CIFAR10 = HERE.parents[1] / "shared" / "data" / "cifar10" / "calibration"
 LEFT_OUT = ("report.html",)  # what a device does not read
@@ -23,14 +23,15 @@ LEFT_OUT = ("report.html",)  # what a device does not read
 
 def make(app: str, data: Path | None) -> None:
     """Build the app's model for a Raspberry Pi, which any computer runs as well, into its ``bundle/``."""
-    example = EXAMPLES / MODELS[app]
     with tempfile.TemporaryDirectory(prefix="qedge-") as scratch:
         command = [sys.executable, "-m", "qedge", "build", "--target", "rpi", "--out", scratch]
-        subprocess.run([*command, *(["--data", str(data)] if data else [])], cwd=example, check=True)
+        subprocess.run(
+            [*command, *(["--data", str(data)] if data else [])], cwd=HERE / MODELS[app], check=True
+        )
         with read_bundle(Path(scratch) / MODELS[app] / "rpi") as built:
             manifest = built.manifest
             files = {name: built.read(name) for name in manifest.files if name not in LEFT_OUT}
-        write_bundle(HERE / app / "bundle", manifest, files)
+        write_bundle(APPS / app / "bundle", manifest, files)
     print(f"{app}: {len(files)} files, {sum(map(len, files.values())):,} bytes", flush=True)
 
 
