@@ -9,6 +9,7 @@ import hmac
 import http
 import ipaddress
 import json
+import logging
 import re
 import socket
 import threading
@@ -25,15 +26,12 @@ from websockets.sync.server import ServerConnection, serve
 from qedge.errors import UsageError
 
 MAX_VIEWERS = 16
-_PING_S, _SILENCE_S = (
-    3,
-    5,
-)  # how often a viewer is asked whether it is there, and how long it may take to say so
-_NEWS_S = (
-    2  # a viewer hears from the app at least so often: it tells a camera that is gone from a network that is
-)
+_PING_S, _SILENCE_S = 3, 5  # between two questions whether a viewer is there, and for its answer
+_NEWS_S = 2  # a viewer hears from the app so often: a camera that is gone is no network that is gone
 _FRESH_S = 2  # a new viewer is shown a picture of this age; an older one would be taken for the present
 _LEAVE_S = 1  # how long viewers have to say goodbye when the app ends
+_LOG = logging.getLogger("camera.page")
+_LOG.addFilter(lambda record: record.msg != "opening handshake failed")  # noise on the port is no news
 _PAGE = Path(__file__).with_name("page.html")
 
 
@@ -87,6 +85,7 @@ class Page:
                 ping_timeout=_SILENCE_S,
                 close_timeout=_LEAVE_S,
                 max_size=1024,  # a viewer only says that it is ready
+                logger=_LOG,
             )
         except OSError as problem:
             raise UsageError(
@@ -180,7 +179,7 @@ class Page:
                 self._viewers.discard(connection)
 
     def _open(self, connection: ServerConnection) -> bool:
-        return not self._closing and connection.protocol.state is State.OPEN
+        return not self._closing and connection.state is State.OPEN
 
     def _newer(self, connection: ServerConnection, last: int) -> tuple[int, bytes] | None:
         """Return number and message of the first frame after ``last``; None when there is none for a while."""
