@@ -45,6 +45,7 @@ from qedge.quantize.interpreter import Runner
 from qedge.report import BuildReport, TargetReport, render_html
 from qedge.target import CheckReport, Compiled, Target
 from qedge.target.protocol import Progress
+from qedge.verify.builtin import builtin_outputs
 from qedge.verify.golden import golden_samples, reference_outputs
 
 GOLDEN_SAMPLES = 4
@@ -234,10 +235,10 @@ def _bundle(
     """Return the manifest and the files of one target's bundle."""
     model = compiled.model if compiled.model is not None else prepared.model
     graph = prepared.graph if compiled.model is None else Graph.from_bytes(model, "the compiled model")
-    outputs = target.golden_outputs(model, samples)
+    outputs, builtin = target.golden_outputs(model, samples), None
     if outputs is None:
-        outputs = reference_outputs(model, samples)
-    files: dict[str, bytes] = {"model.tflite": model, **golden_files(samples, outputs)}
+        outputs, builtin = reference_outputs(model, samples), builtin_outputs(model, samples)
+    files: dict[str, bytes] = {"model.tflite": model, **golden_files(samples, outputs, builtin)}
     files.update(compiled.files)
     files["report.json"] = report.to_json_bytes()
     files["report.html"] = render_html(report, target.info.name).encode()

@@ -14,15 +14,20 @@ from qedge.errors import IntegrityError
 Array = npt.NDArray[Any]
 
 
-def golden_files(inputs: Sequence[Sequence[Array]], outputs: Sequence[Sequence[Array]]) -> dict[str, bytes]:
-    """Return ``golden/input_<k>.npy`` and ``golden/output_<k>.npy``.
+def golden_files(
+    inputs: Sequence[Sequence[Array]],
+    outputs: Sequence[Sequence[Array]],
+    builtin: Sequence[Sequence[Array]] | None = None,
+) -> dict[str, bytes]:
+    """Return ``golden/input_<k>.npy``, ``golden/output_<k>.npy`` and, where given, ``golden/builtin_<k>.npy``.
 
     Args:
         inputs: for every sample, one array an input, in the model's own types and shapes.
         outputs: for every sample, one array an output.
+        builtin: the outputs of TFLite's built-in kernels on ARM, which tflite-runtime runs.
     """
     files = {}
-    for kind, samples in (("input", inputs), ("output", outputs)):
+    for kind, samples in (("input", inputs), ("output", outputs), ("builtin", builtin or ())):
         for k in range(len(samples[0]) if samples else 0):
             stacked = np.stack([np.asarray(arrays[k]) for arrays in samples])
             files[f"golden/{kind}_{k}.npy"] = npy_bytes(stacked)

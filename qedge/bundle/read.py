@@ -89,8 +89,11 @@ class Bundle:
                 place.write_bytes(data)
         return Path(self._unpacked.name)
 
-    def golden(self) -> list[tuple[list[Array], list[Array]]]:
-        """Return (inputs, outputs) of every golden sample, in the model's types and shapes.
+    def golden(self, outputs: str = "output") -> list[tuple[list[Array], list[Array]]]:
+        """Return (inputs, outputs) of every golden sample, in the model's types and shapes; [] without any.
+
+        Args:
+            outputs: ``output``, or ``builtin``: those of TFLite's built-in kernels, which tflite-runtime runs.
 
         Raises:
             IntegrityError: the arrays are not of the shapes and types of the manifest.
@@ -98,7 +101,7 @@ class Bundle:
         from qedge.bundle.golden import npy_array
 
         columns = []
-        for kind, tensors in (("input", self.manifest.inputs), ("output", self.manifest.outputs)):
+        for kind, tensors in (("input", self.manifest.inputs), (outputs, self.manifest.outputs)):
             for k, tensor in enumerate(tensors):
                 name = f"golden/{kind}_{k}.npy"
                 if name not in self.manifest.files:

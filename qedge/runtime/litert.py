@@ -32,6 +32,9 @@ BINDINGS: Mapping[str, tuple[str, str]] = {
     "tflite-runtime": ("tflite_runtime", "tflite_runtime.interpreter"),
     "tensorflow": ("tensorflow", "tensorflow.lite.python.interpreter"),
 }
+# Sets of kernels, which round differently: what a binding takes by itself for int8, and what LiteRT can be told.
+XNNPACK, BUILTIN, REFERENCE = "xnnpack", "builtin", "reference"
+_RESOLVERS = {BUILTIN: "BUILTIN_WITHOUT_DEFAULT_DELEGATES", REFERENCE: "BUILTIN_REF"}
 
 
 class Binding(NamedTuple):
@@ -43,6 +46,11 @@ class Binding(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
+
+    @property
+    def kernels(self) -> str:
+        """The set of kernels that runs int8 models: tflite-runtime never takes XNNPACK for them."""
+        return BUILTIN if self.name == "tflite-runtime" else XNNPACK
 
     def load_delegate(self, library: str, options: Mapping[str, str] | None = None) -> Any:
         """Return the delegate of a shared library.
@@ -194,6 +202,7 @@ def open_engine(
     streams: int = 1,
     binding: str | None = None,
     delegates: Sequence[Any] = (),
+    kernels: str | None = None,
 ) -> LiteRTEngine:
     """Return an engine for a ``.tflite``.
 
@@ -203,6 +212,7 @@ def open_engine(
         streams: interpreters, so calls that can run at the same time.
         binding: name of the binding to use; None takes the first that works.
         delegates: from :meth:`Binding.load_delegate`.
+        kernels: ``BUILTIN`` or ``REFERENCE`` in place of those that the binding takes.
 
     Raises:
         ModelError: the binding does not take the model, or the model is not what the manifest says.
@@ -210,17 +220,32 @@ def open_engine(
     """
     found = find_binding(binding)
     count = cores.share(threads, streams, len(model))
-    interpreters = [_interpreter(found, model, count, delegates) for _ in range(streams)]
+    interpreters = [_interpreter(found, model, count, delegates, kernels) for _ in range(streams)]
     _compare("input", interpreters[0].get_input_details(), inputs)
     _compare("output", interpreters[0].get_output_details(), outputs)
-    described = {"binding": str(found), "device": "cpu", "threads": count, "streams": streams}
+    described = {
+        "binding": str(found),
+        "kernels": kernels or found.kernels,
+        "device": "cpu",
+        "threads": count,
+        "streams": streams,
+    }
     return LiteRTEngine(found, interpreters, inputs, outputs, described)
 
 
-def _interpreter(binding: Binding, model: bytes, threads: int, delegates: Sequence[Any]) -> Any:
+def _interpreter(
+    binding: Binding, model: bytes, threads: int, delegates: Sequence[Any], kernels: str | None = None
+) -> Any:
+    options = {}
+    if kernels is not None:
+        resolver = getattr(binding.module.OpResolverType, _RESOLVERS[kernels])
+        options["experimental_op_resolver_type"] = resolver
     try:
         made = binding.module.Interpreter(
-            model_content=model, num_threads=threads, experimental_delegates=list(delegates) or None
+            model_content=model,
+            num_threads=threads,
+            experimental_delegates=list(delegates) or None,
+            **options,
         )
         made.allocate_tensors()
     except (ValueError, RuntimeError) as problem:

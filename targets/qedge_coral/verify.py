@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 
 from qedge.bundle import read_bundle
-from qedge.errors import ToolError, UsageError
+from qedge.errors import ToolError
 from qedge.findings import Finding
 from qedge.runtime.engine import Engine
+from qedge.runtime.golden import golden_pairs
 from qedge.target import VerifyReport
 from qedge.target.protocol import Arrays, Options
 from qedge_coral.runtime import cpu_twin, open_runtime
+
+Pairs = Sequence[tuple[Sequence[Any], Sequence[Any]]]
 
 SHOWN = 5
 
@@ -37,15 +40,13 @@ def verify_bundle(
         twin = cpu_twin(opened, None, {})
         try:
             if samples is None:
-                pairs = opened.golden()
+                pairs: Pairs = opened.golden()
+                own = golden_pairs(opened, twin.describe())
                 oracle = "golden vectors of the bundle"
-                if not pairs:
-                    hint = "build it again with --data, or give samples"
-                    raise UsageError(f"{bundle}: has no golden vectors", hint=hint)
             else:
-                pairs = [(list(x), twin.run(list(x))) for x in samples]
+                own = pairs = [(list(x), twin.run(list(x))) for x in samples]
                 oracle = f"CPU twin, {twin.describe()['binding']}"
-            results = [_compare("CPU twin", twin, pairs, within)]
+            results = [_compare("CPU twin", twin, own, within)]
             core = f"{platform.machine()} {twin.describe()['binding']} (CPU twin)"
             finding, device = None, options.get("device")
             try:
@@ -77,9 +78,7 @@ def verify_bundle(
     )
 
 
-def _compare(
-    what: str, engine: Engine, pairs: Sequence[tuple[Any, Any]], within: int
-) -> tuple[float, list[str]]:
+def _compare(what: str, engine: Engine, pairs: Pairs, within: int) -> tuple[float, list[str]]:
     """Return the largest difference, and one line for each output that is further off than allowed."""
     worst, lines = 0.0, []
     for k, (inputs, expected) in enumerate(pairs):

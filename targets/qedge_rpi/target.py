@@ -82,7 +82,7 @@ class RpiTarget(Target):
             samples=found.samples,
             mismatches=found.mismatches,
             metrics={
-                "rule": found.rule,
+                "kernels": found.kernels,
                 "max_difference": found.max_difference,
                 "differing_values": found.differing_values,
                 "sqnr_db": found.sqnr_db,

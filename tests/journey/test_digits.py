@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from qedge.errors import UsageError
+from tests import json_page
 
 TARGETS = ("rpi", "coral", "mcu")
 
@@ -112,48 +113,13 @@ def test_init_writes_what_build_needs(cli, project: Path, tmp_path: Path) -> Non
 def test_json_documents_are_as_documented(cli, digits_build: Path, project: Path, tmp_path: Path) -> None:
     mcu, rpi = digits_build / "digits" / "mcu", digits_build / "digits" / "rpi"
     clips = project / "examples" / "digits" / "clips"
-    documents = {
-        "build": [json.loads((digits_build / "done.json").read_text())],
-        "check": [cli.json("check", rpi / "model.tflite", "-t", "coral", "-t", "mcu")],
-        "evaluate": [cli.json("evaluate", rpi, "--data", clips, "--samples", 12)],
-        "verify": [cli.json("verify", rpi), cli.json("verify", mcu)],
-        "bench": [cli.json("bench", rpi, "--runs", 5), cli.json("bench", mcu)],
-        "inspect": [cli.json("inspect", rpi), cli.json("inspect", rpi / "model.tflite")],
-        "new app": [cli.json("new", "app", "voice", "hearing", cwd=tmp_path)],
-    }
-    page = (project / "docs" / "json.md").read_text()
-    for command, found in documents.items():
-        tables = page.split(f"\n## {command}\n")[1].split("\n## ")[0].split("For a microcontroller also:")
-        for k, document in enumerate(found):
-            rows = tables[0] + (tables[1] if k == 1 and len(tables) > 1 else "")
-            for path, kind in _rows(rows):
-                for value in _values(document, path):
-                    assert type(value).__name__ in _names(kind), f"{command}: {path} is {value!r}, not {kind}"
-
-
-def _rows(table: str) -> list[tuple[str, str]]:
-    cells = [line.split("|") for line in table.splitlines() if line.startswith("| `")]
-    assert cells
-    return [(c[1].strip(" `"), c[2].strip()) for c in cells]
-
-
-def _names(kind: str) -> set[str]:
-    names = {k.strip() for k in kind.split(" or ")}
-    names = {"NoneType" if n == "null" else n for n in names}
-    return names | {"int"} if "float" in names else names
-
-
-def _values(document: object, path: str) -> list[object]:
-    found: list[object] = [document]
-    for part in path.split("."):
-        each = part.endswith("[]")
-        key = part.removesuffix("[]")
-        if key == "<t>":
-            found = [v for d in found for v in d.values()]  # type: ignore[attr-defined]
-            continue
-        assert all(key in d for d in found), f"{path}: {key} is missing"  # type: ignore[operator]
-        found = [d[key] for d in found]  # type: ignore[index]
-        if each:
-            found = [v for d in found for v in d]  # type: ignore[attr-defined]
-    assert found, path
-    return found
+    json_page.check("build", json.loads((digits_build / "done.json").read_text()))
+    json_page.check("check", cli.json("check", rpi / "model.tflite", "-t", "coral", "-t", "mcu"))
+    json_page.check("evaluate", cli.json("evaluate", rpi, "--data", clips, "--samples", 12))
+    json_page.check("verify", cli.json("verify", rpi), "Raspberry Pi")
+    json_page.check("verify", cli.json("verify", mcu), "microcontroller")
+    json_page.check("bench", cli.json("bench", rpi, "--runs", 5))
+    json_page.check("bench", cli.json("bench", mcu))
+    json_page.check("inspect", cli.json("inspect", rpi))
+    json_page.check("inspect", cli.json("inspect", rpi / "model.tflite"))
+    json_page.check("new app", cli.json("new", "app", "voice", "hearing", cwd=tmp_path))

@@ -16,6 +16,7 @@ from qedge.bundle import Manifest, golden_files, write_bundle
 from qedge.graph import Graph
 from qedge.runtime.litert import open_engine, tensor_specs
 from qedge.testing.opmodels import ModelBuilder, Spec, constant
+from qedge.verify.builtin import builtin_outputs
 from qedge_coral.target import TARGET
 
 DOUBLES = Path(__file__).resolve().parent.parent / "hardware_doubles"
@@ -90,6 +91,7 @@ def write(folder: Path, model: bytes, options: dict[str, Any], workdir: Path) ->
     given, taken = tensor_specs(shipped)
     inputs = samples()
     manifest = Manifest("small", "0" * 64, "coral", given, taken, target_data=compiled.extra)
-    files = {**compiled.files, "model.tflite": shipped, **golden_files(inputs, expected(shipped, inputs))}
+    golden = golden_files(inputs, expected(shipped, inputs), builtin_outputs(shipped, inputs))
+    files = {**compiled.files, "model.tflite": shipped, **golden}
     write_bundle(folder, manifest, files)
     return folder

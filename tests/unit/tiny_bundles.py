@@ -12,6 +12,7 @@ from qedge.processing.classify import Classify
 from qedge.processing.image import ImagePreprocess
 from qedge.runtime.litert import open_engine, tensor_specs
 from qedge.testing.opmodels import ModelBuilder, Spec
+from qedge.verify.builtin import builtin_outputs
 
 LABELS = ("cat", "dog", "fish", "bird")
 
@@ -68,6 +69,7 @@ def make_bundle(
         "labels": LABELS if model is None else (),
         **fields,
     }
-    files = {"model.tflite": data, **golden_files([[array] for array in golden], expected)}
+    inputs_of = [[array] for array in golden]
+    files = {"model.tflite": data, **golden_files(inputs_of, expected, builtin_outputs(data, inputs_of))}
     write_bundle(place, Manifest(inputs=inputs, outputs=outputs, **described), files)
     return place
