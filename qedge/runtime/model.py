@@ -156,9 +156,11 @@ class Model:
                 raise DataError(f"expected a list of {len(self.inputs)}: the sample, then the other inputs")
             rest = [_as_input(array, other) for array, other in zip(sample[1:], self.inputs[1:])]
             sample = sample[0]
-        if spec.scale is None or spec.zero_point is None:
-            return [self.preprocess.apply(sample), *rest]
-        return [self.preprocess.encode(sample, spec.scale, spec.zero_point, spec.dtype), *rest]
+        if spec.scale is not None and spec.zero_point is not None:
+            return [self.preprocess.encode(sample, spec.scale, spec.zero_point, spec.dtype), *rest]
+        if np.dtype(spec.dtype).kind in "iu":  # integers in steps of one: the levels of an image as they are
+            return [self.preprocess.encode(sample, 1.0, 0, spec.dtype), *rest]
+        return [self.preprocess.apply(sample), *rest]
 
     def stream(
         self, source: Iterable[Any], *, sample: Callable[[Any], Any] | None = None, depth: int = 2

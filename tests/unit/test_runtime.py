@@ -26,6 +26,7 @@ from qedge.graph.view import Operator
 from qedge.processing.image import ImagePreprocess
 from qedge.runtime import cores, litert
 from qedge.runtime.loader import runtimes
+from qedge.testing.opmodels import ModelBuilder, Spec
 from qedge_rpi.target import TARGET
 
 
@@ -166,6 +167,24 @@ def test_a_stream_that_is_left_early_stops_its_thread(place) -> None:
         next(stream)
         stream.close()
     assert not [t for t in threading.enumerate() if t.name == "qedge-stream"]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "float32"])
+def test_an_image_input_without_quantisation_takes_levels(tmp_path, dtype) -> None:
+    builder = ModelBuilder()
+    graph = builder.subgraph()
+    real = image = graph.input(Spec((1, 4, 4, 3), dtype, name="image"))
+    if dtype != "float32":
+        real = graph.tensor(Spec((1, 4, 4, 3), "float32"))
+        graph.operator("CAST", [image], [real])
+    mean = graph.tensor(Spec((1, 3), "float32", name="mean"))
+    axes = graph.tensor(Spec((2,), "int32", data=[1, 2]))
+    graph.operator("MEAN", [real, axes], [mean], {"keep_dims": False})
+    graph.output(mean)
+    place = make_bundle(tmp_path / "mean", builder.pack(), golden=[], preprocess=ImagePreprocess(4, 4))
+    picture = tiny_images(1, side=4)[0]
+    with qedge.load(place) as model:
+        np.testing.assert_allclose(model(picture).raw[0][0], picture.mean(axis=(0, 1)), rtol=1e-5)
 
 
 def test_a_stream_hands_out_the_item_of_each_result_and_where_its_time_went(place) -> None:
