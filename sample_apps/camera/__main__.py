@@ -1,0 +1,307 @@
+"""Look through a camera with a model: ``python sample_apps/camera [BUNDLE] [SOURCE]``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import secrets
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from sources import HINT, Source, always, is_source, open_source
+from task import Task
+from view import JsonLines, PlainLines, Snapshots, StatusLine, View, Watched, Window
+
+import qedge
+from qedge.errors import DataError, ToolError
+
+OWN_BUNDLE = Path(__file__).resolve().parent / "bundle"
+LOCALHOST = ("127.0.0.1", "localhost", "::1")
+
+
+class Stop(Exception):
+    """Somebody asked us to stop."""
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="camera", description="Look through a camera with a model: classify, detect, find key points."
+    )
+    parser.add_argument(
+        "bundle", nargs="?", help="a bundle of qedge build; none: the one beside this program"
+    )
+    parser.add_argument(
+        "source",
+        nargs="?",
+        help="0 or /dev/video0, a video, a folder of images, or test; none: the first camera",
+    )
+    views = parser.add_argument_group("views (none: a window, or the page where there is no display)")
+    views.add_argument(
+        "--web", nargs="?", const="", type=address, metavar="HOST:PORT", help="the page: 127.0.0.1:8000"
+    )
+    views.add_argument("--token", help="what a viewer must know; made up for any HOST but this machine")
+    views.add_argument("--window", action="store_true", help="a window")
+    views.add_argument("--json", action="store_true", help="one JSON object a line for every frame")
+    views.add_argument(
+        "--snapshots", type=Path, metavar="DIR", help="keep a picture when something else is seen"
+    )
+    views.add_argument("--keep", type=count, default=100, metavar="N", help="snapshots that are kept: 100")
+    parser.add_argument("--size", type=size, metavar="WxH", help="of a camera or the test pattern: 640x480")
+    parser.add_argument("--top", type=count, metavar="K", help="most labels: 3, or boxes: 20")
+    parser.add_argument(
+        "--threshold", type=share, metavar="SCORE", help="least score of what is shown, 0 to 1"
+    )
+    parser.add_argument("--threads", type=count, metavar="N", help="of the model: as many as there are cores")
+    files = parser.add_argument_group(
+        "files (in a window or on the page: --realtime --loop; otherwise: --fast)"
+    )
+    files.add_argument("--realtime", action="store_true", default=None, help="at their own rate")
+    files.add_argument(
+        "--fast", dest="realtime", action="store_false", help="every frame, as fast as it goes"
+    )
+    files.add_argument("--loop", action=argparse.BooleanOptionalAction, help="over and over")
+    parser.add_argument("--frames", type=count, metavar="N", help="stop after so many")
+    return parser.parse_args()
+
+
+def address(text: str) -> str:
+    if not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[\w.-]*)(:\d{1,5})?", text):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected HOST:PORT, such as 0.0.0.0:8000 or :8000")
+    return text
+
+
+def size(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d{2,4})x(\d{2,4})", text)
+    if not found or int(found[1]) % 2 or int(found[2]) % 2:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected two even numbers such as 640x480")
+    return int(found[1]), int(found[2])
+
+
+def count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 1")
+    return int(text)
+
+
+def share(text: str) -> float:
+    if not re.fullmatch(r"[01]?\.?\d*", text) or text in ("", ".") or not 0 <= float(text) <= 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number from 0 to 1")
+    return float(text)
+
+
+def settle(options: argparse.Namespace) -> None:
+    """Fill in what was left open: whose bundle, which view, how files are played."""
+    if options.source is None and options.bundle is not None and not is_bundle(options.bundle):
+        if not is_source(options.bundle):
+            raise DataError(f"{options.bundle}: neither a bundle nor something to look at", hint=HINT)
+        options.bundle, options.source = None, options.bundle
+    options.bundle = options.bundle or str(OWN_BUNDLE)
+    if options.web is None and not (options.window or options.json or options.snapshots):
+        options.window = has_display()
+        options.web = None if options.window else ""
+    watched = options.window or options.web is not None
+    options.realtime = watched if options.realtime is None else options.realtime
+    options.loop = watched if options.loop is None else options.loop
+
+
+def is_bundle(path: str) -> bool:
+    return path.endswith(".zip") or os.path.exists(os.path.join(path, "manifest.json"))
+
+
+def has_display() -> bool:
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return False
+    try:
+        import tkinter
+    except ImportError:
+        return False
+    try:
+        tkinter.Tk().destroy()
+    except tkinter.TclError:
+        return False
+    return True
+
+
+def open_page(options: argparse.Namespace, about: dict[str, Any]) -> Any:
+    """Serve the page; say where.
+
+    Raises:
+        ToolError: a package is missing, or the port is taken.
+    """
+    host, _, port = options.web.rpartition(":") if ":" in options.web else (options.web, "", "")
+    if host.isdigit() and not port:
+        host, port = "", host
+    host, number = host.strip("[]") or "127.0.0.1", int(port or 8000)
+    token = options.token or (None if host in LOCALHOST else secrets.token_urlsafe(9))
+    try:
+        from web import Page
+
+        page = Page(host, number, token, about)
+    except ImportError as problem:
+        raise ToolError(f"the page needs the package {problem.name}", hint="pip install websockets") from None
+    except (OSError, OverflowError) as problem:
+        raise ToolError(
+            f"the page cannot be served on {host}:{number}: {problem}",
+            hint=f"take another port: --web {host}:{number + 1}",
+        ) from None
+    print(f"open {page.url}", file=sys.stderr, flush=True)
+    return page
+
+
+class Pace:
+    """Frames a second, over the last second or two frames."""
+
+    def __init__(self) -> None:
+        self._times: deque[float] = deque()
+
+    def tick(self) -> float:
+        now = time.perf_counter()
+        self._times.append(now)
+        while len(self._times) > 2 and now - self._times[0] > 1:
+            self._times.popleft()
+        return (len(self._times) - 1) / (now - self._times[0]) if len(self._times) > 1 else 0.0
+
+
+def look(model: qedge.Model, source: Source, task: Task, views: list[View], frames: int | None) -> None:
+    """Run the model on the frames of ``source``; the next one is read and pre-processed meanwhile."""
+    pace = Pace()
+    # A live frame is taken when the model is about to need it, so that it is fresh.
+    results = model.stream(source.frames(), sample=lambda frame: frame.image, depth=1 if source.live else 2)
+    with contextlib.closing(results), contextlib.closing(source):
+        for done, result in enumerate(results, 1):
+            frame, began = result.item, time.perf_counter()
+            height, width = frame.image.shape[:2]
+            found = task.read(result, height, width)
+            post = 1000 * (time.perf_counter() - began)
+            latency = {"read": frame.read_ms, **result.ms, "post": post}
+            seen = {
+                "frame": frame.number,
+                "seconds": round(frame.seconds, 3),
+                "width": width,
+                "height": height,
+                "fps": round(pace.tick(), 1),
+                "dropped": frame.dropped,
+                "latency_ms": {stage: round(ms, 2) for stage, ms in latency.items()},
+                **found,
+            }
+            for view in views:
+                view.show(frame, seen)
+            if done == frames:
+                return
+
+
+def look_in_window(window: Window, source: Source, work: Any) -> None:
+    """Run ``work`` in a thread and the window in this one; stop both when either ends."""
+    problems: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as problem:
+            problems.append(problem)
+
+    thread = threading.Thread(target=run, name="look", daemon=True)
+    thread.start()
+    try:
+        window.run(thread)
+    finally:
+        source.close()
+        thread.join(timeout=3)
+    if problems:
+        raise problems[0]
+
+
+def watch(options: argparse.Namespace) -> None:
+    settle(options)
+    with contextlib.ExitStack() as open_things:
+        model = open_things.enter_context(qedge.load(options.bundle, threads=options.threads))
+        task = Task(model, options.top, options.threshold)
+        page = None
+        alone = not (options.window or options.json or options.snapshots)
+
+        def wanted(seconds: float) -> bool:
+            return page is None or page.wait(seconds)
+
+        source = open_source(
+            options.source,
+            size=options.size,
+            realtime=options.realtime,
+            loop=options.loop,
+            wanted=wanted if alone else always,
+        )
+        open_things.callback(source.close)
+        views: list[View] = []
+        if options.snapshots:
+            views.append(Snapshots(options.snapshots, options.keep, task))
+        if options.json:
+            views.append(JsonLines())
+        else:
+            views.append(StatusLine(task) if sys.stdout.isatty() else PlainLines(task))
+        if options.web is not None:
+            page = open_page(options, about(model, task, source))
+            views.append(Watched(page))
+        window = None
+        if options.window:
+            window = Window(f"{model.name}: {source.name}", task)
+            views.append(window)
+        for view in views:
+            open_things.callback(view.close)
+        if window:
+            look_in_window(window, source, lambda: look(model, source, task, views, options.frames))
+        else:
+            look(model, source, task, views, options.frames)
+
+
+def about(model: qedge.Model, task: Task, source: Source) -> dict[str, Any]:
+    """Return what the page says once."""
+    described = model.describe()
+    return {
+        "model": model.name,
+        "target": model.target,
+        "task": task.kind,
+        "engine": f"{described['binding']}, {described['device']}, threads: {described['threads']}",
+        "source": source.name,
+        "input": list(model.inputs[0].shape[1:3]),
+        "edges": [list(edge) for edge in task.edges],
+        "threshold": task.threshold,
+    }
+
+
+def main() -> int:
+    def stop(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)  # a second one ends it at once
+        raise Stop
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    try:
+        watch(parse())
+    except Stop:
+        return 0
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except qedge.QedgeError as error:
+        print(f"error: {error}" + (f"\nhint: {error.hint}" if error.hint else ""), file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def leave(code: int) -> None:
+    """End the process, also where a driver holds a thread that Python cannot end in peace."""
+    if any(thread.daemon for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    leave(main())

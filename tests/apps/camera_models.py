@@ -1,0 +1,101 @@
+"""Real models for the camera app whose answer is known by construction, and their bundles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qedge.bundle import Manifest, write_bundle
+from qedge.processing.classify import Classify
+from qedge.processing.detect import Detect
+from qedge.processing.image import ImagePreprocess
+from qedge.runtime.litert import tensor_specs
+from qedge.testing.opmodels import ModelBuilder, Spec, SubgraphBuilder
+
+COLORS = ("red", "green", "blue")
+CELLS = 4
+
+
+def bundle(place: Path, data: bytes, **fields: Any) -> Path:
+    """Write a bundle for ``rpi``."""
+    inputs, outputs = tensor_specs(data)
+    write_bundle(place, Manifest("tiny", "0" * 64, "rpi", inputs, outputs, **fields), {"model.tflite": data})
+    return place
+
+
+def color_bundle(place: Path, side: int = 8, work: int = 0, **fields: Any) -> Path:
+    """Return a classifier that says which of red, green and blue is the most; ``work`` convolutions slow it down."""
+    builder = ModelBuilder()
+    graph = builder.subgraph()
+    image = graph.input(Spec((1, side, side, 3), scale=1.0, zero_point=-128, name="image"))
+    mean = graph.tensor(Spec((1, 3), scale=1.0, zero_point=-128))
+    axes = graph.tensor(Spec((2,), "int32", data=[1, 2]))
+    graph.operator("MEAN", [image, axes], [mean], {"keep_dims": False}, version=2)
+    scores = graph.tensor(Spec((1, 3), scale=1 / 256, zero_point=-128, name="scores"))
+    graph.operator("SOFTMAX", [mean], [scores], {"beta": 0.05}, version=2)
+    graph.output(scores)
+    if work:
+        graph.output(_work(graph, image, side, work))
+    fields = {
+        "preprocess": ImagePreprocess(side, side),
+        "postprocess": Classify(),
+        "labels": COLORS,
+        **fields,
+    }
+    return bundle(place, builder.pack(), **fields)
+
+
+def _work(graph: SubgraphBuilder, image: int, side: int, layers: int) -> int:
+    options = {"padding": "SAME", "stride_h": 1, "stride_w": 1, "fused_activation_function": "NONE"}
+    found, channels, rng = image, 3, np.random.default_rng(0)
+    for _ in range(layers):
+        weights = graph.tensor(
+            Spec((32, 3, 3, channels), scale=0.01, data=rng.integers(-9, 9, (32, 3, 3, channels)))
+        )
+        bias = graph.tensor(Spec((32,), "int32", 0.01, data=np.zeros(32, np.int32)))
+        result = graph.tensor(Spec((1, side, side, 32), scale=1.0, zero_point=-128))
+        graph.operator("CONV_2D", [found, weights, bias], [result], options, version=3)
+        found, channels = result, 32
+    return found
+
+
+def square_bundle(place: Path, **fields: Any) -> Path:
+    """Return a detector of what is bright: one anchor a cell of a 4 by 4 grid, whose score is the cell's brightness."""
+    side, size = 16 // CELLS, 16
+    builder = ModelBuilder()
+    graph = builder.subgraph()
+    image = graph.input(Spec((1, size, size, 3), scale=1.0, zero_point=-128, name="image"))
+    options = {"padding": "VALID", "stride_h": side, "stride_w": side, "fused_activation_function": "NONE"}
+
+    def head(name: str, channels: int, weight: int, scale: float, out: float, zero_point: int) -> None:
+        shape = (channels, side, side, 3)
+        weights = graph.tensor(Spec(shape, scale=scale, data=np.full(shape, weight)))
+        bias = graph.tensor(Spec((channels,), "int32", scale, data=np.zeros(channels, np.int32)))
+        grid = graph.tensor(Spec((1, CELLS, CELLS, channels), scale=out, zero_point=zero_point))
+        graph.operator("CONV_2D", [image, weights, bias], [grid], options, version=3)
+        rows = graph.tensor(Spec((1, CELLS * CELLS, channels), scale=out, zero_point=zero_point, name=name))
+        to = graph.tensor(Spec((3,), "int32", data=[1, CELLS * CELLS, channels]))
+        graph.operator("RESHAPE", [grid, to], [rows], {"new_shape": [1, CELLS * CELLS, channels]})
+        graph.output(rows)
+
+    head("boxes", 4, 0, 0.01, 0.1, 0)
+    head("scores", 1, 127, 1 / (side * side * 3 * 255 * 127), 1 / 256, -128)
+    centres = [
+        ((row + 0.5) / CELLS, (column + 0.5) / CELLS) for row in range(CELLS) for column in range(CELLS)
+    ]
+    detect = Detect(
+        form="anchors",
+        scores_output=1,
+        classes=1,
+        score_form="probabilities",
+        anchors=tuple(v for y, x in centres for v in (y, x, 1 / CELLS, 1 / CELLS)),
+    )
+    fields = {
+        "preprocess": ImagePreprocess(size, size, resize="area"),
+        "postprocess": detect,
+        "labels": ("square",),
+        **fields,
+    }
+    return bundle(place, builder.pack(), **fields)
