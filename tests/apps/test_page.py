@@ -652,7 +652,7 @@ def test_boxes_lie_where_the_model_saw_them(serve: Serve, look: Callable[..., An
 def test_points_and_their_skeleton_lie_where_the_model_saw_them(
     serve: Serve, look: Callable[..., Any]
 ) -> None:
-    page = serve(about={**ABOUT, "task": "keypoints", "edges": [[0, 1], [1, 2], [0, 3]]})
+    page = serve(about={**ABOUT, "task": "keypoints", "edges": [[0, 1], [1, 2], [0, 3]], "threshold": 0.2})
     points = [("left_wrist", 160, 120, 0.9), ("left_elbow", 480, 120, 0.9), ("right_hip", 480, 360, 0.9)]
     faint = ("right_knee", 160, 360, 0.1)
     with Camera(page) as camera:
