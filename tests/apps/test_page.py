@@ -6,7 +6,6 @@ import http.client
 import io
 import json
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import CHROMIUM, FLAGS, live, near, pixel, says, until
 from PIL import Image, ImageColor
 
 pytest.importorskip("websockets", reason="needs websockets, as the camera app does")
@@ -54,15 +54,6 @@ def seen(frame: int, **more: object) -> dict[str, object]:
     stages = {"read": 2.0, "pre": 1.0, "invoke": 9.0, "post": 0.5}
     common = {"frame": frame, "seconds": frame / 20, "width": 640, "height": 480, "fps": 20.0, "dropped": 3}
     return {**common, "latency_ms": stages, **(more or {"labels": [{"label": "red", "score": 0.9}]})}
-
-
-def until(holds: Callable[[], object], seconds: float = 10) -> bool:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 @pytest.fixture
@@ -392,45 +383,6 @@ def test_a_number_that_json_has_not_is_refused(serve: Serve) -> None:
 
 # ---- Chromium -------------------------------------------------------------------------------------------------
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = ["--no-sandbox", "--disable-quic"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, which drives the browser")
-    if not CHROMIUM:
-        pytest.skip("needs a browser: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def look(browser: Any) -> Iterator[Callable[..., Any]]:
-    """Open an address in a window of its own; whatever the page complains about fails the test."""
-    contexts, complaints = [], []
-
-    def open_window(url: str, script: str = "", quiet: bool = True, **options: Any) -> Any:
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
-        contexts.append(context)
-        window = context.new_page()
-        if script:
-            window.add_init_script(script)
-        if quiet:
-            window.on(
-                "console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None
-            )
-            window.on("pageerror", lambda problem: complaints.append(str(problem)))
-        window.goto(url)
-        return window
-
-    yield open_window
-    for context in contexts:
-        context.close()
-    assert complaints == []
-
 
 class Camera:
     """Shows twenty frames a second of whatever ``picture`` and ``sight`` are."""
@@ -453,32 +405,6 @@ class Camera:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
-
-
-def live(window: Any, timeout: int = 10_000) -> None:
-    window.wait_for_selector("body[data-state=live]", timeout=timeout)
-
-
-def says(window: Any, selector: str, text: str, timeout: int = 10_000) -> None:
-    window.wait_for_function(
-        "([at, text]) => document.querySelector(at)?.textContent === text",
-        arg=[selector, text],
-        timeout=timeout,
-    )
-
-
-def pixel(window: Any, x: float, y: float) -> tuple[int, int, int]:
-    """Return the colour of the canvas; x and y from 0 to 1."""
-    script = """([x, y]) => {
-        const copy = new OffscreenCanvas(1, 1).getContext("2d", {willReadFrequently: true});
-        copy.drawImage(canvas, -Math.floor(x * canvas.width), -Math.floor(y * canvas.height));
-        return [...copy.getImageData(0, 0, 1, 1).data].slice(0, 3)}"""
-    red, green, blue = window.evaluate(script, [x, y])
-    return red, green, blue
-
-
-def near(found: tuple[int, int, int], colour: str) -> bool:
-    return max(abs(a - b) for a, b in zip(found, ImageColor.getrgb(colour))) < 12
 
 
 def labels(*pairs: tuple[str, float]) -> dict[str, Any]:
