@@ -136,7 +136,8 @@ def refuse_unfit(app: str, path: Path, manifest: Manifest, home: Path) -> None:
             f"{path}: its model takes {takes}, the {app} app gives {about['preprocess']}",
             hint=f"qedge new app {fitting[0]}" if fitting else "state the pre-processing when you build it",
         )
-    gives = manifest.postprocess.kind if manifest.postprocess else "raw arrays"
+    plain = "classify" if manifest.labels else "raw arrays"
+    gives = manifest.postprocess.kind if manifest.postprocess else plain
     if gives not in about["postprocess"]:
         raise ModelError(
             f"{path}: its model gives {gives}, the {app} app shows {' or '.join(about['postprocess'])}",

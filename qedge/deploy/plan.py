@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from importlib.metadata import entry_points
@@ -56,6 +57,7 @@ class Plan(NamedTuple):
         files: path on the device, below the version, to contents.
         unit: the systemd unit, with ``@ROOT@`` for the model's folder, or None.
         needs_pillow: whether the pre-processing reads images.
+        packages: what else the app asks for in its ``requirements.txt``.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Plan(NamedTuple):
     files: Mapping[str, bytes]
     unit: str | None
     needs_pillow: bool
+    packages: tuple[str, ...] = ()
 
 
 def plan(bundle: Bundle, app: Path | None = None, arguments: str = "") -> Plan:
@@ -76,9 +79,11 @@ def plan(bundle: Bundle, app: Path | None = None, arguments: str = "") -> Plan:
     files = {f"bundle/{name}": bundle.read(name) for name in sorted(manifest.files)}
     files[f"bundle/{MANIFEST}"] = manifest.encoded()
     files.update({f"lib/{path}": data for path, data in device_half(manifest.target).items()})
-    unit = None
+    unit: str | None = None
+    packages: tuple[str, ...] = ()
     if app is not None:
         contents, entry = _app(app)
+        packages = _packages(contents.get(f"{entry}/requirements.txt", b""))
         files.update({f"app/{path}": data for path, data in contents.items()})
         words = "".join(f" {shlex.quote(word)}" for word in shlex.split(arguments))
         unit = UNIT.format(name=manifest.name, app=entry, arguments=words)
@@ -86,7 +91,8 @@ def plan(bundle: Bundle, app: Path | None = None, arguments: str = "") -> Plan:
     for path in sorted(files):
         digest.update(path.encode() + b"\0" + hashlib.sha256(files[path]).digest())
     pillow = manifest.preprocess is not None and manifest.preprocess.kind == "image"
-    return Plan(manifest.name, digest.hexdigest()[:12], files, unit, pillow and "image" in PREPROCESS_KINDS)
+    pillow = pillow and "image" in PREPROCESS_KINDS
+    return Plan(manifest.name, digest.hexdigest()[:12], files, unit, pillow, packages)
 
 
 def device_half(target: str) -> dict[str, bytes]:
@@ -137,3 +143,9 @@ def _app(app: Path) -> tuple[dict[str, bytes], str]:
         }
         return contents, app.name
     raise UsageError(f"{app}: expected a Python file, or a folder with a __main__.py", hint="--service APP")
+
+
+def _packages(requirements: bytes) -> tuple[str, ...]:
+    """Return the lines of a ``requirements.txt`` that name packages, but for qedge, which is sent as it is here."""
+    lines = [line.partition("#")[0].strip() for line in requirements.decode().splitlines()]
+    return tuple(line for line in lines if line and not re.match(r"-|qedge\b", line))

@@ -63,6 +63,7 @@ def deploy(
         packages = [] if python else list(packages_for(device))
         if wanted.needs_pillow and not python:
             packages.append("pillow")
+        packages += () if python else wanted.packages
         extra = _wheels(wheels)
         contents = {
             hashlib.sha256(data).hexdigest(): data for data in (*wanted.files.values(), *extra.values())

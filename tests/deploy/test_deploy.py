@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -316,6 +317,50 @@ def test_a_bundle_without_a_runtime_cannot_be_deployed(tmp_path) -> None:
     place = make_bundle(tmp_path / "b", target="mcu")
     with read_bundle(place) as bundle, pytest.raises(UsageError, match="no runtime"):
         plan(bundle)
+
+
+def test_an_app_gets_the_packages_that_it_asks_for(bundles, project, tmp_path) -> None:
+    (tmp_path / "__main__.py").write_text("")
+    (tmp_path / "requirements.txt").write_text(
+        "# first\nqedge[rpi]>=0.1\n\nrich>=13  # tables\n--pre\nqedgelike\n"
+    )
+    with read_bundle(bundles[0]) as bundle:
+        assert plan(bundle, tmp_path).packages == ("rich>=13", "qedgelike")
+        assert plan(bundle, project / "sample_apps" / "voice").packages == ("sounddevice>=0.4",)
+        assert plan(bundle).packages == ()
+
+
+@needs_sshd
+def test_the_environment_on_the_device_has_the_packages_of_the_app(device, bundles, tmp_path) -> None:
+    wheels, app = tmp_path / "wheels", tmp_path / "app"
+    wheels.mkdir()
+    app.mkdir()
+    for name in ("numpy", "ai_edge_litert", "pillow", "extra"):
+        tiny_wheel(wheels, name)
+    (app / "__main__.py").write_text("")
+    (app / "requirements.txt").write_text("qedge[rpi]\nextra>=1\n")
+    # The wheels are empty, so that the check on the device fails; what was installed is there.
+    with pytest.raises(ToolError):
+        device.deploy(bundles[0], app=app, python=None, wheels=wheels)
+    (python,) = (device.root / "environments").glob("*/bin/python")
+    done = subprocess.run(
+        [python, "-c", "import extra; print(extra.__file__)"], capture_output=True, text=True
+    )
+    assert str(device.root) in done.stdout, done.stderr
+
+
+def tiny_wheel(folder: Path, name: str) -> None:
+    """Write a wheel of version 99 with one empty module."""
+    info = f"{name}-99.dist-info"
+    contents = {
+        f"{name}.py": "",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 99\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/RECORD": "",
+    }
+    with zipfile.ZipFile(folder / f"{name}-99-py3-none-any.whl", "w") as archive:
+        for path, text in contents.items():
+            archive.writestr(path, text)
 
 
 def test_a_service_folder_is_named_by_where_it_is(bundles, tmp_path, monkeypatch) -> None:
