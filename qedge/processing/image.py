@@ -139,6 +139,10 @@ class ImagePreprocess(Preprocess):
         if image.dtype != np.uint8:
             return super().encode(image, scale, zero_point, dtype)
         table, flip = _quantized_table(self, scale, zero_point, np.dtype(dtype).name)
+        if flip is None and table.itemsize == 1 and image.size % 2 == 0 and image.flags.c_contiguous:
+            tables = _pair_tables(self, scale, zero_point, np.dtype(dtype).name)
+            if image.size % (2 * len(tables)) == 0:
+                return _look_up_pairs(tables, image).view(table.dtype)
         if flip is None:
             return _look_up(table, image)
         if flip == 0:
@@ -316,6 +320,18 @@ def _look_up(table: Array, image: Array) -> Array:
     return found
 
 
+def _look_up_pairs(tables: tuple[Array, ...], image: Array) -> Array:
+    """Return what :func:`_look_up` does as uint8, two levels at a time: in half the time.
+
+    ``tables`` has one entry a pair of channels that follow each other, in turns; ``image`` is uint8, C order.
+    """
+    pairs = image.reshape(-1).view(np.uint16).reshape(-1, len(tables))
+    found = np.empty(pairs.shape, np.uint16)
+    for k, table in enumerate(tables):
+        found[:, k] = table.take(pairs[:, k])
+    return found.reshape(-1).view(np.uint8).reshape(1, *image.shape)
+
+
 @lru_cache(maxsize=16)
 def _table(spec: ImagePreprocess) -> npt.NDArray[np.float32]:
     """Return the model's value of every level: float32 (256, 1), or (256, 3) where the channels differ."""
@@ -340,3 +356,21 @@ def _quantized_table(
             if np.array_equal(table[:, 0].view(np.uint8), np.arange(256, dtype=np.uint8) ^ np.uint8(flip)):
                 return table, flip
     return table, None
+
+
+@lru_cache(maxsize=4)
+def _pair_tables(spec: ImagePreprocess, scale: float, zero_point: int, dtype: str) -> tuple[Array, ...]:
+    """Return :func:`_quantized_table` of one byte for two levels at a time: uint16 (65536,) each.
+
+    One table where the channels are alike; else three, as two by two the pairs of three channels repeat.
+    """
+    table = _quantized_table(spec, scale, zero_point, dtype)[0].view(np.uint8)
+    channels = table.shape[1]
+    levels = np.arange(1 << 16, dtype=np.uint16).view(np.uint8).reshape(-1, 2)
+    found = []
+    for k in range(channels):
+        pair = np.empty_like(levels)
+        for byte in (0, 1):
+            pair[:, byte] = table[levels[:, byte], (2 * k + byte) % channels]
+        found.append(pair.reshape(-1).view(np.uint16))
+    return tuple(found)

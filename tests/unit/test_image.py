@@ -138,6 +138,29 @@ def test_encode_gives_the_bytes_of_the_way_over_float(scale, zero_point, dtype, 
         assert np.array_equal(found, expected)
 
 
+@pytest.mark.parametrize(("scale", "zero_point", "dtype", "fields"), QUANTIZATIONS[2:])
+@pytest.mark.parametrize("size", [(16, 16), (15, 15), (5, 6), (6, 5), (1, 2), (1, 1)])
+@pytest.mark.parametrize("color", ["rgb", "bgr", "gray"])
+def test_encode_gives_the_same_bytes_for_every_size(scale, zero_point, dtype, fields, size, color) -> None:
+    width, height = size
+    if color == "gray":
+        fields = {k: v for k, v in fields.items() if len(v) < 3}
+    spec = ImagePreprocess(width, height, color, **fields)
+    wide = picture(width * 2, height * 3)
+    for image in (wide[:height, :width], wide[::3, ::2], np.ascontiguousarray(wide[:height, :width])):
+        expected = quantmath.quantize(spec.apply(image), scale, zero_point, dtype)
+        assert np.array_equal(spec.encode(image, scale, zero_point, dtype), expected)
+
+
+def test_every_pair_of_levels_in_every_channel() -> None:
+    scale, zero_point, dtype, fields = QUANTIZATIONS[4]
+    pairs = np.arange(1 << 16, dtype=np.uint16).view(np.uint8)
+    image = np.concatenate([pairs] * 6)[: 512 * 256 * 3].reshape(512, 256, 3)
+    spec = ImagePreprocess(256, 512, **fields)
+    expected = quantmath.quantize(spec.apply(image), scale, zero_point, dtype)
+    assert np.array_equal(spec.encode(image, scale, zero_point, dtype), expected)
+
+
 def test_plain_levels_take_one_xor() -> None:
     from qedge.processing.image import _quantized_table
 
