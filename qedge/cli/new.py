@@ -188,9 +188,13 @@ def _requirements(path: Path, target: str) -> str:
 
 
 def _configuration(manifest: Manifest) -> str:
-    """Return a ``qedge.toml`` that builds a bundle like this one from ``model.keras`` and ``samples/``."""
+    """Return a ``qedge.toml`` that builds a bundle like this one from ``model.keras`` and ``samples/``.
+
+    The size of images follows from the model.
+    """
     labels = {"labels": "labels.txt"} if manifest.labels else {}
     preprocess = manifest.preprocess.to_json() if manifest.preprocess else {}
+    preprocess = {key: value for key, value in preprocess.items() if key not in ("width", "height")}
     postprocess = manifest.postprocess.to_json() if manifest.postprocess else {}
     tables = {
         "model": {"path": "model.keras", **labels},
