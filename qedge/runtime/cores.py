@@ -23,16 +23,22 @@ def share(threads: int | None, streams: int, model_bytes: int) -> int:
 
     Args:
         threads: wanted by the user, or None: one for a model below 256 KiB, whose operators are too short
-            to be worth waking a second core for, otherwise as many as there are cores.
+            to be worth waking a second core for, otherwise as many as there are cores. A negative number is the
+            same, but leaves so many cores to the rest of the program: -1 for what reads and pre-processes, as a
+            model that has all cores waits at every operator for the one that is taken from it.
 
     Raises:
-        UsageError: ``threads`` or ``streams`` is no positive number.
+        UsageError: ``threads`` is 0 or no integer, or ``streams`` is no positive one.
     """
-    for name, value in (("threads", threads), ("streams", streams)):
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-            raise UsageError(f"{name}: found {value!r}, expected an integer of at least 1")
-    limit = max(1, available() // streams)
-    if threads is None:
+    if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads == 0):
+        raise UsageError(
+            f"threads: found {threads!r}, expected an integer of at least 1, or below 0 to spare cores"
+        )
+    if not isinstance(streams, int) or isinstance(streams, bool) or streams < 1:
+        raise UsageError(f"streams: found {streams!r}, expected an integer of at least 1")
+    spare = -threads if threads is not None and threads < 0 else 0
+    limit = max(1, (available() - spare) // streams)
+    if threads is None or spare:
         return 1 if model_bytes < SMALL_MODEL_BYTES else limit
     return min(threads, limit)
 

@@ -31,7 +31,7 @@ def load(
     Args:
         bundle: a folder or ``.zip`` that ``qedge build`` wrote.
         strict: raise where an accelerator is missing, rather than running on the CPU with a warning.
-        threads: of one inference; None chooses by the cores that exist.
+        threads: of one inference; None chooses by the cores that exist, -1 likewise but leaves one core free.
         device: which accelerator, where there are several.
         options: of the target's runtime; everywhere ``streams`` (calls that may run at the same time)
             and ``binding``.

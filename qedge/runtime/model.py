@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Array = npt.NDArray[Any]
+    Prepared = tuple[list[Array], float]  # the model's inputs, and the milliseconds that making them took
 
 
 class Result:
@@ -167,12 +168,14 @@ class Model:
     ) -> Generator[Result, None, None]:
         """Yield the result of every item of ``source``, in order.
 
-        A second thread takes the items and pre-processes the next ones while the model runs. A result carries
-        its item (``result.item``) and the milliseconds of its stages (``result.ms``: ``pre``, ``invoke``).
+        A second thread takes the items and pre-processes the next ones while the model runs; a model that was
+        loaded with several ``streams`` works on as many items at the same time. A result carries its item
+        (``result.item``) and the milliseconds of its stages (``result.ms``: ``pre``, ``invoke``).
 
         Args:
-            sample: returns what the model takes of an item, in the second thread; None: the item itself.
-            depth: items that are taken ahead, at least 1; with 1 a live source is looked at as late as can be.
+            sample: returns what the model takes of an item, in another thread; None: the item itself.
+            depth: items that are taken ahead, at least 1 and as many as there are streams; with 1 a live source is
+                looked at as late as can be.
 
         Raises:
             UsageError: a ``depth`` below 1.
@@ -182,23 +185,41 @@ class Model:
         if depth < 1:
             raise UsageError(f"depth: found {depth}, expected an integer of at least 1")
 
-        def prepare(item: Any) -> tuple[list[Array], float]:
+        def prepare(item: Any) -> Prepared:
             taken = item if sample is None else sample(item)
             began = time.perf_counter()
             return self.encode(taken), 1000 * (time.perf_counter() - began)
 
-        return self._streamed(ahead(prepare, source, depth))
+        streams = int(self.engine.describe().get("streams", 1))
+        if streams == 1:
+            return self._finished(ahead(prepare, source, depth))
+        return self._in_parallel(
+            lambda item: self._finish(item, prepare(item)), source, max(depth, streams), streams
+        )
 
-    def _streamed(
-        self, prepared: Generator[tuple[Any, tuple[list[Array], float]], None, None]
+    def _finished(
+        self, prepared: Generator[tuple[Any, Prepared], None, None]
     ) -> Generator[Result, None, None]:
         with closing(prepared):
-            for item, (inputs, pre_ms) in prepared:
-                began = time.perf_counter()
-                result = self._result(self._run(inputs))
-                result.ms = {"pre": pre_ms, "invoke": 1000 * (time.perf_counter() - began)}
-                result.item = item
+            for item, inputs in prepared:
+                yield self._finish(item, inputs)
+
+    def _in_parallel(
+        self, work: Callable[[Any], Result], source: Iterable[Any], depth: int, streams: int
+    ) -> Generator[Result, None, None]:
+        from qedge.runtime.stream import ahead
+
+        with closing(ahead(work, source, depth, streams)) as results:
+            for _, result in results:
                 yield result
+
+    def _finish(self, item: Any, prepared: Prepared) -> Result:
+        inputs, pre_ms = prepared
+        began = time.perf_counter()
+        result = self._result(self._run(inputs))
+        result.ms = {"pre": pre_ms, "invoke": 1000 * (time.perf_counter() - began)}
+        result.item = item
+        return result
 
     def warm_up(self, runs: int = 1) -> None:
         """Run on zeros, so that the first real sample does not pay for what is set up on first use."""

@@ -139,17 +139,31 @@ def test_without_preprocessing_a_call_takes_the_models_own_units(tmp_path) -> No
                 model(wrong)
 
 
-def test_stream_gives_every_result_in_order(place) -> None:
-    images = tiny_images(30, seed=9)
-    with qedge.load(place) as model:
+@pytest.mark.parametrize("streams", [1, 3])
+def test_stream_gives_every_result_in_order(place, streams) -> None:
+    images = tiny_images(60, seed=9)
+    with qedge.load(place, streams=streams) as model:
         expected = [model(image).raw[0] for image in images]
         found = [result.raw[0] for result in model.stream(iter(images))]
         assert np.array_equal(found, expected)
 
 
-def test_stream_raises_at_the_place_of_the_bad_sample_and_the_model_goes_on(place) -> None:
+def test_a_stream_works_on_as_many_items_at_a_time_as_the_model_has_streams(place) -> None:
+    together = threading.Barrier(3, timeout=20)
+
+    def meet(image: np.ndarray) -> np.ndarray:
+        together.wait()  # breaks unless three items are in work at the same time
+        return image
+
+    with qedge.load(place, streams=3) as model:
+        results = list(model.stream(tiny_images(9), sample=meet, depth=1))
+    assert len(results) == 9
+
+
+@pytest.mark.parametrize("streams", [1, 2])
+def test_stream_raises_at_the_place_of_the_bad_sample_and_the_model_goes_on(place, streams) -> None:
     images = list(tiny_images(4))
-    with qedge.load(place) as model:
+    with qedge.load(place, streams=streams) as model:
         stream = model.stream([*images[:2], "none.png", *images[2:]])
         assert [next(stream).raw[0].shape for _ in range(2)] == [(1, 4)] * 2
         with pytest.raises(DataError):
@@ -157,12 +171,13 @@ def test_stream_raises_at_the_place_of_the_bad_sample_and_the_model_goes_on(plac
         assert model(images[0]).raw[0].shape == (1, 4)
 
 
-def test_a_stream_that_is_left_early_stops_its_thread(place) -> None:
+@pytest.mark.parametrize("streams", [1, 2])
+def test_a_stream_that_is_left_early_stops_its_threads(place, streams) -> None:
     def endless():
         while True:
             yield tiny_images(1)[0]
 
-    with qedge.load(place) as model:
+    with qedge.load(place, streams=streams) as model:
         stream = model.stream(endless())
         next(stream)
         stream.close()
@@ -366,6 +381,8 @@ def test_threads_never_outnumber_the_cores(monkeypatch) -> None:
     assert cores.share(16, 1, big) == 4
     assert cores.share(3, 1, 1000) == 3
     assert cores.share(None, 1, 50_000) == 1
+    assert [cores.share(-1, s, big) for s in (1, 2, 3)] == [3, 1, 1]
+    assert cores.share(-9, 1, big) == cores.share(-1, 1, 50_000) == 1
 
 
 def test_available_cores_are_those_of_the_affinity() -> None:
