@@ -15,12 +15,14 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from sources import HINT, Source, always, is_source, open_source
+from sources import HINT, Source, always, is_camera, is_source, open_source
 from task import Task
 from view import JsonLines, PlainLines, Snapshots, StatusLine, View, Watched, Window
 
 import qedge
+from qedge.bundle import read_bundle
 from qedge.errors import DataError, ToolError
+from qedge.runtime.cores import available
 
 OWN_BUNDLE = Path(__file__).resolve().parent / "bundle"
 LOCALHOST = ("127.0.0.1", "localhost", "::1")
@@ -58,7 +60,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--threshold", type=share, metavar="SCORE", help="least score of what is shown, 0 to 1"
     )
-    parser.add_argument("--threads", type=count, metavar="N", help="of the model: as many as there are cores")
+    parser.add_argument("--threads", type=count, metavar="N", help="of the model: all cores but one")
     files = parser.add_argument_group(
         "files (in a window or on the page: --realtime --loop; otherwise: --fast)"
     )
@@ -111,6 +113,16 @@ def settle(options: argparse.Namespace) -> None:
     options.loop = watched if options.loop is None else options.loop
 
 
+def load(options: argparse.Namespace) -> qedge.Model:
+    """Open the bundle: for most frames a second from a file, otherwise for the least delay."""
+    fast = not options.realtime and not is_camera(options.source) and options.threads is None
+    bundle = read_bundle(options.bundle)
+    if fast and bundle.manifest.target == "rpi":
+        return qedge.load(bundle, streams=available())
+    # A core is left to what reads and pre-processes the next frame.
+    return qedge.load(bundle, threads=options.threads or -1)
+
+
 def is_bundle(path: str) -> bool:
     return path.endswith(".zip") or os.path.exists(os.path.join(path, "manifest.json"))
 
@@ -133,7 +145,8 @@ def open_page(options: argparse.Namespace, about: dict[str, Any]) -> Any:
     """Serve the page; say where.
 
     Raises:
-        ToolError: a package is missing, or the port is taken.
+        ToolError: a package is missing.
+        UsageError: the port is taken.
     """
     host, _, port = options.web.rpartition(":") if ":" in options.web else (options.web, "", "")
     if host.isdigit() and not port:
@@ -142,15 +155,9 @@ def open_page(options: argparse.Namespace, about: dict[str, Any]) -> Any:
     token = options.token or (None if host in LOCALHOST else secrets.token_urlsafe(9))
     try:
         from web import Page
-
-        page = Page(host, number, token, about)
     except ImportError as problem:
         raise ToolError(f"the page needs the package {problem.name}", hint="pip install websockets") from None
-    except (OSError, OverflowError) as problem:
-        raise ToolError(
-            f"the page cannot be served on {host}:{number}: {problem}",
-            hint=f"take another port: --web {host}:{number + 1}",
-        ) from None
+    page = Page(host, number, token, about)
     print(f"open {page.url}", file=sys.stderr, flush=True)
     return page
 
@@ -221,7 +228,7 @@ def look_in_window(window: Window, source: Source, work: Any) -> None:
 def watch(options: argparse.Namespace) -> None:
     settle(options)
     with contextlib.ExitStack() as open_things:
-        model = open_things.enter_context(qedge.load(options.bundle, threads=options.threads))
+        model = open_things.enter_context(load(options))
         task = Task(model, options.top, options.threshold)
         page = None
         alone = not (options.window or options.json or options.snapshots)
@@ -262,11 +269,12 @@ def watch(options: argparse.Namespace) -> None:
 def about(model: qedge.Model, task: Task, source: Source) -> dict[str, Any]:
     """Return what the page says once."""
     described = model.describe()
+    threads = f"{described.get('streams', 1)} x {described.get('threads', 1)} threads"
     return {
         "model": model.name,
         "target": model.target,
         "task": task.kind,
-        "engine": f"{described['binding']}, {described['device']}, threads: {described['threads']}",
+        "engine": f"{described['binding']}, {described['device']}, {threads}",
         "source": source.name,
         "input": list(model.inputs[0].shape[1:3]),
         "edges": [list(edge) for edge in task.edges],

@@ -62,9 +62,14 @@ def always(seconds: float) -> bool:
     return True
 
 
+def is_camera(text: str | None) -> bool:
+    """Whether ``text`` names a camera; None is the first one."""
+    return text is None or bool(CAMERA.fullmatch(text))
+
+
 def is_source(text: str) -> bool:
     """Whether ``text`` can be a source; a file must be there."""
-    return text == "test" or bool(CAMERA.fullmatch(text)) or os.path.exists(text)
+    return text == "test" or is_camera(text) or os.path.exists(text)
 
 
 def open_source(
@@ -86,7 +91,7 @@ def open_source(
         DataError: a file that is missing or holds no picture.
         ToolError: no such camera, or opencv-python is missing.
     """
-    if text is None or CAMERA.fullmatch(text):
+    if is_camera(text):
         from cameras import Live, find_camera
 
         return Live(find_camera(text, size or (640, 480)), wanted)

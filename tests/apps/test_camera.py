@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +71,22 @@ def show(folder: Path, name: str) -> None:
     (folder / "new.png").replace(folder / "picture.png")
 
 
+_started: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_running() -> Iterator[None]:
+    yield
+    while _started:
+        with _started.pop() as app:  # closes its pipes
+            app.kill()
+
+
 def start(
     *arguments: object, program: Sequence[object] = (APP,), **environment: object
 ) -> subprocess.Popen[str]:
     clean = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
-    return subprocess.Popen(
+    app = subprocess.Popen(
         [sys.executable, *map(str, program), *map(str, arguments)],
         env={**clean, **{k: str(v) for k, v in environment.items()}},
         stdin=subprocess.DEVNULL,
@@ -81,6 +94,8 @@ def start(
         stderr=subprocess.PIPE,
         text=True,
     )
+    _started.append(app)
+    return app
 
 
 def usb(*arguments: object, **environment: object) -> subprocess.Popen[str]:
@@ -358,10 +373,75 @@ def test_without_a_camera_it_says_so_in_one_line(colors: Path) -> None:
     assert "/dev/video63" in one_error(said)
 
 
+def page_of(app: subprocess.Popen[str]) -> str:
+    """Return the address that the app prints."""
+    assert app.stderr is not None
+    for line in app.stderr:
+        if line.startswith("open "):
+            return line.split()[1]
+    raise AssertionError("it ended")
+
+
+def test_the_page_shows_what_the_model_sees_and_rests_while_nobody_looks(colors: Path, video: Path) -> None:
+    client = pytest.importorskip("websockets.sync.client", reason="needs websockets")
+    app = start(colors, video, "--web", "127.0.0.1:0")
+    assert app.stdout is not None
+    os.set_blocking(app.stdout.fileno(), False)
+    address = page_of(app).removeprefix("http://")
+
+    def lines(seconds: float) -> list[str]:
+        """Return the lines of so long: one a second while frames are looked at, as often as the colour changes."""
+        time.sleep(seconds)
+        return (os.read(app.stdout.fileno(), 65536) if ready(app.stdout) else b"").decode().splitlines()
+
+    assert lines(1.5) == []
+    with client.connect(f"ws://{address}stream", compression=None) as viewer:
+        about = json.loads(viewer.recv(timeout=20))
+        assert (about["model"], about["target"], about["task"]) == ("tiny", "rpi", "classify")
+        assert (about["source"], about["input"]) == ("colors.mp4", [8, 8])
+        found = set()
+        while found != set(COLORS):
+            message = viewer.recv(timeout=20)
+            if isinstance(message, str):
+                continue
+            length = int.from_bytes(message[:4], "big")
+            name = label(json.loads(message[4 : 4 + length]))
+            with Image.open(io.BytesIO(message[4 + length :])) as picture:
+                assert np.abs(np.asarray(picture).mean(axis=(0, 1)) - COLORS[name]).max() < 20
+            found.add(name)
+            viewer.send("ready")
+    assert lines(1.5) != []
+    lines(0.5)
+    assert lines(2.5) == []
+    stop(app)
+
+
+def ready(stream: Any) -> bool:
+    import select
+
+    return bool(select.select([stream], [], [], 0)[0])
+
+
+def test_a_page_for_the_network_asks_for_the_token_that_is_printed(colors: Path) -> None:
+    pytest.importorskip("websockets", reason="needs websockets")
+    app = start(colors, "test", "--web", "0.0.0.0:0")
+    place, _, token = page_of(app).partition("?token=")
+    port = place.rstrip("/").rpartition(":")[2]
+    assert len(token) >= 12
+    answers = []
+    for query in ("", f"?token={token}", "?token=wrong"):
+        connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=20)
+        connection.request("GET", f"/snapshot.jpg{query}")
+        answers.append(connection.getresponse().status)
+        connection.close()
+    stop(app)
+    assert answers[1] == 200
+    assert answers[0] in (401, 403)
+    assert answers[2] in (401, 403)
+
+
 def test_a_port_that_is_taken_is_one_line(colors: Path) -> None:
     pytest.importorskip("websockets", reason="needs websockets")
-    if not (APP / "web.py").exists():
-        pytest.skip("needs the page")
     import socket
 
     with socket.socket() as taken:
@@ -370,7 +450,7 @@ def test_a_port_that_is_taken_is_one_line(colors: Path) -> None:
         port = taken.getsockname()[1]
         app = start(colors, "test", "--web", f"127.0.0.1:{port}")
         _, said = app.communicate(timeout=60)
-    assert app.returncode == 8
+    assert app.returncode == 2
     assert str(port) in one_error(said)
 
 
