@@ -205,6 +205,8 @@ class Page:
         host = _only(request, "Host")
         if host is None or (self._local and not _is_loopback(_name(host))):
             return self._say(403, "This page is served to this computer alone: open it as localhost.")
+        if getattr(request, "method", "GET") != "GET":  # websockets before 17 hangs up on others itself
+            return self._say(405, "Only GET is understood here.")
         path, _, query = request.path.partition("?")
         if path == "/health":
             state = {"viewers": len(self._viewers), "frame": self._number}

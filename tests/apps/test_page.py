@@ -13,7 +13,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +278,12 @@ def test_what_plain_requests_get(serve: Serve) -> None:
     for path in ("/favicon.ico", "/../web.py", "/page.html", "//", "/%2e%2e/web.py", "*"):
         assert get(page, path)[0] == 404, path
     assert get(page, "/stream")[0] == 426
+    for method in ("POST", "PUT", "DELETE"):
+        connection = http.client.HTTPConnection("127.0.0.1", port_of(page), timeout=10)
+        connection.request(method, "/snapshot.jpg", headers={"Content-Length": "0"})
+        with suppress(http.client.RemoteDisconnected):  # websockets before 17
+            assert connection.getresponse().status == 405
+        connection.close()
 
 
 def test_another_host_name_is_refused_on_this_computer(serve: Serve) -> None:
