@@ -1,9 +1,9 @@
 """The camera app on a 640x480 video with MobileNetV2: frame rate beside bare invoke, CPU, memory, latency, start.
 
-Run: python benchmarks/camera.py [--frames N] [--rounds N] [--json]; needs the models beside the project and
-opencv-python-headless. Frame rates are taken by turns in one process: so many frames through the app's loop, as many
-bare invokes (set_tensor, invoke, get_tensor of the same binding with the same threads). CPU, memory and latency are
-those of the app as a process of its own, over all frames.
+Run: python benchmarks/camera.py [--frames N] [--rounds N] [--json]; needs the models beside the project. Frame rates
+are taken by turns in one process: so many frames through the app's loop, as many bare invokes (set_tensor, invoke,
+get_tensor of the same binding), both with one thread, then both with all cores. CPU, memory and latency are those of
+the app as a process of its own, over all frames.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ import qedge  # noqa: E402
 from qedge.bundle import Manifest, write_bundle  # noqa: E402
 from qedge.processing.classify import Classify  # noqa: E402
 from qedge.processing.image import ImagePreprocess  # noqa: E402
+from qedge.runtime import cores  # noqa: E402
 from qedge.runtime.litert import find_binding, tensor_specs  # noqa: E402
 
 SIZE = (640, 480)
@@ -103,18 +104,27 @@ def bare_rate(interpreter: Any) -> float:
     return BLOCK / (time.perf_counter() - began)
 
 
-def rates(bundle: Path, video: Path, rounds: int, threads: int | None) -> dict[str, float]:
-    """Return the two frame rates by turns, and the median of their ratios."""
-    with qedge.load(bundle, threads=threads) as model:
-        threads = model.describe()["threads"]
-        interpreter = find_binding().module.Interpreter(
-            model_content=(bundle / "model.tflite").read_bytes(), num_threads=threads
-        )
-        interpreter.allocate_tensors()
+def rates(
+    bundle: Path, video: Path, rounds: int, app_threads: int | None, bare_threads: int
+) -> dict[str, float]:
+    """Return the two frame rates by turns, and the median of their ratios.
+
+    Args:
+        app_threads: None runs as the app does on files: one thread for each of as many streams as there are cores.
+    """
+    interpreter = find_binding().module.Interpreter(
+        model_content=(bundle / "model.tflite").read_bytes(), num_threads=bare_threads
+    )
+    interpreter.allocate_tensors()
+    options = {"threads": app_threads} if app_threads else {"streams": cores.available()}
+    with qedge.load(bundle, **options) as model:
         app_rate(model, video), bare_rate(interpreter)
         taken = [(app_rate(model, video), bare_rate(interpreter)) for _ in range(rounds)]
+        described = model.describe()
     return {
-        "threads": threads,
+        "app_streams": described["streams"],
+        "app_threads": described["threads"],
+        "bare_threads": bare_threads,
         "app_fps": float(np.median([app for app, _ in taken])),
         "bare_invoke_fps": float(np.median([bare for _, bare in taken])),
         "ratio": float(np.median([app / bare for app, bare in taken])),
@@ -176,25 +186,25 @@ def start_seconds(bundle: Path, video: Path, runs: int) -> dict[str, float]:
     return {"median": float(np.median(taken)), "max": max(taken)}
 
 
-def measure(frames: int, rounds: int, threads: int | None) -> dict[str, Any]:
+def measure(frames: int, rounds: int) -> dict[str, Any]:
     """Return all figures."""
     with tempfile.TemporaryDirectory() as scratch:
         bundle, video = write_model(Path(scratch, "bundle")), write_video(Path(scratch, "video.mp4"))
         found: dict[str, Any] = {"start_s": start_seconds(bundle, video, 5)}
-        found["rate"] = rates(bundle, video, rounds, threads)
-        found["one_thread"] = rates(bundle, video, rounds, 1)
-        return {**found, "endurance": endure(bundle, video, frames)}
+        if rounds:
+            found["one_thread"] = rates(bundle, video, rounds, 1, 1)
+            found["all_cores"] = rates(bundle, video, rounds, None, cores.available())
+        return {**found, "endurance": endure(bundle, video, frames)} if frames else found
 
 
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--frames", type=int, default=10_000)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--threads", type=int, help="of the model: as many as there are cores")
+    parser.add_argument("--frames", type=int, default=10_000, help="of the long run; 0 leaves it out")
+    parser.add_argument("--rounds", type=int, default=15, help="turns of the rates; 0 leaves them out")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    found = measure(options.frames, options.rounds, options.threads)
+    found = measure(options.frames, options.rounds)
     if options.json:
         print(json.dumps(found, indent=2))
         return

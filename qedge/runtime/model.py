@@ -174,8 +174,8 @@ class Model:
 
         Args:
             sample: returns what the model takes of an item, in another thread; None: the item itself.
-            depth: items that are taken ahead, at least 1 and as many as there are streams; with 1 a live source is
-                looked at as late as can be.
+            depth: items that are taken ahead, at least 1; with 1 a live source is looked at as late as can be.
+                Several streams take as many more as there are of them.
 
         Raises:
             UsageError: a ``depth`` below 1.
@@ -192,26 +192,16 @@ class Model:
 
         streams = int(self.engine.describe().get("streams", 1))
         if streams == 1:
-            return self._finished(ahead(prepare, source, depth))
-        return self._in_parallel(
-            lambda item: self._finish(item, prepare(item)), source, max(depth, streams), streams
-        )
+            return self._each(ahead(prepare, source, depth), self._finish)
+        finished = ahead(lambda item: self._finish(item, prepare(item)), source, depth + streams, streams)
+        return self._each(finished, lambda item, result: result)
 
-    def _finished(
-        self, prepared: Generator[tuple[Any, Prepared], None, None]
+    def _each(
+        self, pairs: Generator[tuple[Any, Any], None, None], finish: Callable[[Any, Any], Result]
     ) -> Generator[Result, None, None]:
-        with closing(prepared):
-            for item, inputs in prepared:
-                yield self._finish(item, inputs)
-
-    def _in_parallel(
-        self, work: Callable[[Any], Result], source: Iterable[Any], depth: int, streams: int
-    ) -> Generator[Result, None, None]:
-        from qedge.runtime.stream import ahead
-
-        with closing(ahead(work, source, depth, streams)) as results:
-            for _, result in results:
-                yield result
+        with closing(pairs):
+            for item, worked_out in pairs:
+                yield finish(item, worked_out)
 
     def _finish(self, item: Any, prepared: Prepared) -> Result:
         inputs, pre_ms = prepared
