@@ -21,7 +21,7 @@ from view import JsonLines, PlainLines, Snapshots, StatusLine, View, Watched, Wi
 
 import qedge
 from qedge.bundle import read_bundle
-from qedge.errors import DataError, ToolError
+from qedge.errors import DataError, ToolError, UsageError
 from qedge.runtime.cores import available
 
 OWN_BUNDLE = Path(__file__).resolve().parent / "bundle"
@@ -105,6 +105,10 @@ def settle(options: argparse.Namespace) -> None:
             raise DataError(f"{options.bundle}: neither a bundle nor something to look at", hint=HINT)
         options.bundle, options.source = None, options.bundle
     options.bundle = options.bundle or str(OWN_BUNDLE)
+    if options.size and not is_camera(options.source) and options.source != "test":
+        raise UsageError(
+            f"--size: {options.source} has a size of its own", hint="it is for cameras and the test pattern"
+        )
     if options.web is None and not (options.window or options.json or options.snapshots):
         options.window = has_display()
         options.web = None if options.window else ""
@@ -158,7 +162,8 @@ def open_page(options: argparse.Namespace, about: dict[str, Any]) -> Any:
     except ImportError as problem:
         raise ToolError(f"the page needs the package {problem.name}", hint="pip install websockets") from None
     page = Page(host, number, token, about)
-    print(f"open {page.url}", file=sys.stderr, flush=True)
+    far = "" if token else "  (on this machine only; --web 0.0.0.0 opens it to the network)"
+    print(f"open {page.url}{far}", file=sys.stderr, flush=True)
     return page
 
 
@@ -269,12 +274,12 @@ def watch(options: argparse.Namespace) -> None:
 def about(model: qedge.Model, task: Task, source: Source) -> dict[str, Any]:
     """Return what the page says once."""
     described = model.describe()
-    threads = f"{described.get('streams', 1)} x {described.get('threads', 1)} threads"
+    cores = described.get("streams", 1) * described.get("threads", 1)
     return {
         "model": model.name,
         "target": model.target,
         "task": task.kind,
-        "engine": f"{described['binding']}, {described['device']}, {threads}",
+        "engine": f"{described['binding']}, {described['device']}, {cores} thread{'s' * (cores > 1)}",
         "source": source.name,
         "input": list(model.inputs[0].shape[1:3]),
         "edges": [list(edge) for edge in task.edges],

@@ -11,6 +11,7 @@ from qedge.bundle import Manifest, write_bundle
 from qedge.processing.classify import Classify
 from qedge.processing.detect import Detect
 from qedge.processing.image import ImagePreprocess
+from qedge.processing.keypoints import Keypoints
 from qedge.runtime.litert import tensor_specs
 from qedge.testing.opmodels import ModelBuilder, Spec, SubgraphBuilder
 
@@ -98,4 +99,27 @@ def square_bundle(place: Path, **fields: Any) -> Path:
         "labels": ("square",),
         **fields,
     }
+    return bundle(place, builder.pack(), **fields)
+
+
+def points_bundle(place: Path, points: list[tuple[float, float, float]], **fields: Any) -> Path:
+    """Return a model that finds the same ``points`` (y, x, score; multiples of 1/256 below 1) in every picture."""
+    builder = ModelBuilder()
+    graph = builder.subgraph()
+    image = graph.input(Spec((1, 8, 8, 3), scale=1.0, zero_point=-128, name="image"))
+    mean = graph.tensor(Spec((1, 3), scale=1.0, zero_point=-128))
+    axes = graph.tensor(Spec((2,), "int32", data=[1, 2]))
+    graph.operator("MEAN", [image, axes], [mean], {"keep_dims": False}, version=2)
+    count = 3 * len(points)
+    weights = graph.tensor(Spec((count, 3), scale=1 / 256, data=np.zeros((count, 3), np.int8)))
+    values = np.rint(256 * np.array(points).reshape(-1)).astype(np.int32)
+    bias = graph.tensor(Spec((count,), "int32", 1 / 256, data=values))
+    row = graph.tensor(Spec((1, count), scale=1 / 256, zero_point=-128))
+    graph.operator("FULLY_CONNECTED", [mean, weights, bias], [row], version=4)
+    shape = (1, 1, len(points), 3)
+    found = graph.tensor(Spec(shape, scale=1 / 256, zero_point=-128, name="points"))
+    to = graph.tensor(Spec((4,), "int32", data=shape))
+    graph.operator("RESHAPE", [row, to], [found], {"new_shape": list(shape)})
+    graph.output(found)
+    fields = {"preprocess": ImagePreprocess(8, 8), "postprocess": Keypoints(threshold=0.6), **fields}
     return bundle(place, builder.pack(), **fields)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from camera_models import color_bundle, square_bundle
+from camera_models import color_bundle, points_bundle, square_bundle
 from PIL import Image
 
 from qedge.bundle import Manifest, write_bundle
@@ -225,6 +225,26 @@ def test_a_box_follows_the_bright_square(tmp_path: Path, fit: str) -> None:
     assert colorful[30:50, edge + 8 : edge + 30].max() < 30
 
 
+def test_points_lie_in_the_picture_and_keep_their_numbers(tmp_path: Path) -> None:
+    points = [(0.5, 0.5, 0.75), (0.25, 0.75, 0.125), (0.75, 0.0, 0.5)]
+    # The middle of a wide picture: what is left and right of it is not shown to the model.
+    crop = points_bundle(
+        tmp_path / "crop", points, preprocess=ImagePreprocess(8, 8, fit="crop"), labels=("nose", "ear", "toe")
+    )
+    line, *_ = frames(
+        start(crop, "test", "--json", "--size", "320x160", "--frames", 1, "--snapshots", tmp_path)
+    )
+    assert [(p["name"], p["x"], p["y"], p["score"]) for p in line["points"]] == [
+        ("nose", 160, 80, 0.75),
+        ("ear", 200, 40, 0.125),
+        ("toe", 80, 120, 0.5),
+    ]
+    with Image.open(line["snapshot"]) as picture:
+        drawn = np.asarray(picture).astype(int)
+    assert drawn[80, 160].min() > 180  # a sure point is a white dot on the bars, an unsure one is left out
+    assert drawn[40, 200].min() < 100
+
+
 def test_without_json_there_is_a_line_when_something_else_is_seen(
     colors: Path, video: Path, tmp_path: Path
 ) -> None:
@@ -345,7 +365,7 @@ def test_a_usb_camera_that_vanishes_is_waited_for(colors: Path, camera: Path) ->
 def test_frames_that_the_model_has_no_time_for_are_dropped_and_not_queued(
     camera: Path, tmp_path: Path
 ) -> None:
-    slow = color_bundle(tmp_path / "slow", side=64, work=5)
+    slow = color_bundle(tmp_path / "slow", side=96, work=8)
     app = usb(slow, "0", "--json", "--threads", 1, "--size", "640x480", CAMERA_DOUBLE=camera, CAMERA_RATE=300)
     first = read_until(app, lambda line: line["frame"] > 30)
     before = resident_mb(app.pid)
@@ -469,6 +489,7 @@ def test_a_port_that_is_taken_is_one_line(colors: Path) -> None:
         (["@mask", "test"], 3, "post-processing is segment, expected one of classify, detect, keypoints"),
         (["@colors", "test", "--size", "640"], 2, "found '640', expected two even numbers such as 640x480"),
         (["@colors", "test", "--size", "641x480"], 2, "found '641x480'"),
+        (["@colors", "@empty", "--size", "640x480"], 2, "has a size of its own"),
         (["@colors", "test", "--threshold", "2"], 2, "found '2', expected a number from 0 to 1"),
         (["@colors", "test", "--frames", "0"], 2, "found '0', expected a whole number"),
         (["@colors", "test", "--web", "a/b"], 2, "found 'a/b', expected HOST:PORT"),
