@@ -86,6 +86,12 @@ class Field:
             raise self.fail(f"one of {', '.join(choices)}", hint=hint)
         return self.value
 
+    def strings(self) -> tuple[str, ...]:
+        """Return a list of strings; thousands of labels are no reason for thousands of fields."""
+        if isinstance(self.value, list) and set(map(type, self.value)) <= {str}:
+            return tuple(self.value)
+        return tuple(entry.string() for entry in self.items())
+
     def boolean(self) -> bool:
         """Return true or false."""
         if not isinstance(self.value, bool):

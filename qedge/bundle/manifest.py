@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from qedge._version import __version__
+from qedge.bundle import canonical
 from qedge.bundle.digest import sha256
 from qedge.errors import IntegrityError
 from qedge.fields import Field
@@ -136,6 +136,8 @@ class Manifest(NamedTuple):
 
     def encoded(self) -> bytes:
         """Return the bytes of ``manifest.json``; the same manifest always gives the same bytes."""
+        import json
+
         text = json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
         return (text + "\n").encode()
 
@@ -151,7 +153,7 @@ class Manifest(NamedTuple):
             IntegrityError: not JSON, another format or version, a wrong field or a digest that differs.
         """
         try:
-            document = json.loads(data.decode(), parse_constant=_refuse_constant)
+            document = canonical.loads(data.decode())
         except (ValueError, RecursionError) as problem:
             raise IntegrityError(f"{origin}: not valid JSON: {problem}", hint=HINT) from None
         try:
@@ -163,8 +165,7 @@ class Manifest(NamedTuple):
 def digest(document: Mapping[str, Any]) -> str:
     """Return the SHA-256 of the canonical JSON of a manifest without its ``digest``."""
     rest = {key: value for key, value in document.items() if key != "digest"}
-    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return sha256(text.encode("utf-8", "surrogatepass"))
+    return sha256(canonical.dumps(rest).encode("utf-8", "surrogatepass"))
 
 
 def check_name(name: str, where: str = "file name") -> None:
@@ -214,7 +215,7 @@ def _from_document(document: Any) -> Manifest:
         outputs=tuple(TensorSpec.from_json(t) for t in root["outputs"].items()),
         preprocess=preprocess_from_json(root["preprocess"].value, "$.preprocess", IntegrityError),
         postprocess=postprocess_from_json(root["postprocess"].value, "$.postprocess", IntegrityError),
-        labels=tuple(label.string() for label in root["labels"].items()),
+        labels=root["labels"].strings(),
         quantization=root["quantization"].object(optional=None).value,
         target_data=root["target_data"].object(optional=None).value,
         files=files,
@@ -236,7 +237,3 @@ def _sorted(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_sorted(v) for v in value]
     return value
-
-
-def _refuse_constant(text: str) -> Any:
-    raise ValueError(f"{text} is no JSON number")

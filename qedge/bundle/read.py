@@ -6,7 +6,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Any
 
-from qedge.bundle.digest import sha256
+from qedge.bundle.digest import expect, sha256
 from qedge.bundle.manifest import HINT, MANIFEST, MAX_MANIFEST_BYTES, MODEL, Manifest, check_name
 from qedge.errors import DataError, IntegrityError
 
@@ -174,6 +174,8 @@ def _from_folder(root: str, verify: bool) -> Bundle:
         if present[name] != entry.size:
             raise _size_error(root, name, present[name], entry.size)
     model = None
+    if verify:
+        expect(sum(present.values()))
     for name in manifest.files if verify else ():
         data = _read_file(root, name, manifest)
         model = data if name == MODEL else model

@@ -7,7 +7,6 @@ returns the same features for sound that keeps coming, as each frame depends on 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, cast
 
@@ -27,7 +26,6 @@ FEATURES = ("log_mel", "mfcc", "log_mel_int", "waveform")
 _LOGS = ("ln", "log10", "log2", "db", "none")
 
 
-@dataclass(frozen=True)
 class AudioPreprocess(Preprocess):
     """What turns a WAV file, int16 or float samples into ``(1, frames, coefficients[, 1])`` float32.
 

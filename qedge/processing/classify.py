@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 FORMS = ("auto", "probabilities", "logits", "sigmoid")
 
 
-@dataclass(frozen=True)
 class Classify(Postprocess):
     """Return the scores of all classes.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -33,7 +32,6 @@ class Detection(NamedTuple):
     box: tuple[float, float, float, float]
 
 
-@dataclass(frozen=True)
 class Detect(Postprocess):
     """Return the objects in an image, the surest first.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,7 +23,6 @@ FITS = ("stretch", "crop", "letterbox")
 MAX_SIDE = 16384
 
 
-@dataclass(frozen=True)
 class ImagePreprocess(Preprocess):
     """Turn an image into NHWC float32: ``x = (low + pixel / 255 * (high - low) - mean) / std``.
 

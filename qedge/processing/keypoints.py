@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
@@ -32,7 +31,6 @@ class Keypoint(NamedTuple):
     x: float
 
 
-@dataclass(frozen=True)
 class Keypoints(Postprocess):
     """Return the key points, in the model's order.
 

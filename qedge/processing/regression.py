@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True)
 class Regression(Postprocess):
     """Return ``value * std + mean`` of every number of one output, with its label.
 
@@ -43,7 +41,6 @@ class Regression(Postprocess):
         return [(labels[k] if k < len(labels) else str(k), float(v)) for k, v in enumerate(values)]
 
 
-@dataclass(frozen=True)
 class Embedding(Postprocess):
     """Return one output as a vector, to compare with others.
 

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
-from qedge.runtime.engine import Engine
+from typing import TYPE_CHECKING, Any
+
 from qedge.runtime.loader import load, runtimes
 from qedge.runtime.model import Model, Result
 
+if TYPE_CHECKING:
+    from qedge.runtime.engine import Engine
+
 __all__ = ["Engine", "Model", "Result", "load", "runtimes"]
+
+
+def __getattr__(name: str) -> Any:
+    # A protocol: only type checkers and those who write a runtime need it.
+    if name == "Engine":
+        from qedge.runtime.engine import Engine
+
+        return Engine
+    raise AttributeError(f"module 'qedge.runtime' has no attribute {name!r}")

@@ -6,16 +6,18 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qedge.bundle.read import Bundle, read_bundle
 from qedge.errors import ToolError, UsageError
-from qedge.runtime.engine import Engine
 from qedge.runtime.model import Model
 
-GROUP = "qedge.runtimes"
+if TYPE_CHECKING:
+    from qedge.runtime.engine import Engine
 
-OpenRuntime = Callable[..., Engine]
+    OpenRuntime = Callable[..., Engine]
+
+GROUP = "qedge.runtimes"
 
 
 def load(

@@ -16,10 +16,11 @@ from qedge.bundle.manifest import TensorSpec
 from qedge.bundle.read import Bundle
 from qedge.errors import DataError, UsageError
 from qedge.processing.spec import Postprocess, quantize_in_place
-from qedge.runtime.engine import Engine
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from qedge.runtime.engine import Engine
 
     Array = npt.NDArray[Any]
     Prepared = tuple[list[Array], float]  # the model's inputs, and the milliseconds that making them took

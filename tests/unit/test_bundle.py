@@ -7,6 +7,7 @@ import io
 import json
 import os
 import stat
+import sys
 import warnings
 import zipfile
 from pathlib import Path
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from qedge.bundle import (
     Manifest,
     TensorSpec,
+    canonical,
     golden_files,
     npy_array,
     npy_bytes,
@@ -26,6 +28,7 @@ from qedge.bundle import (
     read_bundle,
     write_bundle,
 )
+from qedge.bundle.digest import SMALL_BYTES, sha256
 from qedge.bundle.manifest import MANIFEST, digest
 from qedge.errors import DataError, IntegrityError, QedgeError, UsageError
 from qedge.processing.classify import Classify
@@ -403,3 +406,86 @@ def test_the_hashes_are_those_of_the_files(bundle) -> None:
     for name, entry in document["files"].items():
         data = (bundle / name).read_bytes()
         assert entry == {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+JSON_TEXTS = [
+    "null", " [] \n", '{"a": [1, -2, 3.5e-9, true, false, null]}', '"\\u00e9\\ud800 \U0001f600 \\n\\/"', "1e400",
+    '{"a": 1, "a": 2}', "12345678901234567890123", '{"b": {"c": []}, "a": {}}', '"é"',
+]  # fmt: skip
+NO_JSON = [
+    "",
+    " ",
+    "{",
+    '{"a" 1}',
+    "[1,]",
+    "[1] x",
+    "nul",
+    '"\n"',
+    "{'a': 1}",
+    "NaN",
+    "-Infinity",
+    "[Infinity]",
+    "\ufeff1",
+]
+
+
+@pytest.mark.parametrize("text", JSON_TEXTS)
+def test_canonical_json_is_that_of_the_module_json(text) -> None:
+    value = canonical.loads(text)
+    assert repr(value) == repr(json.loads(text))
+    expected = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert canonical.dumps(value) == expected
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(JSON_VALUES, st.sampled_from([None, 2]))
+@settings(max_examples=200, deadline=None)
+def test_canonical_json_survives_any_document(value, indent) -> None:
+    assert canonical.loads(json.dumps(value, indent=indent)) == value
+    assert canonical.dumps(value) == json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    )
+
+
+@pytest.mark.parametrize("text", NO_JSON)
+def test_what_is_no_json_is_refused_with_the_place(text) -> None:
+    with pytest.raises(ValueError, match=r"char|JSON number|BOM"):
+        canonical.loads(text)
+
+
+def test_without_the_c_half_json_does_the_same(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "_json", None)
+    for text in JSON_TEXTS:
+        value = canonical.loads(text)
+        assert repr(value) == repr(json.loads(text))
+        assert json.loads(canonical.dumps(value)) == value or text == "1e400"
+    for text in NO_JSON:
+        with pytest.raises(ValueError, match=r"char|JSON number|BOM"):
+            canonical.loads(text)
+
+
+@pytest.mark.parametrize(
+    "missing", [(), ("_hashlib",), ("_sha256", "_sha2"), ("_hashlib", "_sha256", "_sha2")]
+)
+@pytest.mark.parametrize("size", [0, 1000, SMALL_BYTES, SMALL_BYTES + 1])
+def test_the_digest_is_sha256_by_every_way(monkeypatch, missing, size) -> None:
+    for name in missing:
+        monkeypatch.setitem(sys.modules, name, None)
+    data = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    assert sha256(data) == hashlib.sha256(data).hexdigest()
+
+
+def test_labels_that_are_no_strings_are_named() -> None:
+    from qedge.fields import Field
+
+    assert Field(["a", "b"]).strings() == ("a", "b")
+    assert Field([]).strings() == ()
+    for value, found in ((["a", 1], r"\$\[1\]: found 1"), ("ab", "expected a list"), ([["a"]], r"\$\[0\]")):
+        with pytest.raises(UsageError, match=found):
+            Field(value).strings()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -33,6 +35,35 @@ def test_every_kind_survives_json(kind) -> None:
     assert postprocess_from_json(json.loads(json.dumps(made.to_json()))) == made
     with pytest.raises(IntegrityError, match=r"\$\.post\.nonsense: unknown key"):
         postprocess_from_json({"kind": kind, "nonsense": 1}, "$.post", IntegrityError)
+
+
+def test_a_description_is_a_frozen_record() -> None:
+    made = Regression(1, std=2.0)
+    assert repr(made) == "Regression(output=1, mean=0.0, std=2.0)"
+    assert made == Regression(output=1, mean=0.0, std=2.0)
+    assert made != Regression(2, std=2.0)
+    assert made != Embedding(1)
+    assert len({made, Regression(1, std=2.0), Regression()}) == 2
+    for twin in (copy.copy(made), copy.deepcopy(made), pickle.loads(pickle.dumps(made))):
+        assert (twin, hash(twin), vars(twin)) == (made, hash(made), vars(made))
+    with pytest.raises(AttributeError, match="frozen"):
+        made.std = 1.0  # type: ignore[misc]
+    with pytest.raises(AttributeError, match="frozen"):
+        del made.std
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: Regression(1, 2.0, 3.0, 4.0), "takes 3 fields, found 4"),
+        (lambda: Regression(1, output=2), "twice 'output'"),
+        (lambda: Regression(nonsense=1), "the unknown field 'nonsense'"),
+        (lambda: ImagePreprocess(8), "lacks 'height'"),
+    ],
+)
+def test_fields_that_a_description_does_not_have_are_a_type_error(call, said) -> None:
+    with pytest.raises(TypeError, match=said):
+        call()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,59 @@
+"""JSON of manifests by the C half of Python's json: its Python half takes longer to import than it works here."""
+
+from __future__ import annotations
+
+import importlib
+from types import SimpleNamespace
+from typing import Any
+
+
+def loads(text: str) -> Any:
+    """Return what ``json.loads`` returns; NaN and infinities are refused.
+
+    Raises:
+        ValueError: not JSON.
+    """
+    try:
+        scanner = importlib.import_module("_json").make_scanner(_SETTINGS)
+        stripped = text.strip(_SPACE)
+        value, end = scanner(stripped, 0)
+    except (ImportError, AttributeError, TypeError, ValueError, StopIteration):
+        return _slowly(text)
+    return value if end == len(stripped) else _slowly(text)
+
+
+def dumps(value: Any) -> str:
+    """Return the canonical JSON: sorted keys, no spaces, characters as they are."""
+    try:
+        c = importlib.import_module("_json")
+        encode = c.make_encoder({}, _refuse, c.encode_basestring, None, ":", ",", True, False, True)
+        return "".join(encode(value, 0))
+    except (ImportError, AttributeError, TypeError):
+        import json
+
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _slowly(text: str) -> Any:
+    import json
+
+    return json.loads(text, parse_constant=_refuse_constant)
+
+
+def _refuse_constant(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON number")
+
+
+def _refuse(value: object) -> Any:
+    raise TypeError(f"{type(value).__name__} is no JSON")
+
+
+_SPACE = " \t\n\r"
+_SETTINGS = SimpleNamespace(
+    strict=True,
+    object_hook=None,
+    object_pairs_hook=None,
+    parse_float=float,
+    parse_int=int,
+    parse_constant=_refuse_constant,
+)
