@@ -1,6 +1,6 @@
 """The manifest of a bundle: what ``manifest.json`` holds, and every check on it."""
 
-from __future__ import annotations
+# Annotations are no strings here: NamedTuple would compile each of them, at every start on a device.
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -55,7 +55,7 @@ class TensorSpec(NamedTuple):
         }
 
     @classmethod
-    def from_json(cls, entry: Field) -> TensorSpec:
+    def from_json(cls, entry: Field) -> "TensorSpec":
         """Return what :meth:`to_json` wrote."""
         entry.object(("name", "shape", "dtype", "scale", "zero_point"))
         scale, zero_point = entry["scale"], entry["zero_point"]
@@ -80,7 +80,7 @@ class FileEntry(NamedTuple):
     sha256: str
 
     @classmethod
-    def of(cls, data: bytes) -> FileEntry:
+    def of(cls, data: bytes) -> "FileEntry":
         """Return the entry for a file's contents."""
         return cls(len(data), sha256(data))
 
@@ -141,12 +141,12 @@ class Manifest(NamedTuple):
         text = json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
         return (text + "\n").encode()
 
-    def with_files(self, files: Mapping[str, bytes]) -> Manifest:
+    def with_files(self, files: Mapping[str, bytes]) -> "Manifest":
         """Return the manifest with the entries of ``files``."""
         return self._replace(files={name: FileEntry.of(data) for name, data in files.items()})
 
     @classmethod
-    def decoded(cls, data: bytes, origin: str) -> Manifest:
+    def decoded(cls, data: bytes, origin: str) -> "Manifest":
         """Return the manifest in ``data``; ``origin`` is where it is from, for messages.
 
         Raises:

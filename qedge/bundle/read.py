@@ -203,10 +203,9 @@ def _listed(root: str) -> dict[str, int]:
 
 
 def _read_file(root: str, name: str, manifest: Manifest) -> bytes:
-    entry = manifest.files[name]
     try:
-        with open(os.path.join(root, name), "rb") as file:
-            data = file.read(entry.size + 1)
+        with open(os.path.join(root, name), "rb", buffering=0) as file:
+            data = file.readall()
     except OSError as problem:
         raise IntegrityError(f"{root}/{name}: cannot be read: {problem.strerror}", hint=HINT) from None
     _check(root, name, data, manifest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,12 +37,11 @@ XNNPACK, BUILTIN, REFERENCE = "xnnpack", "builtin", "reference"
 _RESOLVERS = {BUILTIN: "BUILTIN_WITHOUT_DEFAULT_DELEGATES", REFERENCE: "BUILTIN_REF"}
 
 
-class Binding(NamedTuple):
+class Binding:
     """A TFLite binding that could be imported."""
 
-    name: str
-    version: str
-    module: Any
+    def __init__(self, name: str, version: str, module: Any) -> None:
+        self.name, self.version, self.module = name, version, module
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qedge.bundle.manifest import MODEL
 from qedge.bundle.read import Bundle
 from qedge.errors import UsageError, unknown
-from qedge.runtime.engine import Engine
 from qedge.runtime.litert import open_engine
+
+if TYPE_CHECKING:
+    from qedge.runtime.engine import Engine
 
 OPTIONS = ("streams", "binding")
 
