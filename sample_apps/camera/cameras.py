@@ -38,8 +38,8 @@ class Camera(Protocol):
     def grab(self) -> bool:
         """Wait for the next picture; False when the camera is gone."""
 
-    def picture(self) -> Image:
-        """Return the picture that came."""
+    def picture(self) -> Image | None:
+        """Return the picture that came; None when the camera is gone."""
 
     def close(self) -> None:
         """Let go of the camera."""
@@ -130,11 +130,9 @@ class UsbCamera:
     def grab(self) -> bool:
         return bool(self._device.grab())
 
-    def picture(self) -> Image:
+    def picture(self) -> Image | None:
         good, image = self._device.retrieve()
-        if not good:
-            raise ToolError(f"{self.name}: a picture that cannot be decoded")
-        return self._cv2.cvtColor(image, self._cv2.COLOR_BGR2RGB)
+        return self._cv2.cvtColor(image, self._cv2.COLOR_BGR2RGB) if good else None
 
     def close(self) -> None:
         self._device.release()
@@ -214,6 +212,7 @@ class Live:
         self._asked, self._closed = threading.Event(), threading.Event()
         self._next: Newest[Frame | BaseException] = Newest()
         self._number = self._dropped = 0
+        self._lost = False
         self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
 
     def frames(self) -> Iterator[Frame]:
@@ -245,7 +244,6 @@ class Live:
 
     def _read(self) -> None:
         begun = last_wanted = time.monotonic()
-        lost = False
         while not self._closed.is_set():
             wanted = self._wanted(0)
             if wanted:
@@ -260,24 +258,31 @@ class Live:
                 self._closed.wait(RETRY_SECONDS)
                 continue
             if not self._grab():
-                if not lost:
-                    print(f"{self.name}: lost, waiting for it to come back", file=sys.stderr, flush=True)
-                lost = True
-                self._let_go()
-                self._closed.wait(RETRY_SECONDS)
+                self._lose()
                 continue
-            if lost:
-                print(f"{self.name}: back", file=sys.stderr, flush=True)
-                lost = False
             self._number += 1
             if not (wanted and self._asked.is_set()):
                 self._dropped += wanted
                 continue
             seconds, began = time.monotonic() - begun, time.perf_counter()
             image = self._camera.picture()
+            if image is None:
+                self._lose()
+                continue
+            if self._lost:
+                print(f"{self.name}: back", file=sys.stderr, flush=True)
+                self._lost = False
             self._asked.clear()
             read_ms = 1000 * (time.perf_counter() - began)
             self._next.put(Frame(image, self._number, seconds, read_ms, self._dropped))
+
+    def _lose(self) -> None:
+        """Let go of a camera that gives nothing any more, and say so once."""
+        if not self._lost:
+            print(f"{self.name}: lost, waiting for it to come back", file=sys.stderr, flush=True)
+        self._lost = True
+        self._let_go()
+        self._closed.wait(RETRY_SECONDS)
 
     def _grab(self) -> bool:
         return self._camera is not None and self._camera.grab()

@@ -205,15 +205,50 @@ def test_a_camera_is_let_go_of_while_nobody_looks(app, monkeypatch) -> None:
     assert [camera.open for camera in opened] == [False, False]
 
 
+@pytest.mark.parametrize("at", ["grab", "picture"])
+def test_a_camera_that_is_lost_is_opened_again_and_said_so_once(app, monkeypatch, capsys, at) -> None:
+    monkeypatch.setattr(app.cameras, "RETRY_SECONDS", 0.01)
+    opened: list[Counter] = []
+
+    class Fails(Counter):
+        def picture(self) -> np.ndarray | None:
+            return None if self.fails and at == "picture" else super().picture()
+
+        def grab(self) -> bool:
+            return not (self.fails and at == "grab") and super().grab()
+
+    def opener() -> Counter:
+        if 1 <= len(opened) < 4:
+            opened.append(None)
+            raise ToolError("no camera")
+        opened.append(Fails())
+        opened[-1].ticks.release(1000)
+        return opened[-1]
+
+    live = app.cameras.Live(opener, app.sources.always)
+    frames = live.frames()
+    next(frames)
+    opened[0].fails = True
+    found = next(frames)
+    while len(opened) < 5 or found.number <= opened[0].grabbed:
+        found = next(frames)
+    live.close()
+    assert not opened[0].open
+    assert capsys.readouterr().err.splitlines() == [
+        "counter: lost, waiting for it to come back",
+        "counter: back",
+    ]
+
+
 def test_an_error_of_the_reader_reaches_who_asks(app) -> None:
     class Broken(Counter):
         def picture(self) -> np.ndarray:
-            raise ToolError("a picture that cannot be decoded")
+            raise ToolError("the driver is gone")
 
     camera = Broken()
     camera.ticks.release(10)
     live = app.cameras.Live(lambda: camera, app.sources.always)
-    with pytest.raises(ToolError, match="cannot be decoded"):
+    with pytest.raises(ToolError, match="the driver is gone"):
         next(live.frames())
     live.close()
     assert not camera.open
