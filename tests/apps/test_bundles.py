@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import qedge
 from qedge.bundle import read_bundle
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "examples"))
 APPS = sorted(path.parent for path in (ROOT / "sample_apps").glob("*/bundle"))
 
 
 def test_every_app_brings_a_bundle() -> None:
     entries = sorted(path.parent for path in (ROOT / "sample_apps").glob("*/__main__.py"))
     assert entries
-    assert set(APPS) <= set(entries)
+    assert entries == APPS
 
 
 @pytest.mark.parametrize("app", APPS, ids=lambda app: app.name)
@@ -39,3 +42,18 @@ def test_the_bundle_of_the_voice_app_knows_the_shipped_clips() -> None:
     with qedge.load(ROOT / "sample_apps" / "voice" / "bundle") as model:
         right = sum(model(clip).top(1)[0][0] == clip.parent.name for clip in clips)
     assert right >= 54
+
+
+def test_no_picture_of_the_training_is_in_the_bundle_of_the_camera_app() -> None:
+    from make_bundles import drawn
+
+    with read_bundle(ROOT / "sample_apps" / "camera" / "bundle") as bundle:
+        samples = [inputs for inputs, _ in bundle.golden()]
+        np.testing.assert_array_equal(samples, drawn(bundle.manifest))
+        assert sorted(bundle.manifest.files) == [
+            "golden/builtin_0.npy",
+            "golden/input_0.npy",
+            "golden/output_0.npy",
+            "model.tflite",
+            "report.json",
+        ]
