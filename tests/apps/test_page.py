@@ -611,7 +611,7 @@ def test_it_finds_an_app_that_was_started_again(serve: Serve, look: Callable[...
         live(window)
     page.close()
     says(window, "#status", "connection lost, trying again")
-    assert window.is_visible("#curtain")
+    window.wait_for_selector("#curtain", state="visible")
     again = serve(port=port_of(page), about={**ABOUT, "model": "another"})
     says(window, "#status", "waiting for the camera")
     with Camera(again):
@@ -661,6 +661,27 @@ def test_pause_lets_the_app_rest(serve: Serve, look: Callable[..., Any]) -> None
         window.keyboard.press(" ")
         live(window)
         assert page.watched()
+
+
+def test_full_screen_shows_the_picture_and_its_label_alone(serve: Serve, look: Callable[..., Any]) -> None:
+    page = serve()
+    with Camera(page):
+        window = look(page.url)
+        live(window)
+        window.click("#full")
+        window.wait_for_function("() => document.fullscreenElement?.id === 'stage'")
+        opacity = "() => getComputedStyle(document.querySelector('#tools')).opacity"
+        window.mouse.move(300, 300)
+        window.wait_for_function(f"{opacity} === '1'")
+        window.wait_for_function(f"{opacity} === '0'")  # the pointer rests
+        box = window.locator("#frame").bounding_box()
+        screen = window.evaluate("[innerWidth, innerHeight]")
+        assert box["height"] == pytest.approx(screen[1], abs=1)
+        assert box["width"] == pytest.approx(screen[1] * 4 / 3, abs=1)
+        assert window.is_visible("#best")
+        window.locator("#full").blur()
+        window.keyboard.press("f")
+        window.wait_for_function("() => !document.fullscreenElement")
 
 
 def test_a_snapshot_keeps_the_whole_picture_with_what_was_seen(
