@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from typing import Any
 
 import qedge
 from qedge.errors import DataError
 from qedge.processing.image import ImagePreprocess
+from qedge.processing.spec import Postprocess
 
 KINDS = ("classify", "detect", "keypoints")
 THRESHOLDS = {"classify": 0.0, "keypoints": 0.3}
@@ -53,9 +53,9 @@ class Task:
             threshold = THRESHOLDS.get(self.kind, getattr(post, "threshold", 0.0))
         self.threshold = threshold
         if self.kind == "detect":
-            model.postprocess = dataclasses.replace(post, threshold=threshold)
+            model.postprocess = _changed(post, threshold)
         elif self.kind == "keypoints":  # all points, so that their numbers stay what the skeleton means
-            model.postprocess = dataclasses.replace(post, threshold=0.0)
+            model.postprocess = _changed(post, 0.0)
         self._to_source = model.preprocess.to_source
         points = len(model.labels) or 17
         self.edges = SKELETON if self.kind == "keypoints" and points == 17 else ()
@@ -95,6 +95,10 @@ class Task:
             return f"{sure} of {len(seen['points'])} points"
         found = seen["labels"] if "labels" in seen else seen["boxes"]
         return ", ".join(f"{entry['label']} {entry['score']:.2f}" for entry in found) or "nothing"
+
+
+def _changed(post: Postprocess, threshold: float) -> Postprocess:
+    return post.from_json({**post.to_json(), "threshold": threshold})
 
 
 def _gives_scores(model: qedge.Model) -> bool:

@@ -17,7 +17,7 @@ from PIL import Image
 from sources import Frame
 from task import Seen, Task
 
-from qedge.errors import UsageError
+from qedge.errors import ToolError, UsageError
 
 WIDEST = 1280  # of what goes to the page
 
@@ -171,13 +171,21 @@ class Window:
     """The newest frame in a window; only for the main thread, but for :meth:`show`."""
 
     def __init__(self, title: str, task: Task) -> None:
-        import tkinter
+        try:
+            import tkinter
 
-        from PIL import ImageTk
-
+            from PIL import ImageTk
+        except ImportError as problem:
+            raise ToolError(
+                f"a window needs {problem.name}",
+                hint="apt-get install python3-tk python3-pil.imagetk, or --web",
+            ) from None
+        try:
+            self._root = tkinter.Tk()
+        except tkinter.TclError as problem:
+            raise ToolError(f"no window: {problem}", hint="look through the page: --web") from None
         self._photo_of, self._task = ImageTk.PhotoImage, task
         self._newest: Newest[tuple[Frame, Seen]] = Newest()
-        self._root = tkinter.Tk()
         self._root.title(title)
         self._root.protocol("WM_DELETE_WINDOW", self._leave)
         for key in ("<Escape>", "q"):

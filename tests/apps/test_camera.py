@@ -460,6 +460,32 @@ def test_a_page_for_the_network_asks_for_the_token_that_is_printed(colors: Path)
     assert answers[2] in (401, 403)
 
 
+def test_a_window_without_a_display_is_one_line(colors: Path) -> None:
+    pytest.importorskip("tkinter", reason="needs tkinter: apt-get install python3-tk")
+    app = start(colors, "test", "--window")
+    _, said = app.communicate(timeout=60)
+    assert app.returncode == 8
+    assert one_error(said).startswith("error: no window: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        (":8001", "127.0.0.1", 8001),
+        ("8001", "127.0.0.1", 8001),
+        ("0.0.0.0", "0.0.0.0", 8000),
+        ("pi.local:80", "pi.local", 80),
+        ("[::1]:8001", "::1", 8001),
+    ],
+)
+def test_an_address_may_lack_host_or_port(text: str, host: str, port: int) -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(APP)!r}); from options import address; print(address({text!r}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str((host, port))
+
+
 def test_a_port_that_is_taken_is_one_line(colors: Path) -> None:
     pytest.importorskip("websockets", reason="needs websockets")
     import socket
