@@ -54,8 +54,9 @@ def open_page(options: argparse.Namespace, about: dict[str, Any]) -> Any:
     except ImportError as problem:
         raise ToolError(f"the page needs the package {problem.name}", hint="pip install websockets") from None
     page = Page(host, port, token, about)
-    far = "" if token else "  (on this machine only; --web 0.0.0.0 opens it to the network)"
-    print(f"open {page.url}{far}", file=sys.stderr, flush=True)
+    print(f"open {page.url}", file=sys.stderr, flush=True)
+    if not token:
+        print("hint: others see it with --web 0.0.0.0", file=sys.stderr, flush=True)
     return page
 
 
