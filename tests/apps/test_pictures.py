@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
+
+import pytest
+from PIL import Image
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -30,3 +36,17 @@ def test_the_voice_app_still_prints_what_its_picture_shows() -> None:
     )  # bars may differ by one step elsewhere
     assert len(kept) < 100_000
     assert "docs/pictures/voice.svg" in (DOCS.parent / "sample_apps" / "voice" / "README.md").read_text()
+
+
+def test_the_camera_app_still_sees_what_its_picture_shows(tmp_path: Path) -> None:
+    pytest.importorskip("cv2", reason="needs opencv-python-headless")
+    make = script("make_camera_picture")
+    make.film(tmp_path / "ship.mp4", count=4)
+    command = [sys.executable, DOCS.parent / "sample_apps" / "camera", tmp_path / "ship.mp4", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    best = [json.loads(line)["labels"][0] for line in done.stdout.splitlines()]
+    assert [entry["label"] for entry in best] == ["ship"] * 4
+    assert make.PICTURE.stat().st_size < 200_000
+    with Image.open(make.PICTURE) as picture:
+        assert picture.width > 1000
+    assert "docs/pictures/camera.jpg" in (DOCS.parent / "sample_apps" / "camera" / "README.md").read_text()
