@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from qedge.errors import DataError, UsageError
 from qedge.processing import wav
@@ -19,8 +18,11 @@ from qedge.processing.log_mel_int import OUTPUT_FRACTION_BITS, LogMelInt
 from qedge.processing.mel import dct_matrix, mel_matrix
 from qedge.processing.spec import Preprocess, is_int, is_number, quantize_in_place, require
 
-Floats = npt.NDArray[np.float32]
-Samples = npt.NDArray[Any]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float32]
+    Samples = npt.NDArray[Any]
 
 FEATURES = ("log_mel", "mfcc", "log_mel_int", "waveform")
 _LOGS = ("ln", "log10", "log2", "db", "none")

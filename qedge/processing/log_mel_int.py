@@ -18,19 +18,21 @@ The C twin is ``targets/qedge_mcu/frontend/qe_frontend.c``; it takes its tables 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from qedge.processing.mel import hertz_to_mel_htk
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Ints = npt.NDArray[np.int64]
 
 OUTPUT_FRACTION_BITS = 8
 LOG_TABLE_BITS = 5
 _POWER_SHIFT = 12
 _MEL_ONE = 1 << 12
-
-Ints = npt.NDArray[np.int64]
 
 
 class LogMelInt:

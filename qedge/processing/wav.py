@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 import struct
 from functools import lru_cache
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from qedge.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy.typing as npt
 
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _MAX_RATE = 768_000
@@ -22,9 +25,9 @@ def read_wav(path: Path | str, sample_rate: int | None = None) -> tuple[npt.NDAr
 
     Reads PCM of 8, 16, 24 and 32 bits and 32 and 64 bit float, any number of channels (their mean is taken).
     """
-    path = Path(path)
     try:
-        data = path.read_bytes()
+        with open(path, "rb") as file:
+            data = file.read()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
     samples, rate = parse_wav(data, str(path))
@@ -101,7 +104,8 @@ def write_wav(path: Path | str, pcm: npt.NDArray[np.int16], sample_rate: int) ->
         *(b"RIFF", 36 + len(raw), b"WAVE", b"fmt ", 16, _PCM, 1),
         *(sample_rate, 2 * sample_rate, 2, 16, b"data", len(raw)),
     )
-    Path(path).write_bytes(header + raw)
+    with open(path, "wb") as file:
+        file.write(header + raw)
 
 
 def to_int16(samples: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.int16]:

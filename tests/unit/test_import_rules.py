@@ -9,7 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_bundles import make_bundle
+from tiny_bundles import make_bundle, tiny_model
+
+from qedge.processing.audio import AudioPreprocess
+from qedge.processing.classify import Classify
+from qedge.processing.image import ImagePreprocess
 
 HEAVY = {
     "PIL", "ai_edge_litert", "ai_edge_quantizer", "flatbuffers", "hypothesis", "keras", "onnx", "rich",
@@ -72,6 +76,21 @@ def test_running_a_bundle_loads_one_binding_and_no_metadata_reader(tmp_path) -> 
     assert packages(modules) & HEAVY <= {"ai_edge_litert", "tflite_runtime"}
     # Each of these takes as long to import as a small model takes to load.
     assert not {"importlib.metadata", "zipfile", "tempfile", "asyncio"} & (modules - _binding_modules())
+
+
+@pytest.mark.parametrize(
+    "preprocess",
+    [ImagePreprocess(8, 8), AudioPreprocess(features="waveform", samples=192, channel_axis=False)],
+)
+def test_loading_a_bundle_imports_nothing_slow(tmp_path, preprocess) -> None:
+    """Each of these takes as long to import as a small model takes to load."""
+    place = make_bundle(tmp_path / "b", tiny_model(), preprocess=preprocess, postprocess=Classify())
+    code = "import sys, numpy\nbefore = set(sys.modules)\nfrom ai_edge_litert import interpreter\n"
+    code += f"before |= set(sys.modules)\nimport qedge\nqedge.load({str(place)!r})\n"
+    code += "print(*(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    slow = {"dataclasses", "copy", "json.decoder", "pathlib", "numpy.typing", "typing_extensions", "zipfile"}
+    assert not slow & set(done.stdout.split())
 
 
 def _from_site() -> set[str]:
