@@ -172,6 +172,37 @@ def endure(bundle: Path, video: Path, frames: int) -> dict[str, Any]:
     }
 
 
+def page_cpu(bundle: Path, video: Path, seconds: float = 8) -> dict[str, float]:
+    """Return the CPU, in percent of a core, of the app with its page on a video of 30 frames a second."""
+    from websockets.sync.client import connect
+
+    command = [sys.executable, str(APP), str(bundle), str(video), "--web", "127.0.0.1:0"]
+    app = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert app.stderr is not None
+    url = next(line.split()[1] for line in app.stderr if line.startswith("open "))
+    time.sleep(2)
+    found: dict[str, float] = {}
+
+    def spent(name: str, body: Any) -> None:
+        cpu, began = cpu_seconds(app.pid), time.monotonic()
+        while time.monotonic() < began + seconds:
+            body()
+        found[name] = 100 * (cpu_seconds(app.pid) - cpu) / (time.monotonic() - began)
+
+    spent("percent_when_nobody_looks", lambda: time.sleep(seconds))
+    with connect(url.replace("http", "ws") + "stream", compression=None) as viewer:
+
+        def take() -> None:
+            if isinstance(viewer.recv(timeout=20), bytes):
+                viewer.send("ready")
+
+        take()
+        spent("percent_with_a_viewer", take)
+    app.terminate()
+    app.communicate()
+    return found
+
+
 def start_seconds(bundle: Path, video: Path, runs: int) -> dict[str, float]:
     """Return the seconds from the start of the process to the first line of JSON."""
     taken = []
@@ -190,7 +221,7 @@ def measure(frames: int, rounds: int) -> dict[str, Any]:
     """Return all figures."""
     with tempfile.TemporaryDirectory() as scratch:
         bundle, video = write_model(Path(scratch, "bundle")), write_video(Path(scratch, "video.mp4"))
-        found: dict[str, Any] = {"start_s": start_seconds(bundle, video, 5)}
+        found: dict[str, Any] = {"start_s": start_seconds(bundle, video, 5), "page": page_cpu(bundle, video)}
         if rounds:
             found["one_thread"] = rates(bundle, video, rounds, 1, 1)
             found["all_cores"] = rates(bundle, video, rounds, None, cores.available())
