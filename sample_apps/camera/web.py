@@ -215,13 +215,12 @@ class Page:
             return refusal
         if path == "/":
             return self._respond(200, self._page.encode(), "text/html; charset=utf-8", self._policy)
-        if path == "/snapshot.jpg":
-            return self._snapshot()
-        if path != "/stream":
+        if path not in ("/snapshot.jpg", "/stream"):
             return self._say(404, "There is nothing here: the page is at /.")
-        if "Origin" in request.headers and (_only(request, "Origin") or "").partition("://")[2] != host:
+        foreign = "Origin" in request.headers and (_only(request, "Origin") or "").partition("://")[2] != host
+        if foreign or "-site" in (_only(request, "Sec-Fetch-Site") or ""):  # same-site is another one, too
             return self._say(403, "Another site's page may not look through this camera.")
-        return None
+        return self._snapshot() if path == "/snapshot.jpg" else None
 
     def _check(self, token: str) -> Response | None:
         """Return None for the right token, in a time that tells nothing about it."""

@@ -309,6 +309,12 @@ def test_another_site_may_not_open_the_stream(serve: Serve) -> None:
     assert not page.watched()
     with view(page, additional_headers={"Origin": f"http://127.0.0.1:{port_of(page)}"}):
         assert page.watched()
+    for site in ("cross-site", "same-site"):  # a picture in another site's page, which would wake the camera
+        assert get(page, "/snapshot.jpg", **{"Sec-Fetch-Site": site})[0] == 403
+        assert get(page, "/", **{"Sec-Fetch-Site": site})[0] == 200  # a link to the page
+    page.show(jpeg(), seen(1))
+    for site in ("same-origin", "none"):
+        assert get(page, "/snapshot.jpg", **{"Sec-Fetch-Site": site})[0] == 200
 
 
 def test_the_token_is_asked_for(serve: Serve) -> None:
