@@ -91,10 +91,7 @@ def prepare(request: dict[str, Any]) -> dict[str, Any]:
         if hashlib.sha256(data).hexdigest() != sha256:
             os.unlink(source)
             raise Refused(f"the device's copy of {path} was damaged and is removed: deploy again")
-        try:
-            os.link(source, target)
-        except OSError:
-            shutil.copyfile(source, target)
+        _place(source, target)
     _launcher(environment, part)
     os.replace(part, place)
     return {"environment": environment, "new": True}
@@ -147,21 +144,25 @@ def rollback(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _environment(request: dict[str, Any], root: str) -> str:
-    """Return the interpreter to run with; makes a virtual environment and fills it where there is none."""
+    """Return the interpreter to run with; makes a virtual environment and fills it where none has all packages."""
     if request.get("python"):
         return str(request["python"])
     interpreter, packages = sys.executable, request["packages"]
-    key = hashlib.sha256(json.dumps([packages, sys.version_info[:2], interpreter]).encode()).hexdigest()[:12]
-    folder = os.path.join(root, "environments", key)
-    python = os.path.join(folder, "bin", "python")
-    complete = os.path.join(folder, "complete")
-    if os.path.exists(complete):
-        return python
+    made_from = [interpreter, list(sys.version_info[:2]), bool(request.get("system_packages"))]
+    environments = os.path.join(root, "environments")
+    for name in sorted(os.listdir(environments)) if os.path.isdir(environments) else []:
+        found = _json(os.path.join(environments, name, "complete"))
+        if found and found["from"] == made_from and set(packages) <= set(found["packages"]):
+            return os.path.join(environments, name, "bin", "python")
+    folder = os.path.join(
+        environments, hashlib.sha256(json.dumps([packages, made_from]).encode()).hexdigest()[:12]
+    )
     shutil.rmtree(folder, ignore_errors=True)
     system = ["--system-site-packages"] if request.get("system_packages") else []
     _run(
         [interpreter, "-m", "venv", *system, folder], "python3-venv is missing: sudo apt install python3-venv"
     )
+    python = os.path.join(folder, "bin", "python")
     command = [
         python,
         "-m",
@@ -171,16 +172,22 @@ def _environment(request: dict[str, Any], root: str) -> str:
         "--disable-pip-version-check",
         "--only-binary=:all:",
     ]
+    wheels = os.path.join(folder, "wheels")
     if request.get("wheels"):
-        wheels = os.path.join(folder, "wheels")
         os.makedirs(wheels)
         for name, sha256 in request["wheels"].items():
-            shutil.copyfile(os.path.join(root, "store", sha256), os.path.join(wheels, name))
+            _place(os.path.join(root, "store", sha256), os.path.join(wheels, name))
         command += ["--no-index", "--find-links", wheels]
     if packages:
-        _run([*command, *packages], "is the device online? if not, give a folder of wheels with --wheels")
-    with open(complete, "w") as file:
-        file.write("\n".join(packages))
+        hint = (
+            "the folder of --wheels lacks something for this device"
+            if request.get("wheels")
+            else "is the device online? if not, give a folder of wheels with --wheels"
+        )
+        _run([*command, *packages], hint)
+    shutil.rmtree(wheels, ignore_errors=True)
+    with open(os.path.join(folder, "complete"), "w") as file:
+        json.dump({"packages": packages, "from": made_from}, file)
     return python
 
 
@@ -199,6 +206,14 @@ def _service(request: dict[str, Any], root: str) -> None:
         subprocess.run(["loginctl", "enable-linger"], capture_output=True)
     if os.path.exists(place):
         _run(["systemctl", "--user", "restart", unit], f"see journalctl --user -u {unit}")
+
+
+def _place(source: str, target: str) -> None:
+    """Put a file of the store somewhere else, as a link where the file system can."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _prune(root: str) -> None:
@@ -282,6 +297,13 @@ def _text(path: str) -> str | None:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
     except OSError:
+        return None
+
+
+def _json(path: str) -> Any:
+    try:
+        return json.loads(_text(path) or "null")
+    except ValueError:
         return None
 
 

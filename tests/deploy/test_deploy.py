@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -25,6 +26,7 @@ from qedge.bundle import read_bundle
 from qedge.deploy import deploy, plan, rollback
 from qedge.deploy.platforms import LITERT, PLATFORMS, TFLITE_RUNTIME, packages_for
 from qedge.errors import ToolError, UsageError, VerificationError
+from tests import json_page
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 needs_sshd = pytest.mark.skipif(SSHD is None, reason="needs sshd: apt install openssh-server")
@@ -151,8 +153,8 @@ def test_install_update_rollback(device, bundles) -> None:
     assert (again["version"], again["uploaded"]["files"]) == (first["version"], 0)
 
     second = device.deploy(two)
-    # The model, its golden outputs and the manifest: nothing of the code.
-    assert second["uploaded"]["files"] == 3
+    # The model, its two sets of golden outputs and the manifest: nothing of the code.
+    assert second["uploaded"]["files"] == 4
     assert second["previous"] == first["version"]
     assert np.array_equal(device.runs(), expected(two))
     assert not np.array_equal(expected(one), expected(two))
@@ -428,3 +430,83 @@ def test_the_documented_table_is_the_code_s(project) -> None:
     ]
     start = lines.index("|---|---|---|---|") + 1
     assert lines[start : start + len(rows)] == rows
+
+
+@needs_sshd
+def test_the_command_prints_what_is_documented(device, bundles, cli, tmp_path) -> None:
+    """``qedge deploy`` as a person types it; a wrapper of ssh stands for ~/.ssh/config."""
+    wrapper = tmp_path / "bin" / "ssh"
+    wrapper.parent.mkdir()
+    wrapper.write_text(f'#!/bin/sh\nexec {shlex.join([str(shutil.which("ssh")), *device.ssh[1:]])} "$@"\n')
+    wrapper.chmod(0o755)
+    env = {"PATH": f"{wrapper.parent}:{os.environ['PATH']}"}
+    words = ["--root", device.disk, "--python", sys.executable, "--runs", 3]
+
+    def said(bundle: Path, *more: object) -> dict[str, object]:
+        return cli.json("deploy", bundle, device.host, *words, *more, env=env)
+
+    planned = said(bundles[0], "--dry-run")
+    json_page.check("deploy", planned, "dry run")
+    assert not device.disk.exists()
+    first = said(bundles[0])
+    json_page.check("deploy", first, "deployment")
+    assert (first["version"], first["previous"]) == (planned["version"], None)
+    second = said(bundles[1])
+    back = said(bundles[1], "--rollback")
+    json_page.check("deploy", back, "deployment with `--rollback`")
+    assert (back["version"], back["previous"]) == (first["version"], second["version"])
+
+
+def pip(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory) -> Path:
+    """What ``pip download`` fetches for this machine: the folder that --wheels takes."""
+    folder = tmp_path_factory.mktemp("wheels")
+    done = pip("download", "--quiet", "--only-binary=:all:", "-d", str(folder), *LITERT, "pillow")
+    if done.returncode:
+        pytest.skip(f"needs pip and a package index: {done.stderr.strip().splitlines()[-1]}")
+    return folder
+
+
+def installed(python: Path) -> set[str]:
+    """Return the distributions that an interpreter's own environment has."""
+    done = subprocess.run([python, "-m", "pip", "list", "--format=json", "--disable-pip-version-check"],
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    return {entry["name"].replace("_", "-") for entry in json.loads(done.stdout)}
+
+
+@needs_sshd
+@pytest.mark.slow
+def test_a_fresh_device_without_internet_installs_from_wheels(device, bundles, wheels, sshd) -> None:
+    """The agent makes the environment and fills it; nothing of this interpreter's packages is seen there."""
+    (sshd[2] / ".config/pip").mkdir(parents=True, exist_ok=True)
+    config = sshd[2] / ".config/pip/pip.conf"
+    config.write_text("[global]\nindex-url = http://127.0.0.1:9/simple\nretries = 0\ntimeout = 1\n")
+    try:
+        with pytest.raises(ToolError, match="give a folder of wheels with --wheels"):
+            device.deploy(bundles[0], python=None)
+        assert not (device.root / "current").exists()
+        first = device.deploy(bundles[0], python=None, wheels=wheels, runs=3)
+        assert first["packages"] == [*LITERT, "pillow"]
+        assert first["verify"]["passed"]
+        assert first["bench"]["latency_ms"]["median"] > 0
+        (environment,) = (device.root / "environments").iterdir()
+        assert {"numpy", "ai-edge-litert", "pillow"} <= installed(environment / "bin" / "python")
+        # The wheels are of no more use there.
+        assert not list(device.disk.rglob("*.whl"))
+        assert sum(p.stat().st_size for p in (device.root / "store").iterdir()) < 1_000_000
+        assert np.array_equal(device.runs(), expected(bundles[0]))
+
+        # An update that needs less, or the same, needs neither the wheels nor the index again.
+        second = device.deploy(bundles[1], python=None)
+        assert second["packages"] == [*LITERT]
+        assert [p.name for p in (device.root / "environments").iterdir()] == [environment.name]
+        assert np.array_equal(device.runs(), expected(bundles[1]))
+        assert device.rollback()["version"] == first["version"]
+        assert np.array_equal(device.runs(), expected(bundles[0]))
+    finally:
+        config.unlink()
