@@ -61,7 +61,7 @@ def open_page(options: argparse.Namespace, about: dict[str, Any]) -> Any:
 
 
 class Pace:
-    """Frames a second, over the last second or two frames."""
+    """Frames a second, over the last second or two frames; 0 while it is too early to say."""
 
     def __init__(self) -> None:
         self._times: deque[float] = deque()
@@ -71,7 +71,8 @@ class Pace:
         self._times.append(now)
         while len(self._times) > 2 and now - self._times[0] > 1:
             self._times.popleft()
-        return (len(self._times) - 1) / (now - self._times[0]) if len(self._times) > 1 else 0.0
+        passed = now - self._times[0]
+        return (len(self._times) - 1) / passed if passed > 0.1 else 0.0
 
 
 def look(model: qedge.Model, source: Source, task: Task, views: list[View], frames: int | None) -> None:
