@@ -199,7 +199,7 @@ def _service(request: dict[str, Any], root: str) -> None:
     if request.get("unit"):
         os.makedirs(folder, exist_ok=True)
         with open(place + ".part", "w") as file:
-            file.write(request["unit"].replace("@ROOT@", root))
+            file.write(request["unit"].replace("@ROOT@", root.replace("%", "%%")))
         os.replace(place + ".part", place)
         _run(["systemctl", "--user", "daemon-reload"], "is systemd running for this user? see loginctl")
         _run(["systemctl", "--user", "enable", unit], "see journalctl --user")

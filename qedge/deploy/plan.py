@@ -38,7 +38,7 @@ Description=qedge {name}: {app}
 After=network.target
 
 [Service]
-ExecStart=@ROOT@/current/python @ROOT@/current/app/{app} @ROOT@/current/bundle{arguments}
+ExecStart="@ROOT@/current/python" "@ROOT@/current/app/{app}" "@ROOT@/current/bundle"{arguments}
 Environment=PYTHONUNBUFFERED=1
 Restart=on-failure
 RestartSec=5
@@ -85,7 +85,7 @@ def plan(bundle: Bundle, app: Path | None = None, arguments: str = "") -> Plan:
         contents, entry = _app(app)
         packages = _packages(contents.get(f"{entry}/requirements.txt", b""))
         files.update({f"app/{path}": data for path, data in contents.items()})
-        words = "".join(f" {shlex.quote(word)}" for word in shlex.split(arguments))
+        words = "".join(f" {unit_word(word)}" for word in shlex.split(arguments))
         unit = UNIT.format(name=manifest.name, app=entry, arguments=words)
     digest = hashlib.sha256(json.dumps([unit]).encode())
     for path in sorted(files):
@@ -93,6 +93,19 @@ def plan(bundle: Bundle, app: Path | None = None, arguments: str = "") -> Plan:
     pillow = manifest.preprocess is not None and manifest.preprocess.kind == "image"
     pillow = pillow and "image" in PREPROCESS_KINDS
     return Plan(manifest.name, digest.hexdigest()[:12], files, unit, pillow, packages)
+
+
+def unit_word(word: str) -> str:
+    r"""Return one argument as a systemd unit writes it, whose quoting is not a shell's.
+
+    >>> unit_word("--camera"), unit_word("front door"), unit_word('50% of "$HOME"')
+    ('--camera', '"front door"', '"50%% of \\"$$HOME\\""')
+    """
+    if word and not set(word) & set(" \t\n\\\"'%$;"):
+        return word
+    for plain, written in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("%", "%%"), ("$", "$$")):
+        word = word.replace(plain, written)
+    return f'"{word}"'
 
 
 def device_half(target: str) -> dict[str, bytes]:

@@ -263,14 +263,14 @@ def test_a_service_is_written_and_restarted(device, bundles, sshd, tmp_path) -> 
     unit = (home / ".config/systemd/user/qedge-tiny.service").read_text()
     start = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
     assert start == (
-        f"ExecStart={device.root}/current/python {device.root}/current/app/app.py "
-        f"{device.root}/current/bundle --camera 'front door'"
+        f'ExecStart="{device.root}/current/python" "{device.root}/current/app/app.py" '
+        f'"{device.root}/current/bundle" --camera "front door"'
     )
     log = (home / "systemctl.log").read_text()
     assert "--user enable qedge-tiny.service" in log
     assert log.endswith("--user restart qedge-tiny.service\n")
     done = subprocess.run(
-        start.partition("=")[2].replace("'front door'", "x"), shell=True, capture_output=True, text=True,
+        start.partition("=")[2].replace('"front door"', "x"), shell=True, capture_output=True, text=True,
     )  # fmt: skip
     assert "'target': 'rpi'" in done.stdout
 
@@ -286,6 +286,32 @@ def test_the_voice_app_hears_with_the_deployed_bundle(device, sshd, project) -> 
     done = subprocess.run([*start.split(), clip, "--json"], cwd="/", capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert [json.loads(line)["label"] for line in done.stdout.splitlines()] == ["six"]
+
+
+@needs_sshd
+@pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="needs systemd-analyze: apt install systemd"
+)
+def test_systemd_takes_the_unit(device, bundles, sshd, tmp_path) -> None:
+    """Checked, not run: systemd --user starts nothing where the system was not booted by systemd."""
+    app = tmp_path / "app.py"
+    app.write_text("print('here')\n")
+    place = sshd[2] / ".config/systemd/user/qedge-tiny.service"
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
+
+    def complaints(unit: Path) -> str:
+        done = subprocess.run(
+            ["systemd-analyze", "--user", "verify", unit], env=environment, capture_output=True, text=True
+        )
+        return "" if done.returncode == 0 and not done.stderr else done.stdout + done.stderr or "refused"
+
+    device.disk = tmp_path / "a disk"
+    for arguments in ("", "--camera 'front door' --name '50% of \"$HOME\"' --path 'C:\\x' ''"):
+        device.deploy(bundles[0], app=app, app_arguments=arguments)
+        assert complaints(place) == ""
+    wrong = tmp_path / "wrong.service"
+    wrong.write_text(place.read_text().replace("/current/python", "/current/none").replace("[Unit]", "[Unt]"))
+    assert "none is not executable" in complaints(wrong)
 
 
 @needs_sshd
@@ -374,7 +400,7 @@ def test_a_service_folder_is_named_by_where_it_is(bundles, tmp_path, monkeypatch
         found = plan(bundle, Path("."))
     assert {"app/door/__main__.py", "app/door/bundle/kept.txt"} <= set(found.files)
     assert found.unit is not None
-    assert "current/app/door " in found.unit
+    assert 'current/app/door" ' in found.unit
 
 
 def test_what_is_no_app_is_refused(bundles, tmp_path) -> None:
