@@ -71,7 +71,7 @@ def _points(
 
 def _labels(canvas: Any, font: Any, labels: Sequence[dict[str, Any]], letter: int) -> None:
     y = letter // 2
-    for entry in labels:
+    for entry in [entry for entry in labels if entry["score"] >= 0.005]:  # 0 % says nothing
         title = f"{entry['label']}  {entry['score']:.0%}"
         _text(canvas, font, (letter // 2, y), title, (*_rgb(color_of(entry["label"])), 190), "black")
         y += letter * 3 // 2

@@ -94,7 +94,8 @@ class Task:
             sure = sum(point["score"] >= self.threshold for point in seen["points"])
             return f"{sure} of {len(seen['points'])} points"
         found = seen["labels"] if "labels" in seen else seen["boxes"]
-        return ", ".join(f"{entry['label']} {entry['score']:.2f}" for entry in found) or "nothing"
+        sure = [entry for entry in found if entry["score"] >= 0.005]  # 0.00 says nothing
+        return ", ".join(f"{entry['label']} {entry['score']:.2f}" for entry in sure) or "nothing"
 
 
 def _changed(post: Postprocess, threshold: float) -> Postprocess:
