@@ -21,6 +21,9 @@ import time
 from typing import Any
 
 MARK = "QEDGE:"
+# LiteRT's interpreter needs none of what its wheel depends on (numpy is there), nor its library for GPUs.
+ALONE, MODULE = ("ai-edge-litert",), "ai_edge_litert"
+NEVER_LOADED = ("libLiteRtWebGpuAccelerator.so",)
 
 
 class Refused(Exception):
@@ -184,11 +187,31 @@ def _environment(request: dict[str, Any], root: str) -> str:
             if request.get("wheels")
             else "is the device online? if not, give a folder of wheels with --wheels"
         )
-        _run([*command, *packages], hint)
+        alone = [name for name in packages if name.startswith(ALONE)]
+        rest = [name for name in packages if name not in alone]
+        if rest:
+            _run([*command, *rest], hint)
+        if alone:
+            _run([*command, "--no-deps", *alone], hint)
+            _slim(python, [*command, *alone], hint)
     shutil.rmtree(wheels, ignore_errors=True)
     with open(os.path.join(folder, "complete"), "w") as file:
         json.dump({"packages": packages, "from": made_from}, file)
     return python
+
+
+def _slim(python: str, complete: list[str], hint: str) -> None:
+    """Remove what the CPU never loads; where the binding does not work then, run ``complete`` after all."""
+    code = f"import {MODULE}, os; print(os.path.dirname({MODULE}.__file__)); import {MODULE}.interpreter"
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True)
+    if done.returncode == 0:
+        for name in NEVER_LOADED:
+            place = os.path.join(done.stdout.strip().splitlines()[-1], name)
+            if os.path.exists(place):
+                os.unlink(place)
+        done = subprocess.run([python, "-c", code], capture_output=True, text=True)
+    if done.returncode != 0:
+        _run([*complete, "--force-reinstall"], hint)
 
 
 def _service(request: dict[str, Any], root: str) -> None:

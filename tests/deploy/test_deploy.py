@@ -522,6 +522,10 @@ def test_a_fresh_device_without_internet_installs_from_wheels(device, bundles, w
         assert first["bench"]["latency_ms"]["median"] > 0
         (environment,) = (device.root / "environments").iterdir()
         assert {"numpy", "ai-edge-litert", "pillow"} <= installed(environment / "bin" / "python")
+        # What the binding's wheel depends on, and what only GPUs load, is left out.
+        assert not {"protobuf", "tqdm", "ml-dtypes"} & installed(environment / "bin" / "python")
+        assert list(environment.rglob("_pywrap_litert_interpreter_wrapper.so"))
+        assert not list(environment.rglob("libLiteRtWebGpuAccelerator.so"))
         # The wheels are of no more use there.
         assert not list(device.disk.rglob("*.whl"))
         assert sum(p.stat().st_size for p in (device.root / "store").iterdir()) < 1_000_000

@@ -31,7 +31,7 @@ sys.path[:0] = [str(PROJECT), str(PROJECT / "targets"), str(PROJECT / "tests" / 
 
 from tiny_bundles import make_bundle  # noqa: E402
 
-from qedge.deploy import deploy  # noqa: E402
+from qedge.deploy import agent, deploy  # noqa: E402
 from qedge.deploy.platforms import packages_for  # noqa: E402
 from qedge.processing.image import ImagePreprocess  # noqa: E402
 from qedge.runtime import cores  # noqa: E402
@@ -129,21 +129,28 @@ def root_of(arch: str) -> Path:
 
 
 def site_of(arch: str, binding: str) -> Path:
-    """Return a folder with the wheels that a Pi of this architecture installs."""
+    """Return a folder with what ``qedge deploy`` leaves of the wheels on a Pi of this architecture."""
     wheel_arch, packages = ARCHES[arch][2][binding]
-    site = CACHE / f"site-{arch}-{binding}"
+    site = CACHE / f"packages-{arch}-{binding}"
     if not (site / "complete").exists():
         shutil.rmtree(site, ignore_errors=True)
         tags = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_27", "manylinux2014")
         platforms = [word for tag in tags for word in ("--platform", f"{tag}_{wheel_arch}")]
-        dependencies = ["--no-deps"] if arch == "armhf" else []
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
         if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True).returncode:
             sys.exit("needs pip in this environment")
-        call(*pip, *dependencies, "--target", str(site), *platforms, "--python-version", "311",
+        call(*pip, "--no-deps", "--target", str(site), *platforms, "--python-version", "311",
              "--only-binary=:all:", *packages)  # fmt: skip
+        for name in agent.NEVER_LOADED:
+            (site / agent.MODULE / name).unlink(missing_ok=True)
         (site / "complete").touch()
     return site
+
+
+def megabytes(site: Path) -> float:
+    """Return the size of what lies beside numpy in a folder of :func:`site_of`, in MB (10^6 bytes)."""
+    files = [p for p in site.rglob("*") if p.is_file() and p.parent.name != "__pycache__"]
+    return sum(p.stat().st_size for p in files if not p.relative_to(site).parts[0].startswith("numpy")) / 1e6
 
 
 def plugin() -> Path:
@@ -279,7 +286,11 @@ def deployed(arch: str, binding: str, bundle: Path) -> dict[str, object]:
         for script in (python, ssh):
             script.chmod(0o755)
         found = deploy(bundle, "pi", ssh=(str(ssh),), root=str(scratch / "disk"), python=str(python), runs=0)
-        return {**found, "needs": list(packages_for(found["device"]))}
+        return {
+            **found,
+            "needs": list(packages_for(found["device"])),
+            "megabytes": megabytes(site_of(arch, binding)),
+        }
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -367,7 +378,7 @@ def main() -> int:
         device = d["device"]
         system = f"{device['board']}, {device['arch']}, Python {'.'.join(map(str, device['python']))}"
         print(f"{d['arch']:6} {d['binding']:15} {d['bundle']:14} deployed to {system}: "
-              f"{d['verify']['samples']} samples pass there; installs {' '.join(d['needs'])}")  # fmt: skip
+              f"{d['verify']['samples']} samples pass, binding {d['megabytes']:.0f} MB beside numpy")  # fmt: skip
     for entry in failed:
         print("FAILED:", json.dumps(entry))
     return 1 if failed else 0
