@@ -65,11 +65,55 @@ def background(count: int, babble: list[Word], rng: np.random.Generator) -> npt.
     return noise / np.sqrt(np.mean(noise**2))
 
 
+def retold(
+    samples: npt.NDArray[np.float32], *, pitch: float, throat: float, pace: float
+) -> npt.NDArray[np.float64]:
+    """Return the word as another person might say it.
+
+    The pitch times ``pitch``, the formants times ``throat``, as fast as before times ``pace``: frames of 32 ms are
+    laid where they continue each other best (WSOLA), and the envelope of their spectra, from the low part of the
+    cepstrum, is stretched.
+    """
+    size, hop, reach = 512, 128, 96
+    raised = np.interp(np.arange(0, samples.size - 1, pitch), np.arange(samples.size), samples)
+    padded = np.concatenate([np.zeros(size), raised, np.zeros(size + 2 * reach)])
+    count = int(samples.size / pace)
+    step = hop * raised.size / max(1, count)
+    starts, ideal = [reach], reach
+    for i in range(1, count // hop + size // hop):
+        ideal = min(starts[-1] + hop, padded.size - size)
+        low = int(np.clip(i * step, 0, padded.size - size - 2 * reach))
+        fit = np.correlate(
+            padded[low : low + 2 * reach + size // 2], padded[ideal : ideal + size // 2], "valid"
+        )
+        starts.append(low + int(np.argmax(fit)))
+    frames = padded[np.array(starts)[:, None] + np.arange(size)] * np.hanning(size)
+    spectra = np.fft.rfft(frames)
+    cepstrum = np.fft.irfft(np.log(np.abs(spectra) + 1e-4))
+    cepstrum[:, 30:-29] = 0
+    envelope = np.fft.rfft(cepstrum).real
+    bins = np.arange(envelope.shape[1])
+    warped = np.clip(bins * pitch / throat, 0, bins[-1])
+    near = np.minimum(warped.astype(int), bins[-1] - 1)
+    part = warped - near
+    moved = envelope[:, near] * (1 - part) + envelope[:, near + 1] * part
+    frames = np.fft.irfft(spectra * np.exp(np.clip(moved - envelope, -4, 4))) * np.hanning(size)
+    voice = np.zeros((len(starts) + size // hop) * hop)
+    for i, frame in enumerate(frames):
+        voice[i * hop : i * hop + size] += frame
+    return voice[size - size // 4 :][:count]
+
+
 def vary(samples: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Return the word faster or slower (formants too), its spectrum tilted, at times in a room."""
-    factor = rng.uniform(0.82, 1.2)
-    count = int(samples.size / factor)
-    voice = np.interp(np.arange(count) * factor, np.arange(samples.size), samples)
+    """Return the word in another voice and at another pace, its spectrum tilted, at times in a room."""
+    fast, slow = max(0.8, samples.size / RATE / 0.95), max(0.8, min(1.7, samples.size / RATE / 0.18))
+    voice = retold(
+        samples,
+        pitch=float(np.exp(rng.uniform(-0.22, 0.22))),
+        throat=float(np.exp(np.clip(rng.normal(0, 0.08), -0.2, 0.2))),
+        pace=float(rng.uniform(fast, max(fast, slow))),
+    )
+    count = voice.size
     pad = 1 << int(np.ceil(np.log2(count + RATE // 4)))
     spectrum = np.fft.rfft(voice, pad)
     hertz = np.maximum(np.fft.rfftfreq(pad, 1 / RATE), 80.0)

@@ -1,14 +1,17 @@
 """Words to train and test the digit spotter with: espeak-ng speech and the Free Spoken Digit Dataset.
 
-Voices are split three ways: training, shipped clips, tests. No espeak-ng variant is in two of the sets.
+Voices are split three ways: training, shipped clips, tests. No espeak-ng variant is in two of the sets. What
+espeak-ng ships is few voices, so training adds hundreds that it is told to make up, and foreign accents.
 """
 
 from __future__ import annotations
 
-import io
+import re
 import subprocess
 import tarfile
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +59,25 @@ TEST_VOICES = (
     "en-us+Andrea", "en-gb+Linda", "en-us+quincy", "en-gb-scotland+Michel", "en-us+pablo", "en-029+edward",
     "en-gb+david", "en-us+Alicia", "en-gb-x-rp+Gene2", "en-us+shelby",
 )
+# How a speaker of another language says the ten English digits, in the spelling of that language.
+ACCENTS = {
+    "cs": ("zirou", "uan", "tú", "srí", "fór", "fajv", "siks", "sevn", "ejt", "najn"),
+    "da": ("siro", "van", "tu", "tri", "for", "faiv", "siks", "seven", "ejt", "najn"),
+    "de": ("siro", "wan", "tuh", "sri", "foor", "faif", "siks", "sewen", "eht", "nain"),
+    "el": ("ζίρο", "γουάν", "του", "θρι", "φορ", "φάιβ", "σιξ", "σέβεν", "έιτ", "νάιν"),
+    "es": ("sirou", "uan", "tu", "zri", "for", "faiv", "sics", "seven", "eit", "nain"),
+    "fi": ("siro", "uan", "tuu", "trii", "foor", "faiv", "siks", "seven", "eit", "nain"),
+    "fr": ("zirô", "ouane", "tou", "sri", "fore", "faïve", "sixe", "sévène", "eïte", "naïne"),
+    "hu": ("zíró", "van", "tú", "szrí", "fór", "fájv", "sziksz", "szeven", "éjt", "nájn"),
+    "it": ("siro", "uan", "tu", "tri", "for", "faiv", "sics", "seven", "eit", "nain"),
+    "nl": ("ziro", "wan", "toe", "srie", "foor", "faif", "siks", "seven", "eet", "nain"),
+    "pl": ("ziro", "łan", "tu", "fri", "for", "fajw", "siks", "sewen", "ejt", "najn"),
+    "pt": ("zirou", "uan", "tu", "sri", "for", "faiv", "sics", "séven", "eit", "nain"),
+    "ro": ("zirou", "uan", "tu", "tri", "for", "faiv", "sics", "seven", "eit", "nain"),
+    "ru": ("зиро", "уан", "ту", "сри", "фор", "файв", "сикс", "севен", "эйт", "найн"),
+    "sv": ("siro", "vann", "tu", "tri", "får", "fajv", "sicks", "seven", "ejt", "najn"),
+    "tr": ("ziro", "van", "tu", "tri", "for", "fayv", "siks", "sevın", "eyt", "nayn"),
+}
 # fmt: on
 
 TEST_SPEAKERS = ("lucas", "theo")
@@ -70,9 +92,13 @@ class Word:
     speaker: str
 
 
-def speak(text: str, voice: str, *, speed: int = 160, pitch: int = 50) -> npt.NDArray[np.float32]:
+def speak(
+    text: str, voice: str, *, speed: int = 160, pitch: int = 50, data: Path | None = None
+) -> npt.NDArray[np.float32]:
     """Return espeak-ng's speech at 16 kHz, trimmed; ``speed`` in words a minute, ``pitch`` 0 to 99."""
     command = ["espeak-ng", "-v", voice, "-s", str(speed), "-p", str(pitch), "--stdout", text]
+    if data is not None:
+        command.insert(1, f"--path={data}")
     done = subprocess.run(command, capture_output=True, check=True)
     samples, rate = parse_wav(done.stdout, f"espeak-ng -v {voice}")
     return trim(resample(samples, rate, RATE))
@@ -90,15 +116,18 @@ def trim(samples: npt.NDArray[np.float32], *, margin: int = 160) -> npt.NDArray[
 
 def fsdd(archive: Path, *, test: bool) -> Iterator[Word]:
     """Yield the recordings of the test speakers, or of all others, from FSDD's ``recordings.tar.gz``."""
+    # In the archive's own order: a compressed one goes back to its start for each step backwards.
+    recordings = {}
     with tarfile.open(archive) as tar:
-        for member in sorted(tar.getmembers(), key=lambda m: m.name):
+        for member in tar:
             name = Path(member.name)
             parts = name.stem.split("_")
-            if name.suffix != ".wav" or len(parts) != 3 or (parts[1] in TEST_SPEAKERS) != test:
-                continue
             file = tar.extractfile(member)
-            samples, rate = parse_wav((file or io.BytesIO()).read(), member.name)
-            yield Word(int(parts[0]), trim(resample(samples, rate, RATE)), parts[1])
+            if name.suffix == ".wav" and len(parts) == 3 and (parts[1] in TEST_SPEAKERS) == test and file:
+                recordings[member.name] = (int(parts[0]), parts[1], file.read())
+    for path, (digit, speaker, data) in sorted(recordings.items()):
+        samples, rate = parse_wav(data, path)
+        yield Word(digit, trim(resample(samples, rate, RATE)), speaker)
 
 
 def espeak(
@@ -111,3 +140,80 @@ def espeak(
                 speed, pitch = int(rng.integers(110, 220)), int(rng.integers(20, 85))
                 label = DIGITS.index(word) if word in DIGITS else UNKNOWN
                 yield Word(label, speak(word, voice, speed=speed, pitch=pitch), voice)
+
+
+def varied(made_up: int, accents: int, rng: np.random.Generator, *, threads: int) -> list[Word]:
+    """Return words of the voices that espeak-ng ships (`TRAIN_VOICES`), of ``made_up`` ones, and of foreign accents.
+
+    Each voice says all digits and six of `OTHER_WORDS`; each accent has ``accents`` of the made-up voices.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        # espeak-ng knows at most 350 voices in a folder.
+        folders = [Path(folder) / str(first) for first in range(0, made_up, 60)]
+        for path in folders:
+            _own_voices(path, [_voice(rng) for _ in range(60)])
+        own = [(folders[i // 60], f"+own{i % 60}") for i in range(made_up)]
+        voices: list[tuple[str, Path | None, str]] = [("en", None, voice) for voice in TRAIN_VOICES]
+        voices += [("en", path, _pick(TRAIN_VOICES[:8], rng) + variant) for path, variant in own]
+        for language in ACCENTS:
+            chosen = rng.integers(made_up, size=accents)
+            voices += [(language, own[i][0], language + own[i][1]) for i in chosen]
+        asked = []
+        for language, path, voice in voices:
+            said = list(enumerate(ACCENTS.get(language, DIGITS)))
+            said += [(UNKNOWN, word) for word in rng.choice(OTHER_WORDS, 6, replace=False)]
+            # Half of the time as fast as people who read lists of digits.
+            fast = rng.random(len(said)) < 0.5
+            speeds = np.where(fast, rng.integers(190, 310, len(said)), rng.integers(100, 210, len(said)))
+            pitches = rng.integers(20, 85, len(said))
+            asked += [
+                (label, w, voice, int(s), int(p), path) for (label, w), s, p in zip(said, speeds, pitches)
+            ]
+
+        def say(request: tuple[int, str, str, int, int, Path | None]) -> Word:
+            label, text, voice, speed, pitch, data = request
+            return Word(label, speak(text, voice, speed=speed, pitch=pitch, data=data), voice)
+
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(say, asked))
+
+
+def _pick(names: tuple[str, ...], rng: np.random.Generator) -> str:
+    return names[int(rng.integers(len(names)))]
+
+
+def _own_voices(folder: Path, voices: Iterable[str]) -> None:
+    """Make ``folder`` an espeak-ng data folder whose variants are ``own0``, ``own1`` ..."""
+    said = subprocess.run(["espeak-ng", "--version"], capture_output=True, text=True, check=True).stdout
+    shipped = Path(re.findall(r"Data at: (.*)", said)[0].strip())
+    data = folder / "espeak-ng-data"
+    variants = data / "voices" / "!v"
+    variants.mkdir(parents=True)
+    for path in shipped.iterdir():
+        if path.name != "voices":
+            (data / path.name).symlink_to(path)
+    for number, text in enumerate(voices):
+        (variants / f"own{number}").write_text(text)
+
+
+def _voice(rng: np.random.Generator) -> str:
+    """Return an espeak-ng variant: another throat, larynx and manner."""
+    low = float(np.exp(rng.uniform(np.log(60), np.log(240))))
+    lines = ["language variant", "name own", f"pitch {low:.0f} {low * rng.uniform(1.1, 1.8):.0f}"]
+    throat = np.clip(np.exp(rng.normal(0.06, 0.11)), 0.8, 1.35)
+    for formant in range(9):
+        frequency = 100 if formant == 0 else 100 * throat * np.exp(rng.normal(0, 0.06))
+        height = rng.uniform(70, 170) if formant < 5 else rng.uniform(0, 150)
+        lines.append(f"formant {formant} {frequency:.0f} {height:.0f} {rng.uniform(60, 160):.0f}")
+    lines.append(f"voicing {rng.uniform(30, 110):.0f}")
+    lines.append(f"consonants {rng.uniform(50, 130):.0f} {rng.uniform(30, 120):.0f}")
+    lines += [f"flutter {rng.integers(0, 12)}", f"roughness {rng.integers(0, 5)}"]
+    if rng.random() < 0.3:
+        lines.append(f"echo {rng.integers(15, 130)} {rng.integers(5, 50)}")
+    if rng.random() < 0.3:
+        lines.append("breath " + " ".join(str(n) for n in rng.integers(0, 8, 8)))
+        lines.append("breathw 150 150 200 200 400 400")
+    if rng.random() < 0.4:
+        tone = rng.integers(40, 255, 4)
+        lines.append(f"tone 100 {tone[0]} 600 {tone[1]} 1200 {tone[2]} 2000 {tone[3]}")
+    return "\n".join(lines) + "\n"

@@ -24,10 +24,10 @@ class Settings:
     """
 
     step_ms: int = 60
-    smooth: int = 3
-    threshold: float = 0.4
+    smooth: int = 4
+    threshold: float = 0.35
     release: float = 0.2
-    refractory_ms: int = 720
+    refractory_ms: int = 960
     ignore: tuple[str, ...] = ("unknown", "silence")
 
 

@@ -7,10 +7,10 @@
 
 #define KEYWORD_LABELS DIGITS_OUTPUT_ELEMENTS
 #define KEYWORD_STEP (DIGITS_FRONTEND_SAMPLE_RATE * 60 / 1000) /* samples between two runs of the model */
-#define KEYWORD_SMOOTH 3                                         /* runs whose scores are averaged */
-#define KEYWORD_THRESHOLD_PERCENT 40                             /* at which a word is reported */
+#define KEYWORD_SMOOTH 4                                         /* runs whose scores are averaged */
+#define KEYWORD_THRESHOLD_PERCENT 35                             /* at which a word is reported */
 #define KEYWORD_RELEASE_PERCENT 20 /* under which it must fall before it is reported again */
-#define KEYWORD_REFRACTORY_RUNS 12 /* no report for so many runs after a report */
+#define KEYWORD_REFRACTORY_RUNS 16 /* no report for so many runs after a report */
 #define KEYWORD_COUNT 10           /* the first labels are keywords, the others are not */
 
 typedef struct {
