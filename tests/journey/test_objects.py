@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-FLOAT, POINTS = 0.82, 0.005  # what its page promises: the float model's accuracy, and what int8 loses of it
+FLOAT, POINTS = 0.84, 0.005  # what its page promises: the float model's accuracy, and what int8 loses of it
 
 
 @pytest.fixture(scope="module")
