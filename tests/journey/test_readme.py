@@ -103,7 +103,8 @@ def test_the_python_of_the_readme_runs(cli, project: Path, desk: Path) -> None:
 
 def test_links_of_the_pages_lead_somewhere(project: Path) -> None:
     pages = [project / "README.md", *sorted((project / "docs").glob("*.md"))]
-    pages += sorted((project / "targets").glob("*/README.md"))
+    for folder in ("targets", "sample_apps", "examples"):
+        pages += sorted((project / folder).glob("**/README.md"))
     checked = 0
     for page in pages:
         for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
