@@ -283,7 +283,7 @@ def test_the_voice_app_hears_with_the_deployed_bundle(device, sshd, project) -> 
     unit = (sshd[2] / ".config/systemd/user/qedge-digits.service").read_text()
     (start,) = [line.partition("=")[2] for line in unit.splitlines() if line.startswith("ExecStart=")]
     clip = min((project / "examples" / "digits" / "clips" / "six").glob("*.wav"))
-    done = subprocess.run([*start.split(), clip, "--json"], cwd="/", capture_output=True, text=True)
+    done = subprocess.run([*shlex.split(start), clip, "--json"], cwd="/", capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert [json.loads(line)["label"] for line in done.stdout.splitlines()] == ["six"]
 
