@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
+if __name__ == "__main__":
+    # Packages take a moment to load. Until main() takes over nothing is open: who stops us then is obeyed at once.
+    for early in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(early, lambda *_: os._exit(0))
+
 import argparse
 import contextlib
-import os
 import secrets
-import signal
 import sys
 import threading
 import time

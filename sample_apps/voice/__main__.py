@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
+
+if __name__ == "__main__":
+    # Packages take a moment to load. Until main() takes over nothing is open: who stops us then is obeyed at once.
+    for early in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(early, lambda *_: os._exit(0))
+
+import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
