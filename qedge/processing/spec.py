@@ -100,6 +100,17 @@ class Spec(ABC):
         fields = (f"{name}={value!r}" for name, value in zip(self._fields, self._key))
         return f"{type(self).__name__}({', '.join(fields)})"
 
+    def replace(self: S, **fields: Any) -> S:
+        """Return the description with other ``fields``, checked anew; ``copy.replace`` does the same.
+
+        Raises:
+            TypeError: an unknown field.
+            UsageError: a value that is not allowed.
+        """
+        return type(self)(**{**dict(zip(self._fields, self._key)), **fields})
+
+    __replace__ = replace
+
     def to_json(self) -> dict[str, Any]:
         """Return ``kind`` and every field as JSON; tuples become lists."""
         fields = dict(zip(self._fields, self._key))

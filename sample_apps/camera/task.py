@@ -8,7 +8,6 @@ from typing import Any
 import qedge
 from qedge.errors import DataError
 from qedge.processing.image import ImagePreprocess
-from qedge.processing.spec import Postprocess
 
 KINDS = ("classify", "detect", "keypoints")
 THRESHOLDS = {"classify": 0.0, "keypoints": 0.3}
@@ -53,9 +52,9 @@ class Task:
             threshold = THRESHOLDS.get(self.kind, getattr(post, "threshold", 0.0))
         self.threshold = threshold
         if self.kind == "detect":
-            model.postprocess = _changed(post, threshold)
+            model.postprocess = post.replace(threshold=threshold)
         elif self.kind == "keypoints":  # all points, so that their numbers stay what the skeleton means
-            model.postprocess = _changed(post, 0.0)
+            model.postprocess = post.replace(threshold=0.0)
         self._to_source = model.preprocess.to_source
         points = len(model.labels) or 17
         self.edges = SKELETON if self.kind == "keypoints" and points == 17 else ()
@@ -96,10 +95,6 @@ class Task:
         found = seen["labels"] if "labels" in seen else seen["boxes"]
         sure = [entry for entry in found if entry["score"] >= 0.005]  # 0.00 says nothing
         return ", ".join(f"{entry['label']} {entry['score']:.2f}" for entry in sure) or "nothing"
-
-
-def _changed(post: Postprocess, threshold: float) -> Postprocess:
-    return post.from_json({**post.to_json(), "threshold": threshold})
 
 
 def _gives_scores(model: qedge.Model) -> bool:

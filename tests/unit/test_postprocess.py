@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import sys
 
 import numpy as np
 import pytest
 from flatbuffers import flexbuffers
 
-from qedge.errors import DataError, IntegrityError
+from qedge.errors import DataError, IntegrityError, UsageError
 from qedge.processing.classify import Classify, softmax
 from qedge.processing.detect import Detect, non_max_suppression, ssd_anchors
 from qedge.processing.image import ImagePreprocess
@@ -258,3 +259,15 @@ def test_a_real_segmentation_model_finds_the_person(shared) -> None:
     # PASCAL VOC: 0 background, 8 cat.
     assert {name for name, share in shares(mask, []) if share > 0.1} <= {"0", "8"}
     assert dict(shares(mask, []))["8"] > 0.1
+
+
+def test_replace_changes_fields_and_checks_them_again() -> None:
+    post = Detect(threshold=0.4, iou=0.5)
+    assert post.replace(threshold=0.7) == Detect(threshold=0.7, iou=0.5)
+    assert post.threshold == 0.4
+    if sys.version_info >= (3, 13):
+        assert copy.replace(post, threshold=0.7) == post.replace(threshold=0.7)
+    with pytest.raises(UsageError, match="threshold"):
+        post.replace(threshold=2)
+    with pytest.raises(TypeError, match="unknown field 'treshold'"):
+        post.replace(treshold=0.7)
