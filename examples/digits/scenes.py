@@ -66,13 +66,13 @@ def background(count: int, babble: list[Word], rng: np.random.Generator) -> npt.
 
 
 def retold(
-    samples: npt.NDArray[np.float32], *, pitch: float, throat: float, pace: float
+    samples: npt.NDArray[np.float32], *, pitch: float, throat: npt.NDArray[np.float64], pace: float
 ) -> npt.NDArray[np.float64]:
     """Return the word as another person might say it.
 
-    The pitch times ``pitch``, the formants times ``throat``, as fast as before times ``pace``: frames of 32 ms are
-    laid where they continue each other best (WSOLA), and the envelope of their spectra, from the low part of the
-    cepstrum, is stretched.
+    The pitch times ``pitch``, the formants times ``throat`` (its values are those at evenly spaced frequencies from 0
+    to 8 kHz), as fast as before times ``pace``: frames of 32 ms are laid where they continue each other best
+    (WSOLA), and the envelope of their spectra, from the low part of the cepstrum, is stretched.
     """
     size, hop, reach = 512, 128, 96
     raised = np.interp(np.arange(0, samples.size - 1, pitch), np.arange(samples.size), samples)
@@ -93,7 +93,8 @@ def retold(
     cepstrum[:, 30:-29] = 0
     envelope = np.fft.rfft(cepstrum).real
     bins = np.arange(envelope.shape[1])
-    warped = np.clip(bins * pitch / throat, 0, bins[-1])
+    stretch = np.interp(bins, np.linspace(0, bins[-1], throat.size), throat)
+    warped = np.clip(bins * pitch / stretch, 0, bins[-1])
     near = np.minimum(warped.astype(int), bins[-1] - 1)
     part = warped - near
     moved = envelope[:, near] * (1 - part) + envelope[:, near + 1] * part
@@ -109,8 +110,8 @@ def vary(samples: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDAr
     fast, slow = max(0.8, samples.size / RATE / 0.95), max(0.8, min(1.7, samples.size / RATE / 0.18))
     voice = retold(
         samples,
-        pitch=float(np.exp(rng.uniform(-0.22, 0.22))),
-        throat=float(np.exp(np.clip(rng.normal(0, 0.08), -0.2, 0.2))),
+        pitch=float(np.exp(rng.uniform(-0.3, 0.3))),
+        throat=np.exp(np.clip(rng.normal(0, 0.1) + rng.normal(0, 0.04, 9), -0.28, 0.28)),
         pace=float(rng.uniform(fast, max(fast, slow))),
     )
     count = voice.size
@@ -148,18 +149,20 @@ def make_scene(words: list[Word], babble: list[Word], rng: np.random.Generator, 
     return Scene(to_int16(stream * peak / max(1.0, np.abs(stream).max() * 0.9)), places)
 
 
-def window_labels(scene: Scene, starts: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.int64]:
+def window_labels(
+    scene: Scene, starts: npt.NDArray[np.int64], length: int, *, enough: float
+) -> npt.NDArray[np.int64]:
     """Return the class of each window of ``length`` samples, or ``IGNORE`` where a person would be unsure.
 
-    The last digit that is in the window whole; else "unknown" where it holds a good part of any word;
-    else "silence".
+    The last digit that is in the window whole, or with more than the part ``enough`` of it; else "unknown" where it
+    holds a good part of any word; else "silence".
     """
     labels = np.full(starts.size, SILENCE)
     ends = starts + length
     slack = RATE // 50
     for start, end, label in scene.words:
         visible = (np.minimum(ends, end) - np.maximum(starts, start)) / (end - start)
-        whole = (start >= starts - slack) & (end <= ends + slack)
+        whole = (start >= starts - slack) & (end <= ends + slack) | (visible > enough)
         if label < len(DIGITS):
             partial = ~whole & (visible > 0.25) & (visible < 0.6)
             unsure = ~whole & (visible > 0.04) & ~partial

@@ -1,4 +1,4 @@
-"""Words to train and test the digit spotter with: espeak-ng speech and the Free Spoken Digit Dataset.
+"""Words to train and test the digit spotter with: espeak-ng, flite and the Free Spoken Digit Dataset.
 
 Voices are split three ways: training, shipped clips, tests. No espeak-ng variant is in two of the sets. What
 espeak-ng ships is few voices, so training adds hundreds that it is told to make up, and foreign accents.
@@ -10,7 +10,7 @@ import re
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +81,8 @@ ACCENTS = {
 # fmt: on
 
 TEST_SPEAKERS = ("lucas", "theo")
+# flite's voices are made of recordings of people.
+FLITE_VOICES, FLITE_WATCHED = ("awb", "rms", "slt"), ("kal16",)
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,35 @@ def varied(made_up: int, accents: int, rng: np.random.Generator, *, threads: int
 
         with ThreadPoolExecutor(threads) as pool:
             return list(pool.map(say, asked))
+
+
+def flite(
+    voices: tuple[str, ...], words: Sequence[str], rng: np.random.Generator, *, repeats: int
+) -> Iterator[Word]:
+    """Yield every word in every voice of flite ``repeats`` times, with pace and pitch drawn from ``rng``."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "word.wav"
+        for voice in voices:
+            for word in list(words) * repeats:
+                manner = f"duration_stretch={rng.uniform(0.65, 1.4):.2f}"
+                pitch = f"int_f0_target_mean={rng.uniform(80, 220):.0f}"
+                command = [
+                    "flite",
+                    "-voice",
+                    voice,
+                    "--setf",
+                    manner,
+                    "--setf",
+                    pitch,
+                    "-t",
+                    word,
+                    "-o",
+                    str(path),
+                ]
+                subprocess.run(command, capture_output=True, check=True)
+                samples, rate = parse_wav(path.read_bytes(), f"flite -voice {voice}")
+                label = DIGITS.index(word) if word in DIGITS else UNKNOWN
+                yield Word(label, trim(resample(samples, rate, RATE)), voice)
 
 
 def _pick(names: tuple[str, ...], rng: np.random.Generator) -> str:

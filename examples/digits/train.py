@@ -1,6 +1,6 @@
 """Train the digit spotter: ``python train.py --fsdd recordings.tar.gz`` writes ``digits.keras``.
 
-Needs qedge[keras] and espeak-ng (Debian: ``apt-get install espeak-ng``). About 20 minutes of processor time.
+Needs qedge[keras], espeak-ng and flite (Debian: ``apt-get install espeak-ng flite``). About an hour on one core.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from scenes import IGNORE, make_scene, window_labels
 from speech import (
     CLIP_VOICES,
     DIGITS,
+    FLITE_VOICES,
+    FLITE_WATCHED,
     LABELS,
+    OTHER_WORDS,
     RATE,
     TEST_SPEAKERS,
     TEST_VOICES,
@@ -28,6 +31,7 @@ from speech import (
     UNSEEN_WORDS,
     Word,
     espeak,
+    flite,
     fsdd,
     varied,
 )
@@ -40,13 +44,17 @@ FRONT_END = LogMelInt(sample_rate=RATE, window=WINDOW, hop=HOP, n_fft=512, mels=
 MEAN, STD = 10.0, 5.0
 CLIP = WINDOW + (FRAMES - 1) * HOP
 STEPS, BATCH = 400, 128
+# How much of a digit must be in a window for it to count: first all, so that the model learns whole words. Then less,
+# so that it is right about those that are not over yet.
+ENOUGH = (1.0, 0.85)
 
 Features = npt.NDArray[np.int16]
-Part = tuple[Features, npt.NDArray[np.int64], npt.NDArray[np.int64]]
+Labels = npt.NDArray[np.int64]
+Part = tuple[Features, npt.NDArray[np.int64], tuple[Labels, ...]]
 
 
 class Windows:
-    """Frames of many scenes end to end, and the windows of them that have a label."""
+    """Frames of many scenes end to end, and the labels of their windows: one array for each of `ENOUGH`."""
 
     def __init__(self, words: list[Word], babble: list[Word], snr_db: tuple[float, float], seed: int):
         order = np.random.default_rng(seed).permutation(len(words))
@@ -58,15 +66,15 @@ class Windows:
         offsets = np.cumsum([0, *(features.shape[0] for features, _, _ in parts)])
         self.frames: Features = np.concatenate([features for features, _, _ in parts])
         self.starts = np.concatenate([begin + offset for (_, begin, _), offset in zip(parts, offsets)])
-        self.labels = np.concatenate([label for _, _, label in parts])
+        self.labels = tuple(np.concatenate(same) for same in zip(*(labels for _, _, labels in parts)))
 
-    def draw(self, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    def draw(self, count: int, labels: Labels, rng: np.random.Generator) -> npt.NDArray[np.int64]:
         """Return ``count`` indices of windows: digits alike, "unknown" and "silence" more often."""
         weights = np.array([1.0] * len(DIGITS) + [4.0, 1.5])
         chosen = rng.choice(len(LABELS), count, p=weights / weights.sum())
         index = np.zeros(count, np.int64)
         for label in range(len(LABELS)):
-            index[chosen == label] = rng.choice(np.flatnonzero(self.labels == label), (chosen == label).sum())
+            index[chosen == label] = rng.choice(np.flatnonzero(labels == label), (chosen == label).sum())
         return index
 
     def batch(self, index: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
@@ -85,18 +93,39 @@ def _scene_windows(number: int) -> Part:
     )
     features = FRONT_END.frames(scene.pcm)
     begin = np.arange(features.shape[0] - FRAMES + 1)
-    label = window_labels(scene, begin * HOP, CLIP)
-    keep = label != IGNORE
-    return features, begin[keep], label[keep]
+    labels = [window_labels(scene, begin * HOP, CLIP, enough=enough) for enough in ENOUGH]
+    keep = np.any(np.array(labels) != IGNORE, axis=0)
+    return features, begin[keep], tuple(label[keep] for label in labels)
 
 
 def normalise(features: Features) -> npt.NDArray[np.float32]:
     return ((features.astype(np.float32) / 256 - np.float32(MEAN)) / np.float32(STD))[..., None]
 
 
-def mask(batch: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Hide a band of mels in half of the windows and some frames in a quarter; shift the level of all."""
-    batch = batch + rng.uniform(-0.3, 0.3, (batch.shape[0], 1, 1, 1)).astype(np.float32)
+def disturb(batch: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Return the windows as another microphone and throat would give them, with parts hidden.
+
+    The level and the response over the mels (a random line of six points, 3 dB) change in all windows; in half of
+    them the mels are bent (half a mel), in half a band of mels is hidden, in a quarter some frames.
+    """
+    count = batch.shape[0]
+    mels = np.arange(MELS)
+    points = np.linspace(0, MELS - 1, 6)
+    upper = np.clip(np.searchsorted(points, mels), 1, 5)
+    share = ((mels - points[upper - 1]) / (points[1] - points[0])).astype(np.float32)
+
+    def lines(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+        return (values[:, upper - 1] * (1 - share) + values[:, upper] * share).astype(np.float32)
+
+    bend = lines(rng.normal(0, 0.35, (count, 6)) + rng.normal(0, 0.4, (count, 1))) * (
+        rng.random((count, 1)) < 0.5
+    )
+    place = np.clip(mels + bend, 0, MELS - 1).astype(np.float32)
+    low = np.minimum(place.astype(np.int64), MELS - 2)[:, None, :, None]
+    part = place[:, None, :, None] - low
+    batch = np.take_along_axis(batch, low, 2) * (1 - part) + np.take_along_axis(batch, low + 1, 2) * part
+    level = rng.uniform(-0.3, 0.3, (count, 1)) + rng.normal(0, 0.2, (count, 6))
+    batch = (batch + lines(level)[:, None, :, None]).astype(np.float32)
     for row in np.flatnonzero(rng.random(batch.shape[0]) < 0.5):
         low = rng.integers(0, MELS - 4)
         batch[row, :, low : low + rng.integers(1, 6)] = batch[row].min()
@@ -119,8 +148,12 @@ def build_model():
     x = inputs = keras.Input((FRAMES, MELS, 1), name="features")
     x = layers.Conv2D(24, 5, strides=2, padding="same", use_bias=False)(x)
     x = layers.ReLU()(layers.BatchNormalization(momentum=0.95)(x))
-    for channels, stride in ((48, 2), (72, 1), (72, 1), (112, 2), (112, 1), (112, 1)):
+    for channels, stride in ((48, 2), (72, 1), (72, 1)):
         x = block(x, channels, stride)
+    # Fewer mels but no fewer steps in time: a word's scores must not depend on where it lies in the window.
+    x = layers.AveragePooling2D((1, 2))(x)
+    for channels in (112, 112, 112):
+        x = block(x, channels, 1)
     x = layers.AveragePooling2D(x.shape[1:3])(x)
     x = layers.Reshape((x.shape[-1],))(x)
     x = layers.Dropout(0.2)(x)
@@ -131,18 +164,22 @@ def build_model():
 def gather(archive: Path, seed: int, threads: int) -> tuple[list[Word], list[Word]]:
     """Return the words to train on and those for the noise of many voices."""
     recorded = list(fsdd(archive, test=False))
-    spoken = varied(240, 6, np.random.default_rng(seed), threads=threads)
+    spoken = varied(300, 6, np.random.default_rng(seed), threads=threads)
+    joined = list(
+        flite(FLITE_VOICES, (*DIGITS, *OTHER_WORDS[::6]), np.random.default_rng(seed + 4), repeats=24)
+    )
     # Reversed digits are human speech that is no digit; the data set has no other words.
     reversed_digits = [Word(UNKNOWN, w.samples[::-1], w.speaker) for w in recorded[::2]]
-    return recorded * 3 + spoken + reversed_digits, [w for w in spoken if w.label == UNKNOWN]
+    others = [w for w in spoken + joined if w.label == UNKNOWN]
+    return recorded * 8 + (spoken + joined + reversed_digits) * 2, others
 
 
 def accuracy(model, windows: Windows, count: int) -> tuple[float, dict[str, float]]:
     """Return the mean of the classes, and each class's share of windows recognised."""
-    index = np.random.default_rng(1).permutation(windows.starts.size)[:count]
-    predicted = np.argmax(model.predict(windows.batch(index), batch_size=512, verbose=0), axis=1)
-    right = predicted == windows.labels[index]
-    by_class = {name: float(right[windows.labels[index] == i].mean()) for i, name in enumerate(LABELS)}
+    index = np.random.default_rng(1).permutation(np.flatnonzero(windows.labels[0] != IGNORE))[:count]
+    labels = windows.labels[0][index]
+    right = np.argmax(model.predict(windows.batch(index), batch_size=512, verbose=0), axis=1) == labels
+    by_class = {name: float(right[labels == i].mean()) for i, name in enumerate(LABELS)}
     return float(np.mean(list(by_class.values()))), by_class
 
 
@@ -152,11 +189,11 @@ def main() -> None:
         "--fsdd", type=Path, required=True, help="recordings.tar.gz of the Free Spoken Digit Dataset"
     )
     parser.add_argument("--out", type=Path, default=HERE / "digits.keras")
-    parser.add_argument("--epochs", type=int, default=11)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--epochs", type=int, nargs=2, default=[58, 10], help="for each of ENOUGH")
+    parser.add_argument("--threads", type=int, default=2, help="to speak with; the training uses one")
     parser.add_argument("--cache", type=Path, help="file to keep the prepared sound in between runs")
     parser.add_argument("--seed", type=int, default=2024)
-    parser.add_argument("--rate", type=float, default=3e-3, help="highest learning rate")
+    parser.add_argument("--rate", type=float, nargs=2, default=[3e-3, 1e-3], help="highest learning rates")
     options = parser.parse_args()
 
     began = time.monotonic()
@@ -168,28 +205,37 @@ def main() -> None:
     # TensorFlow starts threads, which a fork would lose: only now.
     import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(options.threads)
+    # More than one is no faster here, and makes every run another.
+    tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     import keras
 
-    keras.utils.set_random_seed(options.seed)
-    rng = np.random.default_rng(options.seed)
-    model = build_model()
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0, options.epochs * STEPS - STEPS, 3e-3, warmup_target=options.rate, warmup_steps=STEPS
-    )
-    loss = keras.losses.CategoricalCrossentropy(label_smoothing=0.05)
-    model.compile(keras.optimizers.AdamW(schedule, weight_decay=1e-4), loss)
+    weights = None
     targets = np.eye(len(LABELS), dtype=np.float32)
-    for epoch in range(options.epochs):
-        losses = []
-        for part in train.draw(STEPS * BATCH, rng).reshape(STEPS, BATCH):
-            model.reset_metrics()
-            losses.append(model.train_on_batch(mask(train.batch(part), rng), targets[train.labels[part]]))
-        score = accuracy(model, progress, 1000)[0]
-        now = time.monotonic() - began
-        print(f"epoch {epoch} loss {np.mean(losses):.4f} accuracy {score:.3f} {now:.0f} s", flush=True)
-        save(model, options.out)
+    for stage, (epochs, rate, labels) in enumerate(zip(options.epochs, options.rate, train.labels)):
+        keras.utils.set_random_seed(options.seed + stage)
+        rng = np.random.default_rng(options.seed + stage)
+        model = build_model()
+        if weights is not None:
+            model.set_weights(weights)
+        schedule = keras.optimizers.schedules.CosineDecay(
+            0.0, max(1, epochs - 1) * STEPS, 3e-3, warmup_target=rate, warmup_steps=STEPS
+        )
+        loss = keras.losses.CategoricalCrossentropy(label_smoothing=0.05)
+        model.compile(keras.optimizers.AdamW(schedule, weight_decay=1e-4), loss)
+        for epoch in range(epochs):
+            losses = []
+            for part in train.draw(STEPS * BATCH, labels, rng).reshape(STEPS, BATCH):
+                model.reset_metrics()
+                losses.append(model.train_on_batch(disturb(train.batch(part), rng), targets[labels[part]]))
+            score = accuracy(model, progress, 1000)[0]
+            now = time.monotonic() - began
+            print(
+                f"epoch {epoch} of {epochs}: loss {np.mean(losses):.4f} accuracy {score:.3f} {now:.0f} s",
+                flush=True,
+            )
+            save(model, options.out)
+        weights = model.get_weights()
     print(json.dumps({name: accuracy(model, windows, 5000) for name, windows in tests.items()}, indent=1))
     (HERE / "labels.txt").write_text("\n".join(LABELS) + "\n")
 
@@ -207,6 +253,7 @@ def prepare(archive: Path, seed: int, threads: int) -> tuple[Windows, Windows, d
     print(f"{len(words)} words", flush=True)
     rng = np.random.default_rng(seed + 1)
     watched = list(espeak(CLIP_VOICES, (*DIGITS, *UNSEEN_WORDS[:4]), rng))
+    watched += flite(FLITE_WATCHED, (*DIGITS, *UNSEEN_WORDS[:4]), rng, repeats=6)
     tests = {
         f"fsdd {' and '.join(TEST_SPEAKERS)}": list(fsdd(archive, test=True)),
         "espeak-ng, unseen voices": list(espeak(TEST_VOICES, (*DIGITS, *DIGITS, *UNSEEN_WORDS), rng)),

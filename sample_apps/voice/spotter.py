@@ -12,28 +12,34 @@ import qedge
 
 @dataclass(frozen=True)
 class Settings:
-    """When a word counts as heard.
+    """When a word counts as heard, and as which.
 
     Args:
         step_ms: the model runs once in so many milliseconds of sound.
-        smooth: runs whose scores are averaged.
-        threshold: smoothed score at which a word is reported.
-        release: smoothed score under which a word must fall before it is reported again.
+        smooth: runs whose scores are averaged to tell that a keyword was said.
+        threshold: average, of the scores of all keywords together, at which one was said.
+        settle: runs from then on until it is decided which one: at first it may be heard in part.
+        decide: last runs whose scores decide it, at most ``smooth``.
+        release: average under which nothing is being said.
+        patience_ms: what takes longer from ``release`` to ``threshold`` is not reported: it would come late.
         refractory_ms: no report for so long after a report.
         ignore: labels that are no keywords.
     """
 
     step_ms: int = 60
     smooth: int = 4
-    threshold: float = 0.35
+    threshold: float = 0.4
+    settle: int = 2
+    decide: int = 3
     release: float = 0.2
+    patience_ms: int = 360
     refractory_ms: int = 960
     ignore: tuple[str, ...] = ("unknown", "silence")
 
 
 @dataclass(frozen=True)
 class Heard:
-    """A keyword, when in the stream it was reported, and the smoothed score."""
+    """A keyword, when in the stream it was reported, and its average score in the runs that decided."""
 
     label: str
     seconds: float
@@ -60,8 +66,9 @@ class Spotter:
         self._history = np.zeros((settings.smooth, len(self.labels)), np.float32)
         self._runs = 0
         self._keywords = [i for i, label in enumerate(self.labels) if label not in settings.ignore]
-        self._last: int | None = None
-        self._last_run = -(10**9)
+        self._quiet_run = 0
+        self._due_run: int | None = None
+        self._reported_run = -(10**9)
 
     def push(self, pcm: npt.NDArray[np.int16]) -> list[Heard]:
         """Take ``(samples,)`` int16; return the keywords that they complete, oldest first."""
@@ -79,7 +86,7 @@ class Spotter:
     def _run(self) -> Heard | None:
         window = self._stream.encode(self._input.scale, self._input.zero_point, self._input.dtype)
         raw = self.model.run(window)[0]
-        self._history[self._runs % self.settings.smooth] = self._real(raw)
+        self._history = np.concatenate([self._history[1:], self._real(raw)[None]])
         self._runs += 1
         self.seconds = self._runs * self._step / self.sample_rate
         self.scores = self._history.mean(axis=0)
@@ -92,11 +99,17 @@ class Spotter:
 
     def _decide(self) -> Heard | None:
         settings = self.settings
-        if self._last is not None and self.scores[self._last] < settings.release:
-            self._last = None
-        best = max(self._keywords, key=lambda i: self.scores[i])
-        quiet_ms = (self._runs - self._last_run) * settings.step_ms
-        if self.scores[best] < settings.threshold or best == self._last or quiet_ms < settings.refractory_ms:
+        said = float(self.scores[self._keywords].sum())
+        if said < settings.release:
+            self._quiet_run = self._runs
+        rising_ms = (self._runs - self._quiet_run) * settings.step_ms
+        rested_ms = (self._runs - self._reported_run) * settings.step_ms
+        in_time = rising_ms <= settings.patience_ms and rested_ms >= settings.refractory_ms
+        if self._due_run is None and said >= settings.threshold and in_time:
+            self._due_run = self._runs + settings.settle
+        if self._due_run != self._runs:
             return None
-        self._last, self._last_run = best, self._runs
-        return Heard(self.labels[best], round(self.seconds, 3), round(float(self.scores[best]), 3))
+        self._due_run, self._reported_run = None, self._runs
+        scores = self._history[-settings.decide :].mean(axis=0)
+        best = max(self._keywords, key=lambda i: scores[i])
+        return Heard(self.labels[best], round(self.seconds, 3), round(float(scores[best]), 3))

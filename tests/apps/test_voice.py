@@ -221,6 +221,25 @@ def test_the_firmware_compiles_without_a_warning(digits_build: Path, core: str) 
     assert tuple(names) == (*DIGITS, "unknown", "silence")
 
 
+def test_the_firmware_decides_by_the_settings_of_the_app() -> None:
+    from spotter import Settings
+
+    header = (APP / "mcu" / "keyword.h").read_text()
+    found = {name: int(value) for name, value in re.findall(r"#define KEYWORD_(\w+) (\d+) ", header)}
+    settings = Settings()
+    assert f"SAMPLE_RATE * {settings.step_ms} / 1000" in header
+    assert found == {
+        "SMOOTH": settings.smooth,
+        "THRESHOLD_PERCENT": round(100 * settings.threshold),
+        "SETTLE_RUNS": settings.settle,
+        "DECIDE_RUNS": settings.decide,
+        "RELEASE_PERCENT": round(100 * settings.release),
+        "PATIENCE_RUNS": settings.patience_ms // settings.step_ms,
+        "REFRACTORY_RUNS": settings.refractory_ms // settings.step_ms,
+        "COUNT": len(DIGITS),
+    }
+
+
 def test_the_emulated_firmware_hears_what_the_app_hears(digits_build: Path, bundle: Path) -> None:
     pytest.importorskip("unicorn")
     sys.path.insert(0, str(APP / "mcu"))

@@ -9,17 +9,16 @@ const char *const keyword_names[KEYWORD_LABELS] = {
 int keyword_init(keyword_spotter *spotter)
 {
     memset(spotter, 0, sizeof *spotter);
-    spotter->last = -1;
     digits_frontend_init(&spotter->sound);
     return digits_init(&spotter->model);
 }
 
-/* Sum of the last scores of a label: 256 a run is certainty. */
-static uint32_t smoothed(const keyword_spotter *spotter, int label)
+/* Sum of a label's last scores: 256 a run is certainty. */
+static uint32_t scores_of(const keyword_spotter *spotter, int label, uint32_t runs)
 {
     uint32_t sum = 0;
-    for (int run = 0; run < KEYWORD_SMOOTH; ++run) {
-        sum += spotter->history[run][label];
+    for (uint32_t back = 1; back <= runs && back <= spotter->runs; ++back) {
+        sum += spotter->history[(spotter->runs - back) % KEYWORD_SMOOTH][label];
     }
     return sum;
 }
@@ -27,21 +26,30 @@ static uint32_t smoothed(const keyword_spotter *spotter, int label)
 static int decide(keyword_spotter *spotter)
 {
     const uint32_t certain = 256u * KEYWORD_SMOOTH;
-    if (spotter->last >= 0 && smoothed(spotter, spotter->last) * 100u < KEYWORD_RELEASE_PERCENT * certain) {
-        spotter->last = -1;
+    uint32_t said = 0;
+    for (int label = 0; label < KEYWORD_COUNT; ++label) {
+        said += scores_of(spotter, label, KEYWORD_SMOOTH);
     }
+    if (said * 100u < KEYWORD_RELEASE_PERCENT * certain) {
+        spotter->quiet_run = spotter->runs;
+    }
+    const int rising = spotter->runs - spotter->quiet_run <= KEYWORD_PATIENCE_RUNS;
+    const int rested =
+        spotter->reported_run == 0 || spotter->runs - spotter->reported_run >= KEYWORD_REFRACTORY_RUNS;
+    if (spotter->due_run == 0 && said * 100u >= KEYWORD_THRESHOLD_PERCENT * certain && rising && rested) {
+        spotter->due_run = spotter->runs + KEYWORD_SETTLE_RUNS;
+    }
+    if (spotter->due_run != spotter->runs) {
+        return -1;
+    }
+    spotter->due_run = 0;
+    spotter->reported_run = spotter->runs;
     int best = 0;
     for (int label = 1; label < KEYWORD_COUNT; ++label) {
-        if (smoothed(spotter, label) > smoothed(spotter, best)) {
+        if (scores_of(spotter, label, KEYWORD_DECIDE_RUNS) > scores_of(spotter, best, KEYWORD_DECIDE_RUNS)) {
             best = label;
         }
     }
-    const int resting = spotter->last_run != 0 && spotter->runs - spotter->last_run < KEYWORD_REFRACTORY_RUNS;
-    if (smoothed(spotter, best) * 100u < KEYWORD_THRESHOLD_PERCENT * certain || best == spotter->last || resting) {
-        return -1;
-    }
-    spotter->last = best;
-    spotter->last_run = spotter->runs;
     return best;
 }
 

@@ -8,18 +8,22 @@
 #define KEYWORD_LABELS DIGITS_OUTPUT_ELEMENTS
 #define KEYWORD_STEP (DIGITS_FRONTEND_SAMPLE_RATE * 60 / 1000) /* samples between two runs of the model */
 #define KEYWORD_SMOOTH 4                                         /* runs whose scores are averaged */
-#define KEYWORD_THRESHOLD_PERCENT 35                             /* at which a word is reported */
-#define KEYWORD_RELEASE_PERCENT 20 /* under which it must fall before it is reported again */
-#define KEYWORD_REFRACTORY_RUNS 16 /* no report for so many runs after a report */
-#define KEYWORD_COUNT 10           /* the first labels are keywords, the others are not */
+#define KEYWORD_THRESHOLD_PERCENT 40 /* of all keywords together, at which one was said */
+#define KEYWORD_SETTLE_RUNS 2        /* from then on until it is decided which one */
+#define KEYWORD_DECIDE_RUNS 3        /* last runs that decide it; at most KEYWORD_SMOOTH */
+#define KEYWORD_RELEASE_PERCENT 20   /* under which nothing is being said */
+#define KEYWORD_PATIENCE_RUNS 6      /* what takes longer from there to the threshold is not reported */
+#define KEYWORD_REFRACTORY_RUNS 16   /* no report for so many runs after a report */
+#define KEYWORD_COUNT 10             /* the first labels are keywords, the others are not */
 
 typedef struct {
     digits_context model;
     digits_frontend sound;
     uint8_t history[KEYWORD_SMOOTH][KEYWORD_LABELS];
     uint32_t runs;
-    uint32_t last_run; /* of the last report; 0: none yet */
-    int last;          /* label that was reported and has not faded; -1: none */
+    uint32_t quiet_run;    /* the last one in which nothing was being said */
+    uint32_t due_run;      /* the one that decides on the word that is being said; 0: none is */
+    uint32_t reported_run; /* of the last report; 0: none yet */
 } keyword_spotter;
 
 /* Start listening. Returns 0, or the model's error. */
