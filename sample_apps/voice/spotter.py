@@ -66,6 +66,8 @@ class Spotter:
         self._history = np.zeros((settings.smooth, len(self.labels)), np.float32)
         self._runs = 0
         self._keywords = [i for i, label in enumerate(self.labels) if label not in settings.ignore]
+        # Before the window is full of sound, its scores mean nothing.
+        self._full_run = -(-int(model.preprocess.samples) // self._step)
         self._quiet_run = 0
         self._due_run: int | None = None
         self._reported_run = -(10**9)
@@ -100,6 +102,9 @@ class Spotter:
     def _decide(self) -> Heard | None:
         settings = self.settings
         said = float(self.scores[self._keywords].sum())
+        if self._runs < self._full_run:
+            self._quiet_run = self._runs
+            return None
         if said < settings.release:
             self._quiet_run = self._runs
         rising_ms = (self._runs - self._quiet_run) * settings.step_ms

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import pty
 import re
@@ -61,6 +62,16 @@ def test_the_app_reports_the_shipped_clips_once_each(bundle: Path) -> None:
         wrong += path.parent.name not in DIGITS and bool(labels)
     assert right >= 45
     assert wrong <= 1
+
+
+def test_nothing_is_heard_in_noise_from_the_first_sample_on(bundle: Path) -> None:
+    from spotter import Spotter
+
+    with qedge.load(bundle) as model:
+        for seed in range(40):
+            rng = np.random.default_rng(seed)
+            noise = to_int16(rng.normal(0, 10 ** rng.uniform(-4, -1.3), 32_000))
+            assert Spotter(model).push(noise) == []
 
 
 def test_raw_samples_on_standard_input_give_what_the_file_gives(bundle: Path) -> None:
@@ -221,14 +232,17 @@ def test_the_firmware_compiles_without_a_warning(digits_build: Path, core: str) 
     assert tuple(names) == (*DIGITS, "unknown", "silence")
 
 
-def test_the_firmware_decides_by_the_settings_of_the_app() -> None:
+def test_the_firmware_decides_by_the_settings_of_the_app(bundle: Path) -> None:
     from spotter import Settings
 
     header = (APP / "mcu" / "keyword.h").read_text()
     found = {name: int(value) for name, value in re.findall(r"#define KEYWORD_(\w+) (\d+) ", header)}
     settings = Settings()
+    with qedge.load(bundle) as model:
+        window_ms = 1000 * model.preprocess.samples / model.preprocess.sample_rate
     assert f"SAMPLE_RATE * {settings.step_ms} / 1000" in header
     assert found == {
+        "FULL_RUNS": math.ceil(window_ms / settings.step_ms),
         "SMOOTH": settings.smooth,
         "THRESHOLD_PERCENT": round(100 * settings.threshold),
         "SETTLE_RUNS": settings.settle,

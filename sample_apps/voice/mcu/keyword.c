@@ -26,6 +26,10 @@ static uint32_t scores_of(const keyword_spotter *spotter, int label, uint32_t ru
 static int decide(keyword_spotter *spotter)
 {
     const uint32_t certain = 256u * KEYWORD_SMOOTH;
+    if (spotter->runs < KEYWORD_FULL_RUNS) {
+        spotter->quiet_run = spotter->runs;
+        return -1;
+    }
     uint32_t said = 0;
     for (int label = 0; label < KEYWORD_COUNT; ++label) {
         said += scores_of(spotter, label, KEYWORD_SMOOTH);

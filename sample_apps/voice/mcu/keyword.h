@@ -7,7 +7,8 @@
 
 #define KEYWORD_LABELS DIGITS_OUTPUT_ELEMENTS
 #define KEYWORD_STEP (DIGITS_FRONTEND_SAMPLE_RATE * 60 / 1000) /* samples between two runs of the model */
-#define KEYWORD_SMOOTH 4                                         /* runs whose scores are averaged */
+#define KEYWORD_FULL_RUNS 17         /* until the model's window is full of sound */
+#define KEYWORD_SMOOTH 4             /* runs whose scores are averaged */
 #define KEYWORD_THRESHOLD_PERCENT 40 /* of all keywords together, at which one was said */
 #define KEYWORD_SETTLE_RUNS 2        /* from then on until it is decided which one */
 #define KEYWORD_DECIDE_RUNS 3        /* last runs that decide it; at most KEYWORD_SMOOTH */
