@@ -190,19 +190,8 @@ def flite(
             for word in list(words) * repeats:
                 manner = f"duration_stretch={rng.uniform(0.65, 1.4):.2f}"
                 pitch = f"int_f0_target_mean={rng.uniform(80, 220):.0f}"
-                command = [
-                    "flite",
-                    "-voice",
-                    voice,
-                    "--setf",
-                    manner,
-                    "--setf",
-                    pitch,
-                    "-t",
-                    word,
-                    "-o",
-                    str(path),
-                ]
+                command = ["flite", "-voice", voice, *("--setf", manner), *("--setf", pitch), "-t", word]
+                command += ["-o", str(path)]
                 subprocess.run(command, capture_output=True, check=True)
                 samples, rate = parse_wav(path.read_bytes(), f"flite -voice {voice}")
                 label = DIGITS.index(word) if word in DIGITS else UNKNOWN

@@ -1,6 +1,6 @@
 """Train the digit spotter: ``python train.py --fsdd recordings.tar.gz`` writes ``digits.keras``.
 
-Needs qedge[keras], espeak-ng and flite (Debian: ``apt-get install espeak-ng flite``). About an hour on one core.
+Needs qedge[keras], espeak-ng and flite (Debian: ``apt-get install espeak-ng flite``). About 80 minutes on one core.
 """
 
 from __future__ import annotations
