@@ -102,8 +102,17 @@ def speak(
     if data is not None:
         command.insert(1, f"--path={data}")
     done = subprocess.run(command, capture_output=True, check=True)
-    samples, rate = parse_wav(done.stdout, f"espeak-ng -v {voice}")
+    return _sound(done.stdout, f"espeak-ng -v {voice}")
+
+
+def _sound(wav: bytes, name: str) -> npt.NDArray[np.float32]:
+    """Return the WAV file's sound at 16 kHz, trimmed; ``name`` is for errors."""
+    samples, rate = parse_wav(wav, name)
     return trim(resample(samples, rate, RATE))
+
+
+def _label(word: str) -> int:
+    return DIGITS.index(word) if word in DIGITS else UNKNOWN
 
 
 def trim(samples: npt.NDArray[np.float32], *, margin: int = 160) -> npt.NDArray[np.float32]:
@@ -128,8 +137,7 @@ def fsdd(archive: Path, *, test: bool) -> Iterator[Word]:
             if name.suffix == ".wav" and len(parts) == 3 and (parts[1] in TEST_SPEAKERS) == test and file:
                 recordings[member.name] = (int(parts[0]), parts[1], file.read())
     for path, (digit, speaker, data) in sorted(recordings.items()):
-        samples, rate = parse_wav(data, path)
-        yield Word(digit, trim(resample(samples, rate, RATE)), speaker)
+        yield Word(digit, _sound(data, path), speaker)
 
 
 def espeak(
@@ -140,8 +148,7 @@ def espeak(
         for word in words:
             for _ in range(repeats):
                 speed, pitch = int(rng.integers(110, 220)), int(rng.integers(20, 85))
-                label = DIGITS.index(word) if word in DIGITS else UNKNOWN
-                yield Word(label, speak(word, voice, speed=speed, pitch=pitch), voice)
+                yield Word(_label(word), speak(word, voice, speed=speed, pitch=pitch), voice)
 
 
 def varied(made_up: int, accents: int, rng: np.random.Generator, *, threads: int) -> list[Word]:
@@ -193,9 +200,7 @@ def flite(
                 command = ["flite", "-voice", voice, *("--setf", manner), *("--setf", pitch), "-t", word]
                 command += ["-o", str(path)]
                 subprocess.run(command, capture_output=True, check=True)
-                samples, rate = parse_wav(path.read_bytes(), f"flite -voice {voice}")
-                label = DIGITS.index(word) if word in DIGITS else UNKNOWN
-                yield Word(label, trim(resample(samples, rate, RATE)), voice)
+                yield Word(_label(word), _sound(path.read_bytes(), f"flite -voice {voice}"), voice)
 
 
 def _pick(names: tuple[str, ...], rng: np.random.Generator) -> str:

@@ -101,10 +101,10 @@ class Spotter:
 
     def _decide(self) -> Heard | None:
         settings = self.settings
-        said = float(self.scores[self._keywords].sum())
         if self._runs < self._full_run:
             self._quiet_run = self._runs
             return None
+        said = float(self.scores[self._keywords].sum())
         if said < settings.release:
             self._quiet_run = self._runs
         rising_ms = (self._runs - self._quiet_run) * settings.step_ms

@@ -13,11 +13,11 @@ int keyword_init(keyword_spotter *spotter)
     return digits_init(&spotter->model);
 }
 
-/* Sum of a label's last scores: 256 a run is certainty. */
+/* Sum of a label's scores in the last runs, of which there are so many: 256 a run is certainty. */
 static uint32_t scores_of(const keyword_spotter *spotter, int label, uint32_t runs)
 {
     uint32_t sum = 0;
-    for (uint32_t back = 1; back <= runs && back <= spotter->runs; ++back) {
+    for (uint32_t back = 1; back <= runs; ++back) {
         sum += spotter->history[(spotter->runs - back) % KEYWORD_SMOOTH][label];
     }
     return sum;
