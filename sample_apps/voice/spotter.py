@@ -16,11 +16,12 @@ class Settings:
 
     Args:
         step_ms: the model runs once in so many milliseconds of sound.
-        smooth: runs whose scores are averaged to tell that a keyword was said.
+        smooth: runs whose scores are averaged.
         threshold: average, of the scores of all keywords together, at which one was said.
-        settle: runs from then on until it is decided which one: at first it may be heard in part.
-        decide: last runs whose scores decide it, at most ``smooth``.
-        release: average under which nothing is being said.
+        pause_ms: which one is decided when there was nothing but background for so long: the word is over.
+        longest_ms: or so long after the threshold, where the sound does not end.
+        sure: average score that the best keyword must have then to be reported.
+        release: average, of all keywords together, under which none is being said.
         patience_ms: what takes longer from ``release`` to ``threshold`` is not reported: it would come late.
         refractory_ms: no report for so long after a report.
         ignore: labels that are no keywords.
@@ -28,9 +29,10 @@ class Settings:
 
     step_ms: int = 60
     smooth: int = 4
-    threshold: float = 0.4
-    settle: int = 2
-    decide: int = 3
+    threshold: float = 0.35
+    pause_ms: int = 220
+    longest_ms: int = 420
+    sure: float = 0.2
     release: float = 0.2
     patience_ms: int = 360
     refractory_ms: int = 960
@@ -39,11 +41,43 @@ class Settings:
 
 @dataclass(frozen=True)
 class Heard:
-    """A keyword, when in the stream it was reported, and its average score in the runs that decided."""
+    """A keyword, when in the stream it was reported, and its average score then."""
 
     label: str
     seconds: float
     score: float
+
+
+class Pause:
+    """Tells for how many frames there has been nothing but background.
+
+    Each feature has a floor that falls fast and rises slowly, so that it follows the background's quiet moments
+    (after R. Martin, "Noise power spectral density estimation based on optimal smoothing and minimum statistics",
+    IEEE Transactions on Speech and Audio Processing 9(5), 2001). What lies above the floors, added up, is compared
+    with what usually does: 1.6 times as much is sound. Integers only, as in ``mcu/keyword.c``.
+    """
+
+    LEARN = 49  # frames from which the background is learned before anything counts as sound
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self._seen = 0
+        self._usual = 0
+        self._floor = np.zeros(0, np.int32)
+
+    def push(self, features: npt.NDArray[np.integer]) -> None:
+        """Take the next frame: ``(features,)`` integers that grow with the loudness, at most 8 bits each."""
+        now = features.astype(np.int32) << 12
+        if self._seen == 0:
+            self._floor = now.copy()
+        rise = now - self._floor
+        self._floor += np.where(rise < 0, rise >> 3, rise >> 7)
+        above = int(np.maximum(now - self._floor, 0).sum())
+        learning = self._seen < self.LEARN
+        loud = not learning and 5 * above > 8 * self._usual
+        self._usual += (above - self._usual) >> (4 if learning else 9 if loud else 5)
+        self.frames = 0 if loud else self.frames + 1
+        self._seen += 1
 
 
 class Spotter:
@@ -68,8 +102,10 @@ class Spotter:
         self._keywords = [i for i, label in enumerate(self.labels) if label not in settings.ignore]
         # Before the window is full of sound, its scores mean nothing.
         self._full_run = -(-int(model.preprocess.samples) // self._step)
+        self._hop_ms = 1000 * model.preprocess.hop / self.sample_rate
+        self._pause = Pause()
         self._quiet_run = 0
-        self._due_run: int | None = None
+        self._said_run: int | None = None
         self._reported_run = -(10**9)
 
     def push(self, pcm: npt.NDArray[np.int16]) -> list[Heard]:
@@ -78,15 +114,18 @@ class Spotter:
         heard = []
         while self._pending.size >= self._step:
             block, self._pending = self._pending[: self._step], self._pending[self._step :]
-            self._stream.push(block)
+            frames = self._stream.push(block)
             self.recent = np.concatenate([self.recent[block.size :], block])
-            found = self._run()
+            found = self._run(frames)
             if found is not None:
                 heard.append(found)
         return heard
 
-    def _run(self) -> Heard | None:
+    def _run(self, frames: int) -> Heard | None:
         window = self._stream.encode(self._input.scale, self._input.zero_point, self._input.dtype)
+        for features in window[0, window.shape[1] - frames :]:
+            whole = features if features.dtype.kind in "iu" else np.rint(32 * features).astype(np.int32)
+            self._pause.push(whole.ravel())
         raw = self.model.run(window)[0]
         self._history = np.concatenate([self._history[1:], self._real(raw)[None]])
         self._runs += 1
@@ -110,11 +149,16 @@ class Spotter:
         rising_ms = (self._runs - self._quiet_run) * settings.step_ms
         rested_ms = (self._runs - self._reported_run) * settings.step_ms
         in_time = rising_ms <= settings.patience_ms and rested_ms >= settings.refractory_ms
-        if self._due_run is None and said >= settings.threshold and in_time:
-            self._due_run = self._runs + settings.settle
-        if self._due_run != self._runs:
+        if self._said_run is None and said >= settings.threshold and in_time:
+            self._said_run = self._runs
+        if self._said_run is None:
             return None
-        self._due_run, self._reported_run = None, self._runs
-        scores = self._history[-settings.decide :].mean(axis=0)
-        best = max(self._keywords, key=lambda i: scores[i])
-        return Heard(self.labels[best], round(self.seconds, 3), round(float(scores[best]), 3))
+        waited_ms = (self._runs - self._said_run) * settings.step_ms
+        if self._pause.frames * self._hop_ms < settings.pause_ms and waited_ms < settings.longest_ms:
+            return None
+        self._said_run = None
+        best = max(self._keywords, key=lambda i: self.scores[i])
+        if self.scores[best] < settings.sure:
+            return None
+        self._reported_run = self._runs
+        return Heard(self.labels[best], round(self.seconds, 3), round(float(self.scores[best]), 3))

@@ -74,6 +74,38 @@ def test_nothing_is_heard_in_noise_from_the_first_sample_on(bundle: Path) -> Non
             assert Spotter(model).push(noise) == []
 
 
+@pytest.mark.parametrize("db", [-60, -42])
+def test_a_pause_is_told_from_words_in_noise(bundle: Path, db: int) -> None:
+    from spotter import Pause
+
+    with qedge.load(bundle) as model:
+        stream, feed = model.preprocess.stream(), model.inputs[0]
+        pause, told = Pause(), []
+        rng = np.random.default_rng(3)
+        word = read_wav(clip("six"))[0] * 0.3
+        word = word[np.flatnonzero(np.abs(word) > 0.01)[0] : np.flatnonzero(np.abs(word) > 0.01)[-1]]
+        # A word of its own from second 3 on, one in noise of three times the amplitude from second 9 on.
+        sound = rng.normal(0, 10 ** (db / 20), 16_000 * 12)
+        sound[6 * 16_000 :] *= 3
+        for second in (3, 9):
+            sound[second * 16_000 :][: word.size] += word
+        for start in range(0, sound.size, 320):
+            frames = stream.push(to_int16(sound[start : start + 320]))
+            window = stream.encode(feed.scale, feed.zero_point, feed.dtype)
+            for features in window[0, window.shape[1] - frames :]:
+                pause.push(features.ravel())
+                told.append(pause.frames)
+    heard = np.array(told)
+    for second in (3, 9):
+        # Sound while the word is said, and its pause of 220 ms is told that long after it and a few frames.
+        begin, end = 50 * second, 50 * second + word.size // 320
+        assert heard[begin:end].min() == 0
+        assert heard[end + 16] >= 11
+    # Background counts as sound in one frame of a hundred at most; what is louder is background two seconds later.
+    for first in (50, 400):
+        assert (heard[first : first + 45] == 0).mean() <= 0.03
+
+
 def test_raw_samples_on_standard_input_give_what_the_file_gives(bundle: Path) -> None:
     path = clip("six")
     from_file, _ = start(bundle, "--json", path).communicate(timeout=60)
@@ -233,23 +265,26 @@ def test_the_firmware_compiles_without_a_warning(digits_build: Path, core: str) 
 
 
 def test_the_firmware_decides_by_the_settings_of_the_app(bundle: Path) -> None:
-    from spotter import Settings
+    from spotter import Pause, Settings
 
     header = (APP / "mcu" / "keyword.h").read_text()
     found = {name: int(value) for name, value in re.findall(r"#define KEYWORD_(\w+) (\d+) ", header)}
     settings = Settings()
     with qedge.load(bundle) as model:
         window_ms = 1000 * model.preprocess.samples / model.preprocess.sample_rate
+        hop_ms = 1000 * model.preprocess.hop / model.preprocess.sample_rate
     assert f"SAMPLE_RATE * {settings.step_ms} / 1000" in header
     assert found == {
         "FULL_RUNS": math.ceil(window_ms / settings.step_ms),
         "SMOOTH": settings.smooth,
         "THRESHOLD_PERCENT": round(100 * settings.threshold),
-        "SETTLE_RUNS": settings.settle,
-        "DECIDE_RUNS": settings.decide,
+        "PAUSE_FRAMES": math.ceil(settings.pause_ms / hop_ms),
+        "LONGEST_RUNS": math.ceil(settings.longest_ms / settings.step_ms),
+        "SURE_PERCENT": round(100 * settings.sure),
         "RELEASE_PERCENT": round(100 * settings.release),
         "PATIENCE_RUNS": settings.patience_ms // settings.step_ms,
         "REFRACTORY_RUNS": settings.refractory_ms // settings.step_ms,
+        "LEARN_FRAMES": Pause.LEARN,
         "COUNT": len(DIGITS),
     }
 

@@ -13,12 +13,31 @@ int keyword_init(keyword_spotter *spotter)
     return digits_init(&spotter->model);
 }
 
-/* Sum of a label's scores in the last runs, of which there are so many: 256 a run is certainty. */
-static uint32_t scores_of(const keyword_spotter *spotter, int label, uint32_t runs)
+static void pause_push(keyword_pause *pause, const int8_t *features)
+{
+    int32_t above = 0;
+    for (int i = 0; i < DIGITS_FRONTEND_MELS; ++i) {
+        const int32_t now = features[i] * 4096;
+        if (pause->seen == 0) {
+            pause->floor[i] = now;
+        }
+        const int32_t rise = now - pause->floor[i];
+        pause->floor[i] += rise < 0 ? rise >> 3 : rise >> 7;
+        above += now > pause->floor[i] ? now - pause->floor[i] : 0;
+    }
+    const int learning = pause->seen < KEYWORD_LEARN_FRAMES;
+    const int loud = !learning && 5 * above > 8 * pause->usual;
+    pause->usual += (above - pause->usual) >> (learning ? 4 : loud ? 9 : 5);
+    pause->frames = loud ? 0 : pause->frames + 1;
+    ++pause->seen;
+}
+
+/* Sum of a label's scores in the last runs: 256 a run is certainty. */
+static uint32_t scores_of(const keyword_spotter *spotter, int label)
 {
     uint32_t sum = 0;
-    for (uint32_t back = 1; back <= runs; ++back) {
-        sum += spotter->history[(spotter->runs - back) % KEYWORD_SMOOTH][label];
+    for (int run = 0; run < KEYWORD_SMOOTH; ++run) {
+        sum += spotter->history[run][label];
     }
     return sum;
 }
@@ -32,7 +51,7 @@ static int decide(keyword_spotter *spotter)
     }
     uint32_t said = 0;
     for (int label = 0; label < KEYWORD_COUNT; ++label) {
-        said += scores_of(spotter, label, KEYWORD_SMOOTH);
+        said += scores_of(spotter, label);
     }
     if (said * 100u < KEYWORD_RELEASE_PERCENT * certain) {
         spotter->quiet_run = spotter->runs;
@@ -40,20 +59,24 @@ static int decide(keyword_spotter *spotter)
     const int rising = spotter->runs - spotter->quiet_run <= KEYWORD_PATIENCE_RUNS;
     const int rested =
         spotter->reported_run == 0 || spotter->runs - spotter->reported_run >= KEYWORD_REFRACTORY_RUNS;
-    if (spotter->due_run == 0 && said * 100u >= KEYWORD_THRESHOLD_PERCENT * certain && rising && rested) {
-        spotter->due_run = spotter->runs + KEYWORD_SETTLE_RUNS;
+    if (spotter->said_run == 0 && said * 100u >= KEYWORD_THRESHOLD_PERCENT * certain && rising && rested) {
+        spotter->said_run = spotter->runs;
     }
-    if (spotter->due_run != spotter->runs) {
+    if (spotter->said_run == 0 || (spotter->pause.frames < KEYWORD_PAUSE_FRAMES &&
+                                   spotter->runs - spotter->said_run < KEYWORD_LONGEST_RUNS)) {
         return -1;
     }
-    spotter->due_run = 0;
-    spotter->reported_run = spotter->runs;
+    spotter->said_run = 0;
     int best = 0;
     for (int label = 1; label < KEYWORD_COUNT; ++label) {
-        if (scores_of(spotter, label, KEYWORD_DECIDE_RUNS) > scores_of(spotter, best, KEYWORD_DECIDE_RUNS)) {
+        if (scores_of(spotter, label) > scores_of(spotter, best)) {
             best = label;
         }
     }
+    if (scores_of(spotter, best) * 100u < KEYWORD_SURE_PERCENT * certain) {
+        return -1;
+    }
+    spotter->reported_run = spotter->runs;
     return best;
 }
 
@@ -62,6 +85,10 @@ int keyword_push(keyword_spotter *spotter, const int16_t *pcm)
     for (size_t at = 0; at < KEYWORD_STEP;) {
         int completed;
         at += digits_frontend_push(&spotter->sound, pcm + at, KEYWORD_STEP - at, &completed);
+        if (completed) {
+            pause_push(&spotter->pause,
+                       &spotter->sound.features[(DIGITS_FRONTEND_FRAMES - 1) * DIGITS_FRONTEND_MELS]);
+        }
     }
     memcpy(digits_input(&spotter->model), spotter->sound.features, DIGITS_INPUT_BYTES);
     if (digits_run(&spotter->model) != DIGITS_OK) {

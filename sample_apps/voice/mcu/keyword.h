@@ -9,21 +9,32 @@
 #define KEYWORD_STEP (DIGITS_FRONTEND_SAMPLE_RATE * 60 / 1000) /* samples between two runs of the model */
 #define KEYWORD_FULL_RUNS 17         /* until the model's window is full of sound */
 #define KEYWORD_SMOOTH 4             /* runs whose scores are averaged */
-#define KEYWORD_THRESHOLD_PERCENT 40 /* of all keywords together, at which one was said */
-#define KEYWORD_SETTLE_RUNS 2        /* from then on until it is decided which one */
-#define KEYWORD_DECIDE_RUNS 3        /* last runs that decide it; at most KEYWORD_SMOOTH */
-#define KEYWORD_RELEASE_PERCENT 20   /* under which nothing is being said */
+#define KEYWORD_THRESHOLD_PERCENT 35 /* of all keywords together, at which one was said */
+#define KEYWORD_PAUSE_FRAMES 11      /* of nothing but background, and it is decided which one */
+#define KEYWORD_LONGEST_RUNS 7       /* or so long after the threshold, where the sound does not end */
+#define KEYWORD_SURE_PERCENT 20      /* that the best must have then to be reported */
+#define KEYWORD_RELEASE_PERCENT 20   /* of all keywords together, under which none is being said */
 #define KEYWORD_PATIENCE_RUNS 6      /* what takes longer from there to the threshold is not reported */
 #define KEYWORD_REFRACTORY_RUNS 16   /* no report for so many runs after a report */
+#define KEYWORD_LEARN_FRAMES 49      /* from which the background is learned before anything counts as sound */
 #define KEYWORD_COUNT 10             /* the first labels are keywords, the others are not */
+
+/* Tells for how many frames there has been nothing but background. */
+typedef struct {
+    int32_t floor[DIGITS_FRONTEND_MELS]; /* of each feature, in 4096ths: falls fast, rises slowly */
+    int32_t usual;                       /* what the background adds up to above the floors */
+    uint32_t seen;
+    uint32_t frames;
+} keyword_pause;
 
 typedef struct {
     digits_context model;
     digits_frontend sound;
+    keyword_pause pause;
     uint8_t history[KEYWORD_SMOOTH][KEYWORD_LABELS];
     uint32_t runs;
     uint32_t quiet_run;    /* the last one in which nothing was being said */
-    uint32_t due_run;      /* the one that decides on the word that is being said; 0: none is */
+    uint32_t said_run;     /* the one that reached the threshold, of a word not decided yet; 0: none */
     uint32_t reported_run; /* of the last report; 0: none yet */
 } keyword_spotter;
 
