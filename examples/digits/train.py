@@ -140,8 +140,11 @@ def build_model():
     from keras import layers
 
     def block(x, channels, stride):
-        x = layers.DepthwiseConv2D(3, strides=stride, padding="same", use_bias=False)(x)
+        x = layers.DepthwiseConv2D(3, padding="same", use_bias=False)(x)
         x = layers.ReLU()(layers.BatchNormalization(momentum=0.95)(x))
+        if stride > 1:
+            # Not a stride of the convolution: what that skips depends on where in the window a word lies.
+            x = layers.AveragePooling2D(stride, padding="same")(x)
         x = layers.Conv2D(channels, 1, use_bias=False)(x)
         return layers.ReLU()(layers.BatchNormalization(momentum=0.95)(x))
 
@@ -192,6 +195,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, nargs=2, default=[58, 10], help="for each of ENOUGH")
     parser.add_argument("--threads", type=int, default=2, help="to speak with; the training uses one")
     parser.add_argument("--cache", type=Path, help="file to keep the prepared sound in between runs")
+    parser.add_argument("--start", type=Path, help="model of the same layers whose weights to go on from")
     parser.add_argument("--seed", type=int, default=2024)
     parser.add_argument("--rate", type=float, nargs=2, default=[3e-3, 1e-3], help="highest learning rates")
     options = parser.parse_args()
@@ -210,7 +214,7 @@ def main() -> None:
     tf.config.threading.set_inter_op_parallelism_threads(1)
     import keras
 
-    weights = None
+    weights = keras.models.load_model(options.start).get_weights() if options.start else None
     targets = np.eye(len(LABELS), dtype=np.float32)
     for stage, (epochs, rate, labels) in enumerate(zip(options.epochs, options.rate, train.labels)):
         keras.utils.set_random_seed(options.seed + stage)
