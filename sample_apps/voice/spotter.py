@@ -124,10 +124,9 @@ class Spotter:
     def _run(self, frames: int) -> Heard | None:
         window = self._stream.encode(self._input.scale, self._input.zero_point, self._input.dtype)
         for features in window[0, window.shape[1] - frames :]:
-            whole = features if features.dtype.kind in "iu" else np.rint(32 * features).astype(np.int32)
-            self._pause.push(whole.ravel())
+            self._pause.push(features.ravel())
         raw = self.model.run(window)[0]
-        self._history = np.concatenate([self._history[1:], self._real(raw)[None]])
+        self._history[self._runs % self.settings.smooth] = self._real(raw)
         self._runs += 1
         self.seconds = self._runs * self._step / self.sample_rate
         self.scores = self._history.mean(axis=0)

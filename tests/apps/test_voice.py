@@ -101,7 +101,7 @@ def test_a_pause_is_told_from_words_in_noise(bundle: Path, db: int) -> None:
         begin, end = 50 * second, 50 * second + word.size // 320
         assert heard[begin:end].min() == 0
         assert heard[end + 16] >= 11
-    # Background counts as sound in one frame of a hundred at most; what is louder is background two seconds later.
+    # Background counts as sound in one of 45 frames at most, and what is louder is background two seconds later.
     for first in (50, 400):
         assert (heard[first : first + 45] == 0).mean() <= 0.03
 
