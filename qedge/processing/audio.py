@@ -309,6 +309,8 @@ class AudioStream:
         """The newest frames, as the model takes them."""
         return self._frames.reshape(self._preprocess.shape)
 
-    def encode(self, scale: float, zero_point: int, dtype: Any) -> npt.NDArray[Any]:
-        """Return :attr:`window` quantised, as a full-integer model takes it."""
+    def encode(self, scale: float | None, zero_point: int | None, dtype: Any) -> npt.NDArray[Any]:
+        """Return :attr:`window` quantised, or a copy as it is for a float32 input, which has no ``scale``."""
+        if scale is None or zero_point is None:
+            return self.window.copy()
         return quantize_in_place(self.window.copy(), scale, zero_point, dtype)

@@ -65,8 +65,8 @@ class Pause:
         self._usual = 0
         self._floor = np.zeros(0, np.int32)
 
-    def push(self, features: npt.NDArray[np.integer]) -> None:
-        """Take the next frame: ``(features,)`` integers that grow with the loudness, at most 8 bits each."""
+    def push(self, features: npt.NDArray[np.generic]) -> None:
+        """Take the next frame: ``(features,)`` whole numbers that grow with the loudness, about 8 bits each."""
         now = features.astype(np.int32) << 12
         if self._seen == 0:
             self._floor = now.copy()
@@ -124,7 +124,9 @@ class Spotter:
     def _run(self, frames: int) -> Heard | None:
         window = self._stream.encode(self._input.scale, self._input.zero_point, self._input.dtype)
         for features in window[0, window.shape[1] - frames :]:
-            self._pause.push(features.ravel())
+            # A float32 input's features are a few units large.
+            whole = features if self._input.scale is not None else np.rint(32 * features)
+            self._pause.push(whole.ravel())
         raw = self.model.run(window)[0]
         self._history[self._runs % self.settings.smooth] = self._real(raw)
         self._runs += 1

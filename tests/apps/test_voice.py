@@ -116,6 +116,17 @@ def test_raw_samples_on_standard_input_give_what_the_file_gives(bundle: Path) ->
     assert [w["label"] for w in words(from_file)] == ["six"]
 
 
+def test_a_bundle_with_float_inputs_hears_the_same(bundle: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "qedge", "build", "--target", "rpi", "--io", "float32", "-q"]
+    subprocess.run([*command, "--out", str(tmp_path)], cwd=CLIPS.parent, check=True, timeout=300)
+    sounds = [clip("six"), clip("three")]
+    heard = [
+        start(b, "--json", *sounds).communicate(timeout=60)[0] for b in (bundle, tmp_path / "digits/rpi")
+    ]
+    assert [w["label"] for w in words(heard[0])] == ["six", "three"]
+    assert [w["label"] for w in words(heard[1])] == ["six", "three"]
+
+
 def test_what_triggered_is_kept(bundle: Path, tmp_path: Path) -> None:
     path = clip("six")
     output, _ = start(bundle, path, "--json", "--record", tmp_path / "kept").communicate(timeout=60)
