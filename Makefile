@@ -3,11 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help install demo test check bench docs golden bundles emulate dist clean
+.PHONY: help install demo test test-long check bench docs golden bundles emulate dist clean
 
 help:
 	@echo "make demo     build the digit spotter for three targets, verify each, run it"
-	@echo "make test     run all tests"
+	@echo "make test     the tests"
+	@echo "make test-long  the tests that take minutes (marked long)"
 	@echo "make check    ruff, mypy and the import contracts"
 	@echo "make install  a complete .venv here (.venv/bin/qedge)"
 	@echo "make bench    the benchmarks"
@@ -34,7 +35,10 @@ demo: install
 	@$(BIN)/python examples/digits/demo.py
 
 test: install
-	@$(BIN)/python -m pytest -n 2 --dist worksteal
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not long"
+
+test-long: install
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m long
 
 check: install
 	@$(BIN)/ruff check .
