@@ -1,0 +1,43 @@
+"""The whole journey of a model, from the user's file to one bundle a target; ``journey.py`` shows it on one screen."""
+
+from qedge.pipeline.gate import raise_for
+from qedge.pipeline.journey import build, check
+from qedge.pipeline.package import tensor_spec
+from qedge.pipeline.prepare import (
+    align_labels,
+    complete_preprocess,
+    default_postprocess,
+    guess_kind,
+    input_infos,
+    prepare,
+    safe_name,
+    spread,
+    steps,
+    usable_labels,
+)
+from qedge.pipeline.request import BuildRequest, BuildResult, Prepared
+from qedge.pipeline.summary import examples, finite, layer_json, measure_layers
+
+__all__ = [
+    "BuildRequest",
+    "BuildResult",
+    "Prepared",
+    "align_labels",
+    "build",
+    "check",
+    "complete_preprocess",
+    "default_postprocess",
+    "examples",
+    "finite",
+    "guess_kind",
+    "input_infos",
+    "layer_json",
+    "measure_layers",
+    "prepare",
+    "raise_for",
+    "safe_name",
+    "spread",
+    "steps",
+    "tensor_spec",
+    "usable_labels",
+]

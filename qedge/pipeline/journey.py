@@ -1,0 +1,73 @@
+"""The whole journey: load, lint, quantise, prove, check, compile, package, report.
+
+Everything is made in memory first and written last, one bundle after the other, each atomically: a build that
+fails leaves the bundles of the last one as they were.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from qedge.bundle import write_bundle
+from qedge.pipeline.gate import raise_for
+from qedge.pipeline.package import bundle_contents, write_atomically
+from qedge.pipeline.prepare import prepare
+from qedge.pipeline.request import BuildRequest, BuildResult, Prepared
+from qedge.pipeline.summary import build_report, measure_layers
+from qedge.target import CheckReport, Compiled, Target
+from qedge.target.protocol import Progress
+from qedge.verify.golden import golden_samples
+
+GOLDEN_SAMPLES = 4
+
+
+def check(prepared: Prepared, targets: Sequence[tuple[Target, Mapping[str, Any]]]) -> dict[str, CheckReport]:
+    """Return what every target says about the model, by target name."""
+    return {target.info.name: target.check(prepared.graph, options) for target, options in targets}
+
+
+def build(request: BuildRequest, progress: Progress) -> BuildResult:
+    """Build one bundle a target under ``request.out/<name>/``.
+
+    Raises:
+        QedgeError: with the exit code of the stage that failed; no bundle is touched then.
+    """
+    started = time.monotonic()
+    prepared = prepare(request, progress)
+    progress("check targets", 0.0)
+    checks = check(prepared, request.targets)
+    for name, found in checks.items():
+        raise_for(name, found)
+    samples = golden_samples(prepared.graph, prepared.dataset, GOLDEN_SAMPLES)
+    compiled: dict[str, Compiled] = {}
+    with tempfile.TemporaryDirectory(prefix="qedge-") as scratch:
+        for target, options in request.targets:
+            name = target.info.name
+            progress(f"compile for {name}", 0.0)
+            workdir = Path(scratch) / name
+            workdir.mkdir()
+            stated = {
+                "name": prepared.name,
+                "preprocess": prepared.preprocess.to_json() if prepared.preprocess else None,
+                "labels": prepared.labels or (),
+                "golden_inputs": samples,
+            }
+            compiled[name] = target.compile(prepared.model, prepared.graph, {**options, **stated}, workdir)
+    report = build_report(prepared, checks, compiled, measure_layers(prepared, progress))
+    progress("write bundles", 0.0)
+    root = request.out / prepared.name
+    bundles: dict[str, Path] = {}
+    contents = {}
+    for target, _ in request.targets:
+        name = target.info.name
+        contents[name] = bundle_contents(request, prepared, target, compiled[name], samples, report)
+    for name, (manifest, files) in contents.items():
+        bundles[name] = root / name
+        write_bundle(bundles[name], manifest, files)
+    if prepared.quantized is not None:
+        write_atomically(root / "float.tflite", prepared.source.data)
+    return BuildResult(prepared, report, bundles, time.monotonic() - started)

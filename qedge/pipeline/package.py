@@ -1,0 +1,66 @@
+"""The last stage: a bundle's manifest and files, and what lies beside the bundles."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from qedge.bundle import Manifest, TensorSpec, golden_files
+from qedge.graph import Graph, Tensor
+from qedge.pipeline.prepare import default_postprocess
+from qedge.pipeline.request import BuildRequest, Prepared
+from qedge.report import BuildReport, render_html
+from qedge.target import Compiled, Target
+from qedge.verify.builtin import builtin_outputs
+from qedge.verify.golden import reference_outputs
+
+
+def bundle_contents(
+    request: BuildRequest,
+    prepared: Prepared,
+    target: Target,
+    compiled: Compiled,
+    samples: list[list[npt.NDArray[Any]]],
+    report: BuildReport,
+) -> tuple[Manifest, dict[str, bytes]]:
+    """Return the manifest and the files of one target's bundle."""
+    model = compiled.model if compiled.model is not None else prepared.model
+    graph = prepared.graph if compiled.model is None else Graph.from_bytes(model, "the compiled model")
+    outputs, builtin = target.golden_outputs(model, samples), None
+    if outputs is None:
+        outputs, builtin = reference_outputs(model, samples), builtin_outputs(model, samples)
+    files: dict[str, bytes] = {"model.tflite": model, **golden_files(samples, outputs, builtin)}
+    files.update(compiled.files)
+    files["report.json"] = report.to_json_bytes()
+    files["report.html"] = render_html(report, target.info.name).encode()
+    manifest = Manifest(
+        name=prepared.name,
+        model_sha256=prepared.source.sha256,
+        target=target.info.name,
+        inputs=tuple(tensor_spec(graph.tensors[t], n) for t, n in zip(graph.inputs, graph.input_names)),
+        outputs=tuple(tensor_spec(graph.tensors[t], n) for t, n in zip(graph.outputs, graph.output_names)),
+        preprocess=prepared.preprocess,
+        postprocess=request.postprocess or default_postprocess(graph),
+        labels=prepared.labels or (),
+        quantization=report.quantization,
+        target_data=dict(compiled.extra),
+    )
+    return manifest, files
+
+
+def tensor_spec(tensor: Tensor, name: str) -> TensorSpec:
+    """Return the manifest's description of an input or output."""
+    scale, zero_point = tensor.quantization.scalar if tensor.quantization else (None, None)
+    return TensorSpec(name=name, shape=tensor.shape, dtype=tensor.dtype, scale=scale, zero_point=zero_point)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file that is whole or not there; folders on the way are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".qedge-", delete=False) as handle:
+        handle.write(data)
+    Path(handle.name).chmod(0o644)
+    Path(handle.name).replace(path)

@@ -1,0 +1,210 @@
+"""The first half of the journey: model, data, labels and pre-processing, brought to the waist."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qedge.datasets import Dataset, InputInfo, lint, open_dataset
+from qedge.datasets.relabel import Relabelled
+from qedge.errors import UsageError
+from qedge.findings import Finding
+from qedge.frontends import load_model
+from qedge.graph import Graph
+from qedge.pipeline.gate import stop
+from qedge.pipeline.request import BuildRequest, Prepared
+from qedge.processing.image import ImagePreprocess
+from qedge.processing.spec import Postprocess, Preprocess, postprocess_from_json, preprocess_from_json
+from qedge.quantize import compare, prove_full_integer, quantize
+from qedge.target.protocol import Progress
+
+EVALUATION_SAMPLES = 1000
+
+
+def prepare(request: BuildRequest, progress: Progress) -> Prepared:
+    """Load the model and its data and bring it to the waist.
+
+    Raises:
+        ModelError, DataError: the model or the data cannot be used.
+        AccuracyError: the accuracy budget is missed.
+    """
+    progress("load model", 0.0)
+    with tempfile.TemporaryDirectory(prefix="qedge-") as scratch:
+        source = load_model(
+            request.model,
+            workdir=Path(scratch),
+            progress=progress,
+            input_shapes={"": request.input_shape} if request.input_shape else None,
+        )
+    name = safe_name(request.name) if request.name else source.name
+    graph = Graph.from_bytes(source.data, str(request.model))
+    infos = input_infos(graph)
+    preprocess = complete_preprocess(request.preprocess, request.data, graph)
+    dataset = None
+    findings = list(source.findings)
+    if request.data is not None:
+        progress("read data", 0.0)
+        dataset = open_dataset(request.data, infos, preprocess, seed=request.options.seed)
+    labels = request.labels or (dataset.class_names if dataset is not None else None)
+    if dataset is not None:
+        dataset, found = align_labels(dataset, request.labels, graph)
+        findings += found
+    labels = usable_labels(labels, graph)
+    if source.kind == "quantized":
+        # A model that came quantised is taken as it is: each target says what it can do with the rest.
+        given = prove_full_integer(graph, io=graph.tensors[graph.inputs[0]].dtype)
+        findings += [replace(f, severity="info") for f in given]
+        return Prepared(
+            source, name, source.data, graph, dataset, labels, preprocess, None, None, tuple(findings)
+        )
+    if dataset is None:
+        raise UsageError(
+            f"{request.model} is a float model, and calibrating it needs a representative dataset",
+            hint="add --data PATH: a folder of images or wavs, an .npz with x (and y), or an .npy",
+        )
+    progress("check data", 0.0)
+    findings += lint(dataset, infos, float_model=source.data)
+    stop(findings, "the data cannot be used")
+    quantized = quantize(source.data, dataset, request.options, steps(progress))
+    findings += quantized.findings
+    graph = Graph.from_bytes(quantized.data, "the quantised model")
+    findings += prove_full_integer(graph, io=request.options.io)
+    stop(findings, "the quantised model is not full-integer")
+    chosen = spread(len(dataset), EVALUATION_SAMPLES)
+    measured = dataset if len(chosen) == len(dataset) else dataset.subset(chosen)
+    comparison = compare(source.data, quantized.data, measured, steps(progress))
+    return Prepared(
+        source,
+        name,
+        quantized.data,
+        graph,
+        dataset,
+        labels,
+        preprocess,
+        quantized,
+        comparison,
+        tuple(findings),
+    )
+
+
+def input_infos(graph: Graph) -> list[InputInfo]:
+    """Return name, shape and dtype of the graph's inputs."""
+    return [
+        InputInfo(name, graph.tensors[t].shape, graph.tensors[t].dtype)
+        for t, name in zip(graph.inputs, graph.input_names)
+    ]
+
+
+def complete_preprocess(stated: Mapping[str, Any], data: Path | None, graph: Graph) -> Preprocess | None:
+    """Return the pre-processing that was stated, sizes filled in from the model's first input.
+
+    Nothing stated means none for arrays, and images as they are (0..255) or clips for folders.
+
+    Raises:
+        UsageError: an unknown field or a wrong value, with its ``$.path``.
+        DataError: the model's input is no image.
+    """
+    is_folder = data is not None and data.is_dir()
+    if not stated and not is_folder:
+        return None
+    fields = dict(stated)
+    kind = fields.setdefault("kind", guess_kind(fields, data))
+    if kind == "image" and "width" not in fields and "height" not in fields:
+        shape = graph.tensors[graph.inputs[0]].shape
+        sized = ImagePreprocess.for_input(shape, color=fields.get("color"))
+        fields = {"width": sized.width, "height": sized.height, "color": sized.color} | fields
+    return preprocess_from_json(fields, "$.preprocess", UsageError)
+
+
+def guess_kind(stated: Mapping[str, Any], data: Path | None) -> str:
+    """Return ``audio`` or ``image`` from the fields stated and the files in the data folder."""
+    if any(k in stated for k in ("sample_rate", "features", "mels", "hop", "window")):
+        return "audio"
+    if data is not None and data.is_dir() and next(data.rglob("*.wav"), None) is not None:
+        return "audio"
+    return "image"
+
+
+def default_postprocess(graph: Graph) -> Postprocess | None:
+    """Return ``classify`` for one output of rank 2 that is a vector of probabilities, else None: raw outputs."""
+    tensor = graph.tensors[graph.outputs[0]]
+    scores = len(graph.outputs) == 1 and len(tensor.shape) == 2 and tensor.shape[1] > 1
+    producer = graph.producer.get(tensor.index)
+    while producer is not None and producer.op in ("DEQUANTIZE", "QUANTIZE", "RESHAPE"):
+        producer = graph.producer.get(producer.inputs[0])
+    is_probability = producer is not None and producer.op in ("SOFTMAX", "LOGISTIC")
+    return postprocess_from_json({"kind": "classify"}) if scores and is_probability else None
+
+
+def align_labels(
+    dataset: Dataset, labels: tuple[str, ...] | None, graph: Graph
+) -> tuple[Dataset, list[Finding]]:
+    """Return the dataset with labels that count in the model's output order, and what stands in the way.
+
+    Class folders are matched with ``labels`` by name; without labels, sorted folders are taken as the model's
+    order when there are as many of them as outputs, and dropped otherwise.
+    """
+    folders = dataset.class_names
+    if dataset.labels is None or folders is None:
+        return dataset, []
+    outputs = graph.tensors[graph.outputs[0]].shape[-1] if graph.tensors[graph.outputs[0]].shape else 0
+    if labels is None:
+        if len(folders) == outputs:
+            return dataset, []
+        found = Finding(
+            "warning",
+            "labels",
+            f"{len(folders)} class folders for a model with {outputs} outputs: accuracy is not measured",
+            hint="name the model's classes in its output order with --labels FILE",
+        )
+        return Relabelled(dataset, None, None), [found]
+    missing = [f for f in folders if f not in labels]
+    if missing:
+        found = Finding(
+            "warning",
+            "labels",
+            f"class folders that are no label: {', '.join(missing[:5])}; accuracy is not measured",
+            hint="rename the folders as in the label file",
+        )
+        return Relabelled(dataset, None, None), [found]
+    order = np.array([labels.index(f) for f in folders], np.int64)
+    return Relabelled(dataset, order[dataset.labels], labels), []
+
+
+def usable_labels(labels: tuple[str, ...] | None, graph: Graph) -> tuple[str, ...] | None:
+    """Return the labels when there is one for every value of the first output, else None."""
+    tensor = graph.tensors[graph.outputs[0]]
+    return labels if labels and tensor.shape and tensor.shape[-1] == len(labels) else None
+
+
+def spread(count: int, limit: int) -> list[int]:
+    """Return at most ``limit`` indices evenly over ``range(count)``.
+
+    >>> spread(5, 3)
+    [0, 2, 4]
+    """
+    if count <= limit:
+        return list(range(count))
+    return [int(i) for i in np.linspace(0, count - 1, limit).round()]
+
+
+def safe_name(name: str) -> str:
+    """Return ``name`` fit for a folder and a C identifier; raise when nothing of it is left.
+
+    >>> safe_name("My model-2")
+    'My_model_2'
+    """
+    kept = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name).strip("_")
+    if not kept:
+        raise UsageError(f"the name {name!r} has no letter or digit", hint="--name digits")
+    return f"m_{kept}" if kept[0].isdigit() else kept
+
+
+def steps(progress: Progress) -> Callable[[str, int, int], None]:
+    """Return the progress function that counts steps, for the parts that report ``(stage, done, total)``."""
+    return lambda stage, done, total: progress(stage, done / max(1, total))

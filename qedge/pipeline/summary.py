@@ -1,0 +1,125 @@
+"""What the report of a build says: the figures, the layers, a few samples with what both models say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qedge.pipeline.prepare import default_postprocess, spread, steps
+from qedge.pipeline.request import Prepared
+from qedge.quantize import Candidate, LayerError, layer_errors
+from qedge.quantize.interpreter import Runner
+from qedge.report import BuildReport, TargetReport
+from qedge.target import CheckReport, Compiled
+from qedge.target.protocol import Progress
+
+LAYER_SAMPLES = 16
+
+
+def build_report(
+    prepared: Prepared,
+    checks: Mapping[str, CheckReport],
+    compiled: Mapping[str, Compiled],
+    layers: Sequence[Mapping[str, Any]],
+) -> BuildReport:
+    """Return what a build found; ``layers`` is what :func:`measure_layers` gave."""
+    quantized, comparison = prepared.quantized, prepared.comparison
+    quantization: dict[str, Any] = {
+        "method": quantized.method if quantized else "given",
+        "sqnr_db": finite(comparison.sqnr_db if comparison else None),
+        "agreement": comparison.agreement if comparison else None,
+        "io": prepared.graph.tensors[prepared.graph.inputs[0]].dtype,
+        "candidates": [_candidate(c) for c in quantized.candidates] if quantized else [],
+    }
+    return BuildReport(
+        name=prepared.name,
+        origin=prepared.source.origin,
+        model_sha256=prepared.source.sha256,
+        float_bytes=len(prepared.source.data) if quantized else None,
+        int8_bytes=len(prepared.model),
+        float_accuracy=comparison.float_metric if comparison else None,
+        int8_accuracy=comparison.quantized_metric if comparison else None,
+        samples=comparison.samples if comparison else 0,
+        calibration_samples=len(prepared.dataset) if prepared.dataset is not None else 0,
+        quantization=quantization,
+        findings=prepared.findings,
+        graph=prepared.graph,
+        layers=tuple(layers),
+        examples=examples(prepared),
+        targets={
+            name: TargetReport(
+                findings=(*checks[name].findings, *compiled[name].findings),
+                operators=checks[name].operators,
+                metrics={**checks[name].metrics, **compiled[name].metrics},
+                predicted=checks[name].predicted,
+            )
+            for name in checks
+        },
+    )
+
+
+def measure_layers(prepared: Prepared, progress: Progress) -> list[dict[str, Any]]:
+    """Return the report's entry for every layer of a model that was quantised here; [] for one that came so."""
+    if prepared.quantized is None or prepared.dataset is None:
+        return []
+    chosen = spread(len(prepared.dataset), LAYER_SAMPLES)
+    data = prepared.dataset.subset(chosen)
+    found = layer_errors(prepared.source.data, prepared.quantized.data, data, steps(progress))
+    return [layer_json(layer) for layer in found]
+
+
+def layer_json(layer: LayerError) -> dict[str, Any]:
+    """Return a layer as JSON: floats rounded to 4 decimals, None for what is not finite."""
+    fields = layer.to_json()
+    return {k: finite(v) if isinstance(v, float) else v for k, v in fields.items()}
+
+
+def examples(prepared: Prepared, count: int = 6) -> tuple[dict[str, Any], ...]:
+    """Return a few samples with what both models say of them, for the report; () without a float model."""
+    dataset = prepared.dataset
+    if dataset is None or prepared.quantized is None:
+        return ()
+    runners = {
+        "float": Runner(prepared.source.data, threads=1),
+        "int8": Runner(prepared.quantized.data, threads=1),
+    }
+    found = []
+    for i in spread(len(dataset), count):
+        sample = dataset[i]
+        entry: dict[str, Any] = {"input": sample[0], "source": Path(dataset.source(i)).name}
+        for name, runner in runners.items():
+            entry[name] = _said(runner.predict(sample)[0], prepared)
+        found.append(entry)
+    return tuple(found)
+
+
+def _said(output: npt.NDArray[Any], prepared: Prepared) -> dict[str, Any]:
+    """Return an output in words: the best class with its score, or a few values."""
+    flat = np.asarray(output, np.float32).reshape(-1)
+    if default_postprocess(prepared.graph) is None:
+        return {
+            "class": None,
+            "text": ", ".join(f"{v:.3g}" for v in flat[:4]) + (" ..." if flat.size > 4 else ""),
+        }
+    best = int(np.argmax(flat))
+    label = prepared.labels[best] if prepared.labels else f"class {best}"
+    return {"class": best, "text": f"{label} {100 * float(flat[best]):.1f} %"}
+
+
+def _candidate(candidate: Candidate) -> dict[str, Any]:
+    """Return a candidate for the report: without its time, which differs from run to run."""
+    entry = asdict(candidate)
+    entry.pop("seconds")
+    return entry | {"sqnr_db": finite(candidate.sqnr_db)}
+
+
+def finite(value: float | None) -> float | None:
+    """Return the value for JSON, rounded to 4 decimals; None for infinity (int8 equals float) and NaN."""
+    if value is None or not np.isfinite(value):
+        return None
+    return round(float(value), 4)
