@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
 
 from qedge.errors import ModelError
 from qedge.graph import schema
+from qedge.graph.edit import text
+from qedge.graph.options import ENUMS, snake
 from qedge.graph.view import Array, Graph, Operator, Quantization, Tensor
 
-_OPTION_ENUMS = {
-    "padding": "Padding",
-    "fused_activation_function": "ActivationFunctionType",
-    "in_data_type": "TensorType",
-    "out_data_type": "TensorType",
-    "output_type": "TensorType",
-    "quantized_bias_type": "TensorType",
-    "idx_out_type": "TensorType",
-    "mode": "MirrorPadMode",
-    "kernel_type": "LSTMKernelType",
-    "weights_format": "FullyConnectedOptionsWeightsFormat",
-}
 _NUMPY = {"float32", "float16", "int32", "uint8", "int64", "bool", "int16", "int8", "float64", "uint64"}
 _NUMPY |= {"uint32", "uint16", "complex64"}
 
@@ -44,16 +33,6 @@ def read(data: bytes, origin: str = "model") -> Graph:
         ) from error
 
 
-def _snake(name: str) -> str:
-    return re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower()
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
 def _ints(value: Any) -> tuple[int, ...]:
     return () if value is None else tuple(int(v) for v in value)
 
@@ -69,7 +48,7 @@ class _Reader:
             raise ModelError(f"{self.origin} has no graph", hint="convert the model again")
         metadata = {}
         for entry in self.model.metadata or []:
-            metadata[_text(entry.name)] = self._buffer(entry.buffer)
+            metadata[text(entry.name)] = self._buffer(entry.buffer)
         graphs: list[Graph] = []
         for i, subgraph in enumerate(self.model.subgraphs):
             graphs.append(self._subgraph(i, subgraph, metadata))
@@ -101,11 +80,11 @@ class _Reader:
         names_out = {t: tensors[t].name for t in outputs}
         for signature in self.model.signatureDefs or []:
             if signature.subgraphIndex == index:
-                names_in |= {m.tensorIndex: _text(m.name) for m in signature.inputs or []}
-                names_out |= {m.tensorIndex: _text(m.name) for m in signature.outputs or []}
+                names_in |= {m.tensorIndex: text(m.name) for m in signature.inputs or []}
+                names_out |= {m.tensorIndex: text(m.name) for m in signature.outputs or []}
                 break
         return Graph(
-            name=_text(subgraph.name) or "main",
+            name=text(subgraph.name) or "main",
             data=self.data,
             tensors=tensors,
             operators=operators,
@@ -114,7 +93,7 @@ class _Reader:
             input_names=tuple(names_in[t] for t in inputs),
             output_names=tuple(names_out[t] for t in outputs),
             metadata=metadata,
-            description=_text(self.model.description),
+            description=text(self.model.description),
         )
 
     def _tensor(self, index: int, t: Any) -> Tensor:
@@ -126,7 +105,7 @@ class _Reader:
         sparse = t.sparsity is not None
         return Tensor(
             index=index,
-            name=_text(t.name),
+            name=text(t.name),
             dtype=dtype,
             shape=shape,
             shape_signature=signature if len(signature) == len(shape) else shape,
@@ -153,7 +132,7 @@ class _Reader:
             return values
         if values.size != count:
             raise ModelError(
-                f"{self.origin}: tensor {index} {_text(t.name)!r} holds {values.size} values,"
+                f"{self.origin}: tensor {index} {text(t.name)!r} holds {values.size} values,"
                 f" expected {count} for the shape {list(shape)}",
                 hint="convert the model again; the file may be damaged",
             )
@@ -185,12 +164,12 @@ class _Reader:
         options: dict[str, Any] = {}
         for source in (o.builtinOptions, o.builtinOptions2):
             for key, value in vars(source).items() if source is not None else ():
-                options[_snake(key)] = self._option(_snake(key), value)
+                options[snake(key)] = self._option(snake(key), value)
         custom = o.customOptions
         return Operator(
             index=index,
             op=name,
-            custom_name=_text(code.customCode) if name == "CUSTOM" else None,
+            custom_name=text(code.customCode) if name == "CUSTOM" else None,
             version=int(code.version),
             inputs=_ints(o.inputs),
             outputs=_ints(o.outputs),
@@ -200,8 +179,8 @@ class _Reader:
         )
 
     def _option(self, key: str, value: Any) -> Any:
-        if key in _OPTION_ENUMS and isinstance(value, int):
-            return schema.enum_names(_OPTION_ENUMS[key]).get(value, value)
+        if key in ENUMS and isinstance(value, int):
+            return schema.enum_names(ENUMS[key]).get(value, value)
         if isinstance(value, np.ndarray):
             return tuple(value.tolist())
         if isinstance(value, bytes):

@@ -18,28 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qedge.graph import schema
-
-_OPTIONS_OF = {
-    "AVERAGE_POOL_2D": "Pool2DOptions",
-    "MAX_POOL_2D": "Pool2DOptions",
-    "L2_POOL_2D": "Pool2DOptions",
-    "MEAN": "ReducerOptions",
-    "SUM": "ReducerOptions",
-    "REDUCE_MAX": "ReducerOptions",
-    "REDUCE_MIN": "ReducerOptions",
-    "MAXIMUM": "MaximumMinimumOptions",
-    "MINIMUM": "MaximumMinimumOptions",
-    "L2_NORMALIZATION": "L2NormOptions",
-}
-_ENUM_OF = {
-    "padding": "Padding",
-    "fusedActivationFunction": "ActivationFunctionType",
-    "outputType": "TensorType",
-    "inDataType": "TensorType",
-    "outDataType": "TensorType",
-    "mode": "MirrorPadMode",
-    "weightsFormat": "FullyConnectedOptionsWeightsFormat",
-}
+from qedge.graph.edit import Editor, affine
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,79 +61,42 @@ class ModelBuilder:
     """Collects subgraphs, then packs them; the first subgraph is the main one."""
 
     def __init__(self) -> None:
-        self._fb = schema.generated()
-        self._model = self._fb.ModelT()
-        self._model.version = 3
-        self._model.description = b"one operator"
-        self._model.buffers = [self._fb.BufferT()]
-        self._model.operatorCodes = []
-        self._model.subgraphs = []
-        self._codes: dict[tuple[str, int], int] = {}
+        self._editor = Editor.empty("one operator")
+        self._editor.model.subgraphs = []
 
     def subgraph(self, name: str = "main") -> SubgraphBuilder:
         """Add a subgraph and return its builder."""
-        graph = self._fb.SubGraphT()
-        graph.name = name.encode()
-        graph.tensors, graph.operators, graph.inputs, graph.outputs = [], [], [], []
-        self._model.subgraphs.append(graph)
-        return SubgraphBuilder(self, graph)
+        graph = schema.generated().SubGraphT()
+        graph.name, graph.inputs, graph.outputs = name.encode(), [], []
+        self._editor.model.subgraphs.append(graph)
+        return SubgraphBuilder(Editor(self._editor.model, self.subgraph_count - 1))
 
     @property
     def subgraph_count(self) -> int:
         """Number of subgraphs added so far."""
-        return len(self._model.subgraphs)
+        return len(self._editor.model.subgraphs)
 
     def pack(self) -> bytes:
         """Return the model's bytes."""
-        return schema.pack(self._model)
-
-    def _buffer(self, data: bytes) -> int:
-        buffer = self._fb.BufferT()
-        buffer.data = np.frombuffer(data, np.uint8)
-        self._model.buffers.append(buffer)
-        return len(self._model.buffers) - 1
-
-    def _custom_code(self, name: str) -> int:
-        code = self._fb.OperatorCodeT()
-        code.builtinCode = code.deprecatedBuiltinCode = self._fb.BuiltinOperator.CUSTOM
-        code.customCode = name.encode()
-        self._model.operatorCodes.append(code)
-        return len(self._model.operatorCodes) - 1
-
-    def _opcode(self, op: str, version: int) -> int:
-        key = (op, version)
-        if key not in self._codes:
-            code = self._fb.OperatorCodeT()
-            code.builtinCode = getattr(self._fb.BuiltinOperator, op)
-            code.deprecatedBuiltinCode = min(code.builtinCode, 127)
-            code.version = version
-            self._model.operatorCodes.append(code)
-            self._codes[key] = len(self._model.operatorCodes) - 1
-        return self._codes[key]
+        return self._editor.pack()
 
 
 class SubgraphBuilder:
     """Adds tensors and operators to one subgraph; tensors are known by their index."""
 
-    def __init__(self, owner: ModelBuilder, graph: Any) -> None:
-        self._owner, self._graph, self._fb = owner, graph, owner._fb
+    def __init__(self, editor: Editor) -> None:
+        self._editor, self._graph = editor, editor.graph
 
     def tensor(self, spec: Spec) -> int:
         """Add a tensor and return its index."""
-        t = self._fb.TensorT()
-        t.name = (spec.name or f"t{len(self._graph.tensors)}").encode()
-        t.shape = np.asarray(spec.shape, np.int32)
-        t.type = getattr(self._fb.TensorType, spec.dtype.upper())
-        t.buffer = 0 if spec.data is None else self._owner._buffer(_constant_bytes(spec.data, spec.dtype))
-        t.isVariable = spec.variable
-        if spec.scale is not None:
-            q = self._fb.QuantizationParametersT()
-            q.scale = np.atleast_1d(np.asarray(spec.scale, np.float32))
-            q.zeroPoint = np.broadcast_to(np.asarray(spec.zero_point, np.int64), q.scale.shape).copy()
-            q.quantizedDimension = spec.axis
-            t.quantization = q
-        self._graph.tensors.append(t)
-        return len(self._graph.tensors) - 1
+        return self._editor.tensor(
+            spec.name or f"t{len(self._graph.tensors)}",
+            spec.shape,
+            spec.dtype,
+            data=None if spec.data is None else _constant_bytes(spec.data, spec.dtype),
+            quantization=None if spec.scale is None else affine(spec.scale, spec.zero_point, spec.axis),
+            variable=spec.variable,
+        )
 
     def input(self, spec: Spec) -> int:
         """Add a tensor that is an input of the subgraph."""
@@ -177,26 +119,15 @@ class SubgraphBuilder:
         intermediates: Sequence[int] = (),
     ) -> None:
         """Add an operator. Options are in the schema's snake case, enums by name (``padding="SAME"``)."""
-        node = self._fb.OperatorT()
-        node.opcodeIndex = self._owner._opcode(op, version)
-        node.inputs, node.outputs = np.asarray(inputs, np.int32), np.asarray(outputs, np.int32)
+        node = self._editor.operator(op, inputs, outputs, options, version=version)
         if intermediates:
             node.intermediates = np.asarray(intermediates, np.int32)
-        kind = options_name(op)
-        if kind is None and options:
-            raise ValueError(f"{op} has no options, got {sorted(options)}")
-        if kind is not None:
-            node.builtinOptionsType = getattr(self._fb.BuiltinOptions, kind)
-            node.builtinOptions = self._options(kind, options or {})
-        self._graph.operators.append(node)
+        self._editor.append(node)
 
     def custom(self, name: str, inputs: Sequence[int], outputs: Sequence[int], options: bytes) -> None:
         """Add a custom operator; ``options`` is what its kernel parses, mostly a flexbuffer."""
-        node = self._fb.OperatorT()
-        node.opcodeIndex = self._owner._custom_code(name)
-        node.inputs, node.outputs = np.asarray(inputs, np.int32), np.asarray(outputs, np.int32)
-        node.customOptions = np.frombuffer(options, np.uint8)
-        self._graph.operators.append(node)
+        node = self._editor.operator("CUSTOM", inputs, outputs, custom=name, custom_options=options)
+        self._editor.append(node)
 
     def add(
         self,
@@ -232,30 +163,6 @@ class SubgraphBuilder:
     def output_count(self) -> int:
         """Number of outputs declared so far."""
         return len(self._graph.outputs)
-
-    def _options(self, kind: str, options: Mapping[str, Any]) -> Any:
-        found = getattr(self._fb, f"{kind}T")()
-        for key, value in options.items():
-            head, *rest = key.split("_")
-            field = head + "".join(word.capitalize() for word in rest)
-            if not hasattr(found, field):
-                raise ValueError(f"{kind} has no {key}; it has {sorted(vars(found))}")
-            if isinstance(value, str) and field in _ENUM_OF:
-                value = getattr(getattr(self._fb, _ENUM_OF[field]), value)
-            setattr(found, field, value)
-        return found
-
-
-def options_name(op: str) -> str | None:
-    """Return the schema's options table of an operator, or None.
-
-    >>> options_name("CONV_2D"), options_name("TANH")
-    ('Conv2DOptions', None)
-    """
-    if op in _OPTIONS_OF:
-        return _OPTIONS_OF[op]
-    known = {name.lower(): name for name in schema.enum_names("BuiltinOptions").values()}
-    return known.get(op.replace("_", "").lower() + "options")
 
 
 def single_op(

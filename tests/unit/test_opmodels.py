@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from qedge.graph import Graph
+from qedge.graph.options import table_of
 from qedge.testing.cases import RUNS, Case, merge, samples
-from qedge.testing.opmodels import ModelBuilder, Spec, constant, options_name, single_op
+from qedge.testing.opmodels import ModelBuilder, Spec, constant, single_op
 
 
 def test_a_convolution_reads_back() -> None:
@@ -88,7 +89,7 @@ def test_several_subgraphs_and_resources() -> None:
     ],
 )
 def test_options_of_an_operator(op: str, name: str | None) -> None:
-    assert options_name(op) == name
+    assert table_of(op) == name
 
 
 def test_a_table_merges_into_one_model() -> None:
