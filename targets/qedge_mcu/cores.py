@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from qedge.emulate import CORES as EMULATED
 from qedge.errors import unknown
 
 Family = Literal["portable", "dsp", "mve"]
@@ -21,6 +22,8 @@ class Core:
         unaligned: whether 32-bit loads from odd addresses work.
         cycles_per_instruction: of our kernels, for estimates only; never part of an exact figure.
         typical_megahertz: clock of a usual part, for estimates only.
+        stand_in: emulated core that runs the same C, where this one has no emulator; it knows all instructions
+            that the kernels use, and aligns as strictly.
     """
 
     name: str
@@ -28,22 +31,30 @@ class Core:
     unaligned: bool
     cycles_per_instruction: float
     typical_megahertz: int
+    stand_in: str | None = None
+
+    @property
+    def runs_on(self) -> str:
+        """The emulated core that verifies what is generated for this one."""
+        if self.name in EMULATED or self.stand_in is None:
+            return self.name
+        return self.stand_in
 
 
 CORES: dict[str, Core] = {
     c.name: c
     for c in (
-        Core("cortex-m0", "portable", False, 1.5, 48),
+        Core("cortex-m0", "portable", False, 1.5, 48, "cortex-m0plus"),
         Core("cortex-m0plus", "portable", False, 1.4, 64),
         Core("cortex-m3", "portable", True, 1.4, 72),
         Core("cortex-m4", "dsp", True, 1.3, 120),
         Core("cortex-m7", "dsp", True, 0.75, 280),
         Core("cortex-m33", "dsp", True, 1.2, 160),
         Core("cortex-m55", "mve", True, 1.3, 400),
-        Core("cortex-m85", "mve", True, 0.9, 480),
-        Core("esp32-s3", "portable", False, 1.2, 240),
-        Core("riscv32", "portable", False, 1.3, 160),
-        Core("host", "portable", True, 0.4, 3000),
+        Core("cortex-m85", "mve", True, 0.9, 480, "cortex-m55"),
+        Core("esp32-s3", "portable", False, 1.2, 240, "cortex-m0plus"),
+        Core("riscv32", "portable", False, 1.3, 160, "cortex-m0plus"),
+        Core("host", "portable", True, 0.4, 3000, "cortex-m3"),
     )
 }
 

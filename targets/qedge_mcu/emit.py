@@ -13,20 +13,9 @@ import numpy as np
 
 from qedge._version import __version__
 from qedge.graph import Tensor
-from qedge_mcu.ops.base import Array, ConstArray, Params, Ref, Value
+from qedge_mcu.ops.base import Array, ConstArray, Ref, Value
 from qedge_mcu.program import CONTEXT_ALIGN, Program, Step, in_arena
-
-C_TYPES = {
-    "int8": "int8_t",
-    "uint8": "uint8_t",
-    "int16": "int16_t",
-    "uint16": "uint16_t",
-    "int32": "int32_t",
-    "uint32": "uint32_t",
-    "int64": "int64_t",
-    "float32": "float",
-    "bool": "uint8_t",
-}
+from qedge_mcu.structs import C_TYPES, structs
 
 
 @dataclass(frozen=True)
@@ -132,7 +121,7 @@ class _Constants:
                     array = ConstArray(f"tensor{t}", values, "weights")
                     self.names[-1, str(t)] = self._add(f"tensor{t}", array, step)
             if step.emitted.params is not None:
-                self.params_bytes += params_bytes(step.emitted.params)
+                self.params_bytes += structs()[step.emitted.params.type].nbytes
 
     def _add(self, name: str, array: ConstArray, step: Step) -> str:
         values = np.ascontiguousarray(array.values)
@@ -202,22 +191,6 @@ def values_text(values: Array) -> str:
             line = "   "
         line += f" {text},"
     return "\n".join([*lines, line])
-
-
-def params_bytes(params: Params) -> int:
-    """Return an upper estimate of the struct's size on a 32-bit target; exact sizes come from the linker."""
-    sizes = {"weights": 4}
-    total = 0
-    for member, value in params.members:
-        if isinstance(value, Ref) or value is None:
-            total += 4
-        elif isinstance(value, tuple):
-            total += 4 * len(value)
-        elif isinstance(value, float):
-            total += 4
-        elif isinstance(value, int):
-            total += sizes.get(member, 1 if -128 <= value < 128 else 2 if -32768 <= value < 65536 else 4)
-    return (total + 3) // 4 * 4
 
 
 def _member(program: Program, constants: _Constants, step: int, value: Value) -> str:

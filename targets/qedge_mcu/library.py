@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from qedge.emulate import Elf, Machine, QemuMachine, compile_c, open_machine
 from qedge.errors import VerificationError
+from qedge_mcu.cores import CORES
 from qedge_mcu.program import Program, in_arena
 
 Array = npt.NDArray[Any]
@@ -156,14 +157,15 @@ class Measured:
 
 
 class Library:
-    """A library's sources in ``folder``, to be run on ``core`` (any that its kernels compile for)."""
+    """A library's sources in ``folder``, to be run on ``core`` (any that its kernels compile for) or its stand-in."""
 
     def __init__(
         self, folder: Path, description: Description, core: str | None = None, optimise: str = "-O2"
     ) -> None:
         self.folder = folder
         self.description = description
-        self.core = core or description.core
+        self.wanted = core or description.core
+        self.core = CORES[self.wanted].runs_on
         self.optimise = optimise
 
     @property

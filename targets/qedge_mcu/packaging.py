@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from qedge._version import __version__
 from qedge.errors import ToolError
-from qedge_mcu.emit import C_TYPES, Generated, values_text
+from qedge_mcu.emit import Generated, values_text
 from qedge_mcu.program import Program
+from qedge_mcu.structs import C_TYPES
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable

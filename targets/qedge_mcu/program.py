@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from qedge.errors import UnsupportedError
 from qedge.findings import Finding
 from qedge.graph import Graph, Operator, Tensor
 from qedge.target import Placement
 from qedge_mcu.cores import Core
+from qedge_mcu.finite import expect_finite
 from qedge_mcu.ops import Emitted, OpContext, Reason, operators
 from qedge_mcu.ops.base import State, expect_static
-from qedge_mcu.planner import Buffer, Plan, Problem, Sharing, plan
+from qedge_mcu.planner import Buffer, Plan, Problem, Sharing, conflicts, plan
 from qedge_mcu.schedule import Task, best_order
+from qedge_mcu.structs import misfits
 
 CONTEXT_ALIGN = 8
 # fmt: off
@@ -93,7 +96,12 @@ def c_identifier(name: str) -> str:
 
 
 def check(graph: Graph, core: Core) -> tuple[list[Placement], list[Finding]]:
-    """Say of every operator whether it can be generated; all reasons, never only the first."""
+    """Say of every operator whether it can be generated; all reasons, never only the first.
+
+    Raises:
+        ModelError: a scale or a constant that is no finite number.
+    """
+    expect_finite(graph)
     placements: list[Placement] = []
     findings = [
         Finding(
@@ -106,8 +114,7 @@ def check(graph: Graph, core: Core) -> tuple[list[Placement], list[Finding]]:
         for t in graph.outputs
         if graph.tensors[t].is_constant
     ]
-    for op in graph:
-        reasons = _reasons(OpContext(graph, op, core))
+    for op, (reasons, _) in zip(graph, _examine(graph, core)):
         for r in reasons:
             findings.append(Finding("error", r.rule, r.message, r.hint, op=op.label))
         placements.append(
@@ -120,6 +127,28 @@ def check(graph: Graph, core: Core) -> tuple[list[Placement], list[Finding]]:
             )
         )
     return placements, findings
+
+
+def _examine(graph: Graph, core: Core) -> list[tuple[list[Reason], Emitted | None]]:
+    """Return for each operator what stands in the way, or what it becomes; the same answer for a graph as before."""
+    if graph not in _EXAMINED:
+        _EXAMINED[graph] = {}
+    if core.name not in _EXAMINED[graph]:
+        _EXAMINED[graph][core.name] = [_examined(OpContext(graph, op, core)) for op in graph]
+    return _EXAMINED[graph][core.name]
+
+
+_EXAMINED: WeakKeyDictionary[Graph, dict[str, list[tuple[list[Reason], Emitted | None]]]] = (
+    WeakKeyDictionary()
+)
+
+
+def _examined(c: OpContext) -> tuple[list[Reason], Emitted | None]:
+    reasons = _reasons(c)
+    if reasons:
+        return reasons, None
+    emitted = operators()[c.op.op].emit(c)
+    return [Reason(text, "make the layer smaller, or split it") for text in misfits(emitted)], emitted
 
 
 def _reasons(c: OpContext) -> list[Reason]:
@@ -150,7 +179,7 @@ def build(graph: Graph, core: Core, name: str, *, tries: int = 300) -> Program:
             hint=findings[0].hint or "qedge check says what stands in the way of each",
             findings=findings,
         )
-    steps = tuple(Step(op, operators()[op.op].emit(OpContext(graph, op, core))) for op in graph)
+    steps = tuple(Step(op, emitted) for op, (_, emitted) in zip(graph, _examine(graph, core)) if emitted)
     root = _roots(graph, steps)
     planned = plan(_problem(graph, steps, root), tries=tries)
     if tries:
@@ -158,6 +187,9 @@ def build(graph: Graph, core: Core, name: str, *, tries: int = 300) -> Program:
         other = plan(_problem(graph, reordered, root), tries=tries) if reordered != steps else planned
         if other.arena_bytes < planned.arena_bytes:
             steps, planned = reordered, other
+    wrong = conflicts(planned)
+    if wrong:
+        raise RuntimeError(f"the memory plan is wrong: {'; '.join(wrong[:3])}")
     states = {s.name: s for step in steps for s in step.emitted.states}
     return Program(
         c_identifier(name), graph, core, steps, root, planned, tuple(states[n] for n in sorted(states))

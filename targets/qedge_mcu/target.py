@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from qedge.bundle import Bundle, read_bundle
 from qedge.emulate import CORES as EMULATED
+from qedge.emulate.qemu import qemu_version
 from qedge.errors import CapacityError, IntegrityError, QedgeError, ToolError, UsageError
 from qedge.graph import Graph
 from qedge.target import CheckReport, Compiled, Option, Requirement, Target, TargetInfo, VerifyReport
@@ -106,6 +107,7 @@ class McuTarget(Target):
             extra={
                 "engine": "qedge",
                 "board": options.get("board"),
+                "verified_on": wanted.runs_on,
                 "library": describe(program, sources).to_json(),
                 "frontend": sorted(f"c/src/{path}" for path in frontend),
             },
@@ -142,7 +144,7 @@ class McuTarget(Target):
             bit_exact=not mismatches,
             passed=not mismatches,
             oracle=oracle,
-            core=_emulated(library.core),
+            core=_emulated(library),
             samples=len(inputs),
             mismatches=tuple(mismatches),
             metrics=report.measured(library, measured),
@@ -173,7 +175,7 @@ class McuTarget(Target):
             inputs, _ = _samples(opened, None)
             measured = library.measure(inputs[0])
             graph = Graph.from_bytes(opened.read("model.tflite"), str(bundle))
-            return report.benchmark(graph, library, measured, _emulated(library.core))
+            return report.benchmark(graph, library, measured, _emulated(library))
 
     def doctor(self) -> list[Requirement]:
         """Return whether the cross compiler, the emulator and the oracle are here."""
@@ -284,8 +286,12 @@ def _random(generator: np.random.Generator, shape: tuple[int, ...], dtype: str) 
     return generator.integers(info.min, info.max, shape, np.dtype(dtype), endpoint=True)
 
 
-def _emulated(name: str) -> str:
-    return f"{name} (unicorn {report.installed('unicorn')})"
+def _emulated(library: Library) -> str:
+    """Return where a library ran, and that it stood in for the core asked for."""
+    emulator = EMULATED[library.core]
+    program = qemu_version() if emulator.unicorn is None else f"unicorn {report.installed('unicorn')}"
+    instead = f", in place of {library.wanted}: the same C" if library.core != library.wanted else ""
+    return f"{library.core} ({program}){instead}"
 
 
 TARGET = McuTarget()

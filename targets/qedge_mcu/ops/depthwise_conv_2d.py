@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from qedge_mcu.cores import Family
 from qedge_mcu.ops import depthwise_conv_2d_dsp, mve
 from qedge_mcu.ops.base import (
     ConstArray,
@@ -16,6 +20,7 @@ from qedge_mcu.ops.base import (
 )
 from qedge_mcu.ops.geometry import expect_batch_1, window
 from qedge_mcu.ops.requantize import bias_values, expect_weighted_sum, per_channel, wrap_int32
+from qedge_mcu.structs import first_that_fits
 
 NAMES = ("DEPTHWISE_CONV_2D",)
 
@@ -28,10 +33,7 @@ def check(c: OpContext) -> list[Reason]:
 
 def emit(c: OpContext) -> Emitted:
     """Return the call of the kernel for the core's extension where it applies, else of the general one."""
-    special = mve.depthwise_conv_2d(c) if c.core.family == "mve" else None
-    if special is None and c.core.family != "portable":
-        special = depthwise_conv_2d_dsp.emit(c)
-    return special or _general(c)
+    return first_that_fits(*(partial(kernel, c) for kernel in (*_SPECIAL[c.core.family], _general)))
 
 
 def _general(c: OpContext) -> Emitted:
@@ -79,3 +81,10 @@ def _general(c: OpContext) -> Emitted:
         ),
         overlap={0: w.row_lead},
     )
+
+
+_SPECIAL: Mapping[Family, tuple[Callable[[OpContext], Emitted | None], ...]] = {
+    "mve": (mve.depthwise_conv_2d, depthwise_conv_2d_dsp.emit),
+    "dsp": (depthwise_conv_2d_dsp.emit,),
+    "portable": (),
+}

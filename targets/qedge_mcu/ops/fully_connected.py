@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
+
 import numpy as np
 import numpy.typing as npt
 
+from qedge_mcu.cores import Family
 from qedge_mcu.ops import fully_connected_dsp, mve
 from qedge_mcu.ops.base import (
     ConstArray,
@@ -25,6 +29,7 @@ from qedge_mcu.ops.requantize import (
     per_tensor,
     wrap_int32,
 )
+from qedge_mcu.structs import first_that_fits
 
 NAMES = ("FULLY_CONNECTED",)
 
@@ -40,10 +45,7 @@ def check(c: OpContext) -> list[Reason]:
 
 def emit(c: OpContext) -> Emitted:
     """Return the call of the kernel for the core's extension where it applies, else of the general one."""
-    special = mve.fully_connected(c) if c.core.family == "mve" else None
-    if special is None and c.core.family != "portable":
-        special = fully_connected_dsp.emit(c)
-    return special or _general(c)
+    return first_that_fits(*(partial(kernel, c) for kernel in (*_SPECIAL[c.core.family], _general)))
 
 
 def _general(c: OpContext) -> Emitted:
@@ -102,3 +104,10 @@ def pack_rows(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int8]:
     padded = np.zeros((rows, inputs + inputs % 2), np.int64)
     padded[:, :inputs] = values
     return (padded[:, 0::2] & 15 | (padded[:, 1::2] & 15) << 4).astype(np.uint8).view(np.int8)
+
+
+_SPECIAL: Mapping[Family, tuple[Callable[[OpContext], Emitted | None], ...]] = {
+    "mve": (mve.fully_connected, fully_connected_dsp.emit),
+    "dsp": (fully_connected_dsp.emit,),
+    "portable": (),
+}

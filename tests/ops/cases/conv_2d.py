@@ -73,5 +73,7 @@ CASES = [
     case("saturates", (5, 5, 8), (3, 3, 6), quantized_out=(0.003, 0)),
     case("scales-up", (3, 3, 2), (1, 1, 2), scales=(0.9, 1.7), quantized_out=(0.01, 0)),
     case("tiny-scales", (3, 3, 2), (1, 1, 2), scales=(1e-9, 1e-7)),
+    case("300-taps", (1, 700, 1), (1, 300, 4), stride=(1, 260)),
+    case("300-taps-dilated", (1200, 1, 2), (4, 1, 3), dilation=(300, 1)),
     case("relu-n1-to-1", (3, 3, 4), (1, 1, 4), activation="RELU_N1_TO_1", quantized_out=(0.02, 10)),
 ]

@@ -73,5 +73,7 @@ CASES = [
     case("per-tensor", (5, 5, 4), (3, 3), per_channel=False),
     case("no-bias", (5, 5, 4), (3, 3), bias=False),
     case("saturates", (5, 5, 4), (3, 3), quantized_out=(0.001, 0)),
+    case("300-taps", (1, 700, 4), (1, 300), stride=(1, 260)),
+    case("300-taps-dilated", (1200, 1, 3), (4, 1), dilation=(300, 1)),
     case("33-channels", (4, 4, 33), (3, 3)),
 ]

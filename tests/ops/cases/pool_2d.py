@@ -49,6 +49,7 @@ CASES = [
         case(op, "larger-than-input", (2, 3, 4), (4, 4)),
         case(op, "relu", (5, 5, 4), (2, 2), activation="RELU"),
         case(op, "relu6", (5, 5, 4), (2, 2), activation="RELU6"),
+        case(op, "long", (1, 700, 3), (1, 301), (1, 280)),
         case(op, "one-channel", (5, 5, 1), (3, 3)),
     )
 ]

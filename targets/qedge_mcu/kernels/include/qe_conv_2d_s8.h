@@ -13,10 +13,10 @@ typedef struct {
     uint16_t in_height, in_width, in_channels;
     uint16_t out_height, out_width, out_channels;
     uint16_t groups;
-    uint8_t filter_height, filter_width;
-    uint8_t stride_height, stride_width;
-    uint8_t dilation_height, dilation_width;
-    uint8_t pad_top, pad_left;
+    uint16_t filter_height, filter_width;
+    uint16_t stride_height, stride_width;
+    uint16_t dilation_height, dilation_width;
+    uint16_t pad_top, pad_left;
     int16_t input_offset;      /* minus the input's zero point */
     int8_t output_zero_point;
     int8_t low, high;          /* clamp of the output */

@@ -9,8 +9,8 @@ typedef struct {
     uint16_t in_height, in_width, channels;
     uint16_t out_height, out_width;
     uint16_t filter_height, filter_width;
-    uint8_t stride_height, stride_width;
-    uint8_t pad_top, pad_left;
+    uint16_t stride_height, stride_width;
+    uint16_t pad_top, pad_left;
     int8_t low, high; /* clamp of the output */
 } qe_pool_2d_params;
 
