@@ -1,4 +1,4 @@
-# The one door: `make demo` shows the whole journey, `make test` proves it. Needs Python 3.10 to 3.13 and make.
+# The one door: `make demo` shows the whole journey, `make test` proves it. Needs Python 3.10 or newer and make.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -22,8 +22,8 @@ install: $(STAMP)
 
 # uv installs the same packages several times faster; plain pip does when uv cannot.
 $(STAMP): pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else \
-	"error: found Python %d.%d, expected 3.10 to 3.13\nhint: make install PYTHON=python3.12" % v)'
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v >= (3, 10) else \
+	"error: found Python %d.%d, expected 3.10 or newer\nhint: make install PYTHON=python3.12" % v)'
 	@$(PYTHON) -m venv .venv || { echo "hint: apt-get install python3-venv" >&2; rm -rf .venv; exit 1; }
 	@echo "installing into .venv (TensorFlow and a C compiler are in it: about 1.2 GB to fetch)"
 	@{ $(BIN)/python -m pip install --quiet --disable-pip-version-check uv \

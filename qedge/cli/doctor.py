@@ -53,8 +53,8 @@ def _mark(ok: bool | None) -> str:
 
 def _host() -> list[Requirement]:
     python = platform.python_version()
-    supported = (3, 10) <= sys.version_info[:2] <= (3, 13)
-    found = [Requirement("python", supported, f"{python} on {platform.machine()}, expected 3.10 to 3.13")]
+    supported = sys.version_info[:2] >= (3, 10)
+    found = [Requirement("python", supported, f"{python} on {platform.machine()}, expected 3.10 or newer")]
     for module, distribution, purpose, extra in HOST_PACKAGES:
         install = f'pip install "qedge[{extra}]"' if extra else f"pip install {distribution}"
         try:

@@ -98,7 +98,7 @@ def run_many(jobs: Sequence[Job], *, timeout_s: float = 600.0) -> list[list[Run]
     if not available():
         raise ToolError(
             f"{DISTRIBUTION} is not installed, and it is the oracle of the microcontroller export",
-            hint='pip install "qedge[mcu]" on Linux x86-64 with Python 3.10 to 3.13',
+            hint='pip install "qedge[mcu]" on Linux x86-64',
         )
     graphs = [Graph.from_bytes(job.model) for job in jobs]
     with tempfile.TemporaryDirectory(prefix="qedge-tflm-") as name:
