@@ -34,8 +34,9 @@ def _compiler() -> Requirement:
         return Requirement("edgetpu_compiler", True, str(program))
     detail = "not here: bundles carry COMPILE.md with the command to run elsewhere"
     if os.uname().machine != "x86_64":
-        detail += " (it is a program for x86-64 Linux)"
-    return Requirement("edgetpu_compiler", None, detail, "sudo apt install edgetpu-compiler")
+        # there is no package for other machines: COMPILE.md has a container that does it
+        return Requirement("edgetpu_compiler", None, f"{detail} (it is a program for x86-64 Linux)")
+    return Requirement("edgetpu_compiler", None, detail, system.INSTALL_COMPILER)
 
 
 def _library(base: Path) -> Requirement:
@@ -117,7 +118,7 @@ def _pcie(base: Path, found: list[devices.Device]) -> list[Requirement]:
             "group apex",
             all(d.accessible for d in attached),
             "the device file is accessible" if all(d.accessible for d in attached) else "no access",
-            "sudo usermod -aG apex $USER, then log in again",
+            system.JOIN_APEX,
         ),
     ]
     size = system.page_bytes()

@@ -137,7 +137,7 @@ def _from_devices(matching: Sequence[devices.Device], root: str | Path) -> EdgeT
             system.SMALL_PAGES,
         )
     if not any(d.accessible for d in matching):
-        fix = system.JOIN_GROUP if first.kind == "usb" else "sudo usermod -aG apex $USER, then log in again"
+        fix = system.JOIN_GROUP if first.kind == "usb" else system.JOIN_APEX
         if first.kind == "usb" and system.udev_rule(Path(root)) is None:
             return failure(
                 "no-udev-rule",

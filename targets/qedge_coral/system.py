@@ -18,7 +18,20 @@ INSTALL_LIBRARY = (
     "download libedgetpu1-std for your system from https://github.com/feranick/libedgetpu/releases,"
     " then: sudo apt install ./libedgetpu1-std_*.deb, and plug the device in again"
 )
-INSTALL_DRIVER = "sudo apt install gasket-dkms, then: sudo modprobe apex"
+APT_SOURCE = (
+    "curl -fsSL https://packages.cloud.google.com/apt/doc/apt-key.gpg"
+    " | sudo gpg --dearmor -o /usr/share/keyrings/coral.gpg"
+    ' && echo "deb [signed-by=/usr/share/keyrings/coral.gpg] https://packages.cloud.google.com/apt'
+    ' coral-edgetpu-stable main" | sudo tee /etc/apt/sources.list.d/coral.list && sudo apt update'
+)
+"""Google's repository, which has the compiler and the PCIe driver: no distribution has either."""
+INSTALL_COMPILER = f"{APT_SOURCE} && sudo apt install edgetpu-compiler"
+INSTALL_DRIVER = (
+    f"{APT_SOURCE} && sudo apt install gasket-dkms && sudo modprobe apex; from Linux 6.4 on gasket-dkms 1.0-18 does"
+    " not build (raspberrypi/linux#6799), from 6.12 on neither does the newest source: build it with the patch of"
+    " google/gasket-driver#35"
+)
+JOIN_APEX = "sudo groupadd -f apex && sudo usermod -aG apex $USER, then log in again"
 ADD_UDEV_RULE = (
     'echo \'SUBSYSTEM=="usb", ATTRS{idVendor}=="1a6e", GROUP="plugdev"\nSUBSYSTEM=="usb",'
     ' ATTRS{idVendor}=="18d1", GROUP="plugdev"\' | sudo tee /etc/udev/rules.d/60-edgetpu.rules'
@@ -29,12 +42,12 @@ SMALL_PAGES = "add the line kernel=kernel8.img to /boot/firmware/config.txt and 
 
 BINDINGS = ("ai-edge-litert", "tflite-runtime", "tensorflow")
 KNOWN_GOOD_TEXT = (
-    "libedgetpu 16.0 of Google with tflite-runtime 2.5 (Python 3.9 or older)",
-    "libedgetpu 16.0TF2.17.1 with tflite-runtime 2.17.1",
-    "libedgetpu 16.0TF2.19.1 with ai-edge-litert 2.2",
+    "libedgetpu 16.0TF2.17.1 with tflite-runtime 2.17.1 (wheels beside the library, not on the index)",
+    "libedgetpu 16.0TF2.19.1 with ai-edge-litert 2.1 or newer (expected: built from one generation)",
 )
 FIRST_NEW_TFLITE = (2, 6)
-"""Google's build 16.0 is of TensorFlow 2.5: a later interpreter crashes in it."""
+"""Google's build 16.0 is of TensorFlow 2.5. With 2.10 and 2.11.1 it worked for some (google-coral/edgetpu#812, #666)
+and crashed for others (#731), so that a later interpreter counts as a mismatch."""
 
 
 def find_library(base: Path = Path("/")) -> str | None:
@@ -104,7 +117,7 @@ def mismatch(found: tuple[str, str], version: str | None) -> str | None:
         and built < FIRST_NEW_TFLITE
         and (name == "ai-edge-litert" or of >= FIRST_NEW_TFLITE)
     ):
-        return "Google's build of 2021 crashes with interpreters newer than TensorFlow 2.5"
+        return "Google's build of 2021 crashed for many with interpreters newer than TensorFlow 2.5"
     return None
 
 

@@ -26,12 +26,13 @@ Array = npt.NDArray[Any]
 GOLDEN_BYTES = 40_000
 """Golden samples beyond the first stop here: they are meant to fit a board's flash beside the model."""
 
+# Some Cortex-M7 (STM32F746) have a single-precision FPU only; the kernels need no more.
 GCC_FLAGS: Mapping[str, str] = {
     "cortex-m0": "-mcpu=cortex-m0 -mthumb",
     "cortex-m0plus": "-mcpu=cortex-m0plus -mthumb",
     "cortex-m3": "-mcpu=cortex-m3 -mthumb",
     "cortex-m4": "-mcpu=cortex-m4 -mthumb -mfpu=fpv4-sp-d16 -mfloat-abi=hard",
-    "cortex-m7": "-mcpu=cortex-m7 -mthumb -mfpu=fpv5-d16 -mfloat-abi=hard",
+    "cortex-m7": "-mcpu=cortex-m7 -mthumb -mfpu=fpv5-sp-d16 -mfloat-abi=hard",
     "cortex-m33": "-mcpu=cortex-m33 -mthumb -mfpu=fpv5-sp-d16 -mfloat-abi=hard",
     "cortex-m55": "-mcpu=cortex-m55 -mthumb -mfloat-abi=hard",
     "cortex-m85": "-mcpu=cortex-m85 -mthumb -mfloat-abi=hard",

@@ -50,7 +50,7 @@ static void start_pll(uint32_t pll, uint32_t times, uint32_t by1, uint32_t by2)
 /* Chapters 8.1 and 8.2: the core at 150 MHz, the ADC at 48 MHz, the serial port from the crystal. */
 static void start_clocks(void)
 {
-    REGISTER(XOSC + 0xCu) = 47;                           /* STARTUP: 1 ms */
+    REGISTER(XOSC + 0xCu) = 282;                          /* STARTUP: 6 ms, as pico-sdk waits */
     REGISTER(XOSC + 0x0u) = 0xFABu << 12 | 0xAA0u;        /* CTRL: on, 1 to 15 MHz */
     while ((REGISTER(XOSC + 0x4u) & 1u << 31) == 0u) {    /* STATUS: STABLE */
     }
