@@ -47,6 +47,7 @@ MODELS: dict[str, tuple[float, float, float, int]] = {
 }
 PADDED = 1.03
 """Padded parameter bytes of a network of wide layers, as a multiple of its weights."""
+PAIRS = ("pairs", "pairs_more")
 CSV = {
     "Inception v1": "inception_v1_224_quant",
     "Inception v4": "inception_v4_299_quant",
@@ -119,7 +120,7 @@ def pairs(folder: Path) -> Iterator[dict[str, Any]]:
             "wrong_placements": len(set(found.mapped) ^ set(entry["delegated_indices"])),
             "parameter_bytes": real,
             "predicted_bytes": guess,
-            "bytes_error_percent": round(100 * (guess / real - 1), 2),
+            "bytes_error_percent": round(100 * (guess - real) / max(real, 1), 2),
         }
 
 
@@ -222,7 +223,7 @@ def main() -> None:
     given = parser.parse_args()
     table = json.loads((given.shared / "coral/latency.json").read_text())
     result: dict[str, Any] = {"latency": {link: latency_table(table, link) for link in latency.LINKS}}
-    result["pairs"] = list(pairs(given.shared / "coral/pairs"))
+    result["pairs"] = [p for name in PAIRS for p in pairs(given.shared / "coral" / name)]
     if given.keras:
         result["keras"] = list(keras_models())
     if given.json:

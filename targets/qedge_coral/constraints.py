@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -72,6 +73,8 @@ RESIZE_ELEMENTS = 2_000_000
 """Between the largest result of a resize that was seen mapped (0.5 million) and the least that was not (3.1)."""
 TRANSPOSE_ELEMENTS = 100_000
 """Between the largest transposed tensor that was seen mapped (50,000) and the least that was not (200,000)."""
+ADD_VERSION = 3
+"""Below the version of ADD that was seen rejected (4, which a 64-bit ADD in the same file brings)."""
 TRANSPOSE_CONV_WEIGHTS = 2_000_000
 """Below the weights of the transposed convolution that was seen rejected (2.1 million)."""
 
@@ -120,11 +123,14 @@ def rule(status: str, hint: str | None = None, ops: Iterable[str] = ()) -> Calla
     return register
 
 
+@cache
+def _rules(op: str) -> tuple[Rule, ...]:
+    return tuple(r for r in RULES if not r.ops or op in r.ops)
+
+
 def violation(graph: Graph, op: Operator) -> Violation | None:
     """Return the first rule that the operator breaks, or None: it may run on the Edge TPU."""
-    for r in RULES:
-        if r.ops and op.op not in r.ops:
-            continue
+    for r in _rules(op.op):
         fact = r.check(graph, op)
         if fact is not None:
             return Violation(r.status, fact, r.hint)
@@ -182,6 +188,12 @@ def known_operator(graph: Graph, op: Operator) -> str | None:
 def tile_version(graph: Graph, op: Operator) -> str | None:
     """Version 1 (seen on the Edge TPU although no document lists the operator)."""
     return None if op.version == 1 else f"version {op.version}"
+
+
+@rule(statuses.VERSION, ops=["ADD"])
+def add_version(graph: Graph, op: Operator) -> str | None:
+    """At most version 3 (1 and 2 were seen mapped, 4 was not); ``qedge build`` writes 8-bit ones as 2."""
+    return None if op.version <= ADD_VERSION else f"version {op.version}"
 
 
 @rule(statuses.DTYPE)
@@ -250,9 +262,10 @@ def concatenated_constant_is_zero_padding(graph: Graph, op: Operator) -> str | N
 
 @rule(statuses.LIMITATION, "use the same dilation along x and y", ["CONV_2D", "DEPTHWISE_CONV_2D"])
 def same_dilation(graph: Graph, op: Operator) -> str | None:
-    """The same dilation along x and y."""
+    """The same dilation along x and y, where the filter is larger than 1 along both."""
     x, y = op.options.get("dilation_w_factor", 1), op.options.get("dilation_h_factor", 1)
-    return None if x == y else f"dilation {y}x{x} (height x width)"
+    _, height, width, _ = graph.tensors[op.inputs[1]].shape
+    return f"dilation {y}x{x} (height x width)" if x != y and height > 1 and width > 1 else None
 
 
 @rule(statuses.LIMITATION, "convert without shuffled weights", ["FULLY_CONNECTED"])
@@ -286,7 +299,9 @@ def softmax_size(graph: Graph, op: Operator) -> str | None:
 
 @rule(statuses.LIMITATION, "use batch 1", [*REDUCTIONS, "PACK", "PAD", "SPLIT"])
 def not_along_batch(graph: Graph, op: Operator) -> str | None:
-    """Not along the batch dimension, nor any other outside the three innermost."""
+    """Not along the batch dimension, nor any other outside the three innermost (SPLIT into one may)."""
+    if op.op == "SPLIT" and len(op.outputs) == 1:
+        return None
     rank = len(graph.output_tensors(op)[0].shape) if op.op == "PACK" else 0
     if op.op == "PACK":
         axes = [int(op.options.get("axis", 0))]

@@ -60,6 +60,8 @@ CPU_MS_PER_MOPS = {"usb3": 0.25, "usb3_pi4": 0.8, "usb2": 2.0, "pcie": 1.5}
 
 def macs(graph: Graph, op: Operator) -> int:
     """Return the multiply-accumulates of one operator; 0 where it has none."""
+    if not op.outputs:
+        return 0
     result = graph.output_tensors(op)[0]
     if op.op == "CONV_2D":
         _, height, width, inputs = graph.tensors[op.inputs[1]].shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -86,7 +87,7 @@ def predict(graph: Graph, *, all_subgraphs: bool = False) -> Prediction:
         elif failures:
             placements.append(_placed(op, failures[0].message, failures[0].hint))
         elif found is None:
-            reason = f"{statuses.OTHER_SUBGRAPH}{_cut_by(graph, op, inside)}"
+            reason = f"{statuses.OTHER_SUBGRAPH}{_cut_by(graph, op, inside, broken)}"
             placements.append(_placed(op, reason, statuses.HINTS[statuses.OTHER_SUBGRAPH]))
         else:
             placements.append(_placed(op, f"{found.status}: {found.fact}", found.hint))
@@ -97,7 +98,9 @@ def _placed(op: Operator, reason: str, hint: str | None) -> Placement:
     return Placement(op.index, op.custom_name or op.op, CPU, reason, hint)
 
 
-def _cut_by(graph: Graph, op: Operator, inside: set[int]) -> str:
+def _cut_by(
+    graph: Graph, op: Operator, inside: set[int], broken: Mapping[int, constraints.Violation | None]
+) -> str:
     """Name the nearest operator before ``op`` that runs on the CPU, as ``": after #64 RESIZE_BILINEAR"``."""
     seen, queue = {op.index}, [op]
     while queue:
@@ -105,7 +108,7 @@ def _cut_by(graph: Graph, op: Operator, inside: set[int]) -> str:
             before = graph.producer.get(t) if t >= 0 else None
             if before is None or before.index in inside or before.index in seen:
                 continue
-            if constraints.violation(graph, before) is not None:
+            if broken[before.index] is not None:
                 return f": after {before.label}"
             seen.add(before.index)
             queue.append(before)

@@ -208,9 +208,8 @@ def _compiled_models(model: bytes, options: Options, workdir: Path) -> _Result |
 
 
 def _after_rewrites(graph: Graph, options: Options) -> tuple[Prediction, tuple[tuple[str, str], ...]]:
-    rewritten = rewrite.rewrite(graph.data)
-    after = Graph.from_bytes(rewritten.model) if rewritten.changes else graph
-    return predict(after, all_subgraphs=bool(options.get("all_subgraphs"))), rewritten.changes
+    rewritten = rewrite.rewrite(graph)
+    return predict(rewritten.drafted, all_subgraphs=bool(options.get("all_subgraphs"))), rewritten.changes
 
 
 def _findings(given: Prediction) -> list[Finding]:

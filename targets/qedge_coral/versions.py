@@ -6,7 +6,7 @@ as a whole. Source: ``tensorflow/lite/tools/versioning/runtime_version.cc``, ent
 
 from __future__ import annotations
 
-from qedge.graph import Graph, Operator
+from qedge.graph import Graph, Operator, Tensor
 
 COMPILER = "16.0.384591198"
 
@@ -37,6 +37,20 @@ NEWER = frozenset({
 })
 """Operators that TensorFlow Lite 2.6 does not have; any whose name starts ``STABLEHLO_`` as well."""
 # fmt: on
+
+# fmt: off
+INT8 = {
+    "ADD": 2, "ARG_MAX": 2, "ARG_MIN": 2, "AVERAGE_POOL_2D": 2, "BATCH_MATMUL": 2, "CONCATENATION": 2,
+    "DEPTH_TO_SPACE": 2, "EXPAND_DIMS": 1, "GATHER": 2, "L2_NORMALIZATION": 2, "LEAKY_RELU": 2, "LOGISTIC": 2,
+    "MAXIMUM": 2, "MAX_POOL_2D": 2, "MEAN": 2, "MINIMUM": 2, "MIRROR_PAD": 2, "MUL": 2, "PACK": 2, "PAD": 2,
+    "PADV2": 2, "PRELU": 1, "REDUCE_MAX": 2, "REDUCE_MIN": 2, "RELU": 2, "RELU6": 2, "RESHAPE": 1,
+    "RESIZE_BILINEAR": 2, "RESIZE_NEAREST_NEIGHBOR": 2, "RSQRT": 2, "SLICE": 2, "SOFTMAX": 2,
+    "SPACE_TO_DEPTH": 2, "SPLIT": 2, "SPLIT_V": 2, "SQUARED_DIFFERENCE": 2, "SQUEEZE": 1, "STRIDED_SLICE": 2,
+    "SUB": 2, "SUM": 2, "TANH": 2, "TRANSPOSE": 2, "UNPACK": 2,
+}
+# fmt: on
+"""Version in which an operator took int8, up to four dimensions and no later option; uint8 needs version 1.
+Source: ``tensorflow/lite/tools/versioning/op_version.cc``."""
 
 
 def parsed_version(op: str) -> int:
@@ -72,7 +86,25 @@ def needed_version(graph: Graph, op: Operator) -> int:
         return 3 if "int8" in kinds else (2 if dilated else 1)
     if op.op == "QUANTIZE":
         return 2 if kinds == {"uint8"} else 1
-    return op.version
+    if op.op not in INT8 or any(len(t.shape) > 4 for t in data):
+        return op.version
+    if any(op.options.get(k) for k in _LATER):
+        return max(3, INT8[op.op])
+    if op.op == "MUL" and _enlarges(data):
+        return 3
+    return INT8[op.op] if "int8" in kinds else 1
+
+
+_LATER = ("half_pixel_centers", "align_corners", "ellipsis_mask", "new_axis_mask", "offset")
+"""Options that came with version 3 or later of their operator."""
+
+
+def _enlarges(data: list[Tensor]) -> bool:
+    """Whether a product is scaled up: version 3 of MUL came with that."""
+    if any(t.quantization is None for t in data):
+        return True
+    first, second, result = (float(t.quantization.scale[0]) for t in data if t.quantization is not None)
+    return first * second >= result
 
 
 def _needed_mixed(op: Operator, kinds: set[str]) -> int:
@@ -85,7 +117,11 @@ def _needed_mixed(op: Operator, kinds: set[str]) -> int:
 
 
 def lowered_version(graph: Graph, op: Operator) -> int:
-    """Return the version to write so that the compiler parses the operator: its own where that will do."""
-    if op.version <= parsed_version(op.op):
+    """Return the version to write: an older one that says the same where its own is above what is taken.
+
+    A converter writes one code for all operators of a kind, at the version of the newest: an ADD of 64-bit
+    indices at the end raises every ADD of the model above what the Edge TPU takes.
+    """
+    if op.version <= min(parsed_version(op.op), INT8.get(op.op, op.version)):
         return op.version
     return min(op.version, needed_version(graph, op))

@@ -7,11 +7,12 @@ import itertools
 import numpy as np
 import pytest
 
-from qedge.graph import Graph
+from qedge.graph import Graph, schema
 from qedge.runtime.litert import open_engine, tensor_specs
-from qedge.testing.opmodels import ModelBuilder, Spec, constant
-from qedge_coral import rewrite
+from qedge.testing.opmodels import ModelBuilder, Spec, constant, single_op
+from qedge_coral import rewrite, versions
 from qedge_coral.predict import predict
+from qedge_coral.target import TARGET
 
 ACTIVATION = {"scale": 0.05, "zero_point": -3}
 
@@ -169,6 +170,59 @@ def test_rewriting_again_changes_nothing(name: str) -> None:
 def test_versions_of_the_rewritten_convolution() -> None:
     graph = Graph.from_bytes(rewrite.rewrite(too_new()).model)
     assert [op.version for op in graph] == [3]
+
+
+def one_code() -> bytes:
+    """ADD of int8 and ADD of int64 with one operator code, at the version of the wider one."""
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    x, y = g.input(spec(1, 4)), g.tensor(spec(1, 4))
+    count, more = g.input(Spec((1,), "int64")), g.tensor(Spec((1,), "int64"))
+    g.operator("ADD", [x, x], [y], version=4)
+    g.operator("ADD", [count, count], [more], version=4)
+    g.output(y)
+    g.output(more)
+    return builder.pack()
+
+
+def test_an_operator_on_int8_gets_a_code_of_its_own() -> None:
+    given = one_code()
+    after = rewrite.rewrite(given).model
+    assert [(op.op, op.version) for op in Graph.from_bytes(after)] == [("ADD", 2), ("ADD", 4)]
+    assert predict(Graph.from_bytes(given)).mapped == ()
+    assert predict(Graph.from_bytes(after)).mapped == (0,)
+    first, second = (open_engine(m, *tensor_specs(m), threads=1) for m in (given, after))
+    x = [values((1, 4)), np.asarray([7], np.int64)]
+    for one, other in zip(first.run(x), second.run(x), strict=True):
+        assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("model", "version"),
+    [
+        (single_op("MUL", [spec(1, 4, scale=2.0)] * 2, [spec(1, 4, scale=1.0)], version=5), 3),
+        (single_op("MUL", [spec(1, 4)] * 2, [spec(1, 4)], version=5), 2),
+        (single_op("SUB", [spec(1, 4)] * 2, [spec(1, 4)], version=4), 2),
+        (single_op("SUB", [spec(1, 1, 1, 1, 4)] * 2, [spec(1, 1, 1, 1, 4)], version=4), 4),
+        (single_op("ADD", [spec(1, 4, dtype="uint8")] * 2, [spec(1, 4, dtype="uint8")], version=4), 1),
+        (single_op("ADD", [spec(1, 4, dtype="int16")] * 2, [spec(1, 4, dtype="int16")], version=4), 4),
+    ],
+)
+def test_the_oldest_version_that_says_the_same(model: bytes, version: int) -> None:
+    graph = Graph.from_bytes(model)
+    assert versions.lowered_version(graph, graph.operators[0]) == version
+
+
+def test_looking_at_a_model_makes_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs = [Graph.from_bytes(make()) for make, _, _ in MODELS.values()]
+
+    def never(*_: object) -> None:
+        raise AssertionError("a file was read or written")
+
+    monkeypatch.setattr(schema, "unpack", never)
+    monkeypatch.setattr(schema, "pack", never)
+    for graph in graphs:
+        assert TARGET.check(graph, {}).metrics["rewrites"]
 
 
 def merged() -> bytes:

@@ -106,6 +106,10 @@ def tile(version: int) -> bytes:
     return single_op("TILE", [t(1, 1, 1, 8), constant([1, 4, 4, 1])], [t(1, 4, 4, 8)], version=version)
 
 
+def add(version: int) -> bytes:
+    return single_op("ADD", [t(1, 4, 4, 8), t(1, 4, 4, 8)], [t(1, 4, 4, 8)], version=version)
+
+
 def transpose(height: int) -> bytes:
     given = [t(1, height, 255), constant([0, 2, 1])]
     return single_op("TRANSPOSE", given, [t(1, 255, height)], version=2)
@@ -124,6 +128,7 @@ CASES: dict[Callable[..., Any], tuple[bytes, bytes, str]] = {
     constraints.eight_bit: (unary("TANH", 1, 8), unary("TANH", 1, 8, dtype="int16"), "int16"),
     constraints.known_operator: (unary("LOGISTIC", 1, 8), unary("HARD_SWISH", 1, 8), "HARD_SWISH"),
     constraints.tile_version: (tile(1), tile(2), "version 2"),
+    constraints.add_version: (add(3), add(4), "version 4"),
     constraints.quantised: (unary("RELU", 1, 8), unary("RELU", 1, 8, scale=None), "no scale"),
     constraints.three_innermost: (pool(1), pool(2), "[2, 4, 4, 8]"),
     constraints.constant_parameters: (conv(), computed_weights(), "input 1"),
@@ -176,6 +181,36 @@ def test_rule(check: Callable[..., Any]) -> None:
 def test_more_that_breaks_a_rule(model: bytes) -> None:
     graph = Graph.from_bytes(model)
     assert constraints.violation(graph, graph.operators[0]) is not None
+
+
+def column(taps: tuple[int, int], **dilation: int) -> bytes:
+    """A convolution over 8 rows and one column, as a one-dimensional one is written."""
+    given = [t(1, 8, 1, 4), weights(8, *taps, 4), bias(8)]
+    return single_op("CONV_2D", given, [t(1, 8, 1, 8)], {**CONV, **dilation}, version=3)
+
+
+def split(*shape: int) -> bytes:
+    given = [constant(0), t(*shape)]
+    outputs = [t(1, *shape[1:])] * shape[0]
+    return single_op("SPLIT", given, outputs, {"num_splits": shape[0]}, version=2)
+
+
+@pytest.mark.parametrize(
+    ("model", "kept"),
+    [
+        (
+            column((3, 1), dilation_h_factor=4),
+            True,
+        ),  # along the one axis on which the filter is larger than 1
+        (column((1, 1), dilation_w_factor=4), True),
+        (column((3, 3), dilation_h_factor=4), False),
+        (split(1, 4, 4, 8), True),  # an identity
+        (split(2, 4, 4, 8), False),
+    ],
+)
+def test_what_changes_nothing_is_no_limit(model: bytes, kept: bool) -> None:
+    graph = Graph.from_bytes(model)
+    assert (constraints.violation(graph, graph.operators[0]) is None) == kept
 
 
 def test_statuses_are_the_compilers() -> None:

@@ -1,17 +1,17 @@
 """Rewrites that bring operators back onto the Edge TPU without changing the result.
 
-Each rewrite is a module with ``TITLE`` and ``apply(tree, graph) -> list[str]``: it edits the flatbuffer
-object tree in place and returns one line for each place it changed. They run in the order of
-:data:`REWRITES`, each on the graph that the one before left, until none finds anything.
+Each rewrite is a module with ``TITLE`` and ``apply(graph) -> Draft``: what it would change, with one line for
+each place. They run in the order of :data:`REWRITES`, each on the graph that the one before left, until none
+finds anything. A file is made once, at the end, and only for who asks for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from functools import cached_property
 
-from qedge.graph import Graph, schema
+from qedge.graph import Graph
 from qedge_coral.rewrite import (
     dense_rows,
     drop_quantize,
@@ -21,8 +21,10 @@ from qedge_coral.rewrite import (
     nearest_upsampling,
     unfuse_activation,
 )
+from qedge_coral.rewrite.draft import Draft
+from qedge_coral.rewrite.write import write
 
-Apply = Callable[[Any, Graph], "list[str]"]
+Apply = Callable[[Graph], Draft]
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,21 @@ class Rewrite:
 
 @dataclass(frozen=True)
 class Rewritten:
-    """A model after the rewrites, and what each one changed: pairs of rewrite name and line."""
+    """A model after the rewrites, and what each one changed: pairs of rewrite name and line.
 
-    model: bytes
+    Args:
+        given: the graph before them.
+        drafted: the graph after them; tensors that nothing refers to any more are still in it.
+    """
+
+    given: Graph = field(repr=False)
+    drafted: Graph = field(repr=False)
     changes: tuple[tuple[str, str], ...]
+
+    @cached_property
+    def model(self) -> bytes:
+        """The bytes of the model; those that were given when nothing was changed."""
+        return write(self.given, self.drafted) if self.changes else self.given.data
 
 
 REWRITES: tuple[Rewrite, ...] = tuple(
@@ -57,17 +70,16 @@ REWRITES: tuple[Rewrite, ...] = tuple(
 MAX_ROUNDS = 8
 
 
-def rewrite(model: bytes) -> Rewritten:
-    """Return the model with all rewrites applied; the same bytes when there is nothing to change."""
+def rewrite(given: Graph | bytes) -> Rewritten:
+    """Return a model with all rewrites applied."""
+    first = graph = Graph.from_bytes(given) if isinstance(given, bytes) else given
     changes: list[tuple[str, str]] = []
     for _ in range(MAX_ROUNDS):
         before = len(changes)
         for one in REWRITES:
-            tree = schema.unpack(model)
-            lines = one.apply(tree, Graph.from_bytes(model))
-            if lines:
-                model = schema.pack(tree)
-                changes += [(one.name, line) for line in lines]
+            draft = one.apply(graph)
+            graph = draft.finish()
+            changes += [(one.name, line) for line in draft.lines]
         if len(changes) == before:
             break
-    return Rewritten(model, tuple(changes))
+    return Rewritten(first, graph, tuple(changes))

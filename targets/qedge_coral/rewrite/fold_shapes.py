@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from qedge.graph import Graph, Operator, Tensor
-from qedge_coral.rewrite.edit import Array, Editor
+from qedge_coral.rewrite.draft import Array, Draft, used
 
 TITLE = "shapes that are known become constants"
 FOLDED = (
@@ -28,25 +28,25 @@ FOLDED = (
 )
 
 
-def apply(tree: Any, graph: Graph) -> list[str]:
+def apply(graph: Graph) -> Draft:
     """Replace integer operators on known shapes by constants, and fix the batch."""
     known = _Known(graph)
     folded = [op for op in graph if known.learn(op)]
-    editor = Editor(tree, graph)
-    tensors = tree.subgraphs[0].tensors
+    draft = Draft(graph)
     if folded:
         names = ", ".join(dict.fromkeys(op.op for op in folded))
         for op in folded:
-            editor.replace([op], [], "")
-        editor.lines = [f"{len(folded)} operators computed beforehand: {names}"]
-        _as_constants(editor, graph, known.values, {op.index for op in folded})
-    fixed = [t for t in graph.tensors if not t.is_static and known.shape(t) is not None]
-    if fixed and len(fixed) == sum(not t.is_static for t in graph.tensors):
-        for t in fixed:
-            tensors[t.index].shape = np.asarray(known.shape(t), np.int32)
-            tensors[t.index].shapeSignature = None
-        editor.lines.append(f"batch of unknown size fixed to 1 in {len(fixed)} tensors")
-    return editor.finish()
+            draft.replace([op], [])
+        draft.lines.append(f"{len(folded)} operators computed beforehand: {names}")
+        _as_constants(draft, graph, known.values, {op.index for op in folded})
+    gone = {op.index for op in folded}
+    dynamic = [t for t in used(graph, gone) if not t.is_static]
+    fixed = [(t, shape) for t in dynamic if (shape := known.shape(t)) is not None]
+    if fixed and len(fixed) == len(dynamic):
+        for t, shape in fixed:
+            draft.set_shape(t.index, shape)
+        draft.lines.append(f"batch of unknown size fixed to 1 in {len(fixed)} tensors")
+    return draft
 
 
 class _Known:
@@ -85,21 +85,20 @@ class _Known:
             self.shapes[op.outputs[0]] = tuple(total // rest if d < 0 else d for d in dims)
 
 
-def _as_constants(editor: Editor, graph: Graph, values: dict[int, Array], folded: set[int]) -> None:
+def _as_constants(draft: Draft, graph: Graph, values: dict[int, Array], folded: set[int]) -> None:
     """Make constants of the folded tensors that other operators read."""
-    fb_tensors = editor.tree.subgraphs[0].tensors
     read = {t for op in graph if op.index not in folded for t in op.inputs} | set(graph.outputs)
     for index, value in values.items():
         if index in read:
-            made = editor.constant("", value)
-            fb_tensors[index].buffer = fb_tensors[made].buffer
-            fb_tensors[index].shape = fb_tensors[made].shape
+            draft.set_constant(index, value)
 
 
 def _value(graph: Graph, op: Operator, known: _Known) -> Array | None:
     """Return what an operator on integers gives, or None where that is not known or not a shape."""
+    if op.op not in FOLDED:
+        return None
     result = graph.output_tensors(op)[0]
-    if op.op not in FOLDED or result.dtype not in ("int32", "int64") or result.index in graph.outputs:
+    if result.dtype not in ("int32", "int64") or result.index in graph.outputs:
         return None
     if op.op == "SHAPE":
         shape = known.shape(graph.tensors[op.inputs[0]])

@@ -1,30 +1,29 @@
-"""Write operator versions down to those that compiler 16 parses, where the older version says the same."""
+"""Write operator versions down to those that compiler 16 parses and maps, where the older one says the same.
+
+Operators that share a code with a wider type get one of their own.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from dataclasses import replace
 
 from qedge.graph import Graph
 from qedge_coral import versions
-from qedge_coral.rewrite.edit import Editor
+from qedge_coral.rewrite.draft import Draft
 
 TITLE = "operator versions that compiler 16 can parse"
 
 
-def apply(tree: Any, graph: Graph) -> list[str]:
+def apply(graph: Graph) -> Draft:
     """Give every operator whose version is too new an operator code with the older one."""
-    editor = Editor(tree, graph)
+    draft = Draft(graph)
     counts: Counter[tuple[str, int, int]] = Counter()
     for op in graph:
         lowered = versions.lowered_version(graph, op)
         if lowered == op.version or lowered > versions.parsed_version(op.op):
             continue
-        node = editor.old(op)
-        node.opcodeIndex = editor.code(op, lowered)
-        editor.replace([op], [node], "")
+        draft.replace([op], [replace(op, version=lowered)])
         counts[op.op, op.version, lowered] += 1
-    editor.lines = [
-        f"{op} version {old} to {new} ({n} times)" for (op, old, new), n in sorted(counts.items())
-    ]
-    return editor.finish()
+    draft.lines = [f"{op} version {old} to {new} ({n} times)" for (op, old, new), n in sorted(counts.items())]
+    return draft

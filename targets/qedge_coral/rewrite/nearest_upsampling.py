@@ -8,12 +8,11 @@ both. Whether a chain does just that is found by sending the positions of its in
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from qedge.graph import Graph, Operator
-from qedge_coral.rewrite.edit import Array, Editor
+from qedge_coral.rewrite.draft import Array, Draft
 
 TITLE = "nearest up-sampling as one operator"
 MOVERS = ("RESHAPE", "EXPAND_DIMS", "SQUEEZE", "TILE")
@@ -21,19 +20,19 @@ MAX_VALUES = 1 << 26
 """Largest result whose positions are followed."""
 
 
-def apply(tree: Any, graph: Graph) -> list[str]:
+def apply(graph: Graph) -> Draft:
     """Replace each chain of RESHAPE and TILE that repeats rows or columns, and join resizes that follow."""
-    editor = Editor(tree, graph)
+    draft = Draft(graph)
     for first in graph:
         chain = _chain(graph, first) if first.op in ("RESHAPE", "EXPAND_DIMS") else None
-        if chain is not None and editor.is_free(chain):
-            _resize(editor, graph, chain, f"{first.label} to {chain[-1].label}")
+        if chain is not None and draft.is_free(chain):
+            _resize(draft, graph, chain, f"{first.label} to {chain[-1].label}")
     for second in graph:
         before = graph.producer.get(second.inputs[0]) if second.op == "RESIZE_NEAREST_NEIGHBOR" else None
-        if before is None or not editor.is_free([before, second]) or not _joins(graph, before, second):
+        if before is None or not draft.is_free([before, second]) or not _joins(graph, before, second):
             continue
-        _resize(editor, graph, [before, second], f"{before.label} and {second.label}")
-    return editor.finish()
+        _resize(draft, graph, [before, second], f"{before.label} and {second.label}")
+    return draft
 
 
 def repeats(positions: Array, source: Sequence[int]) -> bool:
@@ -110,10 +109,10 @@ def _joins(graph: Graph, first: Operator, second: Operator) -> bool:
     return plain and whole and same_quantization(graph, first.inputs[0], second.outputs[0])
 
 
-def _resize(editor: Editor, graph: Graph, chain: Sequence[Operator], what: str) -> None:
+def _resize(draft: Draft, graph: Graph, chain: Sequence[Operator], what: str) -> None:
     source, result = graph.tensors[chain[0].inputs[0]], graph.tensors[chain[-1].outputs[0]]
-    size = editor.constant(f"{result.name}/size", np.asarray(result.shape[1:3], np.int32))
+    size = draft.constant(f"{result.name}/size", np.asarray(result.shape[1:3], np.int32))
     version = 2 if source.dtype == "int8" else 1
-    node = editor.operator("RESIZE_NEAREST_NEIGHBOR", version, [source.index, size], [result.index])
+    node = draft.operator("RESIZE_NEAREST_NEIGHBOR", version, [source.index, size], [result.index])
     shape = f"{source.shape[1]}x{source.shape[2]} to {result.shape[1]}x{result.shape[2]}"
-    editor.replace(chain, [node], f"{what} as RESIZE_NEAREST_NEIGHBOR {shape}")
+    draft.replace(chain, [node], f"{what} as RESIZE_NEAREST_NEIGHBOR {shape}")
