@@ -13,6 +13,8 @@ from qedge.errors import DataError
 
 Sample = list[npt.NDArray[np.float32]]
 Labels = npt.NDArray[np.int64]
+# What each output of a model should say, first axis the sample; None where nothing says so.
+Truths = tuple["npt.NDArray[Any] | None", ...]
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,12 @@ class Subset:
     def labels(self) -> Labels | None:
         """Class index of each chosen sample, or None."""
         return None if self._base.labels is None else self._base.labels[self._indices]
+
+    @property
+    def truths(self) -> Truths | None:
+        """What each output should say for each chosen sample; None where only ``labels`` say it."""
+        base: Truths | None = getattr(self._base, "truths", None)
+        return None if base is None else tuple(None if t is None else t[self._indices] for t in base)
 
     @property
     def class_names(self) -> tuple[str, ...] | None:

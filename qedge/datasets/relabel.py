@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qedge.datasets.protocol import Dataset, Labels, Sample, Subset
+from qedge.datasets.protocol import Dataset, Labels, Sample, Subset, Truths
 
 
 class Relabelled:
@@ -18,10 +18,18 @@ class Relabelled:
         base: where the samples come from.
         labels: class index a sample, or None to drop the labels.
         class_names: names in index order, or None.
+        truths: what each output of the model should say, see :func:`qedge.datasets.labels.truths_of`; None
+            leaves it to the labels.
     """
 
-    def __init__(self, base: Dataset, labels: Labels | None, class_names: tuple[str, ...] | None) -> None:
-        self._base, self._labels, self._class_names = base, labels, class_names
+    def __init__(
+        self,
+        base: Dataset,
+        labels: Labels | None,
+        class_names: tuple[str, ...] | None,
+        truths: Truths | None = None,
+    ) -> None:
+        self._base, self._labels, self._class_names, self.truths = base, labels, class_names, truths
 
     @property
     def labels(self) -> Labels | None:

@@ -8,6 +8,7 @@ compared with the float model before it is trusted.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from qedge.errors import AccuracyError
@@ -19,28 +20,55 @@ from qedge.quantize.layers import LayerError, layer_errors
 from qedge.quantize.options import QuantizeOptions
 from qedge.quantize.recipe import Recipe
 from qedge.quantize.rules import RULES
+from qedge.quantize.tasks import Task
 
 WORST_NAMED = 10
+CANNOT_APPLY = "the largest drop cannot be applied"
 
 
 def missed(result: Comparison, options: QuantizeOptions) -> str | None:
     """Return how a result misses the budget, or None.
 
-    The drop is that of the accuracy where there are labels, else the share of samples with another top class.
+    Each output counts by itself. The drop is that of the accuracy (or F1) where there are labels, else the share
+    of samples with another answer. A budget that cannot be applied is missed.
     """
     if options.min_sqnr is not None and result.sqnr_db < options.min_sqnr:
-        return f"SQNR {result.sqnr_db:.1f} dB, expected at least {options.min_sqnr:g} dB"
+        return f"SQNR {result.sqnr_db:.1f} dB{_where(result)}, expected at least {options.min_sqnr:g} dB"
     if options.max_drop is None:
         return None
-    if result.float_metric is not None and result.quantized_metric is not None:
-        drop, what = result.float_metric - result.quantized_metric, "accuracy drops"
-    elif result.agreement is not None:
-        drop, what = 1.0 - result.agreement, "the top class changes"
-    else:
+    applied = False
+    for output in result.outputs:
+        of = f" of the output {output.name!r}" if len(result.outputs) > 1 else ""
+        if output.is_share and output.drop is not None:
+            drop, what = output.drop, f"{output.metric}{of} drops"
+        elif output.agreement is not None:
+            drop, what = 1.0 - output.agreement, f"the answer{of} changes"
+        else:
+            continue
+        applied = True
+        if drop > options.max_drop + 1e-9:
+            return f"{what} by {100 * drop:.1f} points, expected at most {100 * options.max_drop:g}"
+    return None if applied else f"{CANNOT_APPLY}: no output is a classification"
+
+
+def unusable_gate(tasks: Sequence[Task], names: Sequence[str], options: QuantizeOptions) -> str | None:
+    """Return why the budget cannot be applied to a model whose outputs have these tasks, or None.
+
+    Told before anything is calibrated: a largest drop is in points of accuracy or agreement, which numbers have not.
+    """
+    if options.max_drop is None or any(task.kind != "values" for task in tasks):
         return None
-    if drop > options.max_drop + 1e-9:
-        return f"{what} by {100 * drop:.1f} points, expected at most {100 * options.max_drop:g}"
-    return None
+    which = ", ".join(repr(name) for name in names)
+    return f"{CANNOT_APPLY}: {which} {'is a number' if len(names) == 1 else 'are numbers'}, no classes"
+
+
+def _where(result: Comparison) -> str:
+    """Return which output a figure is of, where the model has several or one has columns of unlike size."""
+    worst, part = result.worst, result.worst.worst_part
+    if len(result.outputs) == 1 and part is None:
+        return ""
+    columns = "" if part is None else f", columns {part.columns}"
+    return f" of the output {worst.name!r}{columns}"
 
 
 def worst_layers(builder: Builder, data: bytes) -> list[LayerError]:

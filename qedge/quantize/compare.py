@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qedge.datasets.labels import truths_of
+from qedge.datasets.outputs import OutputInfo, output_infos
 from qedge.datasets.protocol import Dataset
 from qedge.errors import DataError
+from qedge.graph import Graph
 from qedge.quantize.calibrate import Progress
+from qedge.quantize.figures import OutputFigures, OutputTally, decibels
 from qedge.quantize.interpreter import Runner
+from qedge.quantize.tasks import Task, task_of
 
 Array = npt.NDArray[Any]
 
@@ -35,93 +39,95 @@ class Sqnr:
     @property
     def db(self) -> float:
         """The ratio in dB; ``inf`` without noise, ``-inf`` with noise alone."""
-        if self.noise == 0.0:
-            return math.inf
-        return 10 * math.log10(self.signal / self.noise) if self.signal else -math.inf
+        return decibels(self.signal, self.noise)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What quantisation cost on a set of samples.
+    """What quantisation cost on a set of samples: each output by itself, and the worst of them.
 
     Args:
         samples: number of them.
-        sqnr_db: over all outputs.
-        metric: ``top1`` where the samples have labels and the first output scores classes, else None.
-        float_metric: the metric of the float model, 0 to 1, or None.
-        quantized_metric: the metric of the quantised model.
-        agreement: share of samples with the same top class, or None where the output scores no classes.
-        output_sqnr_db: the same for each output.
+        outputs: the figures of each output, in order.
     """
 
     samples: int
-    sqnr_db: float
-    metric: str | None
-    float_metric: float | None
-    quantized_metric: float | None
-    agreement: float | None
-    output_sqnr_db: tuple[float, ...]
+    outputs: tuple[OutputFigures, ...]
+
+    @property
+    def worst(self) -> OutputFigures:
+        """The output of lowest SQNR, its parts counted apart."""
+        return min(self.outputs, key=lambda o: o.worst_db)
+
+    @property
+    def sqnr_db(self) -> float:
+        """SQNR of the worst output."""
+        return self.worst.worst_db
+
+    @property
+    def output_sqnr_db(self) -> tuple[float, ...]:
+        """SQNR of each output."""
+        return tuple(o.sqnr_db for o in self.outputs)
+
+    @property
+    def scored(self) -> OutputFigures | None:
+        """The output whose accuracy or F1 falls most, or None without labels of classes."""
+        return max((o for o in self.outputs if o.is_share), key=lambda o: o.drop or 0.0, default=None)
+
+    @property
+    def metric(self) -> str | None:
+        """``accuracy`` or ``f1`` of :attr:`scored`."""
+        return self.scored.metric if self.scored else None
+
+    @property
+    def float_metric(self) -> float | None:
+        """The metric of the float model, 0 to 1."""
+        return self.scored.float_metric if self.scored else None
+
+    @property
+    def quantized_metric(self) -> float | None:
+        """The metric of the quantised model, 0 to 1."""
+        return self.scored.quantized_metric if self.scored else None
+
+    @property
+    def agreement(self) -> float | None:
+        """Share of equal answers of the output where it is lowest; None where all answers are numbers."""
+        return min((o.agreement for o in self.outputs if o.agreement is not None), default=None)
 
 
 class Tally:
-    """Adds up a :class:`Comparison`, one sample at a time."""
+    """Adds up a :class:`Comparison`, one sample at a time.
 
-    def __init__(self) -> None:
-        self.outputs: list[Sqnr] = []
-        self.total = Sqnr()
-        self.samples = self.same = self.scored = self.labelled = self.right_float = self.right = 0
+    Args:
+        graph: of the float model, whose operators say what each output is.
+        dataset: labels and names of classes.
 
-    def add(
-        self, sample: Sequence[Array], expected: list[Array], found: list[Array], label: int | None
-    ) -> None:
-        """Take in the outputs of both models for one sample."""
+    Raises:
+        DataError: labels that no output can have.
+    """
+
+    def __init__(self, graph: Graph, dataset: Dataset) -> None:
+        infos = output_infos(graph)
+        self._truths = truths_of(dataset, infos)
+        self.tasks = tasks_of(infos, dataset)
+        self._outputs = [OutputTally(info, task) for info, task in zip(infos, self.tasks)]
+        self.samples = 0
+
+    def add(self, i: int, expected: Sequence[Array], found: Sequence[Array]) -> None:
+        """Take in the outputs of both models for sample ``i`` of the dataset."""
         self.samples += 1
-        self.outputs = self.outputs or [Sqnr() for _ in expected]
-        for sqnr, a, b in zip(self.outputs, expected, found):
-            sqnr.add(a, b)
-            self.total.add(a, b)
-        if not _scores_classes(sample, expected):
-            return
-        top_float, top = _top(expected[0]), _top(found[0])
-        self.scored += 1
-        self.same += top_float == top
-        if label is not None:
-            self.labelled += 1
-            self.right_float += top_float == label
-            self.right += top == label
+        for tally, truth, a, b in zip(self._outputs, self._truths, expected, found):
+            tally.add(a, b, None if truth is None else truth[i])
 
     def result(self) -> Comparison:
         """Return the sums so far."""
-        return Comparison(
-            samples=self.samples,
-            sqnr_db=self.total.db,
-            metric="top1" if self.labelled else None,
-            float_metric=self.right_float / self.labelled if self.labelled else None,
-            quantized_metric=self.right / self.labelled if self.labelled else None,
-            agreement=self.same / self.scored if self.scored else None,
-            output_sqnr_db=tuple(s.db for s in self.outputs),
-        )
+        return Comparison(self.samples, tuple(tally.result() for tally in self._outputs))
 
 
-def _scores_classes(sample: Sequence[Array], outputs: list[Array]) -> bool:
-    """Whether there is one output that scores classes: a vector or one probability, no reconstruction."""
-    if (
-        len(outputs) != 1
-        or outputs[0].dtype.kind != "f"
-        or outputs[0].size != max(outputs[0].shape, default=1)
-    ):
-        return False
-    return all(outputs[0].size != x.size for x in sample)
-
-
-def _top(output: Array) -> int:
-    """Return the top class; a single probability counts as class 1 from 0.5 on."""
-    return int(output.reshape(-1)[0] >= 0.5) if output.size == 1 else int(np.argmax(output))
-
-
-def label_of(dataset: Dataset, i: int) -> int | None:
-    """Return the class index of a sample, or None."""
-    return None if dataset.labels is None else int(dataset.labels[i])
+def tasks_of(infos: Sequence[OutputInfo], dataset: Dataset) -> tuple[Task, ...]:
+    """Return what each output is asked for, by the operators that make it and by the labels."""
+    truths = truths_of(dataset, infos)
+    return tuple(task_of(info, truth, dataset.class_names) for info, truth in zip(infos, truths))
 
 
 def compare(
@@ -139,16 +145,16 @@ def compare(
         indices: the samples to run; all by default.
 
     Raises:
-        DataError: there are no samples.
+        DataError: there are no samples, or labels that no output can have.
     """
     chosen = list(range(len(dataset)) if indices is None else indices)
     if not chosen:
         raise DataError("there are no samples to compare on", hint="pass a folder or file with samples")
+    tally = Tally(Graph.from_bytes(float_model), dataset)
     real, quantised = Runner(float_model, threads=threads), Runner(int8_model, threads=threads)
-    tally = Tally()
     for done, i in enumerate(chosen):
         sample = dataset[i]
-        tally.add(sample, real.predict(sample), quantised.predict(sample), label_of(dataset, i))
+        tally.add(i, real.predict(sample), quantised.predict(sample))
         if progress is not None:
             progress("compare", done + 1, len(chosen))
     return tally.result()

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from qedge.datasets.protocol import Dataset
 from qedge.graph import Graph
-from qedge.quantize.compare import Comparison, Tally, label_of
+from qedge.quantize.compare import Comparison, Tally
 from qedge.quantize.interpreter import Runner
 from qedge.quantize.model import FloatModel
 from qedge.quantize.trace import expose
@@ -56,7 +56,7 @@ class Judge:
         ranks: bool = True,
     ) -> None:
         self.dataset, self.indices, self.threads = dataset, list(indices), threads
-        graph = model.graph
+        self._graph = graph = model.graph
         self._outputs = len(graph.outputs)
         maker = graph.producer.get(graph.outputs[0])
         paired = ranks and self._outputs == 1 and maker is not None and maker.op in ("SOFTMAX", "LOGISTIC")
@@ -69,13 +69,13 @@ class Judge:
     def judge(self, model: bytes) -> Verdict:
         """Run a quantised model on the same samples."""
         runner = Runner(self._with_inner(model), threads=self.threads)
-        tally = Tally()
+        tally = Tally(self._graph, self.dataset)
         n = self._outputs
         errors = []
         for i, expected in zip(self.indices, self.expected):
             sample = self.dataset[i]
             found = runner.predict(sample)
-            tally.add(sample, expected[:n], found[:n], label_of(self.dataset, i))
+            tally.add(i, expected[:n], found[:n])
             if self._final is not None:
                 errors.append(found[n] - expected[n])
         result = tally.result()

@@ -1,0 +1,104 @@
+"""The floor that every result is held to without any option: what counts as a loss, and on which output.
+
+Where an output is a classification, a loss is accuracy (or F1, or without labels agreement) that is down by more
+than 1 point beyond its 95 % interval. Where it is none, a loss is an SQNR under 25 dB, over all values or over the
+columns of one size, or noise above a sixth of how much the values vary (15 dB about their mean).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qedge.findings import Finding
+from qedge.quantize.compare import Comparison
+from qedge.quantize.figures import OutputFigures
+from qedge.quantize.layers import LayerError
+
+MOST_DROP = 0.01
+LEAST_DB = 25.0
+LEAST_CENTRED_DB = 15.0
+LOSS_RULE = "accuracy-loss"
+
+
+@dataclass(frozen=True)
+class Miss:
+    """An output that quantisation costs more than the floor allows.
+
+    Args:
+        output: its position among the model's outputs.
+        name: its name.
+        why: what is lost, for a person.
+    """
+
+    output: int
+    name: str
+    why: str
+
+
+def below_floor(result: Comparison) -> tuple[Miss, ...]:
+    """Return every output that loses more than the floor allows, the model's order; () when none does."""
+    found = []
+    for k, output in enumerate(result.outputs):
+        why = _lost(output)
+        if why is not None:
+            found.append(Miss(k, output.name, why))
+    return tuple(found)
+
+
+def _lost(output: OutputFigures) -> str | None:
+    if output.is_share and output.drop is not None and output.drop_interval is not None:
+        sure = output.drop_interval[0]
+        before, after = output.float_metric or 0.0, output.quantized_metric or 0.0
+        if sure <= MOST_DROP or output.drop <= MOST_DROP:
+            return None
+        return (
+            f"{output.metric} falls from {100 * before:.1f} to {100 * after:.1f} %"
+            f" (by at least {100 * sure:.1f} points, 95 % interval, {output.samples} samples)"
+        )
+    if output.metric is None and output.agreement is not None and output.task != "vector":
+        most = (output.agreement_interval or (0.0, 1.0))[1]
+        if most >= 1.0 - MOST_DROP or output.agreement >= 1.0 - MOST_DROP:
+            return None
+        # Several sigmoids without labels may be coordinates: near the threshold those flip without any harm.
+        if output.task == "many_labels" and _noise(output) is None:
+            return None
+        return (
+            f"the answer is another one on {100 * (1 - output.agreement):.1f} % of {output.samples} samples"
+            f" (at least {100 * (1 - most):.1f} %, 95 % interval)"
+        )
+    return None if output.task == "index" or output.constant else _noise(output)
+
+
+def _noise(output: OutputFigures) -> str | None:
+    """Return how an output's noise is above the floor, or None."""
+    part = output.worst_part
+    where = "" if part is None else f" in the columns {part.columns}"
+    if output.worst_db < LEAST_DB:
+        return f"SQNR {output.worst_db:.1f} dB{where}, under {LEAST_DB:g} dB"
+    groups = [(p.centred_db, f" in the columns {p.columns}") for p in output.parts]
+    for centred, place in groups or [(output.centred_db, "")]:
+        if centred is not None and centred < LEAST_CENTRED_DB:
+            return f"SQNR {centred:.1f} dB about the mean{place}, under {LEAST_CENTRED_DB:g} dB"
+    return None
+
+
+def loss_findings(misses: tuple[Miss, ...], layers: list[LayerError], way_out: str) -> list[Finding]:
+    """Return one warning for each output that loses: what, the layer that adds most noise, and the way out.
+
+    Args:
+        layers: by the noise that they add themselves, worst first.
+        way_out: what the user can do.
+    """
+    worst = layers[0] if layers else None
+    blamed = "" if worst is None else f"; most noise comes from #{worst.index} {worst.op} ({worst.tensor})"
+    return [
+        Finding(
+            "warning",
+            LOSS_RULE,
+            f"int8 loses on the output {miss.name!r}: {miss.why}{blamed}",
+            way_out,
+            op=None if worst is None else f"#{worst.index} {worst.op}",
+            tensor=miss.name,
+        )
+        for miss in misses
+    ]
