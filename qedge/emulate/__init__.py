@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qedge.emulate.compilers import find_compiler
 from qedge.emulate.cores import CORES, Core, find_core
 from qedge.emulate.elf import Elf, Sizes
 from qedge.emulate.host import compile_host, host_compiler, run_host
@@ -22,6 +23,7 @@ __all__ = [
     "check_c",
     "compile_c",
     "compile_host",
+    "find_compiler",
     "find_core",
     "host_compiler",
     "open_machine",

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from qedge.emulate.toolchain import WARNINGS, zig_command
+from qedge.emulate.compilers import zig_command
+from qedge.emulate.toolchain import WARNINGS
 from qedge.errors import ToolError, VerificationError
 
 

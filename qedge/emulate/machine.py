@@ -1,4 +1,4 @@
-"""Run functions of an image on an emulated Cortex-M core, counting every instruction."""
+"""Run functions of an image on an emulated core (Cortex-M, RV32), counting every instruction."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from qedge.emulate.cores import find_core
+from qedge.emulate.cores import Core, find_core
 from qedge.emulate.elf import Elf
 from qedge.errors import QedgeError, ToolError, UsageError, VerificationError
 
@@ -35,7 +35,7 @@ class Run:
     """What one call of a function did.
 
     Args:
-        value: r0 at the return, as an unsigned 32-bit number.
+        value: r0 (a0) at the return, as an unsigned 32-bit number.
         instructions: from the function's first one up to its return; one that an IT block skips counts.
         stack_bytes: deepest byte of stack written, below the caller's.
         calls: of the traced functions, in the order in which they returned.
@@ -79,7 +79,7 @@ class Machine:
             )
         self._stack_bytes = -(-stack_bytes // _PAGE) * _PAGE
         self._unicorn = _import_unicorn()
-        self._arm = self._unicorn.arm_const
+        self._registers = _registers(self._unicorn, self.core)
         self._uc = self._start()
         self._next = max(
             [self.core.ram, *(s.address + s.memory_bytes for s in elf.segments if s.address >= self.core.ram)]
@@ -101,8 +101,13 @@ class Machine:
 
     def _start(self) -> Any:
         u = self._unicorn
-        uc = u.Uc(u.UC_ARCH_ARM, u.UC_MODE_THUMB | u.UC_MODE_MCLASS)
-        uc.ctl_set_cpu_model(getattr(self._arm, str(self.core.unicorn)))
+        if self.core.arch == "arm":
+            uc = u.Uc(u.UC_ARCH_ARM, u.UC_MODE_THUMB | u.UC_MODE_MCLASS)
+            model = getattr(u.arm_const, str(self.core.unicorn))
+        else:
+            uc = u.Uc(u.UC_ARCH_RISCV, u.UC_MODE_RISCV32)
+            model = getattr(u.riscv_const, str(self.core.unicorn))
+        uc.ctl_set_cpu_model(model)
         uc.mem_map(self.core.flash, self.core.flash_bytes, u.UC_PROT_READ | u.UC_PROT_EXEC)
         uc.mem_map(self.core.ram, self.core.ram_bytes, u.UC_PROT_READ | u.UC_PROT_WRITE)
         uc.mem_map(_STACK, self._stack_bytes, u.UC_PROT_READ | u.UC_PROT_WRITE)
@@ -154,36 +159,36 @@ class Machine:
 
         Args:
             function: a symbol of the image.
-            arguments: for r0 to r3.
+            arguments: for r0 to r3 (a0 to a3).
             trace: functions whose calls are recorded one by one, such as the operators of a plan.
             limit: instructions after which the call counts as endless.
             seconds: time after which the call is stopped.
         """
         if len(arguments) > 4:
             raise UsageError(f"{function} was given {len(arguments)} arguments, at most 4 go in registers")
-        uc, arm = self._uc, self._arm
+        uc, registers = self._uc, self._registers
         top = _STACK + self._stack_bytes
         uc.mem_write(_STACK, _FILL * self._stack_bytes)
-        registers = (arm.UC_ARM_REG_R0, arm.UC_ARM_REG_R1, arm.UC_ARM_REG_R2, arm.UC_ARM_REG_R3)
-        for register, argument in zip(registers, arguments):
+        thumb = 1 if self.core.arch == "arm" else 0
+        for register, argument in zip(registers.arguments, arguments):
             uc.reg_write(register, argument & 0xFFFFFFFF)
-        uc.reg_write(arm.UC_ARM_REG_SP, top)
-        uc.reg_write(arm.UC_ARM_REG_LR, _RETURN | 1)
+        uc.reg_write(registers.stack, top)
+        uc.reg_write(registers.link, _RETURN | thumb)
         self._blocks, self._calls, self._open = {}, [], []
         self._total, self._limit, self._problem = 0, limit, None
         self._watched = {self.elf.symbol(name).address: name for name in trace}
         start = self.elf.symbol(function).address
         try:
-            uc.emu_start(start | 1, _RETURN, timeout=int(seconds * 1e6))
+            uc.emu_start(start | thumb, _RETURN, timeout=int(seconds * 1e6))
         except self._unicorn.UcError as error:
             raise self._problem or self._fault(str(error)) from error
         if self._problem is not None:
             raise self._problem
-        if uc.reg_read(arm.UC_ARM_REG_PC) != _RETURN:
+        if uc.reg_read(registers.counter) & 0xFFFFFFFF != _RETURN:
             raise self._fault(f"{function} did not return within {seconds:g} s")
         self._close(_RETURN, top)
         return Run(
-            value=uc.reg_read(arm.UC_ARM_REG_R0),
+            value=uc.reg_read(registers.arguments[0]) & 0xFFFFFFFF,
             instructions=self._total,
             stack_bytes=self._deepest(),
             calls=tuple(self._calls),
@@ -206,23 +211,25 @@ class Machine:
             uc.emu_stop()
 
     def _instructions_of(self, address: int, size: int) -> list[int]:
-        """Return the addresses of the Thumb instructions in a block; all of them run when the block does."""
+        """Return the addresses of the instructions in a block; all of them run when the block does."""
         code = self._uc.mem_read(address, size)
         found = []
         at = 0
         while at < size:
             found.append(address + at)
-            # A first halfword of 0b11101, 0b11110 or 0b11111 starts a 32-bit instruction.
-            at += 4 if code[at + 1] >= 0xE8 else 2
+            # Thumb: a first halfword of 0b11101, 0b11110 or 0b11111 starts a 32-bit instruction; RISC-V: one that
+            # ends in 0b11.
+            long = code[at + 1] >= 0xE8 if self.core.arch == "arm" else code[at] & 3 == 3
+            at += 4 if long else 2
         return found
 
     def _trace(self, address: int) -> None:
         """Close the calls that return to ``address``, and open one when a watched function starts there."""
-        stack = self._uc.reg_read(self._arm.UC_ARM_REG_SP)
+        stack = self._uc.reg_read(self._registers.stack) & 0xFFFFFFFF
         self._close(address, stack)
         name = self._watched.get(address)
         if name is not None:
-            back = self._uc.reg_read(self._arm.UC_ARM_REG_LR) & ~1
+            back = self._uc.reg_read(self._registers.link) & 0xFFFFFFFE
             self._open.append((back, stack, name, self._total))
 
     def _close(self, address: int, stack: int) -> None:
@@ -249,17 +256,17 @@ class Machine:
             uc.emu_stop()
 
     def _may_be_unaligned(self, address: int, size: int) -> bool:
-        """Whether the core allows it: Armv6-M nothing, Armv7-M and Armv8-M single loads and stores only."""
-        if self.core.name == "cortex-m0plus":
+        """Whether the core allows it: Armv6-M and RV32 nothing, Armv7-M and Armv8-M single loads and stores only."""
+        if self.core.name == "cortex-m0plus" or self.core.arch == "riscv":
             return False
         if size == 8:
             return address & 3 == 0
-        first = int.from_bytes(self._uc.mem_read(self._uc.reg_read(self._arm.UC_ARM_REG_PC), 2), "little")
+        first = int.from_bytes(self._uc.mem_read(self._uc.reg_read(self._registers.counter), 2), "little")
         is_pair_or_multiple = first >> 9 == 0b1110100 or first >> 12 == 0b1100 or first >> 9 == 0b1110110
         return not is_pair_or_multiple
 
     def _fault(self, what: str) -> EmulationFault:
-        pc = self._uc.reg_read(self._arm.UC_ARM_REG_PC)
+        pc = self._uc.reg_read(self._registers.counter) & 0xFFFFFFFF
         return EmulationFault(f"{self.core.name} at {self._place(pc)}: {what}")
 
     def _place(self, address: int) -> str:
@@ -286,10 +293,31 @@ class Machine:
         return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
+@dataclass(frozen=True)
+class _Registers:
+    """Unicorn's numbers of the registers that a call needs; the first argument's also holds the value."""
+
+    arguments: tuple[int, ...]
+    stack: int
+    link: int
+    counter: int
+
+
+def _registers(u: Any, core: Core) -> _Registers:
+    if core.arch == "arm":
+        a = u.arm_const
+        arguments = (a.UC_ARM_REG_R0, a.UC_ARM_REG_R1, a.UC_ARM_REG_R2, a.UC_ARM_REG_R3)
+        return _Registers(arguments, a.UC_ARM_REG_SP, a.UC_ARM_REG_LR, a.UC_ARM_REG_PC)
+    r = u.riscv_const
+    arguments = (r.UC_RISCV_REG_A0, r.UC_RISCV_REG_A1, r.UC_RISCV_REG_A2, r.UC_RISCV_REG_A3)
+    return _Registers(arguments, r.UC_RISCV_REG_SP, r.UC_RISCV_REG_RA, r.UC_RISCV_REG_PC)
+
+
 def _import_unicorn() -> Any:
     if find_spec("unicorn") is None:
         raise ToolError("the emulator is not installed: no module unicorn", hint="pip install 'qedge[mcu]'")
     import unicorn
     import unicorn.arm_const
+    import unicorn.riscv_const
 
     return unicorn

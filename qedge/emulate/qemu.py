@@ -1,4 +1,4 @@
-"""Run functions of an image in ``qemu-system-arm``: for the cores that unicorn lacks, and as a second opinion.
+"""Run functions of an image in QEMU: for the cores that unicorn lacks, and as a second opinion.
 
 QEMU is driven through its debugger port, so that an image needs nothing but the code under test. A plug-in
 counts instructions where a host compiler can build it and QEMU can load it.
@@ -13,6 +13,7 @@ import tempfile
 import time
 import weakref
 from collections.abc import Collection
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -23,20 +24,34 @@ from qedge.emulate.machine import EmulationFault, Run
 from qedge.emulate.toolchain import SUPPORT
 from qedge.errors import ToolError, UsageError
 
-_QEMU = "qemu-system-arm"
+_PROGRAMS = {"arm": "qemu-system-arm", "riscv": "qemu-system-riscv32"}
+_PACKAGES = {"arm": "qemu-system-arm", "riscv": "qemu-system-misc"}
 _FILL = 0xA5
 _CHUNK = 1024
 
 
-def qemu_available() -> bool:
-    """Whether ``qemu-system-arm`` is installed."""
-    return shutil.which(_QEMU) is not None
+@dataclass(frozen=True)
+class _Registers:
+    """The debugger's numbers of the registers that a call needs; the first argument's also holds the value."""
+
+    argument: int
+    stack: int
+    link: int
+    counter: int
 
 
-@lru_cache(maxsize=1)
-def qemu_version() -> str:
+_REGISTERS = {"arm": _Registers(0, 13, 14, 15), "riscv": _Registers(10, 2, 1, 32)}
+
+
+def qemu_available(core: str = "cortex-m55") -> bool:
+    """Whether the QEMU that has ``core`` is installed."""
+    return shutil.which(_PROGRAMS[find_core(core).arch]) is not None
+
+
+@lru_cache(maxsize=2)
+def qemu_version(arch: str = "arm") -> str:
     """Return QEMU's version line, for reports."""
-    done = subprocess.run([_qemu(), "--version"], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([_qemu(arch), "--version"], capture_output=True, text=True, timeout=30, check=False)
     return done.stdout.splitlines()[0] if done.stdout else "unknown"
 
 
@@ -67,9 +82,13 @@ class QemuMachine:
         (folder / "image.elf").write_bytes(elf.data)
         self._counts = folder / "counts"
         self._stop = elf.symbol("qe_returned").address
-        command = [_qemu(), "-M", self.core.qemu, "-display", "none", "-monitor", "none", "-serial", "none"]
+        self._registers = _REGISTERS[self.core.arch]
+        program = _qemu(self.core.arch)
+        command = [program, "-M", self.core.qemu, "-display", "none", "-monitor", "none", "-serial", "none"]
         command += ["-chardev", f"socket,id=gdb,path={folder}/gdb,server=on,wait=off", "-gdb", "chardev:gdb"]
         command += ["-kernel", str(folder / "image.elf"), "-S"]
+        if self.core.arch == "riscv":
+            command += ["-bios", "none"]
         plugin = _build_plugin(folder) if count else None
         if plugin is not None:
             command += ["-plugin", f"{plugin},marker={self._stop:#x},out={self._counts}"]
@@ -79,7 +98,7 @@ class QemuMachine:
         link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._end = weakref.finalize(self, _end, self._process, self._folder, link)
         try:
-            self._port = _Debugger(link, folder / "gdb", self._process)
+            self._port = _Debugger(link, folder / "gdb", self._process, program)
             # Single registers can only be written once the description of the target has been read.
             self._port.ask("qXfer:features:read:target.xml:0,ffb")
             self._port.ask(f"Z0,{self._stop + 2:x},2")
@@ -144,23 +163,30 @@ class QemuMachine:
         if len(arguments) > 4:
             raise UsageError(f"{function} was given {len(arguments)} arguments, at most 4 go in registers")
         self.write(self._top - self._stack_bytes, bytes([_FILL]) * self._stack_bytes)
-        registers = dict(enumerate(arguments))
-        registers |= {13: self._top, 14: self._stop | 1, 15: self.elf.symbol(function).address}
+        r = self._registers
+        registers = {r.argument + i: value for i, value in enumerate(arguments)}
+        thumb = 1 if self.core.arch == "arm" else 0
+        registers |= {r.stack: self._top, r.link: self._stop | thumb}
+        registers[r.counter] = self.elf.symbol(function).address
         for number, value in registers.items():
             self._port.ask(f"P{number:x}={(value & 0xFFFFFFFF).to_bytes(4, 'little').hex()}")
         self._resume(function, seconds)
-        value = int.from_bytes(bytes.fromhex(self._port.ask("g")[:8]), "little")
+        value = self._register(r.argument)
         stack = self.read(self._top - self._stack_bytes, self._stack_bytes)
         deepest = self._stack_bytes - (len(stack) - len(stack.lstrip(bytes([_FILL]))))
         counts = self._counts.read_text().split() if self._counts.is_file() else ["0"]
         return Run(value, int(counts[-1]), deepest, (), {}, {})
+
+    def _register(self, number: int) -> int:
+        values = self._port.ask("g")
+        return int.from_bytes(bytes.fromhex(values[8 * number : 8 * number + 8]), "little")
 
     def _resume(self, what: str, seconds: float) -> None:
         try:
             self._port.ask("c", seconds)
         except TimeoutError:
             raise EmulationFault(f"{self.core.name}: {what} did not return within {seconds:g} s") from None
-        at = int.from_bytes(bytes.fromhex(self._port.ask("g")[15 * 8 : 16 * 8]), "little")
+        at = self._register(self._registers.counter)
         if at != self._stop + 2:
             symbol = self.elf.function_at(at)
             place = f"{symbol.name}+{at - symbol.address:#x}" if symbol else f"{at:#010x}"
@@ -179,8 +205,11 @@ def _end(
 class _Debugger:
     """The part of GDB's remote protocol that is needed, over a Unix socket."""
 
-    def __init__(self, link: socket.socket, path: Path, process: subprocess.Popen[bytes]) -> None:
+    def __init__(
+        self, link: socket.socket, path: Path, process: subprocess.Popen[bytes], program: str
+    ) -> None:
         end = time.monotonic() + 30
+        self._program = program
         self._socket = link
         while True:
             try:
@@ -190,7 +219,7 @@ class _Debugger:
                 if process.poll() is not None or time.monotonic() > end:
                     process.kill()
                     said = process.communicate()[1].decode(errors="replace").strip()
-                    raise ToolError(f"{_QEMU} does not start: {said[-500:]}") from None
+                    raise ToolError(f"{program} does not start: {said[-500:]}") from None
                 time.sleep(0.02)
         self._buffer = b""
 
@@ -211,15 +240,16 @@ class _Debugger:
             except ConnectionError:
                 received = b""
             if not received:
-                raise ToolError(f"{_QEMU} ended unexpectedly")
+                raise ToolError(f"{self._program} ended unexpectedly")
             self._buffer += received
 
 
-def _qemu() -> str:
-    found = shutil.which(_QEMU)
+def _qemu(arch: str) -> str:
+    found = shutil.which(_PROGRAMS[arch])
     if found is None:
         raise ToolError(
-            f"{_QEMU} is not installed", hint="install it, on Debian: apt install qemu-system-arm"
+            f"{_PROGRAMS[arch]} is not installed",
+            hint=f"install it, on Debian: apt install {_PACKAGES[arch]}",
         )
     return found
 

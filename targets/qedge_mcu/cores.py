@@ -53,7 +53,7 @@ CORES: dict[str, Core] = {
         Core("cortex-m55", "mve", True, 1.3, 400),
         Core("cortex-m85", "mve", True, 0.9, 480, "cortex-m55"),
         Core("esp32-s3", "portable", False, 1.2, 240, "cortex-m0plus"),
-        Core("riscv32", "portable", False, 1.3, 160, "cortex-m0plus"),
+        Core("riscv32", "portable", False, 1.3, 160),
         Core("host", "portable", True, 0.4, 3000, "cortex-m3"),
     )
 }

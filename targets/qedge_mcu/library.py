@@ -157,12 +157,22 @@ class Measured:
 
 
 class Library:
-    """A library's sources in ``folder``, to be run on ``core`` (any that its kernels compile for) or its stand-in."""
+    """A library's sources in ``folder``, to be run on ``core`` (any that its kernels compile for) or its stand-in.
+
+    Args:
+        cc: a GCC and its flags instead of the clang that is built in (`qedge.emulate.compile_c`).
+    """
 
     def __init__(
-        self, folder: Path, description: Description, core: str | None = None, optimise: str = "-O2"
+        self,
+        folder: Path,
+        description: Description,
+        core: str | None = None,
+        optimise: str = "-O2",
+        cc: str | None = None,
     ) -> None:
         self.folder = folder
+        self.cc = cc
         self.description = description
         self.wanted = core or description.core
         self.core = CORES[self.wanted].runs_on
@@ -179,7 +189,7 @@ class Library:
     @cached_property
     def image(self) -> Elf:
         """The library alone, as firmware links it."""
-        return compile_c(self._sources, self.core, keep=self._symbols, optimise=self.optimise)
+        return compile_c(self._sources, self.core, keep=self._symbols, optimise=self.optimise, cc=self.cc)
 
     @cached_property
     def observed_image(self) -> Elf:
@@ -193,6 +203,7 @@ class Library:
                 defines=["QE_OBSERVER=qe_observe"],
                 keep=(*self._symbols, "qe_log", "qe_first", "qe_last"),
                 optimise=self.optimise,
+                cc=self.cc,
             )
 
     def run(self, samples: Sequence[Sequence[Array]]) -> list[list[Array]]:

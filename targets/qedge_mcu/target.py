@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from qedge.bundle import Bundle, read_bundle
 from qedge.emulate import CORES as EMULATED
+from qedge.emulate import find_compiler
 from qedge.emulate.qemu import qemu_version
 from qedge.errors import CapacityError, IntegrityError, QedgeError, ToolError, UsageError
 from qedge.graph import Graph
@@ -56,6 +57,11 @@ class McuTarget(Target):
                 "board to build for: its core, RAM and flash; see boards/",
                 choices=tuple(boards()),
                 commands=("build", "check"),
+            ),
+            Option(
+                "cc",
+                "your own GCC and its flags, for instance 'arm-none-eabi-gcc -Os'; clang is built in",
+                commands=("verify", "bench", "run"),
             ),
             Option(
                 "engine",
@@ -249,7 +255,9 @@ def _opened(path: Path, options: Mapping[str, Any]) -> Iterator[tuple[Bundle, Li
                 f"{path}: $.target_data.library: {problem}", hint="build the bundle again"
             ) from None
         wanted = options.get("core")
-        yield opened, Library(opened.folder(), description, core(str(wanted)).name if wanted else None)
+        name = core(str(wanted)).name if wanted else None
+        cc = options.get("cc")
+        yield opened, Library(opened.folder(), description, name, cc=None if cc is None else str(cc))
 
 
 @contextmanager
@@ -287,11 +295,12 @@ def _random(generator: np.random.Generator, shape: tuple[int, ...], dtype: str) 
 
 
 def _emulated(library: Library) -> str:
-    """Return where a library ran, and that it stood in for the core asked for."""
+    """Return where a library ran, with the compiler if it is the user's, and that it stood in for another core."""
     emulator = EMULATED[library.core]
     program = qemu_version() if emulator.unicorn is None else f"unicorn {report.installed('unicorn')}"
+    compiler = "" if library.cc is None else f", {find_compiler(library.cc).name}"
     instead = f", in place of {library.wanted}: the same C" if library.core != library.wanted else ""
-    return f"{library.core} ({program}){instead}"
+    return f"{library.core} ({program}{compiler}){instead}"
 
 
 TARGET = McuTarget()

@@ -6,6 +6,7 @@ run the arena is filled with rubbish, so that nothing that an earlier run left c
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qedge.emulate import compile_c, compile_host, open_machine, run_host
+from qedge.emulate import CORES, compile_c, compile_host, open_machine, qemu_available, run_host
 from qedge.graph import Graph
 from qedge_mcu.cores import core
 from qedge_mcu.emit import Generated, emit
@@ -33,19 +34,32 @@ class Executor:
         core: what the C is generated for.
         skips: tables that do not run here, with the reason.
         on_host: run on this machine: the kernels' portable twins, with sanitizers.
+        cc: a GCC and its flags, for an emulated core; the built-in clang without one.
     """
 
     name: str
     core: str
     skips: Mapping[str, str] = field(default_factory=dict)
     on_host: bool = False
+    cc: str | None = None
+
+    @property
+    def missing(self) -> str | None:
+        """Why this machine cannot run it, or None."""
+        if self.cc is not None and shutil.which(self.cc.split()[0]) is None:
+            return f"{self.cc.split()[0]} is not installed"
+        if not self.on_host and CORES[self.core].unicorn is None and not qemu_available(self.core):
+            return f"no QEMU for {self.core} is installed"
+        return None
 
     def run(self, data: bytes, samples: Sequence[Sequence[Array]], folder: Path) -> list[list[Array]]:
         """Return the outputs of consecutive runs, in ``folder`` for what must be written."""
         graph = Graph.from_bytes(data)
         program, generated = generate(graph, self.core, folder)
-        execute = _on_host if self.on_host else _on_core
-        results = execute(self.core, program, generated, samples, folder)
+        if self.on_host:
+            results = _on_host(program, generated, samples, folder)
+        else:
+            results = _on_core(self, program, generated, samples, folder)
         return [
             [
                 np.frombuffer(raw, np.dtype(graph.tensors[t].dtype)).reshape(graph.tensors[t].shape)
@@ -66,7 +80,7 @@ def generate(graph: Graph, core_name: str, folder: Path) -> tuple[Program, Gener
 
 
 def _on_host(
-    _: str, program: Program, generated: Generated, samples: Sequence[Sequence[Array]], folder: Path
+    program: Program, generated: Generated, samples: Sequence[Sequence[Array]], folder: Path
 ) -> list[list[bytes]]:
     graph = program.graph
     spans = [
@@ -103,13 +117,17 @@ def _transfers(function: str, stream: str, spans: Sequence[tuple[int, int]]) -> 
 
 
 def _on_core(
-    name: str, program: Program, generated: Generated, samples: Sequence[Sequence[Array]], folder: Path
+    executor: Executor,
+    program: Program,
+    generated: Generated,
+    samples: Sequence[Sequence[Array]],
+    folder: Path,
 ) -> list[list[bytes]]:
     graph = program.graph
     init, run = f"{NAME}_init", f"{NAME}_run"
     sources = [folder / s for s in generated.sources]
-    elf = compile_c(sources, name, includes=[folder / "src"], keep=[init, run])
-    machine = open_machine(elf, name, count=False)
+    elf = compile_c(sources, executor.core, includes=[folder / "src"], keep=[init, run], cc=executor.cc)
+    machine = open_machine(elf, executor.core, count=False)
     states = sum((s.nbytes + 3) // 4 * 4 for s in program.states)
     context = machine.allocate(program.plan.arena_bytes + states + 32)
     assert machine.call(init, context).value == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from qedge.emulate import qemu_available
+from qedge.emulate import CORES
 from qedge.testing.cases import Case, Merged, merge
 from qedge.verify import tflm
 from tests.ops.cases import add, conv_2d, depthwise_conv_2d, fully_connected, pool_2d
@@ -25,6 +25,13 @@ EXECUTORS = (
     Executor("cortex-m7", "cortex-m7"),
     Executor("cortex-m33", "cortex-m33"),
     Executor("cortex-m55", "cortex-m55"),
+    Executor("riscv32", "riscv32"),
+    Executor("cortex-m55-gcc", "cortex-m55", cc="arm-none-eabi-gcc"),
+)
+WITH_OTHER_FLAGS = tuple(
+    Executor(f"{core}-{flags}", core, cc=f"{CORES[core].gcc_name} {flags}")
+    for core in CORES
+    for flags in ("-O2", "-Os", "-O2 -flto")
 )
 
 
@@ -47,14 +54,24 @@ def expected() -> list[tflm.Run]:
 
 @pytest.mark.parametrize("executor", EXECUTORS, ids=lambda e: e.name)
 def test_kernels_are_bit_exact(executor: Executor, tmp_path: Path) -> None:
-    if executor.core == "cortex-m55" and not executor.on_host and not qemu_available():
-        pytest.skip("qemu-system-arm is not installed")
-    found = executor.run(model().data, model().samples(), tmp_path)
+    assert not differing(executor, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("executor", WITH_OTHER_FLAGS, ids=lambda e: e.name)
+def test_gcc_builds_them_without_a_warning_and_bit_exact(executor: Executor, tmp_path: Path) -> None:
+    assert not differing(executor, tmp_path)
+
+
+def differing(executor: Executor, folder: Path) -> set[str]:
+    """Return the cases with another answer than TFLite Micro's."""
+    if executor.missing:
+        pytest.skip(executor.missing)
+    found = executor.run(model().data, model().samples(), folder)
     assert len(found) == len(expected()) > 0
-    differing = {
+    return {
         case
         for row, answer in zip(found, expected())
         for case, got, want in zip(model().case_of, row, answer.outputs)
         if got.tobytes() != want.tobytes()
     }
-    assert not differing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -45,7 +46,11 @@ const int32_t table[32] = {7};
 
 /* 1 + 2 n + 1 instructions. */
 __attribute__((naked)) int counted(int n) {
+#ifdef __riscv
+  __asm__("nop\n1: addi a0, a0, -1\n bnez a0, 1b\n ret");
+#else
   __asm__(".syntax unified\n nop\n1: subs r0, r0, #1\n bne 1b\n bx lr");
+#endif
 }
 __attribute__((noinline)) int32_t sum(const int8_t *data, uint32_t n) {
   int32_t total = 0;
@@ -85,16 +90,24 @@ def image(program: Path) -> Elf:
     return build(program, "cortex-m4")
 
 
-def build(program: Path, core: str) -> Elf:
-    return compile_c([program], core, keep=KEEP, warnings=("-Wall",))
+def build(program: Path, core: str, cc: str | None = None) -> Elf:
+    return compile_c([program], core, keep=KEEP, warnings=("-Wall",), cc=cc)
+
+
+def gcc_for(core: str) -> str:
+    name = CORES[core].gcc_name
+    if shutil.which(name) is None:
+        pytest.skip(f"{name} is not installed")
+    return name
 
 
 EMULATED = [name for name, core in CORES.items() if core.unicorn]
 
 
+@pytest.mark.parametrize("compiler", ["clang", "gcc"])
 @pytest.mark.parametrize("core", EMULATED)
-def test_counts_are_those_counted_by_hand(program: Path, core: str) -> None:
-    machine = Machine(build(program, core), core)
+def test_counts_are_those_counted_by_hand(program: Path, core: str, compiler: str) -> None:
+    machine = Machine(build(program, core, gcc_for(core) if compiler == "gcc" else None), core)
     for n in (1, 2, 100, 5000):
         run = machine.call("counted", n)
         assert run.instructions == 2 * n + 2
@@ -189,8 +202,10 @@ needs_qemu = pytest.mark.skipif(not qemu_available(), reason="qemu-system-arm is
 
 
 @needs_qemu
-@pytest.mark.parametrize("core", ["cortex-m3", "cortex-m4", "cortex-m55"])
+@pytest.mark.parametrize("core", ["cortex-m3", "cortex-m4", "cortex-m55", "riscv32"])
 def test_qemu_agrees_with_counts_by_hand(program: Path, core: str) -> None:
+    if not qemu_available(core):
+        pytest.skip("qemu-system-riscv32 is not installed")
     machine = QemuMachine(build(program, core), core)
     for n in (1, 100, 5000):
         run = machine.call("counted", n)
@@ -251,6 +266,25 @@ def test_warnings_and_errors_of_the_compiler_are_tool_errors(tmp_path: Path) -> 
         compile_c([source])
 
 
+@pytest.mark.parametrize("flags", ["", " -Os", " -O2 -flto"])
+@pytest.mark.parametrize("core", ["cortex-m0plus", "cortex-m4", "riscv32"])
+def test_a_gcc_and_its_flags_build_what_clang_builds(program: Path, core: str, flags: str) -> None:
+    image = build(program, core, gcc_for(core) + flags)
+    machine = Machine(image, core)
+    machine.write("area", bytes(range(64)))
+    assert machine.call("twice", machine.address("area"), 37).value == sum(range(37)) + sum(range(18)) + 7
+    assert machine.call("deep", 1).stack_bytes > 256
+    assert image.sizes().rodata >= 128
+
+
+@pytest.mark.parametrize("wrong", ["gcc", "no-such-gcc", "'"])
+def test_a_compiler_for_another_machine_is_refused(program: Path, wrong: str) -> None:
+    expected = {"gcc": "expected arm for cortex-m4", "no-such-gcc": "is not installed", "'": "--cc"}[wrong]
+    with pytest.raises((ToolError, UsageError), match=expected) as caught:
+        build(program, "cortex-m4", wrong)
+    assert caught.value.exit_code == (2 if wrong == "'" else 8)
+
+
 def test_the_second_build_comes_from_the_cache(
     tmp_path: Path, program: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -291,7 +325,7 @@ def test_missing_tools_are_tool_errors(
 ) -> None:
     real = importlib.util.find_spec
     lacking = lambda name, *rest: None if name == missing else real(name, *rest)  # noqa: E731
-    monkeypatch.setattr("qedge.emulate.toolchain.find_spec", lacking)
+    monkeypatch.setattr("qedge.emulate.compilers.find_spec", lacking)
     monkeypatch.setattr("qedge.emulate.machine.find_spec", lacking)
     use = {"ziglang": lambda: check_c([program], "cortex-m4"), "unicorn": lambda: Machine(image)}
     with pytest.raises(ToolError, match=missing) as caught:

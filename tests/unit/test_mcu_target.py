@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,9 +12,9 @@ import pytest
 from mcu_models import bundle_of, compile_model, residual_network
 
 from qedge.bundle import read_bundle
-from qedge.emulate import check_c, host_compiler
+from qedge.emulate import CORES, check_c, host_compiler
 from qedge.emulate.toolchain import WARNINGS
-from qedge.errors import CapacityError, UnsupportedError, UsageError
+from qedge.errors import CapacityError, ToolError, UnsupportedError, UsageError
 from qedge.graph import Graph
 from qedge.testing.opmodels import ModelBuilder, Spec, constant, single_op
 from qedge_mcu.target import TARGET
@@ -80,6 +81,19 @@ def test_verify_takes_samples_of_the_caller(bundle: Path) -> None:
     report = TARGET.verify(bundle, edges, {})
     assert report.bit_exact
     assert report.samples == 2
+
+
+@pytest.mark.parametrize("core", ["cortex-m4", "riscv32"])
+def test_verify_takes_the_users_own_gcc(bundle: Path, core: str) -> None:
+    gcc = CORES[core].gcc_name
+    if shutil.which(gcc) is None:
+        pytest.skip(f"{gcc} is not installed")
+    report = TARGET.verify(bundle, None, {"core": core, "cc": f"{gcc} -Os"})
+    assert report.bit_exact
+    assert f"{core} (unicorn" in report.core
+    assert f"{gcc} " in report.core
+    with pytest.raises(ToolError, match="'no-gcc' is not installed"):
+        TARGET.verify(bundle, None, {"cc": "no-gcc"})
 
 
 def test_verify_names_the_first_layer_that_differs(model: bytes, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 import qedge
 from qedge.bundle import read_bundle
 from qedge.emulate import Elf
-from qedge.emulate.toolchain import zig_command
+from qedge.emulate.compilers import zig_command
 from qedge.errors import DataError, ToolError
 from qedge.processing.wav import read_wav
 
