@@ -32,7 +32,7 @@ def command(
     options = typed_options(name, target_options, load_config(None).section("target").get(name, {}))
     with ui.progress() as progress:
         progress(f"bench {name}", 0.0)
-        document = target.bench(bundle, {**options, "runs": runs, "threads": threads})
+        document = target.bench(bundle, options, runs=runs, threads=threads)
         if document is None:
             from qedge.runtime.bench import bench_bundle
 

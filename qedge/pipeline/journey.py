@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from qedge.bundle import write_bundle
 from qedge.pipeline.gate import raise_for
 from qedge.pipeline.package import bundle_contents, write_atomically
 from qedge.pipeline.prepare import prepare
-from qedge.pipeline.request import BuildRequest, BuildResult, Prepared
+from qedge.pipeline.request import BuildRequest, BuildResult, Prepared, target_request
 from qedge.pipeline.summary import build_report, measure_layers
 from qedge.target import CheckReport, Compiled, Target
 from qedge.target.protocol import Progress
@@ -27,7 +28,11 @@ GOLDEN_SAMPLES = 4
 
 def check(prepared: Prepared, targets: Sequence[tuple[Target, Mapping[str, Any]]]) -> dict[str, CheckReport]:
     """Return what every target says about the model, by target name."""
-    return {target.info.name: target.check(prepared.graph, options) for target, options in targets}
+    with tempfile.TemporaryDirectory(prefix="qedge-") as scratch:
+        return {
+            (name := target.info.name): target.check(target_request(prepared, options, Path(scratch) / name))
+            for target, options in targets
+        }
 
 
 def build(request: BuildRequest, progress: Progress) -> BuildResult:
@@ -38,25 +43,23 @@ def build(request: BuildRequest, progress: Progress) -> BuildResult:
     """
     started = time.monotonic()
     prepared = prepare(request, progress)
-    progress("check targets", 0.0)
-    checks = check(prepared, request.targets)
-    for name, found in checks.items():
-        raise_for(name, found)
     samples = golden_samples(prepared.graph, prepared.dataset, GOLDEN_SAMPLES)
+    checks: dict[str, CheckReport] = {}
     compiled: dict[str, Compiled] = {}
     with tempfile.TemporaryDirectory(prefix="qedge-") as scratch:
-        for target, options in request.targets:
+        asked = [
+            (target, target_request(prepared, options, Path(scratch) / target.info.name, samples))
+            for target, options in request.targets
+        ]
+        progress("check targets", 0.0)
+        for target, question in asked:
+            checks[target.info.name] = target.check(question)
+        for name, found in checks.items():
+            raise_for(name, found)
+        for target, question in asked:
             name = target.info.name
             progress(f"compile for {name}", 0.0)
-            workdir = Path(scratch) / name
-            workdir.mkdir()
-            stated = {
-                "name": prepared.name,
-                "preprocess": prepared.preprocess.to_json() if prepared.preprocess else None,
-                "labels": prepared.labels or (),
-                "golden_inputs": samples,
-            }
-            compiled[name] = target.compile(prepared.model, prepared.graph, {**options, **stated}, workdir)
+            compiled[name] = target.compile(replace(question, found=checks[name]))
     report = build_report(prepared, checks, compiled, measure_layers(prepared, progress))
     progress("write bundles", 0.0)
     root = request.out / prepared.name

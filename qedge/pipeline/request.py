@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
+
 from qedge.datasets import Dataset
 from qedge.findings import Finding
 from qedge.frontends import SourceModel
@@ -14,7 +16,7 @@ from qedge.graph import Graph
 from qedge.processing.spec import Postprocess, Preprocess
 from qedge.quantize import Comparison, Quantized, QuantizeOptions
 from qedge.report import BuildReport
-from qedge.target import Target
+from qedge.target import Request, Target
 
 
 @dataclass(frozen=True)
@@ -72,3 +74,22 @@ class BuildResult:
     report: BuildReport
     bundles: Mapping[str, Path]
     seconds: float
+
+
+def target_request(
+    prepared: Prepared,
+    options: Mapping[str, Any],
+    workdir: Path,
+    golden_inputs: Sequence[Sequence[npt.NDArray[Any]]] = (),
+) -> Request:
+    """Return what a target is asked about a prepared model; makes the folder that it may write to."""
+    workdir.mkdir()
+    return Request(
+        graph=prepared.graph,
+        name=prepared.name,
+        workdir=workdir,
+        options=options,
+        labels=prepared.labels or (),
+        preprocess=prepared.preprocess,
+        golden_inputs=golden_inputs,
+    )

@@ -12,6 +12,7 @@ from qedge.target.protocol import (
     VerifyReport,
 )
 from qedge.target.registry import names, resolve, resolve_all
+from qedge.target.request import Request
 
 __all__ = [
     "Budget",
@@ -19,6 +20,7 @@ __all__ = [
     "Compiled",
     "Option",
     "Placement",
+    "Request",
     "Requirement",
     "Target",
     "TargetInfo",

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from qedge.errors import UsageError
 from qedge.findings import Finding
-from qedge.graph import Graph
+from qedge.target.request import Request
 
 Arrays = Sequence[npt.NDArray[Any]]
 Options = Mapping[str, Any]
@@ -184,14 +184,12 @@ class Target(ABC):
     info: ClassVar[TargetInfo]
 
     @abstractmethod
-    def check(self, graph: Graph, options: Options) -> CheckReport:
+    def check(self, request: Request) -> CheckReport:
         """Say where every operator runs and everything that stands in the way; never raise for a model."""
 
     @abstractmethod
-    def compile(self, model: bytes, graph: Graph, options: Options, workdir: Path) -> Compiled:
-        """Return the files that the bundle needs beyond the model. ``options`` also has what the user
-        stated about the model under ``"name"``, ``"preprocess"`` (dict or None) and ``"labels"`` (tuple), and
-        the golden inputs (a list of samples, each a list of arrays) under ``"golden_inputs"``.
+    def compile(self, request: Request) -> Compiled:
+        """Return the files that the bundle needs beyond the model; ``request.found`` is what `check` said.
 
         Raises:
             UnsupportedError: operators that the target cannot run, all of them in ``findings``.
@@ -217,8 +215,13 @@ class Target(ABC):
         """Return what the target's own oracle gives for golden inputs; None lets LiteRT on this machine say."""
         return None
 
-    def bench(self, bundle: Path, options: Options) -> dict[str, Any] | None:
-        """Return the target's own benchmark as JSON, or None where the runtime's latency is the benchmark."""
+    def bench(
+        self, bundle: Path, options: Options, *, runs: int = 100, threads: int | None = None
+    ) -> dict[str, Any] | None:
+        """Return the target's own benchmark as JSON, or None where the runtime's latency is the benchmark.
+
+        ``runs`` are counted, on ``threads`` of one interpreter, where time is measured rather than counted.
+        """
         return None
 
     def doctor(self) -> list[Requirement]:

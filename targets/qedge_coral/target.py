@@ -14,6 +14,7 @@ from qedge.target import (
     CheckReport,
     Compiled,
     Option,
+    Request,
     Requirement,
     Target,
     TargetInfo,
@@ -54,8 +55,9 @@ class CoralTarget(Target):
         has_runtime=True,
     )
 
-    def check(self, graph: Graph, options: Options) -> CheckReport:
+    def check(self, request: Request) -> CheckReport:
         """Predict the placement of every operator of the model as it is given."""
+        graph, options = request.graph, request.options
         if package.is_compiled(graph):
             return _check_compiled(graph)
         given = predict(graph, all_subgraphs=bool(options.get("all_subgraphs")))
@@ -69,15 +71,16 @@ class CoralTarget(Target):
         findings += _gate(shipped, options)
         return CheckReport(tuple(findings), given.placements, metrics, predicted=True)
 
-    def compile(self, model: bytes, graph: Graph, options: Options, workdir: Path) -> Compiled:
+    def compile(self, request: Request) -> Compiled:
         """Rewrite, predict, and compile where a compiler is at hand or its result is given."""
-        rewritten = rewrite.rewrite(model)
+        options = request.options
+        rewritten = rewrite.rewrite(request.model)
         after = Graph.from_bytes(rewritten.model)
         expected = predict(after, all_subgraphs=bool(options.get("all_subgraphs")))
         gate = _gate(expected, options)
         if expected.failures or gate:
             raise _refused((*expected.failures, *gate))
-        result = _compiled_models(rewritten.model, options, workdir)
+        result = _compiled_models(rewritten.model, options, request.workdir)
         findings = [Finding("info", "rewritten", f"{name}: {line}") for name, line in rewritten.changes]
         metrics: dict[str, Any] = {"predicted": expected.metrics()}
         metrics["mapped_percent"] = metrics["predicted"]["mapped_percent"]

@@ -18,7 +18,7 @@ from qedge.emulate import find_compiler
 from qedge.emulate.qemu import qemu_version
 from qedge.errors import CapacityError, IntegrityError, QedgeError, ToolError, UsageError
 from qedge.graph import Graph
-from qedge.target import CheckReport, Compiled, Option, Requirement, Target, TargetInfo, VerifyReport
+from qedge.target import CheckReport, Compiled, Option, Request, Requirement, Target, TargetInfo, VerifyReport
 from qedge.target.protocol import Arrays, Options
 from qedge.verify import tflm
 from qedge_mcu import report
@@ -76,33 +76,32 @@ class McuTarget(Target):
         has_runtime=False,
     )
 
-    def check(self, graph: Graph, options: Options) -> CheckReport:
+    def check(self, request: Request) -> CheckReport:
         """Place every operator ``mcu`` or ``unsupported``; hold a model that is fine to the budget."""
-        wanted, budget = _destination(options)
-        placements, findings = check(graph, wanted)
+        wanted, budget = _destination(request.options)
+        placements, findings = check(request.graph, wanted)
         metrics: dict[str, Any] = {"core": wanted.name}
         if not findings:
-            program = build(graph, wanted, str(options.get("name") or graph.name))
+            program = build(request.graph, wanted, request.name)
             generated = emit(program)
             metrics |= report.metrics(program, generated)
             findings += report.over_budget(program, generated, budget)
         return CheckReport(tuple(findings), tuple(placements), metrics)
 
-    def compile(self, model: bytes, graph: Graph, options: Options, workdir: Path) -> Compiled:
+    def compile(self, request: Request) -> Compiled:
         """Return the library and its projects under ``c/``."""
-        name = str(options.get("name") or graph.name)
-        if options.get("engine") == "tflm":
-            return _compile_tflm(model, graph, name)
-        wanted, budget = _destination(options)
-        program = build(graph, wanted, name)
+        if request.options.get("engine") == "tflm":
+            return _compile_tflm(request)
+        wanted, budget = _destination(request.options)
+        program = build(request.graph, wanted, request.name)
         generated = emit(program)
-        code_bytes = _code_bytes(program, generated, workdir)
+        code_bytes = _code_bytes(program, generated, request.workdir)
         over = report.over_budget(program, generated, budget, code_bytes)
         if over:
             raise CapacityError("; ".join(f.message for f in over), hint=over[0].hint, findings=over)
-        inputs = [list(s) for s in options.get("golden_inputs") or ()]
-        outputs = self.golden_outputs(model, inputs) if inputs else None
-        frontend = frontend_files(graph, program.name, options.get("preprocess"))
+        inputs = [list(s) for s in request.golden_inputs]
+        outputs = self.golden_outputs(request.model, inputs) if inputs else None
+        frontend = frontend_files(request.graph, program.name, request.preprocess)
         complete = replace(
             generated, files={**generated.files, **{f"src/{path}": data for path, data in frontend.items()}}
         )
@@ -112,7 +111,7 @@ class McuTarget(Target):
             files={f"c/{path}": data for path, data in sorted(files.items())},
             extra={
                 "engine": "qedge",
-                "board": options.get("board"),
+                "board": request.options.get("board"),
                 "verified_on": wanted.runs_on,
                 "library": describe(program, sources).to_json(),
                 "frontend": sorted(f"c/src/{path}" for path in frontend),
@@ -175,7 +174,9 @@ class McuTarget(Target):
         shapes = [program.graph.tensors[t].shape for t in program.graph.outputs]
         return [[a.reshape(s) for a, s in zip(row, shapes)] for row in outputs]
 
-    def bench(self, bundle: Path, options: Options) -> dict[str, Any]:
+    def bench(
+        self, bundle: Path, options: Options, *, runs: int = 100, threads: int | None = None
+    ) -> dict[str, Any]:
         """Return exact instructions, a layer each, and what is estimated from them."""
         with _opened(bundle, options) as (opened, library):
             inputs, _ = _samples(opened, None)
@@ -212,14 +213,14 @@ def _code_bytes(program: Program, generated: Generated, workdir: Path) -> int | 
         return None
 
 
-def _compile_tflm(model: bytes, graph: Graph, name: str) -> Compiled:
-    project = emit_tflm(model, graph, name)
+def _compile_tflm(request: Request) -> Compiled:
+    project = emit_tflm(request.model, request.graph, request.name)
     return Compiled(
         files={f"c/{path}": data for path, data in sorted(project.files.items())},
         extra={"engine": "tflm", "arena_bytes": project.arena_bytes},
         metrics={
             "engine": "tflm",
-            "flash_bytes": {"data": len(model)},
+            "flash_bytes": {"data": len(request.model)},
             "ram_bytes": {"arena": project.arena_bytes},
         },
     )

@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 from qedge.bundle.read import read_bundle
 from qedge.errors import ToolError
 from qedge.findings import Finding
-from qedge.graph import Graph
 from qedge.runtime.golden import run_golden
 from qedge.runtime.litert import find_binding
 from qedge.runtime.loader import load
@@ -27,6 +26,7 @@ from qedge.target.protocol import (
     TargetInfo,
     VerifyReport,
 )
+from qedge.target.request import Request
 from qedge_rpi.constraints import no_kernel
 
 _HINT = (
@@ -43,10 +43,10 @@ class RpiTarget(Target):
         summary="int8 on the CPU through LiteRT or tflite-runtime, 64-bit and 32-bit",
     )
 
-    def check(self, graph: Graph, options: Options) -> CheckReport:
+    def check(self, request: Request) -> CheckReport:
         """Place every operator that a TFLite binding has a kernel for on the CPU."""
         findings, placements = [], []
-        for op in graph.operators:
+        for op in request.graph.operators:
             reason = no_kernel(op)
             name = op.custom_name or op.op
             if reason is None:
@@ -56,7 +56,7 @@ class RpiTarget(Target):
                 findings.append(Finding("error", "unsupported-op", reason, hint=_HINT, op=op.label))
         return CheckReport(tuple(findings), tuple(placements))
 
-    def compile(self, model: bytes, graph: Graph, options: Options, workdir: Path) -> Compiled:
+    def compile(self, request: Request) -> Compiled:
         """Add nothing: the bundle's ``model.tflite`` is what runs."""
         return Compiled(files={})
 
@@ -89,11 +89,13 @@ class RpiTarget(Target):
             },
         )
 
-    def bench(self, bundle: Path, options: Options) -> dict[str, Any]:
+    def bench(
+        self, bundle: Path, options: Options, *, runs: int = 100, threads: int | None = None
+    ) -> dict[str, Any]:
         """Measure latency, cold start, memory and stages here, next to the bare binding."""
         from qedge.runtime.bench import bench_bundle
 
-        return bench_bundle(bundle, runs=options.get("runs") or 100, threads=options.get("threads"))
+        return bench_bundle(bundle, runs=runs, threads=threads)
 
     def doctor(self) -> list[Requirement]:
         """Say which binding runs models here, and what deploying needs."""

@@ -34,8 +34,8 @@ def test_1_is_a_bug_such_as_one_in_somebody_elses_target(cli, tmp_path: Path, di
         "from qedge.target import Target, TargetInfo\n"
         "class Buggy(Target):\n"
         "    info = TargetInfo('buggy', 'Buggy', 'A target with a bug.')\n"
-        "    def check(self, graph, options): return 1 // 0\n"
-        "    def compile(self, model, graph, options, workdir): ...\n"
+        "    def check(self, request): return 1 // 0\n"
+        "    def compile(self, request): ...\n"
         "    def verify(self, bundle, samples, options): ...\n"
         "TARGET = Buggy()\n"
     )

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from qedge.bundle import Manifest, golden_files, write_bundle
-from qedge.graph import Graph
 from qedge.runtime.litert import open_engine, tensor_specs
 from qedge.testing.opmodels import ModelBuilder, Spec, constant
+from qedge.testing.requests import request
 from qedge.verify.builtin import builtin_outputs
 from qedge_coral.target import TARGET
 
@@ -86,7 +86,7 @@ def expected(model: bytes, inputs: list[list[Any]]) -> list[list[Any]]:
 
 def write(folder: Path, model: bytes, options: dict[str, Any], workdir: Path) -> Path:
     """Compile the model for the Edge TPU as the options say and write its bundle."""
-    compiled = TARGET.compile(model, Graph.from_bytes(model), options, workdir)
+    compiled = TARGET.compile(request(model, workdir, **options))
     shipped = compiled.model or model
     given, taken = tensor_specs(shipped)
     inputs = samples()

@@ -12,6 +12,7 @@ from qedge.bundle import Manifest, TensorSpec, golden_files, write_bundle
 from qedge.graph import Graph, Tensor
 from qedge.target import Compiled
 from qedge.testing.opmodels import ModelBuilder, Spec, constant
+from qedge.testing.requests import request
 from qedge_mcu.target import TARGET
 
 
@@ -86,7 +87,7 @@ def spec_of(tensor: Tensor) -> TensorSpec:
 
 def compile_model(model: bytes, folder: Path, **options: Any) -> Compiled:
     """Return what the target compiles."""
-    return TARGET.compile(model, Graph.from_bytes(model), {"name": "tiny", **options}, folder)
+    return TARGET.compile(request(model, folder, **{"name": "tiny"} | options))
 
 
 def bundle_of(

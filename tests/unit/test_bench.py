@@ -50,7 +50,7 @@ def test_parts_can_be_left_out(place) -> None:
 
 
 def test_the_target_benches_through_it(place) -> None:
-    assert TARGET.bench(place, {"runs": 5, "threads": 1})["samples"] == 5
+    assert TARGET.bench(place, {}, runs=5, threads=1)["samples"] == 5
 
 
 def test_latency_percentiles() -> None:

@@ -15,6 +15,7 @@ from qedge.errors import ModelError, ToolError, UnsupportedError, UsageError
 from qedge.graph import Graph, schema
 from qedge.target import Requirement
 from qedge.testing.opmodels import ModelBuilder, Spec, single_op
+from qedge.testing.requests import request
 from qedge_coral import compile as driver
 from qedge_coral import compiler_log, doctor, statuses, system
 from qedge_coral.package import read_compiled
@@ -35,7 +36,7 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compile:
 
     def run(model: bytes | None = None, **options: Any) -> Any:
         model = model or doubles.small_model()
-        return TARGET.compile(model, Graph.from_bytes(model), options, tmp_path / "work")
+        return TARGET.compile(request(model, tmp_path / "work", **options))
 
     return run
 
@@ -195,22 +196,22 @@ def half_mapped() -> bytes:
 @pytest.mark.parametrize("wanted", ["95%", 95, 95.0, "60"])
 def test_gate(wanted: Any, build: Compile) -> None:
     graph = Graph.from_bytes(half_mapped())
-    report = TARGET.check(graph, {"min_mapped": wanted})
+    report = TARGET.check(request(graph, min_mapped=wanted))
     assert [f.rule for f in report.findings if f.severity == "error"] == ["unsupported-op"]
     with pytest.raises(UnsupportedError, match=r"50\.0 % of the operators"):
         build(half_mapped(), min_mapped=wanted)
-    passed = TARGET.check(graph, {"min_mapped": "50%"})
+    passed = TARGET.check(request(graph, min_mapped="50%"))
     assert not [f for f in passed.findings if f.severity == "error"]
 
 
 def test_check_of_a_compiled_model_predicts_nothing(build: Compile, program: str) -> None:
-    report = TARGET.check(Graph.from_bytes(build(compiler=program).files[COMPILED]), {})
+    report = TARGET.check(request(Graph.from_bytes(build(compiler=program).files[COMPILED])))
     assert not report.predicted
     assert [p.placement for p in report.operators] == ["edgetpu"]
 
 
 def test_every_estimate_is_labelled(build: Compile) -> None:
-    report = TARGET.check(Graph.from_bytes(doubles.small_model()), {})
+    report = TARGET.check(request(Graph.from_bytes(doubles.small_model())))
     assert report.predicted
     assert report.metrics["parameter_bytes"]["estimate"] is True
     assert report.metrics["latency_ms"]["estimate"] is True

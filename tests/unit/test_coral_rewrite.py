@@ -10,6 +10,7 @@ import pytest
 from qedge.graph import Graph, schema
 from qedge.runtime.litert import open_engine, tensor_specs
 from qedge.testing.opmodels import ModelBuilder, Spec, constant, single_op
+from qedge.testing.requests import request
 from qedge_coral import rewrite, versions
 from qedge_coral.predict import predict
 from qedge_coral.target import TARGET
@@ -222,7 +223,7 @@ def test_looking_at_a_model_makes_no_file(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(schema, "unpack", never)
     monkeypatch.setattr(schema, "pack", never)
     for graph in graphs:
-        assert TARGET.check(graph, {}).metrics["rewrites"]
+        assert TARGET.check(request(graph)).metrics["rewrites"]
 
 
 def merged() -> bytes:

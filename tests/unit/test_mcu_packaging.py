@@ -14,6 +14,7 @@ from qedge.emulate import Machine, compile_c, compile_host, host_compiler, run_h
 from qedge.errors import CapacityError, UsageError
 from qedge.graph import Graph
 from qedge.target.protocol import as_int_bytes
+from qedge.testing.requests import request
 from qedge.verify import tflm
 from qedge_mcu.boards import board, boards
 from qedge_mcu.cores import CORES
@@ -61,13 +62,13 @@ def test_every_board_is_complete() -> None:
 
 def test_a_board_gives_core_and_budget(model: bytes, tmp_path: Path) -> None:
     graph = Graph.from_bytes(model)
-    assert TARGET.check(graph, {"board": "pico"}).metrics["core"] == "cortex-m0plus"
-    assert TARGET.check(graph, {"board": "pico", "core": "cortex-m3"}).metrics["core"] == "cortex-m3"
-    assert not TARGET.check(graph, {"board": "pico"}).findings
+    assert TARGET.check(request(graph, board="pico")).metrics["core"] == "cortex-m0plus"
+    assert TARGET.check(request(graph, board="pico", core="cortex-m3")).metrics["core"] == "cortex-m3"
+    assert not TARGET.check(request(graph, board="pico")).findings
     with pytest.raises(CapacityError, match="over the 300 given"):
         compile_model(model, tmp_path, board="pico", ram="300")
     with pytest.raises(UsageError, match="pico3") as caught:
-        TARGET.check(graph, {"board": "pico3"})
+        TARGET.check(request(graph, board="pico3"))
     assert "did you mean 'pico2'" in str(caught.value.hint) or "did you mean 'pico'" in str(caught.value.hint)
 
 

@@ -17,6 +17,7 @@ from qedge.emulate.toolchain import WARNINGS
 from qedge.errors import CapacityError, ToolError, UnsupportedError, UsageError
 from qedge.graph import Graph
 from qedge.testing.opmodels import ModelBuilder, Spec, constant, single_op
+from qedge.testing.requests import request
 from qedge_mcu.target import TARGET
 
 
@@ -31,7 +32,7 @@ def bundle(model: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_check_places_every_operator(model: bytes) -> None:
-    found = TARGET.check(Graph.from_bytes(model), {})
+    found = TARGET.check(request(Graph.from_bytes(model)))
     assert not found.findings
     assert [p.placement for p in found.operators] == ["mcu"] * 8
     assert found.metrics["ram_bytes"]["arena"] < 9 * 7 * 8 * 2 + 500
@@ -43,11 +44,11 @@ def test_check_names_everything_that_is_unsupported(tmp_path: Path) -> None:
     g.add("FLOOR", [Spec((1, 4), "float32")], [Spec((1, 4), "float32")])
     g.add("ADD", [Spec((1, 4), "float32"), Spec((1, 4), "float32")], [Spec((1, 4), "float32")])
     graph = Graph.from_bytes(builder.pack())
-    found = TARGET.check(graph, {})
+    found = TARGET.check(request(graph))
     assert [p.placement for p in found.operators] == ["unsupported", "unsupported"]
     assert {f.op for f in found.findings} == {"#0 FLOOR", "#1 ADD"}
     with pytest.raises(UnsupportedError) as caught:
-        TARGET.compile(graph.data, graph, {}, tmp_path)
+        TARGET.compile(request(graph, tmp_path))
     assert len(caught.value.findings) == len(found.findings)
 
 
@@ -56,7 +57,7 @@ def test_a_constant_output_is_refused() -> None:
     g = builder.subgraph()
     g.add("RELU", [Spec((1, 4), "int8", 0.1)], [Spec((1, 4), "int8", 0.1)])
     g.output(g.tensor(constant([1, 2], "int8", 0.1)))
-    (found,) = TARGET.check(Graph.from_bytes(builder.pack()), {}).findings
+    (found,) = TARGET.check(request(Graph.from_bytes(builder.pack()))).findings
     assert "is a constant" in found.message
 
 
@@ -136,13 +137,13 @@ def test_a_budget_says_what_would_have_to_go(model: bytes, tmp_path: Path) -> No
     with pytest.raises(CapacityError, match="of flash") as caught:
         compile_model(model, tmp_path, flash="1K")
     assert "CONV_2D" in str(caught.value.hint)
-    findings = TARGET.check(Graph.from_bytes(model), {"ram": "512"}).findings
+    findings = TARGET.check(request(Graph.from_bytes(model), ram="512")).findings
     assert [f.rule for f in findings] == ["capacity"]
 
 
 def test_an_unknown_core_is_named(model: bytes) -> None:
     with pytest.raises(UsageError, match="cortex-m9"):
-        TARGET.check(Graph.from_bytes(model), {"core": "cortex-m9"})
+        TARGET.check(request(Graph.from_bytes(model), core="cortex-m9"))
 
 
 @pytest.fixture(scope="module")

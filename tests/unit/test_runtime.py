@@ -27,6 +27,7 @@ from qedge.processing.image import ImagePreprocess
 from qedge.runtime import cores, litert
 from qedge.runtime.loader import runtimes
 from qedge.testing.opmodels import ModelBuilder, Spec
+from qedge.testing.requests import request
 from qedge_rpi.target import TARGET
 
 
@@ -454,14 +455,14 @@ def test_verify_passes_on_golden_vectors_and_names_what_differs(place, tmp_path)
 
 def test_check_places_every_operator_and_names_custom_ones(place) -> None:
     graph = Graph.from_file(place / "model.tflite")
-    report = TARGET.check(graph, {})
+    report = TARGET.check(request(graph))
     assert [p.placement for p in report.operators] == ["cpu"] * len(graph.operators)
     assert report.findings == ()
     strange = [
         Operator(0, "CUSTOM", name, 1, (), (), {})
         for name in ("FlexErf", "edgetpu-custom-op", "TFLite_Detection_PostProcess")
     ]
-    report = TARGET.check(dataclasses.replace(graph, operators=tuple(strange)), {})
+    report = TARGET.check(request(dataclasses.replace(graph, operators=tuple(strange))))
     assert [p.placement for p in report.operators] == ["unsupported", "unsupported", "cpu"]
     assert [f.rule for f in report.findings] == ["unsupported-op"] * 2
 

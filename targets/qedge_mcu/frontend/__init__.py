@@ -7,9 +7,7 @@ that an application is PCM in, scores out.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from importlib.resources import files as package_files
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,26 +16,25 @@ from qedge import quantmath
 from qedge.graph import Graph
 from qedge.processing.audio import AudioPreprocess
 from qedge.processing.log_mel_int import OUTPUT_FRACTION_BITS
-from qedge.processing.spec import preprocess_from_json
+from qedge.processing.spec import Preprocess
 
 _PATHS = ("qe_frontend.c", "qe_frontend.h")
 _TEMPLATES = {"frontend.h.in": "{name}_frontend.h", "frontend.c.in": "{name}_frontend.c"}
 
 
-def integer_front_end(preprocess: Mapping[str, Any] | None) -> AudioPreprocess | None:
+def integer_front_end(preprocess: Preprocess | None) -> AudioPreprocess | None:
     """Return the pre-processing when it is one that C can follow bit for bit, else None.
 
     That is "log_mel_int" with one ``mean`` and one ``std``, and an even ``window``, at least ``hop``.
     """
-    found = preprocess_from_json(preprocess)
-    if not isinstance(found, AudioPreprocess) or found.features != "log_mel_int":
+    if not isinstance(preprocess, AudioPreprocess) or preprocess.features != "log_mel_int":
         return None
-    if found.window % 2 or found.hop > found.window:
+    if preprocess.window % 2 or preprocess.hop > preprocess.window:
         return None
-    return None if isinstance(found.mean, tuple) or isinstance(found.std, tuple) else found
+    return None if isinstance(preprocess.mean, tuple) or isinstance(preprocess.std, tuple) else preprocess
 
 
-def frontend_files(graph: Graph, name: str, preprocess: Mapping[str, Any] | None) -> dict[str, bytes]:
+def frontend_files(graph: Graph, name: str, preprocess: Preprocess | None) -> dict[str, bytes]:
     """Return the C files of the front end that ``graph`` hears through; none where C cannot follow it.
 
     ``preprocess`` is what the manifest says, ``name`` the C prefix of the model.

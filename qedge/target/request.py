@@ -1,0 +1,48 @@
+"""What a target is asked about one model: everything that it needs, in one frozen object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from qedge.graph import Graph
+from qedge.processing.spec import Preprocess
+
+if TYPE_CHECKING:
+    from qedge.target.protocol import CheckReport
+
+
+@dataclass(frozen=True)
+class Request:
+    """A model with what its user stated about it; ``check`` and ``compile`` of a build get the same one.
+
+    Args:
+        graph: the full-integer model at the waist, read.
+        name: of the build; safe as a file name and as a C identifier.
+        workdir: a folder of the target's own for this build, there and empty; what ``check`` leaves in it
+            ``compile`` finds.
+        options: the target's declared options, as their declared kinds; one that nobody set is missing or None.
+        labels: names of the outputs in the model's order, or empty.
+        preprocess: what turns a user's sample into the model's input, or None.
+        golden_inputs: the samples that the bundle will carry, each a list of arrays in the types of the
+            model's inputs; empty where nothing will be packed.
+        found: what the target's ``check`` said of this request; None in ``check`` itself.
+    """
+
+    graph: Graph
+    name: str
+    workdir: Path
+    options: Mapping[str, Any] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    preprocess: Preprocess | None = None
+    golden_inputs: Sequence[Sequence[npt.NDArray[Any]]] = ()
+    found: CheckReport | None = None
+
+    @property
+    def model(self) -> bytes:
+        """The ``.tflite`` that :attr:`graph` was read from."""
+        return self.graph.data

@@ -1,0 +1,21 @@
+"""A target's request in one line, for tests that call a target themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from qedge.graph import Graph
+from qedge.target import Request
+
+
+def request(
+    model: bytes | Graph, workdir: Path | None = None, *, name: str = "model", **stated: Any
+) -> Request:
+    """Return the request for a model; ``stated`` are fields of :class:`qedge.target.Request`, else options.
+
+    Without ``workdir`` it fits targets and calls that write no file.
+    """
+    graph = model if isinstance(model, Graph) else Graph.from_bytes(model)
+    fields = {k: stated.pop(k) for k in ("labels", "preprocess", "golden_inputs", "found") if k in stated}
+    return Request(graph, name, workdir or Path("no-workdir-was-given"), options=stated, **fields)
