@@ -110,7 +110,10 @@ class Field:
         """Return a finite number in [low, high]."""
         if isinstance(self.value, bool) or not isinstance(self.value, (int, float)):
             raise self.fail("a number")
-        value = float(self.value)
+        try:
+            value = float(self.value)
+        except OverflowError:
+            raise self.fail("a finite number") from None
         if not math.isfinite(value):
             raise self.fail("a finite number")
         if (low is not None and value < low) or (high is not None and value > high):

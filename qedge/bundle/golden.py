@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,6 +50,13 @@ def npy_array(data: bytes, origin: str) -> Array:
         IntegrityError: the bytes are no such file.
     """
     try:
+        file = io.BytesIO(data)
+        version = np.lib.format.read_magic(file)
+        header = np.lib.format
+        read = header.read_array_header_1_0 if version == (1, 0) else header.read_array_header_2_0
+        shape, _, dtype = read(file)
+        if math.prod(shape) * dtype.itemsize != len(data) - file.tell():
+            raise ValueError(f"{dtype} {list(shape)} in {len(data) - file.tell()} bytes")
         return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, SyntaxError, TypeError, MemoryError) as problem:
+    except Exception as problem:  # numpy's reader raises what Python's tokenizer and parser raise
         raise IntegrityError(f"{origin}: not an .npy file: {problem}") from None

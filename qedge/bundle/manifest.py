@@ -17,8 +17,11 @@ FORMAT = "qedge-bundle"
 VERSION = 1
 MANIFEST = "manifest.json"
 MODEL = "model.tflite"
+SIGNATURE = "signature.json"
+"""May lie beside the manifest, whose digest it signs; no part of what it signs."""
 DTYPES = ("int8", "uint8", "int16", "int32", "int64", "float32", "bool")
 MAX_MANIFEST_BYTES = 16 << 20
+MAX_SIGNATURE_BYTES = 64 << 10
 MAX_FILE_BYTES = 1 << 31
 HINT = "the bundle is damaged or was altered: copy it again, or build it again"
 
@@ -205,6 +208,10 @@ def _from_document(document: Any) -> Manifest:
         check_name(path, entry.path)
         entry.object(("bytes", "sha256"))
         files[path] = FileEntry(entry["bytes"].integer(0, MAX_FILE_BYTES), _sha256(entry["sha256"]))
+    if SIGNATURE in files:
+        raise IntegrityError(
+            f"$.files: {SIGNATURE} lies beside the manifest, and is no file of it", hint=HINT
+        )
     if MODEL not in files:
         raise IntegrityError(f"$.files: no {MODEL}", hint=HINT)
     return Manifest(

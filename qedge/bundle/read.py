@@ -6,8 +6,18 @@ import os
 import stat
 from typing import TYPE_CHECKING, Any
 
+from qedge.archives import check_archive
 from qedge.bundle.digest import expect, sha256
-from qedge.bundle.manifest import HINT, MANIFEST, MAX_MANIFEST_BYTES, MODEL, Manifest, check_name
+from qedge.bundle.manifest import (
+    HINT,
+    MANIFEST,
+    MAX_MANIFEST_BYTES,
+    MAX_SIGNATURE_BYTES,
+    MODEL,
+    SIGNATURE,
+    Manifest,
+    check_name,
+)
 from qedge.errors import DataError, IntegrityError
 
 if TYPE_CHECKING:
@@ -31,6 +41,7 @@ class Bundle:
         origin: path of the folder or of the ``.zip``.
         contents: the files of a ``.zip``, whose bytes were checked; None for a folder.
         model: the model's checked bytes, for the first :meth:`read` of it, which nearly always follows.
+        signature: the contents of ``signature.json``, unchecked (``qedge.trust`` does that); None without one.
     """
 
     def __init__(
@@ -39,7 +50,9 @@ class Bundle:
         manifest: Manifest,
         contents: Mapping[str, bytes] | None,
         model: bytes | None = None,
+        signature: bytes | None = None,
     ) -> None:
+        self.signature = signature
         self._origin = origin
         self._model = model
         self.manifest = manifest
@@ -83,7 +96,8 @@ class Bundle:
             import tempfile
 
             self._unpacked = tempfile.TemporaryDirectory(prefix="qedge-bundle-")
-            for name, data in {**self._contents, MANIFEST: self.manifest.encoded()}.items():
+            signature = {} if self.signature is None else {SIGNATURE: self.signature}
+            for name, data in {**self._contents, MANIFEST: self.manifest.encoded(), **signature}.items():
                 place = Path(self._unpacked.name, name)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_bytes(data)
@@ -169,7 +183,8 @@ def _from_folder(root: str, verify: bool) -> Bundle:
     with open(place, "rb") as file:
         manifest = Manifest.decoded(file.read(), place)
     present = _listed(root)
-    _same_names(root, set(present) - {MANIFEST}, manifest)
+    _same_names(root, set(present) - {MANIFEST, SIGNATURE}, manifest)
+    signature = _signature(root) if SIGNATURE in present else None
     for name, entry in manifest.files.items():
         if present[name] != entry.size:
             raise _size_error(root, name, present[name], entry.size)
@@ -179,7 +194,22 @@ def _from_folder(root: str, verify: bool) -> Bundle:
     for name in manifest.files if verify else ():
         data = _read_file(root, name, manifest)
         model = data if name == MODEL else model
-    return Bundle(root, manifest, None, model)
+    return Bundle(root, manifest, None, model, signature)
+
+
+def _signature(root: str) -> bytes:
+    with open(os.path.join(root, SIGNATURE), "rb") as file:
+        data = file.read(MAX_SIGNATURE_BYTES + 1)
+    return _signature_size(root, data)
+
+
+def _signature_size(root: str, data: bytes) -> bytes:
+    if len(data) > MAX_SIGNATURE_BYTES:
+        raise IntegrityError(
+            f"{root}/{SIGNATURE}: expected at most {MAX_SIGNATURE_BYTES} bytes",
+            hint="remove the file, or sign the bundle again: qedge sign BUNDLE --key KEY",
+        )
+    return data
 
 
 def _listed(root: str) -> dict[str, int]:
@@ -256,6 +286,7 @@ def _from_zip(root: str) -> Bundle:
 
 def _from_archive(root: str, archive: Any) -> Bundle:
     names: set[str] = set()
+    check_archive(archive.infolist(), os.path.getsize(root), root, IntegrityError)
     for info in archive.infolist():
         check_name(info.filename, str(root))
         mode = info.external_attr >> 16
@@ -276,10 +307,17 @@ def _from_archive(root: str, archive: Any) -> Bundle:
     if len(text) > MAX_MANIFEST_BYTES:
         raise IntegrityError(f"{root}: the manifest has more than {MAX_MANIFEST_BYTES} bytes", hint=HINT)
     manifest = Manifest.decoded(text, f"{root}/{MANIFEST}")
-    _same_names(root, names - {MANIFEST}, manifest)
+    _same_names(root, names - {MANIFEST, SIGNATURE}, manifest)
+    signature = None
+    if SIGNATURE in names:
+        signature = _signature_size(root, extract(SIGNATURE, MAX_SIGNATURE_BYTES))
+    sizes = {info.filename: info.file_size for info in archive.infolist()}
+    for name, entry in manifest.files.items():
+        if sizes[name] != entry.size:
+            raise _size_error(root, name, sizes[name], entry.size)
     contents = {}
     for name, entry in manifest.files.items():
-        # Reading stops one byte past what the manifest says, so a zip bomb never unfolds.
+        # Reading stops one byte past what both the manifest and the archive's directory say.
         contents[name] = extract(name, entry.size)
         _check(root, name, contents[name], manifest)
-    return Bundle(root, manifest, contents)
+    return Bundle(root, manifest, contents, signature=signature)

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from qedge.bundle.manifest import FORMAT, MANIFEST, Manifest, check_name
+from qedge.bundle.manifest import FORMAT, MANIFEST, SIGNATURE, Manifest, check_name
 from qedge.bundle.read import Bundle
 from qedge.errors import UsageError
 
@@ -52,6 +52,8 @@ def pack_bundle(bundle: Bundle, place: str | os.PathLike[str]) -> None:
     try:
         with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             contents = {path: bundle.read(path) for path in sorted(bundle.manifest.files)}
+            if bundle.signature is not None:
+                contents[SIGNATURE] = bundle.signature
             for path, data in {MANIFEST: bundle.manifest.encoded(), **contents}.items():
                 entry = zipfile.ZipInfo(path, (1980, 1, 1, 0, 0, 0))
                 entry.compress_type = zipfile.ZIP_DEFLATED

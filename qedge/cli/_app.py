@@ -36,6 +36,7 @@ ORDER = (
     "bench",
     "verify",
     "inspect",
+    "sign",
     "new",
     "targets",
     "doctor",

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from qedge.bundle import read_bundle
+from qedge.bundle import Bundle, read_bundle
 from qedge.cli import _inputs as i
 from qedge.cli._bundles import is_bundle, layer_rows, layer_table
 from qedge.cli._console import Ui, size
@@ -15,6 +15,8 @@ from qedge.config import SECTIONS, load_config
 from qedge.errors import ModelError, UsageError
 from qedge.graph import Graph, Tensor
 from qedge.quantize import prove_full_integer
+from qedge.trust.keygen import fingerprint
+from qedge.trust.signature import read_signature
 
 PathArg = Annotated[Path | None, typer.Argument(help="A .tflite, or a bundle.")]
 LayersOpt = Annotated[bool, typer.Option("--layers", help="SQNR of each layer; a bundle with --data.")]
@@ -42,9 +44,11 @@ def command(
     if path is None:
         raise UsageError("nothing to inspect", hint="qedge inspect MODEL.tflite, or a bundle, or --effective")
     manifest: dict[str, Any] | None = None
+    signature: dict[str, Any] | None = None
     if is_bundle(path):
         bundle = read_bundle(path)
         manifest = bundle.manifest.to_json()
+        signature = _signature(ui, bundle)
         graph = Graph.from_bytes(bundle.read("model.tflite"), f"{path}: model.tflite")
     elif path.is_dir():
         raise ModelError(f"{path} is a folder without a manifest.json", hint="inspect a .tflite or a bundle")
@@ -54,7 +58,17 @@ def command(
     if layers:
         document["layers"] = layer_rows(ui, path, graph, data, samples, float_model)
     _show(ui, graph, document)
-    ui.json("inspect", {**document, "manifest": manifest})
+    ui.json("inspect", {**document, "manifest": manifest, "signature": signature})
+
+
+def _signature(ui: Ui, bundle: Bundle) -> dict[str, Any] | None:
+    """Print and return what the bundle's signature says of itself; only ``verify --signed-by`` proves it."""
+    found = read_signature(bundle)
+    if found is None:
+        return None
+    key = fingerprint(found.armoured)
+    ui.line(f"signature: serial {found.serial}, by the key {key} (unproven: qedge verify --signed-by KEYS)")
+    return {"digest": found.digest, "serial": found.serial, "key": key}
 
 
 def describe(graph: Graph) -> dict[str, Any]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
 
 from qedge.bundle import read_bundle
 from qedge.cli import _inputs as i
@@ -11,8 +14,15 @@ from qedge.cli._bundles import BundleArg, raw_samples
 from qedge.cli._console import Ui, size
 from qedge.cli._options import typed_options
 from qedge.config import load_config
-from qedge.errors import VerificationError
+from qedge.errors import UsageError, VerificationError
 from qedge.target import VerifyReport, resolve
+from qedge.trust import check_signature
+
+SignedByOpt = Annotated[
+    Path | None,
+    typer.Option("--signed-by", help="Public keys (.pub, allowed_signers): refuse what none of them signed."),
+]
+SerialOpt = Annotated[int | None, typer.Option("--least-serial", help="Refuse a release below this number.")]
 
 
 def command(
@@ -22,12 +32,17 @@ def command(
     data: i.DataOpt = None,
     samples: i.SamplesOpt = None,
     config: i.ConfigOpt = None,
+    signed_by: SignedByOpt = None,
+    least_serial: SerialOpt = None,
 ) -> None:
     """Run a bundle and compare it with its oracle: golden vectors, or --data.
 
-    Exits 7 when an output differs by more than the target promises.
+    Exits 7 when an output differs by more than the target promises, 9 when --signed-by is missed.
     """
     opened = read_bundle(bundle)
+    if least_serial is not None and signed_by is None:
+        raise UsageError("--least-serial needs --signed-by", hint="an unsigned number says nothing")
+    signature = check_signature(opened, signed_by, least_serial=least_serial) if signed_by else None
     name = opened.manifest.target
     target = resolve(name)
     options = typed_options(name, target_options, load_config(config).section("target").get(name, {}))
@@ -37,7 +52,10 @@ def command(
         report = target.verify(bundle, inputs, options)
     ui.findings(report.findings)
     _show(ui, name, report)
-    ui.json("verify", {"target": name, "bundle": str(bundle), **_document(report)})
+    if signature is not None:
+        ui.line(f"signed by {signature.signer}, serial {signature.serial}")
+    signed = {"signature": signature.to_json()} if signature is not None else {}
+    ui.json("verify", {"target": name, "bundle": str(bundle), **_document(report), **signed})
     if not report.passed:
         raise VerificationError(
             f"{bundle} differs from {report.oracle}: {'; '.join(report.mismatches[:1]) or 'outputs differ'}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import tempfile
 import threading
 import weakref
@@ -15,7 +14,12 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from qedge.archives import check_archive
 from qedge.errors import DataError
+
+MAX_BYTES = 1 << 40
+MAX_RATIO = 500
+"""Samples may be large, and rows of zeros and labels pack tightly: what is beyond is a bomb."""
 
 
 class Rows:
@@ -37,8 +41,10 @@ class Rows:
                 else np.lib.format.read_array_header_2_0
             )
             shape, fortran, dtype = read(file)
-        except (ValueError, OSError, EOFError) as error:
+        except Exception as error:  # numpy's reader raises what Python's tokenizer and parser raise
             raise _damaged(source, error) from error
+        if any(d < 0 for d in shape):
+            raise _damaged(source, f"its shape is {list(shape)}")
         if dtype.hasobject:
             raise DataError(
                 f"{source} holds Python objects, expected numbers",
@@ -103,20 +109,42 @@ def open_npz(path: Path) -> dict[str, Rows]:
     arrays: dict[str, Rows] = {}
     try:
         with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                if member.filename.endswith(".npy"):
+            members = [m for m in archive.infolist() if m.filename.endswith(".npy")]
+            check_archive(
+                members, path.stat().st_size, str(path), DataError, max_bytes=MAX_BYTES, max_ratio=MAX_RATIO
+            )
+            for member in members:
+                if member.filename.removesuffix(".npy") not in arrays:
                     unpacked = tempfile.TemporaryFile()  # noqa: SIM115 (Rows keeps it open)
                     with archive.open(member) as packed:
-                        shutil.copyfileobj(packed, unpacked, 1 << 20)
+                        _copy(packed, unpacked, member.file_size, f"{path}[{member.filename}]")
                     unpacked.seek(0)
                     name = member.filename.removesuffix(".npy")
                     arrays[name] = Rows(unpacked, f"{path}[{name}]")
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        OSError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+    ) as error:
         raise _damaged(str(path), error) from error
     return arrays
 
 
-def _damaged(source: str, error: Exception) -> DataError:
+def _copy(packed: IO[bytes], unpacked: IO[bytes], size: int, source: str) -> None:
+    """Unpack ``size`` bytes; one more than the archive's directory claims is damage."""
+    left = size
+    while piece := packed.read(min(left + 1, 1 << 20)):
+        left -= len(piece)
+        if left < 0:
+            raise _damaged(source, f"more than the {size} bytes that the archive states")
+        unpacked.write(piece)
+
+
+def _damaged(source: str, error: Exception | str) -> DataError:
     return DataError(
         f"{source} cannot be read as a NumPy array: {error}",
         hint="save it again with numpy.save or numpy.savez",

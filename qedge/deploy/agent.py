@@ -17,10 +17,16 @@ import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from typing import Any
 
 MARK = "QEDGE:"
+TRUSTED = (
+    "trusted_keys"  # below the root: public keys, or allowed_signers of ssh-keygen; none: all is accepted
+)
+NAMESPACE = "qedge-bundle"
+KEY_TYPES = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-", "sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-")
 # LiteRT's interpreter needs none of what its wheel depends on (numpy is there), nor its library for GPUs.
 ALONE, MODULE = ("ai-edge-litert",), "ai_edge_litert"
 NEVER_LOADED = ("libLiteRtWebGpuAccelerator.so",)
@@ -85,6 +91,7 @@ def prepare(request: dict[str, Any]) -> dict[str, Any]:
         return {"environment": environment, "new": False}
     part = place + ".part"
     shutil.rmtree(part, ignore_errors=True)
+    _refuse_unsigned(request, root)
     for path, sha256 in request["layout"].items():
         source = os.path.join(root, "store", sha256)
         target = os.path.join(part, path)
@@ -144,6 +151,81 @@ def rollback(request: dict[str, Any]) -> dict[str, Any]:
         _point(root, "previous", current)
     _service(request, root)
     return {"current": previous, "previous": current}
+
+
+def _refuse_unsigned(request: dict[str, Any], root: str) -> None:
+    """Refuse a bundle that no key in ``trusted_keys`` signed, or with a lower serial than the active one's."""
+    trusted = os.path.join(os.path.dirname(root), TRUSTED)
+    if not os.path.exists(trusted):
+        return
+    layout, store = request["layout"], os.path.join(root, "store")
+
+    def stored(path: str) -> Any:
+        return _json(os.path.join(store, layout[path])) if path in layout else None
+
+    manifest, signature = stored("bundle/manifest.json"), stored("bundle/signature.json")
+    if not isinstance(manifest, dict) or not isinstance(signature, dict):
+        raise Refused(f"the bundle is not signed, and {trusted} asks for it: qedge sign BUNDLE --key KEY")
+    signed = {key: signature.get(key) for key in ("digest", "name", "serial", "target")}
+    digest = _digest({key: value for key, value in manifest.items() if key != "digest"})
+    of = {"digest": digest, "name": manifest["model"]["name"], "target": manifest["target"]}
+    files = {f"bundle/{path}": entry["sha256"] for path, entry in manifest["files"].items()}
+    given = {path: sha for path, sha in layout.items() if path.startswith("bundle/")}
+    if not isinstance(signed["serial"], int) or any(signed[key] != value for key, value in of.items()):
+        raise Refused("the signature is that of another bundle")
+    if {
+        p: s for p, s in given.items() if p not in ("bundle/manifest.json", "bundle/signature.json")
+    } != files:
+        raise Refused("the files are not those of the signed manifest")
+    message = _canonical({**signed, "format": "qedge-signature", "version": 1})
+    _verify(message, str(signature.get("signature")), trusted)
+    active = _json(os.path.join(root, "current", "bundle", "signature.json"))
+    if isinstance(active, dict) and signed["serial"] < active.get("serial", 0):
+        raise Refused(f"serial {signed['serial']} is older than the active version's {active['serial']}")
+
+
+def _verify(message: bytes, signature: str, trusted: str) -> None:
+    """Refuse unless a key of ``trusted`` made the signature, as ``qedge.trust.keygen`` says."""
+    lines = []
+    for number, line in enumerate((_text(trusted) or "").splitlines(), 1):
+        lines.append(f"key-{number} {line}" if line.startswith(KEY_TYPES) else line)
+    with tempfile.TemporaryDirectory(prefix="qedge-verify-") as scratch:
+        allowed, signed = os.path.join(scratch, "allowed"), os.path.join(scratch, "signature")
+        for path, text in ((allowed, "\n".join(lines) + "\n"), (signed, signature)):
+            with open(path, "w") as file:
+                file.write(text)
+        command = ["ssh-keygen", "-Y", "find-principals", "-s", signed, "-f", allowed]
+        try:
+            found = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+            names = found.stdout.splitlines()
+            if found.returncode != 0 or not names:
+                raise Refused(f"the bundle is signed by no key in {trusted}")
+            command = [
+                "ssh-keygen",
+                "-Y",
+                "verify",
+                "-n",
+                NAMESPACE,
+                "-f",
+                allowed,
+                "-I",
+                names[0],
+                "-s",
+                signed,
+            ]
+            if subprocess.run(command, capture_output=True, input=message).returncode != 0:
+                raise Refused("the signature does not fit: the bundle or its signature was altered")
+        except FileNotFoundError:
+            raise Refused("ssh-keygen is not installed there: sudo apt install openssh-client") from None
+
+
+def _canonical(document: dict[str, Any]) -> bytes:
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _digest(document: dict[str, Any]) -> str:
+    return hashlib.sha256(_canonical(document)).hexdigest()
 
 
 def _environment(request: dict[str, Any], root: str) -> str:
@@ -370,7 +452,7 @@ def main() -> None:
         print(MARK + json.dumps(answer), flush=True)
     except Refused as problem:
         print(MARK + json.dumps({"refused": str(problem)}), flush=True)
-    except (OSError, ValueError, KeyError) as problem:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
         print(MARK + json.dumps({"refused": f"{type(problem).__name__}: {problem}"}), flush=True)
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import qedge
 from qedge._version import __version__
 from qedge.bundle import Bundle
-from qedge.bundle.manifest import MANIFEST
+from qedge.bundle.manifest import MANIFEST, SIGNATURE
 from qedge.errors import UsageError
 from qedge.processing.spec import PREPROCESS_KINDS
 
@@ -25,11 +25,12 @@ DEVICE_RING = (
     "fields.py",
     "findings.py",
     "quantmath.py",
+    "archives.py",
     "__init__.py",
     "_version.py",
     "py.typed",
 )
-DEVICE_PARTS = ("bundle", "processing", "runtime")
+DEVICE_PARTS = ("bundle", "processing", "runtime", "trust")
 RUNTIME_GROUP = "qedge.runtimes"
 
 UNIT = """\
@@ -78,6 +79,8 @@ def plan(bundle: Bundle, app: Path | None = None, arguments: str = "") -> Plan:
     manifest = bundle.manifest
     files = {f"bundle/{name}": bundle.read(name) for name in sorted(manifest.files)}
     files[f"bundle/{MANIFEST}"] = manifest.encoded()
+    if bundle.signature is not None:
+        files[f"bundle/{SIGNATURE}"] = bundle.signature
     files.update({f"lib/{path}": data for path, data in device_half(manifest.target).items()})
     unit: str | None = None
     packages: tuple[str, ...] = ()

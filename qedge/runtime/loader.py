@@ -26,6 +26,8 @@ def load(
     strict: bool = False,
     threads: int | None = None,
     device: str | None = None,
+    trusted: str | os.PathLike[str] | None = None,
+    least_serial: int | None = None,
     **options: Any,
 ) -> Model:
     """Return the model of ``bundle``, ready to run.
@@ -35,16 +37,26 @@ def load(
         strict: raise where an accelerator is missing, rather than running on the CPU with a warning.
         threads: of one inference; None chooses by the cores that exist, -1 likewise but leaves one core free.
         device: which accelerator, where there are several.
+        trusted: file of public keys (``.pub``, ``allowed_signers``), or a public key: refuse a bundle that none
+            of them signed. Needs ``ssh-keygen``.
+        least_serial: with ``trusted``: refuse a release below this number.
         options: of the target's runtime; everywhere ``streams`` (calls that may run at the same time)
             and ``binding``.
 
     Raises:
         DataError: no bundle.
-        IntegrityError: a bundle that is damaged, altered or of another version.
+        IntegrityError: a bundle that is damaged, altered or of another version, or not signed as ``trusted`` asks.
         UsageError: a bundle for a target that does not run in Python here, or an unknown option.
         ToolError: no TFLite binding, or with ``strict`` no accelerator.
     """
     opened = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
+    signature = None
+    if trusted is not None:
+        from qedge.trust.signature import check_signature
+
+        signature = check_signature(opened, trusted, least_serial=least_serial)
+    elif least_serial is not None:
+        raise UsageError("least_serial needs trusted", hint="an unsigned number says nothing")
     target = opened.manifest.target
     home = _home(target)
     if home is None:
@@ -54,7 +66,10 @@ def load(
             hint="qedge verify and qedge run run it emulated; on the device use the files in the bundle",
         )
     engine = _import(target, home)(opened, strict=strict, threads=threads, device=device, **options)
-    return Model(opened, engine)
+    model = Model(opened, engine)
+    if signature is not None:
+        model._provenance = {**model.provenance, **signature.to_json()}
+    return model
 
 
 def runtimes() -> dict[str, str]:

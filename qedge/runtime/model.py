@@ -35,7 +35,7 @@ class Result:
     ``item`` and ``ms`` are those of :meth:`Model.stream`, and None elsewhere.
     """
 
-    __slots__ = ("_outputs", "_postprocess", "_specs", "item", "labels", "ms", "raw")
+    __slots__ = ("_model", "_outputs", "_postprocess", "_specs", "item", "labels", "ms", "raw")
 
     def __init__(
         self,
@@ -48,6 +48,7 @@ class Result:
         self.labels = labels
         self.item: Any = None
         self.ms: dict[str, float] | None = None
+        self._model: Model | None = None
         self._specs = specs
         self._postprocess = postprocess
         self._outputs: list[npt.NDArray[np.float32]] | None = None
@@ -98,6 +99,11 @@ class Result:
         """The score of the best class."""
         return self.top(1)[0][1]
 
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """What gave this result, for logs: :attr:`Model.provenance`."""
+        return {} if self._model is None else self._model.provenance
+
     def __repr__(self) -> str:
         return f"Result({', '.join(f'{a.dtype} {list(a.shape)}' for a in self.raw)})"
 
@@ -116,8 +122,18 @@ class Model:
         self.postprocess = manifest.postprocess
         self.inputs = engine.inputs
         self.outputs = engine.outputs
+        self._provenance: dict[str, Any] = {}
         self._one_output = len(engine.outputs) == 1
         self._run = engine.run
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """The bundle's ``name``, ``target`` and ``digest``; with ``load(trusted=...)`` also ``signer`` and
+        ``serial``."""
+        if not self._provenance:
+            digest = self.bundle.manifest.to_json()["digest"]
+            self._provenance = {"name": self.name, "target": self.target, "digest": digest}
+        return self._provenance
 
     def run(self, inputs: Array | Sequence[Array]) -> Any:
         """Return the raw outputs for raw inputs, in the model's own types and shapes: no processing.
@@ -245,7 +261,9 @@ class Model:
         return f"<qedge model {self.name!r} for {self.target}>"
 
     def _result(self, raw: list[Array]) -> Result:
-        return Result(raw, self.outputs, self.labels, self.postprocess)
+        result = Result(raw, self.outputs, self.labels, self.postprocess)
+        result._model = self
+        return result
 
     def _plain(self, sample: Any) -> list[Array]:
         """Return the inputs for samples that need no pre-processing."""

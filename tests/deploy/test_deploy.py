@@ -26,6 +26,7 @@ from qedge.bundle import read_bundle
 from qedge.deploy import deploy, plan, rollback
 from qedge.deploy.platforms import LEAST_PYTHON, LITERT, PLATFORMS, TFLITE_RUNTIME, packages_for
 from qedge.errors import ToolError, UsageError, VerificationError
+from qedge.trust import sign_bundle
 from tests import json_page
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
@@ -175,6 +176,37 @@ def test_install_update_rollback(device, bundles) -> None:
 def test_rollback_without_an_earlier_version_says_so(device) -> None:
     with pytest.raises(ToolError, match="no earlier version"):
         device.rollback()
+
+
+@needs_sshd
+def test_a_device_with_keys_takes_only_what_they_signed(device, bundles, sshd, tmp_path) -> None:
+    home = sshd[2]
+    one, two = (Path(shutil.copytree(b, tmp_path / b.name)) for b in bundles)
+    device.disk.mkdir()
+    (device.disk / "trusted_keys").write_text((home / "user.pub").read_text())
+    with pytest.raises(ToolError, match="not signed"):
+        device.deploy(one)
+    sign_bundle(one, home / "host", serial=5)
+    with pytest.raises(ToolError, match="signed by no key"):
+        device.deploy(one)
+    sign_bundle(one, home / "user", serial=5)
+    first = device.deploy(one)
+    assert device.active() == first["version"]
+    sign_bundle(two, home / "user", serial=4)
+    with pytest.raises(ToolError, match="serial 4 is older"):
+        device.deploy(two)
+    shutil.copy(one / "signature.json", two / "signature.json")
+    with pytest.raises(ToolError, match="another bundle"):
+        device.deploy(two)
+    sign_bundle(two, home / "user", serial=6)
+    document = json.loads((two / "signature.json").read_text())
+    (two / "signature.json").write_text(json.dumps({**document, "serial": 7}))
+    with pytest.raises(ToolError, match="does not fit"):
+        device.deploy(two)
+    assert device.active() == first["version"]
+    assert np.array_equal(device.runs(), expected(one))
+    sign_bundle(two, home / "user", serial=6)
+    assert device.deploy(two)["previous"] == first["version"]
 
 
 CUTS = {
