@@ -15,7 +15,7 @@ from qedge.frontends.static import make_static
 from qedge.frontends.tree import Tree
 from qedge.graph import Graph
 
-_CONTROL_FLOW = frozenset({"WHILE", "IF", "CALL", "CALL_ONCE", "STABLEHLO_WHILE", "STABLEHLO_CASE"})
+_CONTROL_FLOW = frozenset({"WHILE", "IF", "CALL", "STABLEHLO_WHILE", "STABLEHLO_CASE"})
 _INTEGER = frozenset({"int8", "uint8", "int16"})
 _HOLDS_WEIGHTS = frozenset(
     {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL", "CONV_3D"}
@@ -71,6 +71,8 @@ def _normalize(
     graph: Graph, origin: str, names: Names | None, input_shapes: dict[str, Sequence[int]]
 ) -> Normalized:
     kind: Literal["float", "quantized"] = "quantized" if _is_quantized(graph) else "float"
+    if kind == "float":
+        _refuse_state(graph, origin)
     findings: list[Finding] = []
     tree = Tree(graph.data, origin)
     if kind == "float":
@@ -102,6 +104,17 @@ def _refuse_control_flow(graph: Graph, origin: str) -> None:
             f"{origin} holds control flow, expected a plain graph: {_labels(found)}",
             hint="a recurrent layer exports as a loop: pass the .keras file (qedge unrolls it), or export"
             " with unroll=True",
+        )
+
+
+def _refuse_state(graph: Graph, origin: str) -> None:
+    """Refuse a float model whose variables outlive a run: samples one by one cannot calibrate it."""
+    found = [op for op in graph if op.op in ("CALL_ONCE", "VAR_HANDLE")]
+    if found:
+        raise ModelError(
+            f"{origin} keeps state between runs and is float, expected a plain graph or one that is quantised:"
+            f" {_labels(found)}",
+            hint="quantise the streaming model with the tool that made it, and pass the full-integer .tflite",
         )
 
 

@@ -147,6 +147,9 @@ class _Reader:
         scale = np.asarray(q.scale, np.float32)
         zero = np.zeros(scale.shape, np.int64) if q.zeroPoint is None else np.asarray(q.zeroPoint, np.int64)
         axis = int(q.quantizedDimension)
+        if len(shape) == 1 and axis > 0 and shape[0] == scale.size:
+            # Older converters gave a bias the axis of its weights' channels.
+            axis = 0
         if zero.size == 1 and scale.size > 1:
             zero = np.repeat(zero, scale.size)
         if scale.size != zero.size or (scale.size > 1 and (axis >= len(shape) or shape[axis] != scale.size)):

@@ -120,6 +120,10 @@ class _Constants:
                     values = tensor.data.reshape(-1)
                     array = ConstArray(f"tensor{t}", values, "weights")
                     self.names[-1, str(t)] = self._add(f"tensor{t}", array, step)
+            for state in step.emitted.states:
+                if state.contents and (-2, state.name) not in self.names:
+                    array = ConstArray(state.name, np.frombuffer(state.contents, np.int8), "weights")
+                    self.names[-2, state.name] = self._add(f"initial_{state.name}", array, step)
             if step.emitted.params is not None:
                 self.params_bytes += structs()[step.emitted.params.type].nbytes
 
@@ -224,6 +228,9 @@ def _pointer(program: Program, constants: _Constants, tensor: Tensor, const: boo
     if tensor.is_constant:
         return constants.names[-1, str(tensor.index)]
     qualifier = "const " if const else ""
+    place = program.places.get(tensor.index)
+    if place is not None:
+        return f"({qualifier}{ctype} *)(void *)(context->{place.state} + {place.offset})"
     return f"({qualifier}{ctype} *)(arena + {program.offset(tensor.index)})"
 
 
@@ -236,6 +243,8 @@ def _step(program: Program, constants: _Constants, index: int, step: Step) -> st
     title += f"     * {_comment(', '.join(_short(t.label) for t in out))} */\n"
     if e.alias:
         return title + "    /* no code: the output is the input */\n"
+    if e.placed:
+        return f"{title}    QE_AFTER({index});\n"
     if not e.function:
         return title + "    /* no code */\n"
     values: dict[str, str] = {"params": f"&op{index}", "scratch": "NULL", "ins": "ins", "outs": "outs"}
@@ -327,7 +336,7 @@ def _header(program: Program) -> str:
         f"#define {upper}_OK 0",
         f"#define {upper}_ERROR_NULL (-1) /* the context is a null pointer */\n",
         "/* Memory of one instance: tensors and working memory, in bytes. */",
-        f"#define {upper}_ARENA_BYTES {max(program.plan.arena_bytes, 1)}\n",
+        f"#define {upper}_ARENA_BYTES {program.arena_bytes}\n",
     ]
     fields = [f"    uint8_t arena[{upper}_ARENA_BYTES];"]
     fields += [
@@ -350,6 +359,14 @@ def _header(program: Program) -> str:
         "#endif\n",
         "/* Prepare an instance, once before the first run. */",
         f"int {name}_init({name}_context *context);\n",
+        *(
+            [
+                "/* Forget what earlier runs left behind, as after init: a new stream begins. */",
+                f"int {name}_reset_state({name}_context *context);\n",
+            ]
+            if program.states
+            else []
+        ),
         "/* Run the model. Inputs lie in the arena, and a run overwrites them. */",
         f"int {name}_run({name}_context *context);\n",
     ]
@@ -422,8 +439,20 @@ def _source(program: Program, constants: _Constants, headers: list[str], calls: 
     )
     states = "".join(
         f"    memset(context->{s.name}, {s.initial & 255}, sizeof(context->{s.name}));\n"
+        + (
+            f"    memcpy(context->{s.name} + {s.start}, {constants.names[-2, s.name]}, {len(s.contents)});\n"
+            if s.contents
+            else ""
+        )
         for s in program.states
     )
+    reset = f"    return {upper}_OK;\n"
+    if states:
+        reset = f"    return {name}_reset_state(context);\n"
+        states = (
+            f"int {name}_reset_state({name}_context *context)\n{{\n    if (context == NULL) {{\n"
+            f"        return {upper}_ERROR_NULL;\n    }}\n{states}    return {upper}_OK;\n}}\n\n"
+        )
     arena = "    uint8_t *const arena = context->arena;\n" if "(arena +" in calls else ""
     return (
         _banner(program, f"{name}: the plan, one call an operator.")
@@ -432,8 +461,8 @@ def _source(program: Program, constants: _Constants, headers: list[str], calls: 
         + "\n".join(asserts)
         + "\n\n"
         + "\n".join(structs)
-        + f"\nint {name}_init({name}_context *context)\n{{\n    if (context == NULL) {{\n"
-        + f"        return {upper}_ERROR_NULL;\n    }}\n{states}    return {upper}_OK;\n}}\n\n"
+        + f"\n{states}int {name}_init({name}_context *context)\n{{\n    if (context == NULL) {{\n"
+        + f"        return {upper}_ERROR_NULL;\n    }}\n{reset}}}\n\n"
         + f"int {name}_run({name}_context *context)\n{{\n    if (context == NULL) {{\n"
         + f"        return {upper}_ERROR_NULL;\n    }}\n{arena}\n"
         + calls

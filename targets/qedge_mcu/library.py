@@ -15,7 +15,7 @@ import numpy.typing as npt
 from qedge.emulate import Elf, Machine, QemuMachine, compile_c, open_machine
 from qedge.errors import VerificationError
 from qedge_mcu.cores import CORES
-from qedge_mcu.program import Program, in_arena
+from qedge_mcu.program import Program, Step, in_arena
 
 Array = npt.NDArray[Any]
 LOG_BYTES = 2 << 20
@@ -129,11 +129,17 @@ def describe(program: Program, sources: Sequence[str]) -> Description:
                 s.op.index,
                 s.op.label,
                 f"{program.name}_{s.emitted.function}" if s.emitted.function else "",
-                tuple(traced(t) for t in s.op.outputs if in_arena(program.graph.tensors[t])),
+                tuple(traced(t) for t in s.op.outputs if _written(program, s, t)),
             )
             for s in program.steps
         ),
     )
+
+
+def _written(program: Program, step: Step, tensor: int) -> bool:
+    """Whether a tensor can be read after its step: one without code writes none, unless it lies in a state."""
+    made = bool(step.emitted.function) or step.emitted.placed
+    return made and in_arena(program.graph.tensors[tensor])
 
 
 @dataclass(frozen=True)
@@ -223,7 +229,7 @@ class Library:
                 self._run(machine, context, sample)
                 at = log
                 for step in self.description.steps[first : last + 1]:
-                    for t in step.tensors if step.function else ():
+                    for t in step.tensors:
                         found[t.index] = np.frombuffer(machine.read(at, t.nbytes), _numpy(t.dtype))
                         at += t.nbytes
         return results
@@ -293,10 +299,7 @@ def _numpy(dtype: str) -> npt.DTypeLike:
 
 def _observer(description: Description) -> str:
     rows = [
-        f"    {{{i}, {t.offset}u, {t.nbytes}u}},"
-        for i, s in enumerate(description.steps)
-        for t in s.tensors
-        if s.function
+        f"    {{{i}, {t.offset}u, {t.nbytes}u}}," for i, s in enumerate(description.steps) for t in s.tensors
     ]
     return (
         """\

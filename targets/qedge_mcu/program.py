@@ -17,6 +17,7 @@ from qedge_mcu.ops import Emitted, OpContext, Reason, operators
 from qedge_mcu.ops.base import State, expect_static
 from qedge_mcu.planner import Buffer, Plan, Problem, Sharing, conflicts, plan
 from qedge_mcu.schedule import Task, best_order
+from qedge_mcu.streams import Place, Streams, in_place, state_offsets
 from qedge_mcu.structs import misfits
 
 CONTEXT_ALIGN = 8
@@ -50,6 +51,7 @@ class Program:
         root: tensor index to the index of the tensor whose memory it uses.
         plan: offsets; buffers are named by the root's index, scratch ``scratch<step>``.
         states: persistent memory, by name.
+        places: tensors that lie in a state and not in the arena (``streams.py``).
     """
 
     name: str
@@ -59,10 +61,19 @@ class Program:
     root: Mapping[int, int]
     plan: Plan
     states: tuple[State, ...]
+    places: Mapping[int, Place]
 
     def offset(self, tensor: int) -> int:
-        """Return the arena offset in bytes of a tensor that is no constant."""
+        """Return the offset in the context, in bytes, of a tensor that is no constant."""
+        place = self.places.get(tensor)
+        if place is not None:
+            return state_offsets(self.states, self.arena_bytes)[place.state] + place.offset
         return self.plan.offsets[str(self.root[tensor])]
+
+    @property
+    def arena_bytes(self) -> int:
+        """Bytes of the arena as it is declared: C has no empty array."""
+        return max(self.plan.arena_bytes, CONTEXT_ALIGN)
 
     @property
     def state_bytes(self) -> int:
@@ -72,7 +83,7 @@ class Program:
     @property
     def context_bytes(self) -> int:
         """``sizeof`` the context: arena and states, rounded up to its alignment."""
-        total = max(self.plan.arena_bytes, 1) + self.state_bytes
+        total = self.arena_bytes + self.state_bytes
         return (total + CONTEXT_ALIGN - 1) // CONTEXT_ALIGN * CONTEXT_ALIGN
 
     @property
@@ -179,12 +190,16 @@ def build(graph: Graph, core: Core, name: str, *, tries: int = 300) -> Program:
             hint=findings[0].hint or "qedge check says what stands in the way of each",
             findings=findings,
         )
-    steps = tuple(Step(op, emitted) for op, (_, emitted) in zip(graph, _examine(graph, core)) if emitted)
+    streams = in_place(graph, [emitted for _, emitted in _examine(graph, core) if emitted is not None])
+    written = [Step(op, emitted) for op, emitted in zip(graph, streams.emitted)]
+    steps = tuple(written[i] for i in streams.order())
     root = _roots(graph, steps)
-    planned = plan(_problem(graph, steps, root), tries=tries)
+    planned = plan(_problem(graph, steps, root, streams.places), tries=tries)
     if tries:
-        reordered = tuple(steps[i] for i in _order(graph, steps, root))
-        other = plan(_problem(graph, reordered, root), tries=tries) if reordered != steps else planned
+        reordered = tuple(steps[i] for i in _order(graph, steps, root, streams))
+        other = planned
+        if reordered != steps:
+            other = plan(_problem(graph, reordered, root, streams.places), tries=tries)
         if other.arena_bytes < planned.arena_bytes:
             steps, planned = reordered, other
     wrong = conflicts(planned)
@@ -192,21 +207,30 @@ def build(graph: Graph, core: Core, name: str, *, tries: int = 300) -> Program:
         raise RuntimeError(f"the memory plan is wrong: {'; '.join(wrong[:3])}")
     states = {s.name: s for step in steps for s in step.emitted.states}
     return Program(
-        c_identifier(name), graph, core, steps, root, planned, tuple(states[n] for n in sorted(states))
+        c_identifier(name),
+        graph,
+        core,
+        steps,
+        root,
+        planned,
+        tuple(states[n] for n in sorted(states)),
+        streams.places,
     )
 
 
-def _order(graph: Graph, steps: tuple[Step, ...], root: Mapping[int, int]) -> list[int]:
-    """Return positions of steps in the order that keeps least memory alive; steps with state keep theirs."""
+def _order(graph: Graph, steps: tuple[Step, ...], root: Mapping[int, int], streams: Streams) -> list[int]:
+    """Return positions of steps in the order that keeps least memory alive; uses of one state keep theirs."""
     names = {t.index: str(root[t.index]) for t in graph.tensors if in_arena(t)}
     tasks: list[Task] = []
-    last_with_state: int | None = None
+    position = {step.op.index: i for i, step in enumerate(steps)}
+    last_with: dict[str, int] = {}
     for i, step in enumerate(steps):
         e, op = step.emitted, step.op
-        handles = any(graph.tensors[t].dtype == "resource" for t in (*op.inputs, *op.outputs) if t >= 0)
-        stateful = bool(e.states) or handles or not (op.inputs or op.outputs)
-        after = {last_with_state} if stateful and last_with_state is not None else set[int]()
-        last_with_state = i if stateful else last_with_state
+        after = {position[j] for j in streams.after.get(op.index, ())}
+        for state in e.states:
+            if state.name in last_with:
+                after.add(last_with[state.name])
+            last_with[state.name] = i
         reads = [t for t in op.inputs if t in names]
         leads = {names[op.inputs[k]]: lead for k, lead in e.overlap.items() if op.inputs[k] in names}
         tasks.append(
@@ -218,7 +242,8 @@ def _order(graph: Graph, steps: tuple[Step, ...], root: Mapping[int, int]) -> li
                 leads,
             )
         )
-    sizes = {name: graph.tensors[int(name)].nbytes for name in names.values()}
+    placed = {str(root[t]) for t in streams.places}
+    sizes = {n: 0 if n in placed else graph.tensors[int(n)].nbytes for n in names.values()}
     return best_order(
         tasks,
         sizes,
@@ -242,12 +267,14 @@ def _roots(graph: Graph, steps: tuple[Step, ...]) -> dict[int, int]:
     return root
 
 
-def _problem(graph: Graph, steps: tuple[Step, ...], root: Mapping[int, int]) -> Problem:
+def _problem(
+    graph: Graph, steps: tuple[Step, ...], root: Mapping[int, int], places: Mapping[int, Place]
+) -> Problem:
     first: dict[int, int] = {}
     last: dict[int, int] = {}
 
     def use(tensor: int, step: int) -> None:
-        if tensor >= 0 and in_arena(graph.tensors[tensor]):
+        if tensor >= 0 and tensor not in places and in_arena(graph.tensors[tensor]):
             r = root[tensor]
             first[r] = min(first.get(r, step), step)
             last[r] = max(last.get(r, step), step)
@@ -267,7 +294,8 @@ def _problem(graph: Graph, steps: tuple[Step, ...], root: Mapping[int, int]) -> 
         for position, lead in step.emitted.overlap.items():
             source, target = root[step.op.inputs[position]], root[step.op.outputs[0]]
             uses = [t for t in step.op.inputs if t >= 0 and root[t] == source]
-            dies = last.get(source) == i and first.get(source, i) < i and first.get(target) == i
+            apart = {*step.op.inputs, *step.op.outputs} & set(places)
+            dies = last.get(source) == i and first.get(source, i) < i and first.get(target) == i and not apart
             if dies and source != target and len(uses) == 1:
                 exact = position in step.emitted.in_place
                 sharings.append(Sharing(str(source), str(target), lead, exact))

@@ -80,11 +80,15 @@ class State:
         name: C identifier, equal for every operator that shares it.
         nbytes: size.
         initial: value of every byte after ``init``.
+        contents: bytes that lie at ``start`` after ``init``, where they are not all equal.
+        start: first byte that outlives a run.
     """
 
     name: str
     nbytes: int
     initial: int = 0
+    contents: bytes = b""
+    start: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +111,7 @@ class Emitted:
             without an entry must not share memory with any output.
         in_place: inputs of ``overlap`` that the output must then lie on exactly (their lead is 0).
         alias: no code at all: output 0 is input 0 under another name.
+        placed: no code, yet the output is there: it lies in a state that other steps have filled.
         states: persistent memory that the call uses.
         headers: further files in ``kernels/include/``.
         note: what the comment above the call adds, for instance the variant taken.
@@ -122,6 +127,7 @@ class Emitted:
     overlap: Mapping[int, int] = field(default_factory=dict)
     in_place: frozenset[int] = frozenset()
     alias: bool = False
+    placed: bool = False
     states: tuple[State, ...] = ()
     headers: tuple[str, ...] = ()
     note: str = ""

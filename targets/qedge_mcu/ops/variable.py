@@ -1,7 +1,7 @@
 """VAR_HANDLE, READ_VARIABLE, ASSIGN_VARIABLE, CALL_ONCE: state that a streaming model keeps between runs; exact.
 
 A variable is memory in the caller's context. What CALL_ONCE assigns is there from ``init`` on, so its
-subgraph makes no code; it may only assign constants, each of them one repeated byte.
+subgraph makes no code; it may only assign constants. ``qedge_mcu.streams`` then puts variables in place.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NAMES = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE")
 
 
 def check(c: OpContext) -> list[Reason]:
-    """Return what stands in the way: an initialiser that does more than assign constants of one byte."""
+    """Return what stands in the way: an initialiser that does more than assign constants."""
     if c.op.op == "CALL_ONCE":
         return _check_initializer(c.graph.subgraphs[int(c.option("init_subgraph_index"))])
     if c.op.op != "VAR_HANDLE" and c.op.inputs[0] not in c.graph.producer:
@@ -32,14 +32,26 @@ def emit(c: OpContext) -> Emitted:
     read = c.op.op == "READ_VARIABLE"
     value = c.output if read else c.input(1)
     name = _shared_name(c.graph, c.op)
-    state = State(c_name(name), value.nbytes, _initial(c.graph, name))
+    state = _state(c.graph, name, value.nbytes)
     place = f"{{state:{state.name}}}"
     return Emitted(
-        function="memcpy",
+        function="qe_move",
         args=("{out0}", place, str(value.nbytes)) if read else (place, "{in1}", str(value.nbytes)),
+        kernels=("qe_move.c",),
         states=(state,),
         note=f"variable {name}",
     )
+
+
+def _state(graph: Graph, name: str, nbytes: int) -> State:
+    """Return the memory of a variable, with what CALL_ONCE assigns to it; zeros where nothing is assigned."""
+    names = sorted({_shared_name(graph, op) for op in graph if op.op in ("READ_VARIABLE", "ASSIGN_VARIABLE")})
+    same = [n for n in names if c_name(n) == c_name(name)]
+    identifier = c_name(name) + (f"_{same.index(name)}" if len(same) > 1 else "")
+    contents = _contents(graph, name)
+    if len(set(contents)) > 1:
+        return State(identifier, nbytes, 0, contents)
+    return State(identifier, nbytes, int(np.frombuffer(contents[:1] or b"\0", np.int8)[0]))
 
 
 def c_name(shared_name: str) -> str:
@@ -52,7 +64,10 @@ def c_name(shared_name: str) -> str:
 
 
 def _shared_name(graph: Graph, op: Operator) -> str:
-    return str(graph.producer[op.inputs[0]].options.get("shared_name") or "")
+    """Return a variable's name, its container before it where there is one."""
+    options = graph.producer[op.inputs[0]].options
+    parts = (str(options.get("container") or ""), str(options.get("shared_name") or ""))
+    return "/".join(p for p in parts if p)
 
 
 def _assignments(graph: Graph) -> list[tuple[str, Tensor]]:
@@ -70,17 +85,19 @@ def _check_initializer(graph: Graph) -> list[Reason]:
         for op in graph
         if op.op not in ("VAR_HANDLE", "ASSIGN_VARIABLE")
     ]
-    for name, value in _assignments(graph):
-        if value.data is None or len(set(value.data.tobytes())) > 1:
-            reasons.append(Reason(f"variable {name!r} starts with other than one repeated byte"))
+    reasons += [
+        Reason(f"variable {name!r} starts with a computed value, expected a constant")
+        for name, value in _assignments(graph)
+        if value.data is None
+    ]
     return reasons
 
 
-def _initial(graph: Graph, name: str) -> int:
-    """Return the byte that fills a variable at first; 0 where nothing is assigned."""
+def _contents(graph: Graph, name: str) -> bytes:
+    """Return what a variable holds at first; empty where nothing is assigned."""
     for op in graph:
         if op.op == "CALL_ONCE":
             for assigned, value in _assignments(graph.subgraphs[int(op.options["init_subgraph_index"])]):
-                if assigned == name and value.data is not None and value.data.size:
-                    return int(np.frombuffer(value.data.tobytes(), np.int8)[0])
-    return 0
+                if assigned == name and value.data is not None:
+                    return value.data.tobytes()
+    return b""

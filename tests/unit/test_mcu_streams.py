@@ -1,0 +1,78 @@
+"""Streaming models: state in place, and real models from TFLite Micro's projects, exact to the inner tensors."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qedge.graph import Graph
+from qedge.testing.cases import merge
+from qedge.verify import tflm
+from qedge_mcu.cores import core
+from qedge_mcu.emit import emit
+from qedge_mcu.library import Library, describe
+from qedge_mcu.program import Program, build
+from qedge_mcu.verify import compare_layers
+from tests.ops.cases import variable
+
+
+def program(name: str) -> Program:
+    (case,) = (c for c in variable.CASES if c.name == name)
+    return build(Graph.from_bytes(merge([case]).data), core("cortex-m4"), "model", tries=0)
+
+
+@pytest.mark.parametrize("name", ["stream", "stream-many", "stream-middle", "stream-more-new-than-kept"])
+def test_the_joined_tensor_is_the_state(name: str) -> None:
+    built = program(name)
+    (state,) = built.states
+    joined = next(op.outputs[0] for op in built.graph if op.op == "CONCATENATION")
+    assert state.nbytes == built.graph.tensors[joined].nbytes
+    assert built.places[joined].offset == 0
+    functions = [s.emitted.function for s in built.steps if s.emitted.function]
+    assert functions.count("qe_move") == 1
+    assert "qe_concatenation" not in functions
+    assert "qe_copy" not in functions
+
+
+def test_a_state_is_written_after_everything_that_reads_it() -> None:
+    built = program("recurrent")
+    order = [s.op.op for s in built.steps]
+    assert order.index("ASSIGN_VARIABLE") == len(order) - 1
+
+
+def test_a_stream_can_begin_anew() -> None:
+    files = emit(program("stream")).files
+    assert "int model_reset_state(model_context *context);" in files["src/model.h"].decode()
+    init = re.search(r"int model_init\(.*?\n\}", files["src/model.c"].decode(), re.DOTALL)
+    assert init is not None
+    assert "return model_reset_state(context);" in init[0]
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not tflm.available(), reason="the tflite-micro wheel is not installed")
+@pytest.mark.parametrize(("name", "runs"), [("hey_jarvis", 6), ("person_detect", 1)])
+def test_real_models_are_exact(shared: Path, tmp_path: Path, name: str, runs: int) -> None:
+    graph = Graph.from_file(shared / f"models/mcu/{name}.tflite")
+    built = build(graph, core("cortex-m4"), name, tries=0)
+    generated = emit(built)
+    generated.write(tmp_path)
+    rng = np.random.default_rng(5)
+    samples = [
+        [rng.integers(-128, 128, graph.tensors[t].shape, np.int8) for t in graph.inputs] for _ in range(runs)
+    ]
+    expected = tflm.run(graph.data, samples, inner=True)
+    library = Library(tmp_path, describe(built, generated.sources))
+    assert compare_layers(library, samples, [r.tensors for r in expected]) == []
+    written = {t.index for s in library.description.steps for t in s.tensors}
+    assert len(written) >= 28
+
+
+@pytest.mark.shared
+def test_what_a_streaming_model_takes(shared: Path) -> None:
+    """Copied at each step, the model took 3,872 bytes of arena and 2,840 of state."""
+    graph = Graph.from_file(shared / "models/mcu/hey_jarvis.tflite")
+    built = build(graph, core("cortex-m4"), "hey_jarvis")
+    assert built.context_bytes <= 0.65 * (3872 + 2840)
