@@ -35,7 +35,7 @@ def shorten(tree: Tree, names: Names) -> None:
         for index, name in zip(side, wanted):
             give(int(index), name)
     chosen = {
-        int(t): (_pick(tree.tensor_name(int(t))), tree.op(operator).lower())
+        int(t): (_pick(tree.name(int(t))), tree.op(operator).lower())
         for operator in tree.operators
         for t in operator.outputs
     }

@@ -27,28 +27,23 @@ def make_static(tree: Tree, origin: str, input_shapes: Mapping[str, Sequence[int
     dynamic = any(
         t.shapeSignature is not None and (np.asarray(t.shapeSignature) < 0).any() for t in tree.tensors
     )
-    if not dynamic and not shape_ops and all(_shape(tree, t) == s for t, s in wanted.items()):
+    if not dynamic and not shape_ops and all(tree.shape(t) == s for t, s in wanted.items()):
         return False
-    if not shape_ops and all(_shape(tree, t) == s for t, s in wanted.items()):
-        _forget_signatures(tree)
+    if not shape_ops and all(tree.shape(t) == s for t, s in wanted.items()):
+        tree.forget_dynamic()
         return True
     _settle(tree, origin, wanted)
     return True
 
 
-def _shape(tree: Tree, index: int) -> tuple[int, ...]:
-    shape = tree.tensors[index].shape
-    return () if shape is None else tuple(int(d) for d in shape)
-
-
 def _wanted(tree: Tree, origin: str, given: Mapping[str, Sequence[int]]) -> dict[int, tuple[int, ...]]:
     """Return the static shape of each input, by tensor index."""
     result = {}
-    inputs = [int(t) for t in tree.graph.inputs]
+    inputs = tree.inputs
     for index in inputs:
         tensor = tree.tensors[index]
         name = tree.input_name(index)
-        shape = list(_shape(tree, index))
+        shape = list(tree.shape(index))
         signature = shape if tensor.shapeSignature is None else [int(d) for d in tensor.shapeSignature]
         stated = given.get(name, given.get("") if len(inputs) == 1 else None)
         if stated is not None:
@@ -76,27 +71,22 @@ def _show(shape: Sequence[int]) -> str:
     return "[" + ", ".join("?" if d < 0 else str(d) for d in shape) + "]"
 
 
-def _forget_signatures(tree: Tree) -> None:
-    for tensor in tree.tensors:
-        tensor.shapeSignature = None
-
-
 def _settle(tree: Tree, origin: str, wanted: Mapping[int, tuple[int, ...]]) -> None:
     from qedge.frontends.probe import run_on_zeros
 
     fixed = _from_shapes_alone(tree)
     try:
-        shapes, values = run_on_zeros(tree.pack_unswept(), wanted, fixed)
+        shapes, values = run_on_zeros(tree.pack(), wanted, fixed)
     except (RuntimeError, ValueError) as error:
         raise ModelError(
             f"{origin} cannot run with a batch of 1: {str(error).strip().splitlines()[-1][:200]}",
             hint="export the model with a static batch of 1",
         ) from error
     for index, tensor in enumerate(tree.tensors):
-        if index in shapes and tree.constant(index) is None:
+        if index in shapes and not tree.is_constant(index):
             tensor.shape = np.asarray(shapes[index], np.int32)
-    _forget_signatures(tree)
-    ends = {int(t) for t in tree.graph.outputs}
+    tree.forget_dynamic()
+    ends = set(tree.outputs)
     gone = [o for o in tree.operators if all(int(t) in fixed and int(t) not in ends for t in o.outputs)]
     for index in fixed:
         if index in values:
@@ -110,7 +100,7 @@ def _from_shapes_alone(tree: Tree) -> set[int]:
     for operator in tree.operators:
         read = [int(t) for t in operator.inputs if int(t) >= 0]
         alone = tree.op(operator) == _SHAPE_OF or (
-            any(t in fixed for t in read) and all(t in fixed or tree.constant(t) is not None for t in read)
+            any(t in fixed for t in read) and all(t in fixed or tree.is_constant(t) for t in read)
         )
         if alone:
             fixed |= {int(t) for t in operator.outputs}

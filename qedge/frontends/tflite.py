@@ -89,6 +89,7 @@ def _normalize(
         tree.name_ends(names)
         if names is not None:
             shorten(tree, names)
+    tree.sweep(share=True)
     return Normalized(tree.pack(), kind, findings)
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from qedge.datasets.protocol import Dataset
 from qedge.graph import Operator
+from qedge.graph.edit import Editor
 from qedge.quantize.calibrate import MinMax, Progress, calibrate, check_finite
 from qedge.quantize.channels import ChannelStatistics
 from qedge.quantize.histogram import Histograms
@@ -60,14 +61,14 @@ class Builder:
         self._histograms: dict[float | None, Histograms] = {}
         self._extremes: dict[float | None, dict[int, Range]] = {}
         self._moments: dict[float | None, Moments] = {}
-        self._trees: dict[float | None, Any] = {}
+        self._editors: dict[float | None, Editor] = {}
 
     def build(self, recipe: Recipe) -> bytes:
         """Return the quantised model of a recipe."""
         model, plan = self.plan(recipe)
-        tree = self._trees.setdefault(recipe.equalize, model.tree())
+        source = self._editors.setdefault(recipe.equalize, model.editor())
         codes, biases = self._round(recipe, model, plan) if recipe.rounding else ({}, {})
-        return materialise(model, tree, plan, io=self.io, codes=codes, biases=biases)
+        return materialise(model, source, plan, io=self.io, codes=codes, biases=biases)
 
     def plan(self, recipe: Recipe) -> tuple[FloatModel, Plan]:
         """Return the float model that the recipe quantises, and how."""

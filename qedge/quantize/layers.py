@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from qedge.datasets.protocol import Dataset
 from qedge.errors import DataError
-from qedge.graph import Graph, Operator, schema
+from qedge.graph import Graph, Operator
+from qedge.graph.edit import Editor
 from qedge.quantize.calibrate import Progress
 from qedge.quantize.compare import Sqnr
 from qedge.quantize.histogram import Histogram
@@ -93,11 +94,11 @@ def layer_errors(
         )
     model = FloatModel.from_bytes(float_model)
     graph = Graph.from_bytes(int8_model)
-    tree = schema.unpack(int8_model)
+    editor = Editor.from_bytes(int8_model)
     trace = Trace(model, int8_model, threads=threads)
     of_name = {t.name: t.index for t in graph.tensors}
     floats = {model.graph.tensors[t].name: t for t in (*model.graph.inputs, *trace.tensors)}
-    measured = {t: _Layer(graph, of_name[model.graph.tensors[t].name], floats, tree) for t in trace.tensors}
+    measured = {t: _Layer(graph, of_name[model.graph.tensors[t].name], floats, editor) for t in trace.tensors}
     for done, i in enumerate(chosen):
         sample = dataset[i]
         real = dict(zip(model.graph.inputs, sample))
@@ -114,7 +115,7 @@ def layer_errors(
 class _Layer:
     """Adds up one :class:`LayerError`."""
 
-    def __init__(self, graph: Graph, tensor: int, floats: dict[str, int], tree: Any) -> None:
+    def __init__(self, graph: Graph, tensor: int, floats: dict[str, int], editor: Editor) -> None:
         self.tensor = graph.tensors[tensor]
         self.op: Operator = graph.producer[tensor]
         self.output = self.op.outputs.index(tensor)
@@ -128,7 +129,9 @@ class _Layer:
         self.sources = [(floats.get(n), of) for n, of in zip(names, inputs)]
         self.runner: Runner | None = None
         if all(source is not None for source, _ in self.sources) and self.op.op != "DEQUANTIZE":
-            self.runner = Runner(single_operator(tree, self.op.index, list(dict.fromkeys(inputs))), threads=1)
+            self.runner = Runner(
+                single_operator(editor, self.op.index, list(dict.fromkeys(inputs))), threads=1
+            )
         self.current: Array | None = None
 
     def add(self, real: Array, found: Array) -> None:

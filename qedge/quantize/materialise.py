@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from qedge._version import __version__
 from qedge.graph import Operator, schema
+from qedge.graph.edit import Editor
 from qedge.graph.view import Tensor
 from qedge.quantize.affine import FLOAT, Affine
 from qedge.quantize.model import STEPS_KEY, FloatModel, encode_steps
@@ -24,10 +25,18 @@ Array = npt.NDArray[Any]
 Codes = Mapping[int, npt.NDArray[np.int8]]
 Biases = Mapping[int, npt.NDArray[np.float32]]
 
+_CARRIED = (
+    "builtinOptionsType",
+    "builtinOptions",
+    "builtinOptions2Type",
+    "builtinOptions2",
+    "customOptions",
+)
+
 
 def materialise(
     model: FloatModel,
-    tree: Any,
+    source: Editor,
     plan: Plan,
     *,
     io: str = "int8",
@@ -38,28 +47,21 @@ def materialise(
 
     Args:
         model: the float model.
-        tree: its object tree, left as it is.
+        source: an editor of it, left as it is.
         plan: type, scale and zero point of every tensor.
         io: type of the model's inputs and outputs: ``int8``, ``uint8`` or ``float32``.
         codes: int8 weights, by tensor, in place of the nearest ones.
         biases: biases in real numbers, by tensor, in place of the float model's.
     """
-    return _Writer(model, tree, plan, codes or {}, biases or {}).write(io)
+    return _Writer(model, source, plan, codes or {}, biases or {}).write(io)
 
 
 class _Writer:
-    def __init__(self, model: FloatModel, tree: Any, plan: Plan, codes: Codes, biases: Biases) -> None:
+    def __init__(self, model: FloatModel, source: Editor, plan: Plan, codes: Codes, biases: Biases) -> None:
         self.graph, self.steps = model.graph, model.steps
-        self.tree, self.plan, self.codes, self.biases = tree, plan, codes, biases
-        self.schema = schema.generated()
-        self.builtin = {name: code for code, name in schema.enum_names("BuiltinOperator").items()}
-        self.types = {name.lower(): code for code, name in schema.enum_names("TensorType").items()}
-        self.tensors: list[Any] = []
-        self.buffers: list[Any] = [self.schema.BufferT()]
-        self.buffer_of: dict[bytes, int] = {b"": 0}
+        self.source, self.plan, self.codes, self.biases = source, plan, codes, biases
+        self.editor = Editor.empty(f"qedge {__version__}")
         self.vectors: dict[bytes, int] = {}
-        self.operators: list[Any] = []
-        self.opcodes: dict[tuple[int, int], int] = {}
         self.native: dict[int, int] = {}
         self.converted: dict[tuple[int, Affine], int] = {}
         self.constants: dict[tuple[int, Affine | None], int] = {}
@@ -69,66 +71,28 @@ class _Writer:
         for op in self.graph.operators:
             self._operator(op)
         outputs = [self._output(t, io) for t in self.graph.outputs]
-        s = self.schema
-        model = s.ModelT()
-        model.version = 3
-        model.description = f"qedge {__version__}"
-        model.operatorCodes = [self._code(*key) for key in self.opcodes]
-        subgraph = s.SubGraphT()
-        subgraph.name = "main"
-        subgraph.tensors, subgraph.operators = self.tensors, self.operators
-        subgraph.inputs, subgraph.outputs = np.array(inputs, np.int32), np.array(outputs, np.int32)
-        model.subgraphs, model.buffers = [subgraph], self.buffers
+        editor = self.editor
+        editor.inputs, editor.outputs = inputs, outputs
+        editor.sign(list(zip(self.graph.input_names, inputs)), list(zip(self.graph.output_names, outputs)))
         if self.steps:
-            model.metadata = [self._equalisation()]
-        signature = s.SignatureDefT()
-        signature.signatureKey, signature.subgraphIndex = "serving_default", 0
-        signature.inputs = [self._entry(n, t) for n, t in zip(self.graph.input_names, inputs)]
-        signature.outputs = [self._entry(n, t) for n, t in zip(self.graph.output_names, outputs)]
-        model.signatureDefs = [signature]
-        return schema.pack(model)
+            self._note_equalisation()
+        editor.sweep(share=True)
+        return editor.pack()
 
-    def _entry(self, name: str, tensor: int) -> Any:
-        entry = self.schema.TensorMapT()
-        entry.name, entry.tensorIndex = name, tensor
-        return entry
-
-    def _equalisation(self) -> Any:
-        """Return the metadata by which the layers of both models can still be compared."""
+    def _note_equalisation(self) -> None:
+        """Store the metadata by which the layers of both models can still be compared."""
         names = {self.graph.tensors[t].name: index for t, index in self.native.items()}
         steps = {names[name]: values for name, values in self.steps.items() if name in names}
-        entry = self.schema.MetadataT()
-        entry.name, entry.buffer = STEPS_KEY, self._buffer(encode_steps(steps))
-        return entry
-
-    def _buffer(self, data: bytes) -> int:
-        """Return the buffer that holds these bytes."""
-        if data not in self.buffer_of:
-            buffer = self.schema.BufferT()
-            buffer.data = np.frombuffer(data, np.uint8)
-            self.buffer_of[data] = len(self.buffers)
-            self.buffers.append(buffer)
-        return self.buffer_of[data]
-
-    def _code(self, builtin: int, version: int) -> Any:
-        code = self.schema.OperatorCodeT()
-        code.builtinCode, code.version = builtin, version
-        code.deprecatedBuiltinCode = min(builtin, 127)
-        return code
+        self.editor.add_metadata(STEPS_KEY, encode_steps(steps))
 
     # Tensors
 
     def _tensor(
         self, name: str, shape: tuple[int, ...], dtype: str, affine: Affine | None, data: bytes = b""
     ) -> int:
-        tensor = self.schema.TensorT()
-        tensor.name, tensor.type = name, self.types[dtype]
-        tensor.shape = np.array(shape, np.int32)
-        tensor.buffer = self._buffer(data)
-        if affine is not None and affine.dtype != "float32":
-            tensor.quantization = _Quantization(affine, self.vectors)
-        self.tensors.append(tensor)
-        return len(self.tensors) - 1
+        quantised = affine is not None and affine.dtype != "float32"
+        quantization = _Quantization(affine, self.vectors) if affine is not None and quantised else None
+        return self.editor.tensor(name, shape, dtype, data=data, quantization=quantization)
 
     def _activation(self, t: int, affine: Affine, name: str | None = None) -> int:
         tensor = self.graph.tensors[t]
@@ -167,10 +131,10 @@ class _Writer:
     def _convert(self, source: int, given: Affine, destination: int, wanted: Affine) -> None:
         if wanted.dtype == "float32":
             version = 3 if given.dtype == "int16" else 2
-            self._emit("DEQUANTIZE", version, [source], [destination], "DequantizeOptions")
+            self._emit("DEQUANTIZE", version, [source], [destination])
         else:
             version = 1 if given.dtype == "float32" and wanted.dtype != "int16" else 2
-            self._emit("QUANTIZE", version, [source], [destination], "QuantizeOptions")
+            self._emit("QUANTIZE", version, [source], [destination])
 
     # Inputs and outputs
 
@@ -214,17 +178,8 @@ class _Writer:
 
     # Operators
 
-    def _emit(
-        self, name: str, version: int, inputs: list[int], outputs: list[int], options: str | None = None
-    ) -> Any:
-        op = self.schema.OperatorT()
-        op.opcodeIndex = self.opcodes.setdefault((self.builtin[name], version), len(self.opcodes))
-        op.inputs, op.outputs = np.array(inputs, np.int32), np.array(outputs, np.int32)
-        if options is not None:
-            op.builtinOptionsType = getattr(self.schema.BuiltinOptions, options)
-            op.builtinOptions = getattr(self.schema, f"{options}T")()
-        self.operators.append(op)
-        return op
+    def _emit(self, name: str, version: int, inputs: list[int], outputs: list[int]) -> None:
+        self.editor.append(self.editor.operator(name, inputs, outputs, version=version))
 
     def _operator(self, op: Operator) -> None:
         mode = self.plan.modes[op.index]
@@ -253,13 +208,11 @@ class _Writer:
             index = self._plain(tensor) if affine is None else self._activation(t, affine)
             self.native[t] = index
             outputs.append(index)
-        version = self._version(op, mode)
-        original = self.tree.subgraphs[0].operators[op.index]
-        emitted = self._emit(op.op, version, inputs, outputs)
-        for key in ("builtinOptionsType", "builtinOptions", "builtinOptions2Type", "builtinOptions2"):
-            setattr(emitted, key, getattr(original, key))
-        if op.op == "CUSTOM":
-            emitted.customOptions = original.customOptions
+        original, version = self.source.node(op.index), self._version(op, mode)
+        node = self.editor.operator(op.op, inputs, outputs, version=version, custom=op.custom_name)
+        for key in _CARRIED:
+            setattr(node, key, getattr(original, key))
+        self.editor.append(node)
 
     def _version(self, op: Operator, mode: str) -> int:
         rule = RULES.get(op.op)

@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from qedge.errors import ModelError
-from qedge.graph import Graph, schema
+from qedge.graph import Graph
+from qedge.graph.edit import Editor
 
 STEPS_PER_OCTAVE = 8
 STEPS_KEY = "qedge.equalization"
@@ -68,12 +68,11 @@ class FloatModel:
         everything = dict.fromkeys([*self.graph.inputs, *made])
         return tuple(t for t in everything if self.graph.tensors[t].dtype == "float32")
 
-    def tree(self) -> Any:
-        """Return a fresh object tree of the model."""
-        tree = schema.unpack(self.data)
-        for tensor in tree.subgraphs[0].tensors:
-            tensor.shapeSignature = None
-        return tree
+    def editor(self) -> Editor:
+        """Return a fresh editor of the model, every shape static as it stands."""
+        editor = Editor.from_bytes(self.data)
+        editor.forget_dynamic()
+        return editor
 
 
 def factor_of(steps: npt.ArrayLike) -> npt.NDArray[np.float64]:

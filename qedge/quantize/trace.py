@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from qedge.graph import Graph, schema
+from qedge.graph import Graph
+from qedge.graph.edit import Editor
 from qedge.quantize.interpreter import Runner, decode
 from qedge.quantize.model import FloatModel, factor_of, read_steps
 
@@ -52,29 +52,14 @@ class Trace:
 
 def expose(data: bytes, tensors: Sequence[int]) -> bytes:
     """Return a model whose outputs are these tensors."""
-    tree = schema.unpack(data)
-    for tensor in tree.subgraphs[0].tensors:
-        tensor.shapeSignature = None
-    tree.subgraphs[0].outputs = np.array(tensors, np.int32)
-    tree.signatureDefs = None
-    return schema.pack(tree)
+    editor = Editor.from_bytes(data)
+    editor.forget_dynamic()
+    editor.outputs = tensors
+    editor.model.signatureDefs = None
+    return editor.pack()
 
 
-def single_operator(tree: Any, index: int, inputs: Sequence[int]) -> bytes:
-    """Return a model of one operator of an object tree, with these tensors as its inputs."""
-    whole = tree.subgraphs[0]
-    op = copy.copy(whole.operators[index])
-    kept = [int(t) for t in dict.fromkeys([*inputs, *op.inputs, *op.outputs]) if t >= 0]
-    new = {t: k for k, t in enumerate(kept)}
-    model, subgraph = copy.copy(tree), copy.copy(whole)
-    subgraph.tensors = [copy.copy(whole.tensors[t]) for t in kept]
-    model.buffers = [tree.buffers[0], *(tree.buffers[t.buffer] for t in subgraph.tensors)]
-    for k, tensor in enumerate(subgraph.tensors):
-        tensor.buffer = k + 1
-    op.inputs = np.array([new.get(int(t), -1) for t in op.inputs], np.int32)
-    op.outputs = np.array([new[int(t)] for t in op.outputs], np.int32)
-    subgraph.inputs, subgraph.outputs = np.array([new[t] for t in inputs], np.int32), op.outputs
-    subgraph.operators = [op]
-    model.subgraphs = [subgraph]
-    model.signatureDefs, model.metadata = None, None
-    return schema.pack(model)
+def single_operator(editor: Editor, index: int, inputs: Sequence[int]) -> bytes:
+    """Return a model of the operator that had this index, with these tensors as its inputs."""
+    node = editor.node(index)
+    return editor.part([node], inputs, [int(t) for t in node.outputs]).pack()

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qedge.graph import Graph, Operator, schema
+from qedge.graph import Graph, Operator
 from qedge.quantize.model import STEPS_PER_OCTAVE, FloatModel, factor_of
 from qedge.quantize.plan import weight_slots
 from qedge.quantize.rules import RULES
@@ -113,14 +113,10 @@ def with_constants(
     model: FloatModel, values: dict[int, npt.NDArray[Any]], steps: Mapping[str, tuple[int, ...]]
 ) -> FloatModel:
     """Return the model with other values in some constants, each in a buffer of its own."""
-    tree = model.tree()
+    editor = model.editor()
     for t, new in values.items():
-        tensor = tree.subgraphs[0].tensors[t]
-        buffer = schema.generated().BufferT()
-        buffer.data = np.frombuffer(np.ascontiguousarray(new, np.float32).tobytes(), np.uint8)
-        tree.buffers.append(buffer)
-        tensor.buffer = len(tree.buffers) - 1
-    return replace(FloatModel.from_bytes(schema.pack(tree)), steps=steps)
+        editor.set_constant(t, np.asarray(new, np.float32))
+    return replace(FloatModel.from_bytes(editor.pack()), steps=steps)
 
 
 def _factors(activation: Float, weights: Float, share: float) -> npt.NDArray[np.int64]:
