@@ -29,7 +29,7 @@ def write_bundle(directory: str | os.PathLike[str], manifest: Manifest, files: M
     place = Path(directory)
     for name in files:
         check_name(name)
-    _refuse_to_replace(place)
+    refuse_to_replace(place)
     place.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".new", dir=place.parent))
     try:
@@ -37,7 +37,7 @@ def write_bundle(directory: str | os.PathLike[str], manifest: Manifest, files: M
         for name, data in sorted(files.items()):
             _write(fresh / name, data)
         _write(fresh / MANIFEST, manifest.with_files(files).encoded())
-        _move_into_place(fresh, place)
+        move_into_place(fresh, place)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
@@ -75,7 +75,8 @@ def _write(place: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _refuse_to_replace(place: Path) -> None:
+def refuse_to_replace(place: Path) -> None:
+    """Raise unless ``place`` is free, empty, or a bundle that may be replaced."""
     if place.is_symlink() or (place.exists() and not place.is_dir()):
         raise UsageError(f"{place}: there is a file or link, expected a folder", hint="choose another --out")
     if not place.is_dir() or not any(place.iterdir()):
@@ -87,7 +88,7 @@ def _refuse_to_replace(place: Path) -> None:
         )
 
 
-def _move_into_place(fresh: Path, place: Path) -> None:
+def move_into_place(fresh: Path, place: Path) -> None:
     """Make ``fresh`` the folder ``place``; what was there is left at ``fresh``."""
     if not place.exists():
         os.rename(fresh, place)

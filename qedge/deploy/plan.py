@@ -30,7 +30,7 @@ DEVICE_RING = (
     "_version.py",
     "py.typed",
 )
-DEVICE_PARTS = ("bundle", "processing", "runtime", "trust")
+DEVICE_PARTS = ("bundle", "processing", "runtime", "ship", "trust")
 RUNTIME_GROUP = "qedge.runtimes"
 
 UNIT = """\

@@ -1,0 +1,90 @@
+"""What a bundle costs over a registry, beside a plain HTTP copy of the same bytes.
+
+    python benchmarks/registry.py [--bundle BUNDLE] [--runs 20] [--json]
+
+Debian's docker-registry on this machine, a fresh repository each run; wall seconds, median over the runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import http.server
+import json
+import statistics
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from qedge.bundle import read_bundle  # noqa: E402
+from qedge.ship import pull, push  # noqa: E402
+from tests.ship.registries import REGISTRY, docker_registry  # noqa: E402
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def timed(call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bundle", type=Path, default=ROOT / "sample_apps" / "voice" / "bundle")
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    if REGISTRY is None:
+        print("registry: skipped: needs Debian's docker-registry")
+        return
+    files = [p for p in arguments.bundle.rglob("*") if p.is_file()]
+    size = sum(p.stat().st_size for p in files)
+    found: dict[str, list[float]] = {"push": [], "pull": [], "pull_have": [], "http": []}
+    with tempfile.TemporaryDirectory() as scratch, docker_registry(Path(scratch)) as host:
+        handler = functools.partial(_Quiet, directory=str(arguments.bundle))
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = server.server_address[1]
+
+        def copy(target: Path) -> None:
+            for path in files:
+                name = path.relative_to(arguments.bundle)
+                place = target / name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/{name.as_posix()}") as answer:
+                    place.write_bytes(answer.read())
+            read_bundle(target)
+
+        for k in range(arguments.runs):
+            reference, out = f"oci://{host}/bundle{k}:1", Path(scratch) / f"out{k}"
+            found["push"].append(timed(functools.partial(push, arguments.bundle, reference)))
+            found["pull"].append(timed(functools.partial(pull, reference, out)))
+            found["pull_have"].append(timed(functools.partial(pull, reference, out)))
+            found["http"].append(timed(functools.partial(copy, Path(scratch) / f"copy{k}")))
+        server.shutdown()
+        server.server_close()
+    medians = {name: statistics.median(times) for name, times in found.items()}
+    result = {"bytes": size, "runs": arguments.runs, **{f"{k}_s": round(v, 4) for k, v in medians.items()}}
+    result["pull_to_http"] = round(medians["pull"] / medians["http"], 2)
+    if arguments.json:
+        print(json.dumps(result))
+        return
+    print(f"bundle of {size:,} bytes, {len(files)} files, median of {arguments.runs} runs")
+    for name in ("http", "push", "pull", "pull_have"):
+        print(f"  {name:10} {1000 * medians[name]:8.1f} ms")
+    print(f"  pull to plain HTTP copy: {result['pull_to_http']}")
+
+
+if __name__ == "__main__":
+    main()
