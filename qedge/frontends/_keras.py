@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from qedge.frontends._recurrent import unroll
-from qedge.frontends._refuse import Refusal, require
 from qedge.frontends._shapes import check_numeric, static_shape
+from qedge.frontends.protocol import Refusal, require
 
 
 def traced(

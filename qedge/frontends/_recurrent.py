@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qedge.frontends._refuse import require
+from qedge.frontends.protocol import require
 
 Array = npt.NDArray[Any]
 

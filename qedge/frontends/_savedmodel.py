@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from qedge.frontends._refuse import Refusal, require
+from qedge.frontends._savedmodel_hazards import read
 from qedge.frontends._shapes import check_numeric, static_shape
+from qedge.frontends.protocol import Refusal, require
 
 
 def traced(
@@ -61,14 +62,7 @@ def _without_slots(path: Path, folder: Path) -> Path:
 
     The large files are linked, not copied.
     """
-    protobuf = require("tensorflow.core.protobuf.saved_model_pb2", "TensorFlow")
-    model = protobuf.SavedModel()
-    try:
-        model.ParseFromString((path / "saved_model.pb").read_bytes())
-    except Exception as error:
-        raise Refusal(f"saved_model.pb is damaged ({error})", "save or copy it again") from error
-    if not model.meta_graphs:
-        raise Refusal("saved_model.pb holds no graph", "save or copy it again")
+    model = read(path)
     found = False
     for graph in model.meta_graphs:
         for node in graph.object_graph_def.nodes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qedge.frontends._refuse import Refusal
+from qedge.frontends.protocol import Refusal
 
 
 def static_shape(

@@ -1,4 +1,4 @@
-"""Run TensorFlow in a child process, so that a crash there becomes an error here."""
+"""Run a front end in a child process, so that a crash there becomes an error here, with bounded time and memory."""
 
 from __future__ import annotations
 
@@ -9,148 +9,230 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import qedge
-from qedge.errors import ModelError, ToolError
+from qedge.errors import ModelError, QedgeError, ToolError, UnsupportedError
+from qedge.findings import Finding
+from qedge.frontends.protocol import Converted, FrontEnd, Job, Names, Refusal
 
-_INSTALL = 'pip install "qedge[keras]"'
-_NOISE = re.compile(
-    r"cuda|computation_placer|oneDNN|cpu_feature_guard|TF-TRT|absl::InitializeLog|rebuild TensorFlow"
-    r"|^[IW]\d{4} |^[IW]0000|^\s*$|WARNING:|warnings\.warn|Warning:",
-    re.IGNORECASE,
-)
+_YOURSELF = "convert the model to a float .tflite yourself and pass that"
+_LARGER = "close other programs or convert on a larger machine"
+_LOOK_S = 0.1
 
 
 @dataclass(frozen=True)
-class Names:
-    """Names of a model's inputs and outputs, in the order in which its author gave them.
-
-    ``layers`` are the names of its layers, where it has such.
-    """
-
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    layers: tuple[str, ...] = ()
-
-
-def convert(
-    path: Path, kind: str, workdir: Path, input_shapes: Mapping[str, Sequence[int]], timeout_s: float
-) -> tuple[bytes, Names]:
-    """Return a float ``.tflite`` as TensorFlow writes it, and the model's names.
+class Limits:
+    """What a conversion may take.
 
     Args:
-        path: of the model.
-        kind: ``keras``, ``h5`` or ``savedmodel``.
-        workdir: existing folder; a temporary folder is made in it.
-        input_shapes: shape by input name.
-        timeout_s: seconds after which the child is ended.
+        seconds: wall-clock time.
+        memory_bytes: resident memory of the child and its children; None is three quarters of what the machine
+            has free, at least 1 GiB.
+    """
+
+    seconds: float = 900
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How the child ended: its status (None when it was ended for ``why``), and what it said."""
+
+    status: int | None
+    said: str
+    why: str = ""
+
+
+def convert(front_end: FrontEnd, job: Job, limits: Limits) -> Converted:
+    """Return what a front end makes of a model in a child process.
+
+    Args:
+        job: its ``folder`` must exist and be empty.
+        limits: what the child may take.
 
     Raises:
-        ModelError: the model cannot be converted, or the child crashed, ran out of memory or of time.
-        ToolError: TensorFlow or tf-keras is not installed.
+        ModelError: the model cannot be converted, is not only data, or the child crashed or passed a limit.
+        UnsupportedError: operators without a form in TFLite.
+        ToolError: a package is not installed.
     """
-    with tempfile.TemporaryDirectory(prefix="convert-", dir=workdir) as name:
-        folder = Path(name)
-        status, said = run([write_request(path, kind, folder, input_shapes)], timeout_s)
-        if status is None:
-            raise ModelError(
-                f"the conversion of {path} took more than {timeout_s:.0f} s and was ended{_last_lines(said)}",
-                hint="convert the model to a float .tflite yourself and pass that",
-            )
-        return read_result(path, folder, status, said)
+    request = write_request(front_end, job)
+    ended = run([request], [front_end], job.folder, limits)
+    if ended.status is None:
+        hint = _YOURSELF if "took more than" in ended.why else f"{_LARGER}; the file may also be damaged"
+        said = _last_lines(front_end, ended.said)
+        raise ModelError(f"the conversion of {job.given} {ended.why} and was ended{said}", hint=hint)
+    return read_result(front_end, job, ended)
 
 
-def write_request(path: Path, kind: str, folder: Path, input_shapes: Mapping[str, Sequence[int]]) -> Path:
-    """Write what the child is to do with one model into an existing folder; return the file."""
+def write_request(front_end: FrontEnd, job: Job) -> Path:
+    """Write what the child is to do with one model into the job's folder; return the file."""
     request = {
-        "path": str(path.resolve()),
-        "kind": kind,
-        "folder": str(folder),
-        "input_shapes": {name: [int(d) for d in shape] for name, shape in input_shapes.items()},
+        "front_end": front_end.info.name,
+        "given": job.given,
+        "path": str(job.path),
+        "folder": str(job.folder),
+        "started_in": str(job.started_in),
+        "input_shapes": {name: [int(d) for d in shape] for name, shape in job.input_shapes.items()},
+        "input_values": {name: [float(v) for v in values] for name, values in job.input_values.items()},
+        "trusted": job.trusted,
     }
-    file = folder / "request.json"
+    file = job.folder / "request.json"
     file.write_text(json.dumps(request))
     return file
 
 
-def read_result(path: Path, folder: Path, status: int, said: str) -> tuple[bytes, Names]:
+def read_result(front_end: FrontEnd, job: Job, ended: Ended) -> Converted:
     """Return what the child left for one model.
 
     Raises:
-        ModelError: it crashed, or refused the model.
+        ModelError, UnsupportedError: it crashed, or refused the model.
         ToolError: something is not installed.
     """
-    result_file = folder / "result.json"
+    result_file = job.folder / "result.json"
     if not result_file.is_file():
-        raise _crash(path, status, said)
+        raise _crash(front_end, job.given, ended)
     result = json.loads(result_file.read_text())
     if "error" in result:
-        raise _reported(path, result["error"])
-    names = Names(*(tuple(result[key]) for key in ("inputs", "outputs", "layers")))
-    return (folder / "model.tflite").read_bytes(), names
+        error = result["error"]
+        findings = [Finding(**f) for f in error["findings"]]
+        refusal = Refusal(error["message"], error["hint"], error["kind"], findings)
+        raise as_error(front_end, job.given, refusal)
+    names = result["names"]
+    findings = [Finding(**f) for f in result["findings"]]
+    if result["trusted"]:
+        listed = "; ".join(result["trusted"][:5])
+        findings.append(Finding("warning", "trusted-model", f"you vouched for {job.given}: {listed}"))
+    return Converted(
+        data=(job.folder / "model.tflite").read_bytes(),
+        names=None if names is None else Names(*(tuple(part) for part in names)),
+        orders={name: tuple(order) for name, order in result["orders"].items()},
+        findings=tuple(findings),
+        shapes_applied=result["shapes_applied"],
+    )
 
 
-def run(requests: Sequence[Path], timeout_s: float) -> tuple[int | None, str]:
-    """Run the child on requests; return its exit status (None when the time ran out) and what it said.
+def run(requests: Sequence[Path], front_ends: Sequence[FrontEnd], folder: Path, limits: Limits) -> Ended:
+    """Run the child on requests and return how it ended; its own children end with it.
 
-    The child's own children end with it.
+    Args:
+        folder: its working directory and home of temporary files.
     """
-    root = str(Path(qedge.__file__).resolve().parent.parent)
-    settings = {
-        "PYTHONPATH": os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH", "")) if p),
-        "PYTHONHASHSEED": "0",
-        "PYTHONWARNINGS": "ignore",
-        "CUDA_VISIBLE_DEVICES": "-1",
-        "KERAS_BACKEND": "tensorflow",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "TF_ENABLE_ONEDNN_OPTS": "0",
-    }
+    memory = limits.memory_bytes or _free_memory()
     with (
         tempfile.TemporaryFile() as log,
         subprocess.Popen(
-            [sys.executable, "-m", "qedge.frontends._convert", *map(str, requests)],
+            [sys.executable, "-m", "qedge.frontends.child_main", str(memory), *map(str, requests)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **settings},
+            env=_environment(front_ends, folder),
+            cwd=folder,
             start_new_session=True,
         ) as process,
     ):
-        status: int | None = None
         try:
-            status = process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
+            why = _watch(process, time.monotonic() + limits.seconds, limits.seconds, memory)
+        finally:
+            _end(process)
         log.seek(0)
-        return status, log.read().decode("utf-8", "replace")
+        said = log.read().decode("utf-8", "replace")
+        return Ended(None if why else process.returncode, said, why)
 
 
-def _last_lines(said: str) -> str:
-    lines = [line.rstrip() for line in said.splitlines() if not _NOISE.search(line)]
+def _environment(front_ends: Sequence[FrontEnd], folder: Path) -> dict[str, str]:
+    root = str(Path(qedge.__file__).resolve().parent.parent)
+    given = [os.path.abspath(p) for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
+    settings = {
+        "PYTHONPATH": os.pathsep.join([root, *given]),
+        "PYTHONHASHSEED": "0",
+        "PYTHONWARNINGS": "ignore",
+        "TMPDIR": str(folder),
+    }
+    for front_end in front_ends:
+        for name, value in front_end.info.environment.items():
+            settings[name] = value.replace("{folder}", str(folder))
+    return {**os.environ, **settings}
+
+
+def _watch(process: subprocess.Popen[bytes], end: float, seconds: float, memory: int) -> str:
+    """Wait for the child; return why it must be ended, "" when it ended itself."""
+    while True:
+        try:
+            process.wait(min(_LOOK_S, max(end - time.monotonic(), 0.001)))
+        except subprocess.TimeoutExpired:
+            if time.monotonic() >= end:
+                return f"took more than {seconds:.0f} s"
+            if _resident(process.pid) > memory:
+                return f"took more than the {memory / 2**30:.1f} GiB of memory that it may"
+            continue
+        return ""
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        process.kill()
+
+
+def _resident(pid: int) -> int:
+    """Return the resident bytes of a process and its children, 0 where the system does not tell."""
+    total, waiting = 0, [pid]
+    while waiting:
+        one = waiting.pop()
+        try:
+            pages = int(Path(f"/proc/{one}/statm").read_text().split()[1])
+            children = Path(f"/proc/{one}/task/{one}/children").read_text().split()
+        except (OSError, IndexError, ValueError):
+            continue
+        total += pages * os.sysconf("SC_PAGE_SIZE")
+        waiting += [int(child) for child in children]
+    return total
+
+
+def _free_memory() -> int:
+    """Return three quarters of the memory that is free here, in bytes, at least 1 GiB."""
+    free = 8 << 30
+    try:
+        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+        free = int(found[1]) * 1024 if found else free
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+        free = min(free, int(limit) - used) if limit.isdigit() else free
+    except (OSError, ValueError):
+        pass
+    return max(free * 3 // 4, 1 << 30)
+
+
+def _last_lines(front_end: FrontEnd, said: str) -> str:
+    noise = re.compile(front_end.info.noise, re.IGNORECASE)
+    lines = [line.rstrip() for line in said.splitlines() if not noise.search(line)]
     return "".join(f"\n  {line[:200]}" for line in lines[-6:])
 
 
-def _crash(path: Path, status: int, said: str) -> ModelError:
-    hint = "convert the model to a float .tflite yourself and pass that"
+def _crash(front_end: FrontEnd, given: str, ended: Ended) -> ModelError:
+    hint, status = _YOURSELF, ended.status or 0
     if status < 0:
         name = signal.Signals(-status).name if -status in set(signal.Signals) else str(-status)
         if -status == signal.SIGKILL:
-            hint = (
-                "the machine probably ran out of memory: close other programs or convert on a larger machine"
-            )
+            hint = f"the machine probably ran out of memory: {_LARGER}"
         what = f"crashed with {name}"
     else:
         what = f"ended with status {status}"
-    return ModelError(f"TensorFlow {what} while it converted {path}{_last_lines(said)}", hint=hint)
+    said = _last_lines(front_end, ended.said)
+    return ModelError(f"{front_end.info.title} {what} while it converted {given}{said}", hint=hint)
 
 
-def _reported(path: Path, error: Mapping[str, str]) -> ModelError | ToolError:
-    if error["kind"] == "missing":
-        return ToolError(f"{path} needs {error['message']}, which is not installed", hint=_INSTALL)
-    return ModelError(f"{path}: {error['message']}", hint=error.get("hint") or None)
+def as_error(front_end: FrontEnd, given: str, refusal: Refusal) -> QedgeError:
+    """Return a front end's refusal as the error that a user sees."""
+    message, hint = refusal.message, refusal.hint or None
+    if refusal.kind == "missing":
+        return ToolError(f"{given} needs {message}, which is not installed", hint=front_end.info.install)
+    if refusal.kind == "hazards":
+        return ModelError(f"{given} is {message}", hint=hint)
+    kind = UnsupportedError if refusal.kind == "unsupported" else ModelError
+    return kind(f"{given}: {message}", hint=hint, findings=refusal.findings)

@@ -1,20 +1,20 @@
-"""Read a model of any supported kind."""
+"""Read a model of any kind that an installed front end knows."""
 
 from __future__ import annotations
 
-import zipfile
+import hashlib
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 from qedge.errors import ModelError
-from qedge.frontends.child import convert
-from qedge.frontends.source import SourceModel, hash_path, model_name
-from qedge.frontends.tflite import normalize
+from qedge.frontends import child, registry
+from qedge.frontends.candidate import Candidate, look
+from qedge.frontends.normalize import normalize
+from qedge.frontends.protocol import Converted, FrontEnd, Job, Refusal
+from qedge.frontends.source import SourceModel, hash_path
 
 Progress = Callable[[str, float], None]
-_HINT = "expected a .keras or .h5 file, a SavedModel folder, or a .tflite"
-_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 def load_model(
@@ -23,105 +23,83 @@ def load_model(
     workdir: Path,
     progress: Progress | None = None,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
+    input_values: Mapping[str, Sequence[float]] | None = None,
     timeout_s: float = 900,
+    memory_bytes: int | None = None,
+    trust: bool = False,
 ) -> SourceModel:
     """Return a model as a static ``.tflite`` of batch 1: float, or full-integer as it was given.
 
-    The kind is told by the content, not by the suffix. TensorFlow runs in a child process, and only for Keras
-    files and SavedModels.
+    The kind is told by the content before the name. Frameworks run in a child process with bounded time and
+    memory, and only those that the model needs.
 
     Args:
-        path: a ``.keras`` or ``.h5`` file, a SavedModel folder, or a ``.tflite``.
+        path: a model of any installed front end: a file or a folder.
         workdir: existing folder for intermediate files.
         progress: called with what is being done and the fraction done.
         input_shapes: shape by input name, batch 1 included, for inputs with dynamic dimensions; the name
             ``""`` is the only input, whatever it is called.
+        input_values: numbers by input name, for inputs that become constants; not every front end can.
         timeout_s: seconds after which the conversion is given up.
+        memory_bytes: memory that the conversion may take; None is three quarters of what is free.
+        trust: whether the user vouches for the file, so that code in it may run.
 
     Raises:
-        ModelError: the model cannot be read or converted; says what was found, and what helps.
-        ToolError: the model needs TensorFlow or tf-keras, which is not installed.
+        ModelError: the model cannot be read or converted, or is not only data; says what was found, and what
+            helps.
+        UnsupportedError: operators without a form in TFLite, all of them.
+        ToolError: the model needs a framework that is not installed.
     """
-    path = Path(path)
     report = progress or (lambda _what, _fraction: None)
-    report(f"reading {path.name}", 0.0)
-    kind = _kind(path)
-    sha256, shapes = _hash(path), dict(input_shapes or {})
-    if kind == "tflite":
-        data, names = path.read_bytes(), None
-    else:
-        report("converting with TensorFlow", 0.1)
-        data, names = convert(path, kind, workdir, shapes, timeout_s)
-        shapes = {}
+    candidate = look(path)
+    report(f"reading {candidate.path.name}", 0.0)
+    front_end = registry.recognise(candidate)
+    front_end.examine(candidate)
+    shapes = dict(input_shapes or {})
+    with tempfile.TemporaryDirectory(prefix="convert-", dir=workdir) as folder:
+        job = Job(
+            given=candidate.given,
+            path=candidate.path.resolve(),
+            folder=Path(folder).resolve(),
+            started_in=Path.cwd(),
+            input_shapes=shapes,
+            input_values=dict(input_values or {}),
+            trusted=trust,
+        )
+        if front_end.info.isolated:
+            report(f"converting with {front_end.info.title}", 0.1)
+            made = child.convert(front_end, job, child.Limits(timeout_s, memory_bytes))
+        else:
+            made = _here(front_end, job)
     report("checking the float model", 0.9)
-    result = normalize(data, str(path), names, shapes)
-    origins: dict[str, Literal["savedmodel", "tflite"]] = {"savedmodel": "savedmodel", "tflite": "tflite"}
-    report(f"read {path.name}", 1.0)
+    result = normalize(made.data, candidate.given, made.names, {} if made.shapes_applied else shapes)
+    report(f"read {candidate.path.name}", 1.0)
     return SourceModel(
         data=result.data,
         kind=result.kind,
-        origin=origins.get(kind, "keras"),
-        name=model_name(path),
-        sha256=sha256,
-        findings=tuple(result.findings),
+        origin=front_end.info.name,
+        name=front_end.name_of(candidate),
+        sha256=_hash(candidate, made),
+        findings=(*made.findings, *result.findings),
+        orders=made.orders,
     )
 
 
-def _hash(path: Path) -> str:
+def _here(front_end: FrontEnd, job: Job) -> Converted:
+    """Convert in this process, for a front end that runs no foreign code."""
     try:
-        return hash_path(path)
+        return front_end.convert(job)
+    except Refusal as refusal:
+        raise child.as_error(front_end, job.given, refusal) from refusal
     except OSError as error:
-        raise ModelError(f"cannot read {path}: {error.strerror or error}") from error
+        raise ModelError(f"cannot read {job.given}: {error.strerror or error}") from error
 
 
-def _kind(path: Path) -> Literal["keras", "h5", "savedmodel", "tflite"]:
-    """Return what a path holds, by its first bytes.
-
-    Raises:
-        ModelError: nothing is there, or nothing that is known.
-    """
-    if not path.exists():
-        raise ModelError(f"there is no model at {path}", hint="check the path of the model")
-    if path.is_dir():
-        if (path / "saved_model.pb").is_file():
-            return "savedmodel"
-        held = ", ".join(sorted(p.name for p in path.iterdir())[:5]) or "nothing"
-        raise ModelError(f"{path} is a folder without saved_model.pb: it holds {held}", hint=_HINT)
+def _hash(candidate: Candidate, made: Converted) -> str:
+    """Return the SHA-256 of what the user gave; of the result where that is no file."""
+    if candidate.kind == "nothing":
+        return hashlib.sha256(made.data).hexdigest()
     try:
-        with path.open("rb") as stream:
-            head = stream.read(16)
+        return hash_path(candidate.path)
     except OSError as error:
-        raise ModelError(f"cannot read {path}: {error.strerror or error}") from error
-    if head[4:8] == b"TFL3":
-        return "tflite"
-    if head.startswith(_HDF5):
-        return "h5"
-    if head.startswith(b"PK"):
-        return _check_archive(path)
-    if path.name == "saved_model.pb":
-        raise ModelError(f"{path} is one file of a SavedModel", hint=f"give its folder: {path.parent}")
-    found = f"{path.stat().st_size} bytes starting {head[:8]!r}" if head else "an empty file"
-    raise ModelError(f"{path} is no model that can be read: found {found}", hint=_HINT)
-
-
-def _check_archive(path: Path) -> Literal["keras"]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = set(archive.namelist())
-            damaged = archive.testzip()
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise ModelError(
-            f"{path} is a damaged .keras file: {error}",
-            hint="save or copy it again; it may be truncated",
-        ) from error
-    except Exception as error:  # zlib.error has no public home that zipfile promises
-        raise ModelError(f"{path} is a damaged .keras file: {error}", hint="save or copy it again") from error
-    if damaged:
-        raise ModelError(f"{path} is a damaged .keras file: its {damaged} has a wrong checksum")
-    missing = {"config.json", "model.weights.h5"} - members
-    if missing:
-        raise ModelError(
-            f"{path} is a zip file, but no .keras model: it has no {' and no '.join(sorted(missing))}",
-            hint=_HINT,
-        )
-    return "keras"
+        raise ModelError(f"cannot read {candidate.given}: {error.strerror or error}") from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 
-from qedge.frontends.child import Names
+from qedge.frontends.protocol import Names
 from qedge.frontends.tree import Tree
 
 _CARRIES_WEIGHTS = frozenset(

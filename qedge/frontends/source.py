@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import keyword
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -28,18 +29,21 @@ class SourceModel:
     Args:
         data: a ``.tflite``, static, batch 1.
         kind: ``float``, or ``quantized`` when it is full-integer already and taken as it is.
-        origin: ``keras``, ``savedmodel`` or ``tflite``.
+        origin: name of the front end: ``keras``, ``savedmodel``, ``tflite`` ...
         name: safe as a file name and as a C identifier.
         sha256: of what the user gave; of a folder over its files in sorted order.
         findings: what the front end changed or noticed.
+        orders: where the author's layout differs, by name of an input or output: dimension i of the tensor is
+            the author's dimension ``orders[name][i]``.
     """
 
     data: bytes
     kind: Literal["float", "quantized"]
-    origin: Literal["keras", "savedmodel", "tflite"]
+    origin: str
     name: str
     sha256: str
     findings: tuple[Finding, ...] = ()
+    orders: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 def model_name(path: Path) -> str:

@@ -1,156 +1,32 @@
-"""Any ``.tflite`` to the one that the rest works on: static, batch 1, plain float32 or full-integer."""
+"""The front end of TFLite: the file is the model, and nothing of it runs."""
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import ClassVar
 
-from qedge.errors import ModelError
-from qedge.findings import Finding
-from qedge.frontends.child import Names
-from qedge.frontends.names import shorten
-from qedge.frontends.static import make_static
-from qedge.frontends.tree import Tree
-from qedge.graph import Graph
-
-_CONTROL_FLOW = frozenset({"WHILE", "IF", "CALL", "STABLEHLO_WHILE", "STABLEHLO_CASE"})
-_INTEGER = frozenset({"int8", "uint8", "int16"})
-_HOLDS_WEIGHTS = frozenset(
-    {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL", "CONV_3D"}
-    | {"UNIDIRECTIONAL_SEQUENCE_LSTM", "EMBEDDING_LOOKUP", "GATHER"}
-)
-# What reading a flatbuffer that contradicts itself raises.
-_DAMAGE = (LookupError, TypeError, ValueError, AttributeError, OverflowError, struct.error)
+from qedge.frontends.candidate import Candidate
+from qedge.frontends.protocol import Converted, FrontEnd, FrontEndInfo, Job, Match, Need
 
 
-@dataclass
-class Normalized:
-    """Result of :func:`normalize`: the bytes, their kind, and what was changed."""
+class TFLiteFrontEnd(FrontEnd):
+    """Float and full-integer ``.tflite`` files."""
 
-    data: bytes
-    kind: Literal["float", "quantized"]
-    findings: list[Finding] = field(default_factory=list)
-
-
-def normalize(
-    data: bytes,
-    origin: str,
-    names: Names | None = None,
-    input_shapes: Mapping[str, Sequence[int]] | None = None,
-) -> Normalized:
-    """Return a model as static ``.tflite`` of batch 1; full-integer ones stay as they are but for the batch.
-
-    Weights stored as float16 become float32; shapes computed from a dynamic batch become constants;
-    metadata goes.
-
-    Args:
-        data: the ``.tflite``.
-        origin: path, for messages.
-        names: of inputs and outputs in their order, when a front end knows them better than the file.
-        input_shapes: shape by input name, see :func:`qedge.frontends.load.load_model`.
-
-    Raises:
-        ModelError: damaged, dynamic in more than the batch, with control flow or TensorFlow operators inside,
-            or quantised in part.
-    """
-    graph = Graph.from_bytes(data, origin)
-    _refuse_control_flow(graph, origin)
-    _refuse_flex(graph, origin)
-    try:
-        return _normalize(graph, origin, names, dict(input_shapes or {}))
-    except _DAMAGE as error:
-        raise ModelError(
-            f"{origin} is damaged: {type(error).__name__}: {error}",
-            hint="copy or convert the model again; the file may be truncated",
-        ) from error
-
-
-def _normalize(
-    graph: Graph, origin: str, names: Names | None, input_shapes: dict[str, Sequence[int]]
-) -> Normalized:
-    kind: Literal["float", "quantized"] = "quantized" if _is_quantized(graph) else "float"
-    if kind == "float":
-        _refuse_state(graph, origin)
-    findings: list[Finding] = []
-    tree = Tree(graph.data, origin)
-    if kind == "float":
-        _refuse_partial(graph, origin)
-        halves = tree.fold_half_precision()
-        if halves:
-            message = f"{halves} weights stored as float16 were made float32"
-            findings.append(Finding("info", "float16-weights", message))
-    changed = make_static(tree, origin, input_shapes)
-    if kind == "quantized" and not changed:
-        return Normalized(graph.data, kind, findings)
-    if kind == "float":
-        tree.drop_metadata()
-        tree.name_ends(names)
-        if names is not None:
-            shorten(tree, names)
-    tree.sweep(share=True)
-    return Normalized(tree.pack(), kind, findings)
-
-
-def _labels(ops: Iterable[Any]) -> str:
-    labels = [op.label for op in ops]
-    return ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
-
-
-def _refuse_control_flow(graph: Graph, origin: str) -> None:
-    found = [op for op in graph if op.op in _CONTROL_FLOW]
-    if found:
-        raise ModelError(
-            f"{origin} holds control flow, expected a plain graph: {_labels(found)}",
-            hint="a recurrent layer exports as a loop: pass the .keras file (qedge unrolls it), or export"
-            " with unroll=True",
-        )
-
-
-def _refuse_state(graph: Graph, origin: str) -> None:
-    """Refuse a float model whose variables outlive a run: samples one by one cannot calibrate it."""
-    found = [op for op in graph if op.op in ("CALL_ONCE", "VAR_HANDLE")]
-    if found:
-        raise ModelError(
-            f"{origin} keeps state between runs and is float, expected a plain graph or one that is quantised:"
-            f" {_labels(found)}",
-            hint="quantise the streaming model with the tool that made it, and pass the full-integer .tflite",
-        )
-
-
-def _refuse_flex(graph: Graph, origin: str) -> None:
-    found = [op for op in graph if (op.custom_name or "").startswith("Flex")]
-    if found:
-        raise ModelError(
-            f"{origin} needs TensorFlow's own operators (SELECT_TF_OPS), which no device here runs:"
-            f" {_labels(found)}",
-            hint="replace these operators in the model, and convert it with TFLITE_BUILTINS only",
-        )
-
-
-def _is_quantized(graph: Graph) -> bool:
-    """Whether some activation, not only a weight, is an integer with a scale."""
-    return any(
-        t.dtype in _INTEGER and t.quantization is not None and not t.is_constant and not t.is_variable
-        for op in graph
-        if op.op not in ("DEQUANTIZE", "QUANTIZE")
-        for t in graph.output_tensors(op)
+    info: ClassVar[FrontEndInfo] = FrontEndInfo(
+        name="tflite",
+        title="TFLite",
+        takes="a .tflite file",
+        needs=(Need("ai_edge_litert", "ai-edge-litert", "calibrating and running .tflite models"),),
+        install='pip install "qedge[host]"',
+        isolated=False,
     )
 
+    def detect(self, candidate: Candidate) -> Match:
+        """By the identifier at byte 4."""
+        return Match.CONTENT if candidate.head[4:8] == b"TFL3" else Match.NO
 
-def _refuse_partial(graph: Graph, origin: str) -> None:
-    """Refuse weights that are integers already while the arithmetic is float."""
-    found = []
-    for op in graph:
-        read = [t for t in graph.input_tensors(op) if t is not None]
-        stored = any(t.is_constant and t.dtype in ("int8", "uint8", "int4") for t in read)
-        if stored and (op.op in _HOLDS_WEIGHTS or op.op == "DEQUANTIZE"):
-            found.append(op)
-    if found:
-        raise ModelError(
-            f"{origin} is dynamic-range quantised: {len(found)} operators compute in float with weights that"
-            f" are already 8-bit ({_labels(found[:2])} ...), expected float32 or float16 weights",
-            hint="its weights have lost precision; give the model it was made from, or convert that without"
-            " converter.optimizations",
-        )
+    def convert(self, job: Job) -> Converted:
+        """Return the file's bytes; its shapes are settled with those of all others."""
+        return Converted(job.path.read_bytes(), shapes_applied=False)
+
+
+FRONT_END = TFLiteFrontEnd()

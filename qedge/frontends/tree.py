@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qedge.errors import ModelError
-from qedge.frontends.child import Names
+from qedge.frontends.protocol import Names
 from qedge.graph.edit import Editor, text
 
 

@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
+from conversions import Outcome, convert_all
 
 from qedge.errors import ModelError, ToolError
-from qedge.frontends import child, load_model
-from qedge.frontends.tflite import Normalized, normalize
+from qedge.frontends import load_model
+from qedge.frontends.normalize import Normalized
 from qedge.graph import Graph
 
-Outcome = Normalized | ModelError | ToolError
 MAKER = Path(__file__).parent.parent / "frontends" / "make_zoo.py"
 SHAPES: Mapping[str, Mapping[str, tuple[int, ...]]] = {
     "open_shaped": {"any": (1, 6, 5, 3)},
@@ -30,7 +30,7 @@ SHAPES: Mapping[str, Mapping[str, tuple[int, ...]]] = {
 }
 MODELS: Mapping[str, tuple[str, str]] = {
     "cnn3": ("cnn3.keras", "keras"),
-    "cnn3_h5": ("cnn3.h5", "h5"),
+    "cnn3_h5": ("cnn3.h5", "keras"),
     "exported": ("exported", "savedmodel"),
     "several": ("several.keras", "keras"),
     "lstm": ("lstm.keras", "keras"),
@@ -47,14 +47,14 @@ MODELS: Mapping[str, tuple[str, str]] = {
     "lambda": ("lambda.keras", "keras"),
     "stateful": ("stateful.keras", "keras"),
     "text": ("text.keras", "keras"),
-    "only_weights": ("only.weights.h5", "h5"),
-    "cut": ("cut.h5", "h5"),
-    "cnn2": ("cnn2.h5", "h5"),
+    "only_weights": ("only.weights.h5", "keras"),
+    "cut": ("cut.h5", "keras"),
+    "cnn2": ("cnn2.h5", "keras"),
     "saved2": ("saved2", "savedmodel"),
-    "recurrent2": ("recurrent2.h5", "h5"),
+    "recurrent2": ("recurrent2.h5", "keras"),
     "old": ("old.keras", "keras"),
     "recurrent_saved2": ("recurrent_saved2", "savedmodel"),
-    "half2": ("half2.h5", "h5"),
+    "half2": ("half2.h5", "keras"),
     "two": ("two", "savedmodel"),
     "open_saved": ("open_saved", "savedmodel"),
     "open_saved_shaped": ("open_saved", "savedmodel"),
@@ -92,25 +92,8 @@ def truth(zoo: Path) -> dict[str, np.ndarray]:
 @pytest.fixture(scope="session")
 def converted(zoo: Path) -> dict[str, Outcome]:
     """What became of every model of :data:`MODELS`; ``cnn3_again`` is a second conversion of ``cnn3``."""
-    requests, folders = [], {}
-    for name, (file, kind) in {**MODELS, "cnn3_again": MODELS["cnn3"]}.items():
-        folders[name] = zoo / "results" / name
-        folders[name].mkdir(parents=True)
-        requests.append(child.write_request(zoo / file, kind, folders[name], SHAPES.get(name, {})))
-    status, said = child.run(requests, 600)
-    assert status == 0, said[-3000:]
-    found: dict[str, Outcome] = {}
-    for name, folder in folders.items():
-        path = zoo / MODELS[name.removesuffix("_again")][0]
-        try:
-            found[name] = normalize(*_for_normalize(child.read_result(path, folder, status, said), path))
-        except (ModelError, ToolError) as error:
-            found[name] = error
-    return found
-
-
-def _for_normalize(result: tuple[bytes, child.Names], path: Path) -> tuple[bytes, str, child.Names]:
-    return result[0], str(path), result[1]
+    models = {name: (zoo / file, kind) for name, (file, kind) in MODELS.items()}
+    return convert_all({**models, "cnn3_again": models["cnn3"]}, zoo / "results", SHAPES)
 
 
 def model(outcome: Outcome) -> Normalized:

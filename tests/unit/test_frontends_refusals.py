@@ -11,8 +11,8 @@ from quantize_models import cnn
 
 from qedge.errors import ModelError
 from qedge.frontends import load_model
+from qedge.frontends.normalize import normalize
 from qedge.frontends.source import hash_path, model_name
-from qedge.frontends.tflite import normalize
 
 
 def refused(path: Path, workdir: Path) -> ModelError:
@@ -61,9 +61,9 @@ def test_folders_and_paths_that_are_no_model(tmp_path: Path) -> None:
     assert "no model at" in refused(tmp_path / "none.h5", tmp_path).message
     folder = tmp_path / "folder"
     folder.mkdir()
-    assert "it holds nothing" in refused(folder, tmp_path).message
+    assert "holds nothing" in refused(folder, tmp_path).message
     (folder / "weights.bin").write_bytes(b"1")
-    assert "it holds weights.bin" in refused(folder, tmp_path).message
+    assert "holds weights.bin" in refused(folder, tmp_path).message
     (folder / "saved_model.pb").write_bytes(b"\n\x00")
     assert str(folder) in str(refused(folder / "saved_model.pb", tmp_path).hint)
 

@@ -7,20 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
+from conversions import convert_all
 
 from qedge.errors import ModelError
-from qedge.frontends import child, load_model
-from qedge.frontends.tflite import normalize
+from qedge.frontends import load_model
+from qedge.frontends.normalize import Normalized
 from qedge.graph import Graph
 
 pytestmark = [pytest.mark.shared, pytest.mark.slow]
 
 # model, kind, the reference beside it, and the scale of its inputs
 MODELS = {
-    "mlperf_tiny/ic01_resnet8.h5": ("h5", "mlperf_tiny/ic01_resnet8_float.tflite", 128.0),
-    "mlperf_tiny/vww01_mobilenet.h5": ("h5", "mlperf_tiny/vww01_mobilenet_float.tflite", 1.0),
-    "mlperf_tiny/ad01.h5": ("h5", None, 10.0),  # its .tflite holds other weights
-    "mlperf_tiny/sww01.h5": ("h5", None, 0.1),
+    "mlperf_tiny/ic01_resnet8.h5": ("keras", "mlperf_tiny/ic01_resnet8_float.tflite", 128.0),
+    "mlperf_tiny/vww01_mobilenet.h5": ("keras", "mlperf_tiny/vww01_mobilenet_float.tflite", 1.0),
+    "mlperf_tiny/ad01.h5": ("keras", None, 10.0),  # its .tflite holds other weights
+    "mlperf_tiny/sww01.h5": ("keras", None, 0.1),
     "mlperf_tiny/kws01_dscnn_saved_model": ("savedmodel", None, 30.0),  # its .tflite is dynamic-range
     "hard/fs_lstm.keras": ("keras", "hard/fs_lstm_float.tflite", 1.0),
     "hard/fs_gru.keras": ("keras", "hard/fs_gru_float.tflite", 1.0),
@@ -34,14 +35,13 @@ UNDERSTOOD = {
 
 @pytest.fixture(scope="module")
 def converted(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    requests, folders = [], {}
-    for name, (kind, _, _) in MODELS.items():
-        folders[name] = tmp_path_factory.mktemp("converted")
-        requests.append(child.write_request(shared / "models" / name, kind, folders[name], {}))
-    status, said = child.run(requests, 900)
-    assert status == 0, said[-3000:]
-    results = {n: child.read_result(shared / "models" / n, f, status, said) for n, f in folders.items()}
-    return {n: normalize(data, n, names).data for n, (data, names) in results.items()}
+    models = {name: (shared / "models" / name, kind) for name, (kind, _, _) in MODELS.items()}
+    outcomes = convert_all(models, tmp_path_factory.mktemp("converted"))
+    found = {}
+    for name, outcome in outcomes.items():
+        assert isinstance(outcome, Normalized), outcome
+        found[name] = outcome.data
+    return found
 
 
 def run(model: bytes, x: np.ndarray) -> np.ndarray:

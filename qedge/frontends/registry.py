@@ -1,0 +1,96 @@
+"""Front ends by name, from the entry-point group ``qedge.frontends``; a third party's registers as ours do."""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+
+from qedge.errors import ModelError, QedgeError, ToolError, unknown
+from qedge.frontends.candidate import Candidate
+from qedge.frontends.protocol import FrontEnd, Match, Need
+
+GROUP = "qedge.frontends"
+
+
+@lru_cache(maxsize=1)
+def _found() -> dict[str, EntryPoint]:
+    return {e.name: e for e in entry_points(group=GROUP)}
+
+
+def names() -> list[str]:
+    """Return the names of all installed front ends, sorted."""
+    return sorted(_found())
+
+
+def resolve(name: str) -> FrontEnd:
+    """Return the front end called ``name``.
+
+    Raises:
+        UsageError: no such front end; the hint has the nearest name.
+        ToolError: it is installed but cannot be imported, or is none.
+    """
+    if name not in _found():
+        raise unknown("front end", name, names())
+    entry = _found()[name]
+    where = f" of {entry.dist.name}" if entry.dist is not None else ""
+    try:
+        front_end = entry.load()
+    except Exception as error:  # a third party's module may raise anything
+        raise ToolError(
+            f"the front end {name!r}{where} cannot be loaded: {type(error).__name__}: {error}",
+            hint=f"mend or remove the package that brings it{where}",
+        ) from error
+    if not isinstance(front_end, FrontEnd):
+        raise ToolError(
+            f"the front end {name!r}{where}: {entry.value} is no qedge.frontends.protocol.FrontEnd",
+            hint=f"mend or remove the package that brings it{where}",
+        )
+    return front_end
+
+
+def installed() -> list[FrontEnd]:
+    """Return all front ends that can be loaded, by name; ``qedge doctor`` names the others."""
+    found = []
+    for name in names():
+        try:
+            found.append(resolve(name))
+        except QedgeError:
+            continue
+    return found
+
+
+def missing(front_end: FrontEnd) -> list[Need]:
+    """Return the packages that a front end cannot do without and that are not installed."""
+    return [need for need in front_end.info.needs if not need.optional and not is_installed(need.module)]
+
+
+def is_installed(module: str) -> bool:
+    """Return whether a module can be found, without importing it."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def recognise(candidate: Candidate) -> FrontEnd:
+    """Return the front end that is surest of a model; of several, the first by name.
+
+    Raises:
+        ModelError: nothing is there, or nothing that any front end knows.
+    """
+    known = installed()
+    matches = [(front_end.detect(candidate), front_end) for front_end in known]
+    best = max((match for match, _ in matches), default=Match.NO)
+    if best > Match.NO:
+        return next(front_end for match, front_end in matches if match == best)
+    if candidate.kind == "nothing":
+        raise ModelError(f"there is no model at {candidate.given}", hint="check the path of the model")
+    raise ModelError(
+        f"{candidate.given} is no model that can be read: found {candidate.describe()}", hint=expected(known)
+    )
+
+
+def expected(known: list[FrontEnd] | None = None) -> str:
+    """Return what can be read, as a hint: one clause a front end."""
+    return "expected " + ", ".join(f.info.takes for f in (installed() if known is None else known))
