@@ -3,6 +3,7 @@
 ::
 
     QedgeError            1   (never raised itself: an exit code 1 is a bug)
+    ├── PluginError       1   a bug in a plug-in, which the message names
     ├── UsageError        2   a wrong argument, option or configuration file
     ├── ModelError        3   a model that cannot be read, or is not what it must be
     ├── DataError         3   a dataset, sample or label that cannot be used
@@ -50,6 +51,10 @@ def _rebuild(
     kind: type[QedgeError], message: str, hint: str | None, findings: tuple[Finding, ...]
 ) -> QedgeError:
     return kind(message, hint=hint, findings=findings)
+
+
+class PluginError(QedgeError):
+    """A fault in the code of a plug-in (a target, a runtime half), which the message names."""
 
 
 class UsageError(QedgeError):

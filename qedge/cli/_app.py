@@ -21,7 +21,7 @@ from qedge.cli._console import Ui, print_error
 from qedge.cli._options import assemble
 from qedge.errors import QedgeError, nearest
 
-HELP = "Put a trained model on a Raspberry Pi, a Coral Edge TPU or a microcontroller."
+HELP = "Put a trained model on an edge device; `qedge targets` lists which."
 EPILOG = (
     "Exit codes: 0 ok, 1 bug, 2 usage, 3 model or data invalid, 4 unsupported operator, 5 does not fit,"
     " 6 accuracy budget missed, 7 verification mismatch, 8 tool or device missing, 9 bundle damaged."

@@ -8,13 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from qedge.cli._options import numbers, percent, typed_options
+from qedge.cli._options import numbers, options_of
 from qedge.config import Config
 from qedge.errors import DataError, UsageError
 from qedge.pipeline import BuildRequest
 from qedge.processing.spec import Postprocess, postprocess_from_json
 from qedge.quantize import QuantizeOptions
-from qedge.target import Target, resolve_all
+from qedge.target import default_name, resolve_all
+from qedge.target.options import percent
 
 ModelArg = Annotated[
     Path | None,
@@ -99,14 +100,14 @@ def request_from(
     if chosen is None:
         raise UsageError(
             "no model was named, and there is no qedge.toml here",
-            hint="qedge build MODEL --data PATH --target rpi, or write a qedge.toml with: qedge init",
+            hint="qedge build MODEL --data PATH --target TARGET, or write a qedge.toml with: qedge init",
         )
     if not chosen.exists():
         raise UsageError(
             f"no model at {chosen}", hint="check the path; a model is a file or a SavedModel folder"
         )
     data = data or config.path_of("data", "path")
-    wanted = list(target or config.get("build", "targets", ["rpi"] if target is None else []))
+    wanted = list(target or config.get("build", "targets") or [default_name()])
     io = io or str(config.get("build", "io", "int8"))
     if io not in ("int8", "uint8", "float32"):
         raise UsageError(f"--io: found {io!r}", hint="expected one of: int8, uint8, float32")
@@ -124,7 +125,7 @@ def request_from(
     return BuildRequest(
         model=chosen,
         data=data,
-        targets=[(t, _target_options(t, config, target_options or {})) for t in resolve_all(wanted)],
+        targets=[(t, options_of(t.info, target_options or {}, config)) for t in resolve_all(wanted)],
         out=out or config.folder / str(config.get("build", "out", "build")),
         name=name or config.get("model", "name"),
         labels=read_labels(labels) if labels else _labels_of(config),
@@ -133,12 +134,6 @@ def request_from(
         options=options,
         input_shape=_shape(input_shape, config.get("model", "input_shape")),
     )
-
-
-def _target_options(target: Target, config: Config, given: Mapping[str, Any]) -> dict[str, Any]:
-    name = target.info.name
-    table = config.section("target").get(name, {})
-    return typed_options(name, given, table)
 
 
 def _first_int(flag: int | None, value: Any) -> int | None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any
 
 import typer
 
 from qedge.cli._console import Ui
+from qedge.config import Config
 from qedge.errors import QedgeError, UsageError
-from qedge.target import Option, names, resolve
-from qedge.target.protocol import as_int_bytes
+from qedge.target import Option, TargetInfo, names, resolve
+from qedge.target.options import typed_options
 
 Parameter = inspect.Parameter
 
@@ -27,7 +27,8 @@ def assemble(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     hints = typing.get_type_hints(function, include_extras=True)
     own = inspect.signature(function).parameters
     parameters = [p.replace(annotation=hints[p.name]) for p in own.values() if p.name not in _INJECTED]
-    declared = _declared(name) if "target_options" in own else {}
+    taken = {*own, *(p.name for p in _common())}
+    declared = _declared(name, taken) if "target_options" in own else {}
     parameters += [_flag(o) for o in declared.values()]
     if "ui" in own:
         parameters += _common()
@@ -65,7 +66,8 @@ def _common() -> list[Parameter]:
     ]
 
 
-def _declared(command: str) -> dict[str, Option]:
+def _declared(command: str, taken: Collection[str]) -> dict[str, Option]:
+    """Return what installed targets declare for a command; names that are qedge's own flags stay qedge's."""
     found: dict[str, Option] = {}
     for target in names():
         try:
@@ -73,7 +75,7 @@ def _declared(command: str) -> dict[str, Option]:
         except QedgeError:
             continue  # a target whose own extra is missing takes no flags; resolving it by name says why
         for option in options:
-            if command in option.commands:
+            if command in option.commands and option.name not in taken:
                 found.setdefault(option.name, option)
     return found
 
@@ -89,66 +91,13 @@ def _flag(option: Option) -> Parameter:
     return Parameter(option.name, Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
-def typed_options(target: str, given: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of one target: flags over ``[target.<name>]`` over defaults, as their declared kinds.
+def options_of(info: TargetInfo, given: Mapping[str, Any], config: Config) -> dict[str, Any]:
+    """Return the options of one target: flags over ``[target.<name>]`` of the configuration over defaults.
 
     Raises:
-        UsageError: a key of the table that the target does not have, or a value of the wrong kind.
+        UsageError: a key that the target does not have, or a value of the wrong kind.
     """
-    declared = {o.name: o for o in resolve(target).info.options}
-    for key in table:
-        if key not in declared:
-            known = ", ".join(sorted(declared)) or "none"
-            raise UsageError(
-                f"$.target.{target}.{key} is not an option of {target!r}", hint=f"known: {known}"
-            )
-    values: dict[str, Any] = {}
-    for name, option in declared.items():
-        raw = given.get(name, table.get(name, option.default))
-        values[name] = raw if raw is None else convert(option, raw)
-    return values
-
-
-def convert(option: Option, raw: Any) -> Any:
-    """Return ``raw`` as the kind that the option declares.
-
-    Raises:
-        UsageError: it is not of that kind, or none of the choices.
-    """
-    flag = "--" + option.name.replace("_", "-")
-    if option.choices and raw not in option.choices:
-        raise UsageError(f"{flag}: found {raw!r}", hint=f"expected one of: {', '.join(option.choices)}")
-    try:
-        if option.kind == "int":
-            return int(raw)
-        if option.kind == "float":
-            return float(raw)
-        if option.kind == "percent":
-            return percent(raw, flag)
-    except (TypeError, ValueError):
-        raise UsageError(f"{flag}: found {raw!r}", hint=f"expected a number ({option.kind})") from None
-    if option.kind == "bytes":
-        return as_int_bytes(raw, what=flag)
-    if option.kind == "path":
-        return Path(raw)
-    if option.kind == "flag":
-        return bool(raw)
-    return str(raw)
-
-
-def percent(raw: Any, flag: str) -> float:
-    """Return a number of percent from ``95``, ``"95"`` or ``"95%"``, in [0, 100].
-
-    Raises:
-        UsageError: anything else.
-    """
-    try:
-        value = float(str(raw).strip().removesuffix("%"))
-    except ValueError:
-        value = -1.0
-    if not 0.0 <= value <= 100.0:
-        raise UsageError(f"{flag}: found {raw!r}, expected a percentage", hint="write it as 1 or 1%")
-    return value
+    return typed_options(info, given, config.section("target").get(info.name, {}))
 
 
 def numbers(raw: str | None, flag: str, count: tuple[int, ...]) -> tuple[float, ...] | None:

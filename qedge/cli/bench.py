@@ -10,9 +10,9 @@ import typer
 from qedge.bundle import read_bundle
 from qedge.cli._bundles import BundleArg
 from qedge.cli._console import Ui
-from qedge.cli._options import typed_options
+from qedge.cli._options import options_of
 from qedge.config import load_config
-from qedge.target import resolve
+from qedge.target import target_of
 
 RunsOpt = Annotated[int, typer.Option("--runs", min=1, help="Counted runs.")]
 ThreadsOpt = Annotated[int | None, typer.Option("--threads", min=1, help="Threads of the interpreter.")]
@@ -25,18 +25,21 @@ def command(
     runs: RunsOpt = 100,
     threads: ThreadsOpt = None,
 ) -> None:
-    """Measure a bundle: latency on this machine, or exact instructions on an emulated core."""
+    """Measure a bundle: latency on this machine, or what its target counts or emulates here."""
     opened = read_bundle(bundle)
-    name = opened.manifest.target
-    target = resolve(name)
-    options = typed_options(name, target_options, load_config(None).section("target").get(name, {}))
+    target = target_of(opened)
+    name = target.info.name
+    options = options_of(target.info, target_options, load_config(None))
     with ui.progress() as progress:
         progress(f"bench {name}", 0.0)
         document = target.bench(bundle, options, runs=runs, threads=threads)
         if document is None:
             from qedge.runtime.bench import bench_bundle
 
-            document = bench_bundle(bundle, runs=runs, threads=threads)
+            twin = not target.info.has_runtime
+            document = bench_bundle(bundle, runs=runs, threads=threads, twin=twin)
+            if twin:
+                ui.note(f"measured on the CPU twin: a {target.info.title} is faster or slower")
     layers = document.get("layers")
     figures = {k: v for k, v in document.items() if k != "layers"}
     ui.table(f"bench {opened.manifest.name} ({name})", ("", ""), list(_rows("", figures)))

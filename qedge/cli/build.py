@@ -12,6 +12,7 @@ from qedge import pipeline
 from qedge.cli import _inputs as i
 from qedge.cli._console import Ui, size
 from qedge.config import load_config
+from qedge.report import TargetReport
 
 DryOpt = Annotated[bool, typer.Option("--dry-run", help="Say what would be built, and build nothing.")]
 
@@ -126,17 +127,19 @@ def _show(ui: Ui, result: pipeline.BuildResult) -> None:
     rows.append(("method", "", str(quantization["method"])))
     ui.table(f"{report.name}, {quantization['io']} in and out", ("", "float", "int8"), rows)
     ui.line()
-    bundles = []
-    for name, part in report.targets.items():
-        bundles.append((name, _placed(part), _memory(part.metrics, "ram"), _memory(part.metrics, "flash")))
-    ui.table("targets", ("target", "operators", "RAM", "flash"), bundles)
+    columns = list(dict.fromkeys(c.title for part in report.targets.values() for c in part.columns))
+    placed = [
+        (name, _placed(part), *(_column(part, title) for title in columns))
+        for name, part in report.targets.items()
+    ]
+    ui.table("targets", ("target", "operators", *columns), placed)
     ui.line()
     for name, path in result.bundles.items():
         ui.line(f"{name:<6} {path}")
     ui.note(f"built in {result.seconds:.1f} s")
 
 
-def _placed(part: Any) -> str:
+def _placed(part: TargetReport) -> str:
     total = len(part.operators)
     places: dict[str, int] = {}
     for operator in part.operators:
@@ -145,8 +148,10 @@ def _placed(part: Any) -> str:
     return f"{text} (predicted)" if part.predicted else text
 
 
-def _memory(metrics: Mapping[str, Any], kind: str) -> str:
-    parts = metrics.get(f"{kind}_bytes")
-    if isinstance(parts, Mapping):
-        return size(sum(v for v in parts.values() if isinstance(v, (int, float))))
-    return size(parts) if isinstance(parts, (int, float)) else "-"
+def _column(part: TargetReport, title: str) -> str:
+    """Return the figure that a target shows under a title: bytes for a person, or the number; ``-`` without one."""
+    for column in part.columns:
+        value = column.value(part.metrics)
+        if column.title == title and value is not None:
+            return size(value) if column.metric.endswith("_bytes") else f"{value:,}"
+    return "-"

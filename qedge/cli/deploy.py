@@ -12,6 +12,8 @@ from qedge.cli._bundles import BundleArg
 from qedge.cli._console import Ui
 from qedge.deploy import deploy, plan, rollback
 from qedge.deploy.push import ROOT
+from qedge.errors import UsageError
+from qedge.target import names, resolve
 
 HostArg = Annotated[str, typer.Argument(help="user@host, or a name of ~/.ssh/config.")]
 RollbackOpt = Annotated[
@@ -58,6 +60,9 @@ def command(
     ssh += ["-p", str(port)] if port else []
     ssh += ["-i", str(identity)] if identity else []
     with read_bundle(bundle) as opened:
+        target = opened.manifest.target
+        if target in names() and not back and not (info := resolve(target).info).has_runtime:
+            raise UsageError(f"a bundle for {target!r} does not run in Python there", hint=info.on_device)
         name = opened.manifest.name
         wanted = None if back else plan(opened, service, service_arguments)
     document: dict[str, Any]

@@ -13,7 +13,7 @@ from qedge.cli._console import Ui
 from qedge.config import FILE_NAME, load_config, to_toml
 from qedge.errors import UsageError
 from qedge.pipeline import guess_kind
-from qedge.target import names, resolve
+from qedge.target import default_name, names, resolve
 
 ForceOpt = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]
 YesOpt = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing; take the flags and the defaults.")]
@@ -44,12 +44,13 @@ def command(
     asking = not yes and sys.stdin.isatty()
     model = model or _ask(asking, "Model (.keras, .h5, SavedModel folder, .tflite)", _first_model())
     if model is None:
-        raise UsageError("no model was named", hint="qedge init MODEL --data PATH --target rpi")
+        raise UsageError("no model was named", hint="qedge init MODEL --data PATH --target TARGET")
     data = data or _ask(asking, "Representative data (folder, .npz, .npy)", _first_data())
     wanted = list(target or [])
     if not wanted:
-        answer = _ask(asking, f"Targets ({', '.join(names())})", Path("rpi"))
-        wanted = str(answer or "rpi").replace(",", " ").split()
+        usual = default_name()
+        answer = _ask(asking, f"Targets ({', '.join(names())})", Path(usual))
+        wanted = str(answer or usual).replace(",", " ").split()
     for name in wanted:
         if name != "all":
             resolve(name)

@@ -8,7 +8,6 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +20,9 @@ from qedge.bundle.manifest import MANIFEST, Manifest
 from qedge.cli._console import Ui, size
 from qedge.config import FILE_NAME, to_toml
 from qedge.errors import ModelError, ToolError, UsageError, unknown
-from qedge.target import resolve
+from qedge.runtime.loader import GROUP as RUNTIMES
+from qedge.runtime.plugins import OURS, origin_of
+from qedge.target import default_name, resolve
 
 CODE = (".py", ".html", ".css", ".js")
 ABOUT = "project/about.json"
@@ -126,7 +127,7 @@ def refuse_unfit(app: str, path: Path, manifest: Manifest, home: Path) -> None:
     if not resolve(manifest.target).info.has_runtime:
         raise ModelError(
             f"{path}: a bundle for {manifest.target}, which does not run in Python",
-            hint="build it with: --target rpi",
+            hint=f"build it with: --target {default_name()}",
         )
     about = _about(home, app)
     takes = manifest.preprocess.kind if manifest.preprocess else "raw arrays"
@@ -178,13 +179,14 @@ def _filled(template: Path, words: Mapping[str, str]) -> str:
 
 
 def _requirements(path: Path, target: str) -> str:
-    """Return the app's requirements with this qedge or a later one, and the extra of the bundle's target."""
-    try:
-        extras = metadata("qedge").get_all("Provides-Extra") or []
-    except PackageNotFoundError:
-        extras = []
-    ours = f"qedge[{target if target in extras else 'rpi'}]>={__version__}"
-    return re.sub(r"(?m)^qedge\b.*$", ours, path.read_text(encoding="utf-8"))
+    """Return the app's requirements: this qedge or a later one with the extra of the bundle's target, and the
+    package that brought the target where that is another."""
+    origin = origin_of(RUNTIMES, target)
+    usual = origin if origin.distribution == OURS else origin_of(RUNTIMES, default_name())
+    lines = f"{usual.requirement or OURS}>={__version__}"
+    if origin.distribution and origin.distribution != OURS:
+        lines += f"\n{origin.requirement}>={origin.version}"
+    return re.sub(r"(?m)^qedge\b.*$", lines, path.read_text(encoding="utf-8"))
 
 
 def _configuration(manifest: Manifest) -> str:

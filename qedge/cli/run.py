@@ -12,11 +12,11 @@ import typer
 from qedge.bundle import Bundle, read_bundle
 from qedge.cli._bundles import BundleArg
 from qedge.cli._console import Ui
-from qedge.cli._options import typed_options
+from qedge.cli._options import options_of
 from qedge.config import load_config
 from qedge.errors import DataError, UsageError
 from qedge.runtime import Result, load
-from qedge.target import resolve
+from qedge.target import Target, target_of
 
 InputsArg = Annotated[list[Path], typer.Argument(help="Images, wavs, .npy files, or folders of them.")]
 TopOpt = Annotated[int, typer.Option("--top", min=1, help="How many classes to print.")]
@@ -34,10 +34,10 @@ def command(
     device: DeviceOpt = None,
     strict: StrictOpt = False,
 ) -> None:
-    """Run inputs through a bundle and print what it says; a microcontroller's bundle runs on an emulated core."""
+    """Run inputs through a bundle and print what it says; without a runtime, emulated or by the CPU twin."""
     opened = read_bundle(bundle)
     files = list(_files(inputs))
-    target = resolve(opened.manifest.target)
+    target = target_of(opened)
     post = opened.manifest.postprocess
     classifies = post is not None and post.kind == "classify"
     rows: list[tuple[str, ...]] = []
@@ -46,9 +46,10 @@ def command(
         with load(bundle, device=device, strict=strict) as model:
             found = [(path, model(_sample(path))) for path in files]
     else:
-        name = opened.manifest.target
-        options = typed_options(name, target_options, load_config(None).section("target").get(name, {}))
-        found = _emulated(opened, bundle, files, options)
+        options = options_of(target.info, target_options, load_config(None))
+        found = _executed(opened, target, bundle, files, options)
+        if not target.info.emulated:
+            ui.note(f"ran on the CPU twin: what a {target.info.title} is to give")
     for path, result in found:
         entry: dict[str, Any] = {"input": str(path)}
         if classifies:
@@ -91,10 +92,10 @@ def _sample(path: Path) -> Any:
         ) from error
 
 
-def _emulated(
-    opened: Bundle, bundle: Path, files: list[Path], options: Mapping[str, Any]
+def _executed(
+    opened: Bundle, target: Target, bundle: Path, files: list[Path], options: Mapping[str, Any]
 ) -> list[tuple[Path, Result]]:
-    """Return the results of a target that has no runtime here, from its emulator."""
+    """Return the results of a target that has no runtime here, from its emulator or the CPU twin."""
     manifest = opened.manifest
     preprocess = manifest.preprocess
     spec = manifest.inputs[0]
@@ -107,7 +108,7 @@ def _emulated(
             samples.append([value.astype(spec.dtype).reshape(spec.shape)])
         else:
             raise UsageError(f"the bundle states no pre-processing for {path}", hint="pass .npy files")
-    outputs = resolve(manifest.target).execute(bundle, samples, options)
+    outputs = target.execute(bundle, samples, options)
     return [
         (path, Result(raw, manifest.outputs, manifest.labels, manifest.postprocess))
         for path, raw in zip(files, outputs)

@@ -12,10 +12,10 @@ from qedge.bundle import read_bundle
 from qedge.cli import _inputs as i
 from qedge.cli._bundles import BundleArg, raw_samples
 from qedge.cli._console import Ui, size
-from qedge.cli._options import typed_options
+from qedge.cli._options import options_of
 from qedge.config import load_config
 from qedge.errors import UsageError, VerificationError
-from qedge.target import VerifyReport, resolve
+from qedge.target import VerifyReport, target_of
 from qedge.trust import check_signature
 
 SignedByOpt = Annotated[
@@ -43,9 +43,9 @@ def command(
     if least_serial is not None and signed_by is None:
         raise UsageError("--least-serial needs --signed-by", hint="an unsigned number says nothing")
     signature = check_signature(opened, signed_by, least_serial=least_serial) if signed_by else None
-    name = opened.manifest.target
-    target = resolve(name)
-    options = typed_options(name, target_options, load_config(config).section("target").get(name, {}))
+    target = target_of(opened)
+    name = target.info.name
+    options = options_of(target.info, target_options, load_config(config))
     inputs = raw_samples(opened, data, samples) if data is not None else None
     with ui.progress() as progress:
         progress(f"verify {name}", 0.0)

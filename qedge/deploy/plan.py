@@ -121,7 +121,7 @@ def device_half(target: str) -> dict[str, bytes]:
     if not found:
         raise UsageError(
             f"target {target!r} has no runtime that could be deployed",
-            hint="a microcontroller's bundle is a C library: see its README",
+            hint="use the files in the bundle: see the README there",
         )
     home = Path(qedge.__file__).parent
     files = {f"qedge/{name}": (home / name).read_bytes() for name in DEVICE_RING}
@@ -131,7 +131,10 @@ def device_half(target: str) -> dict[str, bytes]:
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise UsageError(f"the package {package!r} of target {target!r} has no files")
-    files.update(_sources(Path(spec.origin).parent, package))
+    if spec.submodule_search_locations is None:
+        files[f"{package}.py"] = Path(spec.origin).read_bytes()
+    else:
+        files.update(_sources(Path(spec.origin).parent, package))
     info = f"qedge-{__version__}.dist-info"
     files[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: qedge\nVersion: {__version__}\n".encode()
     files[f"{info}/entry_points.txt"] = f"[{RUNTIME_GROUP}]\n{target} = {found[0].value}\n".encode()

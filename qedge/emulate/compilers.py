@@ -92,7 +92,7 @@ def zig_command() -> list[str]:
     if find_spec("ziglang") is None:
         raise ToolError(
             "the cross compiler is not installed: no module ziglang",
-            hint="pip install 'qedge[mcu]'",
+            hint="pip install ziglang",
         )
     return [sys.executable, "-m", "ziglang"]
 

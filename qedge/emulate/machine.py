@@ -315,7 +315,7 @@ def _registers(u: Any, core: Core) -> _Registers:
 
 def _import_unicorn() -> Any:
     if find_spec("unicorn") is None:
-        raise ToolError("the emulator is not installed: no module unicorn", hint="pip install 'qedge[mcu]'")
+        raise ToolError("the emulator is not installed: no module unicorn", hint="pip install unicorn")
     import unicorn
     import unicorn.arm_const
     import unicorn.riscv_const

@@ -60,7 +60,8 @@ def build(request: BuildRequest, progress: Progress) -> BuildResult:
             name = target.info.name
             progress(f"compile for {name}", 0.0)
             compiled[name] = target.compile(replace(question, found=checks[name]))
-    report = build_report(prepared, checks, compiled, measure_layers(prepared, progress))
+    infos = [target.info for target, _ in request.targets]
+    report = build_report(prepared, checks, compiled, measure_layers(prepared, progress), infos)
     progress("write bundles", 0.0)
     root = request.out / prepared.name
     bundles: dict[str, Path] = {}

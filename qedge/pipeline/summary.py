@@ -15,7 +15,7 @@ from qedge.pipeline.request import Prepared
 from qedge.quantize import Candidate, LayerError, layer_errors
 from qedge.quantize.interpreter import Runner
 from qedge.report import BuildReport, TargetReport
-from qedge.target import CheckReport, Compiled
+from qedge.target import CheckReport, Compiled, TargetInfo
 from qedge.target.protocol import Progress
 
 LAYER_SAMPLES = 16
@@ -26,8 +26,10 @@ def build_report(
     checks: Mapping[str, CheckReport],
     compiled: Mapping[str, Compiled],
     layers: Sequence[Mapping[str, Any]],
+    infos: Sequence[TargetInfo],
 ) -> BuildReport:
     """Return what a build found; ``layers`` is what :func:`measure_layers` gave."""
+    columns = {info.name: info.columns for info in infos}
     quantized, comparison = prepared.quantized, prepared.comparison
     quantization: dict[str, Any] = {
         "method": quantized.method if quantized else "given",
@@ -57,6 +59,7 @@ def build_report(
                 operators=checks[name].operators,
                 metrics={**checks[name].metrics, **compiled[name].metrics},
                 predicted=checks[name].predicted,
+                columns=columns[name],
             )
             for name in checks
         },

@@ -87,15 +87,11 @@ def _head(report: BuildReport, target: str, part: TargetReport) -> str:
     where = next((p.placement for p in part.operators if p.placement not in ("cpu", "unsupported")), "cpu")
     said = "predicted" if part.predicted else "as built"
     cards.append((f"operators on {where}", f"{placed} of {len(part.operators)}", said))
-    for name in ("ram", "flash"):
-        figure = part.metrics.get(f"{name}_bytes")
-        total = sum(figure.values()) if isinstance(figure, Mapping) else figure
-        if isinstance(total, (int, float)):
-            cards.append(
-                ("RAM", kilobytes(total), "arena, scratch, context")
-                if name == "ram"
-                else ("flash", kilobytes(total), "code and constants")
-            )
+    for column in part.columns:
+        value = column.value(part.metrics)
+        if value is not None:
+            shown = kilobytes(value) if column.metric.endswith("_bytes") else f"{value:,}"
+            cards.append((column.title, shown, column.detail))
     tiles = "".join(
         f'<div class="card"><small>{esc(k)}</small><b>{esc(v)}</b><small>{esc(w)}</small></div>'
         for k, v, w in cards

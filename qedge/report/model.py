@@ -10,7 +10,7 @@ from typing import Any
 from qedge._version import __version__
 from qedge.findings import Finding
 from qedge.graph import Graph
-from qedge.target import Placement
+from qedge.target import Column, Placement
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class TargetReport:
     operators: tuple[Placement, ...]
     metrics: Mapping[str, Any]
     predicted: bool
+    columns: tuple[Column, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the target's part of ``report.json`` and of ``qedge build --json``."""

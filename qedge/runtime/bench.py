@@ -19,6 +19,7 @@ from qedge.runtime import board, cores
 from qedge.runtime.litert import BINDINGS, find_binding
 from qedge.runtime.loader import load
 from qedge.runtime.stages import example, profile
+from qedge.runtime.twin import load_twin
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -34,12 +35,14 @@ import sys, time
 start = time.perf_counter()
 import numpy, qedge
 imported = time.perf_counter()
-model = qedge.load(sys.argv[1], threads={threads})
+{load}
+model = load(sys.argv[1], threads={threads})
 loaded = time.perf_counter()
 model.warm_up()
 done = time.perf_counter()
 print(imported - start, loaded - imported, done - loaded)
 """
+_LOAD = {False: "load = qedge.load", True: "from qedge.runtime.twin import load_twin as load"}
 _COLD_BARE = """
 import sys, time
 start = time.perf_counter()
@@ -65,6 +68,7 @@ def bench_bundle(
     sample: Any = None,
     cold_starts: int = 3,
     compare: bool = True,
+    twin: bool = False,
     **options: Any,
 ) -> dict[str, Any]:
     """Return what the bundle costs on this machine, as JSON.
@@ -75,6 +79,7 @@ def bench_bundle(
         sample: what the model is called with for the stages; None takes zeros.
         cold_starts: fresh processes to start, by turns with the bare binding; 0 leaves them out.
         compare: whether to measure the bare binding (one interpreter of ``model.tflite`` on the CPU).
+        twin: measure the bundle's CPU twin, for targets that do not run in Python; ``runtime.twin`` is true then.
         options: of the runtime.
 
     Keys: ``latency_ms`` {median, mean, min, p95, p99, spread_percent} of ``model.run``; ``first_ms``;
@@ -86,7 +91,8 @@ def bench_bundle(
         raise UsageError(f"runs: found {runs}, expected at least 1")
     find_binding(options.get("binding"))
     before, resident = board.state(), board.resident_mb()
-    with load(path, threads=threads, **options) as model:
+    opener: Callable[..., Model] = load_twin if twin else load
+    with opener(path, threads=threads, **options) as model:
         inputs = [np.zeros(spec.shape, spec.dtype) for spec in model.inputs]
         first_ms = _timed(lambda: model.run(inputs)) / 1e6
         described = model.engine.describe()
@@ -96,7 +102,7 @@ def bench_bundle(
         stages = profile(model, example(model) if sample is None else sample, min(runs, 50))
         document: dict[str, Any] = {
             "samples": runs,
-            "runtime": described,
+            "runtime": {**described, "twin": True} if twin else described,
             "latency_ms": latency(ours),
             "first_ms": first_ms,
             "throughput_per_s": 1e9 / float(np.mean(ours)),
@@ -107,7 +113,7 @@ def bench_bundle(
             extra = float(np.median(np.subtract(ours, plain))) / 1e3
             document["bare"] = {"latency_ms": latency(plain), "overhead_us": extra}
         if cold_starts:
-            _add_cold_starts(document, model, described, cold_starts, options)
+            _add_cold_starts(document, model, described, cold_starts, twin, options)
     document["machine"] = {**board.machine(), "cores": cores.available(), "numpy": np.__version__}
     document["before"], document["after"] = before, board.state()
     return document
@@ -175,14 +181,19 @@ def _bare_call(
 
 
 def _add_cold_starts(
-    document: dict[str, Any], model: Model, described: dict[str, Any], count: int, options: dict[str, Any]
+    document: dict[str, Any],
+    model: Model,
+    described: dict[str, Any],
+    count: int,
+    twin: bool,
+    options: dict[str, Any],
 ) -> None:
     """Add ``cold_start_ms`` and, where the bare binding is measured, ``bare.cold_start_ms``."""
     threads = int(described.get("threads", 1))
     module = BINDINGS[find_binding(options.get("binding")).name][1]
     ours, plain = [], []
     for _ in range(count):
-        ours.append(_cold(_COLD_OURS.format(threads=threads), str(model.bundle.root)))
+        ours.append(_cold(_COLD_OURS.format(threads=threads, load=_LOAD[twin]), str(model.bundle.root)))
         if "bare" in document:
             code = _COLD_BARE.format(threads=threads, module=module)
             plain.append(_cold(code, str(model.bundle.path(MODEL))))

@@ -84,7 +84,10 @@ def find_binding(name: str | None = None) -> Binding:
             _found[name] = found
             return found
         reasons.append(f"{candidate}: {found}")
-    raise ToolError("no TFLite binding works here; " + "; ".join(reasons), hint='pip install "qedge[rpi]"')
+    raise ToolError(
+        "no TFLite binding works here; " + "; ".join(reasons),
+        hint="pip install ai-edge-litert (32-bit Arm: tflite-runtime)",
+    )
 
 
 def _try(name: str) -> Binding | str:

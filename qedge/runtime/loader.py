@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from qedge.bundle.read import Bundle, read_bundle
-from qedge.errors import ToolError, UsageError
+from qedge.errors import PluginError, QedgeError, ToolError, UsageError
 from qedge.runtime.model import Model
 
 if TYPE_CHECKING:
@@ -65,7 +65,13 @@ def load(
             f"{opened.root}: a bundle for {target!r}, which qedge.load cannot run; runtimes here: {others}",
             hint="qedge verify and qedge run run it emulated; on the device use the files in the bundle",
         )
-    engine = _import(target, home)(opened, strict=strict, threads=threads, device=device, **options)
+    open_runtime = _import(target, home)
+    try:
+        engine = open_runtime(opened, strict=strict, threads=threads, device=device, **options)
+    except QedgeError:
+        raise
+    except Exception as problem:
+        raise _blame(target, "failed to open the bundle", problem, PluginError) from problem
     model = Model(opened, engine)
     if signature is not None:
         model._provenance = {**model.provenance, **signature.to_json()}
@@ -126,9 +132,17 @@ def _import(target: str, home: str) -> OpenRuntime:
     module, _, attribute = home.partition(":")
     try:
         found: OpenRuntime = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as problem:
-        raise ToolError(
-            f"the runtime of target {target!r} ({home}) cannot be loaded: {problem}",
-            hint=f'pip install "qedge[{target}]"',
-        ) from problem
+    except (Exception, SystemExit) as problem:
+        raise _blame(target, f"({home}) cannot be loaded", problem, ToolError) from problem
     return found
+
+
+def _blame(target: str, what: str, problem: BaseException, kind: type[QedgeError]) -> QedgeError:
+    """Return the error for a runtime half that did not load or open, with whose it is as the hint."""
+    from qedge.runtime.plugins import bug_hint, origin_of
+
+    origin = origin_of(GROUP, target)
+    if isinstance(problem, ImportError):
+        return kind(f"the runtime of target {target!r} {what}: {problem}", hint=origin.install_hint())
+    said = f"{type(problem).__name__}: {problem}"
+    return kind(f"the runtime of target {target!r} {what}: {said}", hint=bug_hint(origin))

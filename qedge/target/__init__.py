@@ -1,31 +1,38 @@
-"""What a target is: the contract, the registry, and helpers to write constraints."""
+"""What a target is: the contract, the registry, and helpers to write one."""
 
-from qedge.target.protocol import (
-    Budget,
+from qedge.target.info import Column, Option, TargetInfo
+from qedge.target.protocol import Target
+from qedge.target.registry import default_name, names, resolve, resolve_all, target_of
+from qedge.target.reports import (
+    Arrays,
     CheckReport,
     Compiled,
-    Option,
+    Options,
     Placement,
     Requirement,
-    Target,
-    TargetInfo,
     VerifyReport,
 )
-from qedge.target.registry import names, resolve, resolve_all
 from qedge.target.request import Request
+from qedge.target.twin import execute_twin, verify_twin
 
 __all__ = [
-    "Budget",
+    "Arrays",
     "CheckReport",
+    "Column",
     "Compiled",
     "Option",
+    "Options",
     "Placement",
     "Request",
     "Requirement",
     "Target",
     "TargetInfo",
     "VerifyReport",
+    "default_name",
+    "execute_twin",
     "names",
     "resolve",
     "resolve_all",
+    "target_of",
+    "verify_twin",
 ]

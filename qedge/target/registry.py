@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 
-from qedge.errors import ToolError, unknown
+from qedge.bundle.read import Bundle
+from qedge.errors import IntegrityError, QedgeError, ToolError, UsageError, unknown
+from qedge.fields import Field
+from qedge.runtime.plugins import OURS, Origin, bug_hint, origin_of
+from qedge.target.guard import Guarded
+from qedge.target.info import TargetInfo
 from qedge.target.protocol import Target
 
 GROUP = "qedge.targets"
@@ -13,7 +18,14 @@ GROUP = "qedge.targets"
 
 @lru_cache(maxsize=1)
 def _found() -> dict[str, EntryPoint]:
-    return {e.name: e for e in entry_points(group=GROUP)}
+    """Return the entry point of every name; where two packages claim one, qedge's own comes first."""
+    entries = sorted(entry_points(group=GROUP), key=_rank, reverse=True)
+    return {e.name: e for e in entries}
+
+
+def _rank(entry: EntryPoint) -> tuple[bool, str]:
+    owner = entry.dist.name if entry.dist is not None else ""
+    return owner != OURS, owner
 
 
 def names() -> list[str]:
@@ -21,24 +33,40 @@ def names() -> list[str]:
     return sorted(_found())
 
 
+@cache
 def resolve(name: str) -> Target:
-    """Return the target called ``name``.
+    """Return the target called ``name``; a fault in it will name it and who brought it.
 
     Raises:
         UsageError: no such target; the hint has the nearest name.
-        ToolError: the target is installed but cannot be imported.
+        ToolError: the target is installed but cannot be imported, or is no target.
     """
     if name not in _found():
         raise unknown("target", name, names())
-    entry = _found()[name]
+    entry, origin = _found()[name], origin_of(GROUP, name)
     try:
         target = entry.load()
-    except ImportError as error:
+    except ImportError as problem:
         raise ToolError(
-            f"target {name!r} cannot be loaded: {error}", hint=f'pip install "qedge[{name}]"'
-        ) from error
+            f"target {name!r} of {origin} cannot be loaded: {problem}", hint=origin.install_hint()
+        ) from problem
+    except (Exception, SystemExit) as problem:
+        said = f"{type(problem).__name__}: {problem}"
+        raise ToolError(
+            f"target {name!r} of {origin} cannot be loaded: {said}", hint=bug_hint(origin)
+        ) from problem
+    return Guarded(_checked(name, entry.value, target, origin), origin)
+
+
+def _checked(name: str, value: str, target: object, origin: Origin) -> Target:
     if not isinstance(target, Target):
-        raise ToolError(f"target {name!r}: {entry.value} is no qedge.target.Target")
+        raise ToolError(f"target {name!r}: {value} is no qedge.target.Target", hint=bug_hint(origin))
+    info = getattr(target, "info", None)
+    if not isinstance(info, TargetInfo) or info.name != name:
+        found = repr(info.name) if isinstance(info, TargetInfo) else type(info).__name__
+        raise ToolError(
+            f"target {name!r}: its info is {found}, expected a TargetInfo of that name", hint=bug_hint(origin)
+        )
     return target
 
 
@@ -46,3 +74,37 @@ def resolve_all(wanted: list[str]) -> list[Target]:
     """Return the targets named, once each and in order; ``all`` stands for every installed one."""
     expanded = [n for w in wanted for n in (names() if w == "all" else [w])]
     return [resolve(n) for n in dict.fromkeys(expanded)]
+
+
+def default_name() -> str:
+    """Return the target that is built for where nobody names one: the first that says so, qedge's own before others.
+
+    Raises:
+        UsageError: no installed target is one.
+    """
+    for name, _ in sorted(_found().items(), key=lambda item: (_rank(item[1]), item[0])):
+        try:
+            if resolve(name).info.is_default:
+                return name
+        except QedgeError:
+            continue  # a target that cannot be loaded is no default; naming it says why
+    raise UsageError(
+        "no target was named", hint=f"--target, one of: {', '.join(names()) or 'none installed'}"
+    )
+
+
+def target_of(bundle: Bundle) -> Target:
+    """Return the target of a bundle, once that has checked what it wrote into the manifest.
+
+    Raises:
+        IntegrityError: ``$.target_data`` is not what the target writes.
+        UsageError, ToolError: the target is not installed, or cannot be loaded.
+    """
+    target = resolve(bundle.manifest.target)
+    data = Field(dict(bundle.manifest.target_data), "$.target_data", IntegrityError)
+    try:
+        target.validate_target_data(data)
+    except IntegrityError as problem:
+        hint = problem.hint or "build the bundle again"
+        raise IntegrityError(f"{bundle.root}: {problem.message}", hint=hint) from None
+    return target

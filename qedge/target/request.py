@@ -13,7 +13,7 @@ from qedge.graph import Graph
 from qedge.processing.spec import Preprocess
 
 if TYPE_CHECKING:
-    from qedge.target.protocol import CheckReport
+    from qedge.target.reports import CheckReport
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ def run_many(jobs: Sequence[Job], *, timeout_s: float = 600.0) -> list[list[Run]
     if not available():
         raise ToolError(
             f"{DISTRIBUTION} is not installed, and it is the oracle of the microcontroller export",
-            hint='pip install "qedge[mcu]" on Linux x86-64',
+            hint=f"pip install {DISTRIBUTION}, on Linux x86-64",
         )
     graphs = [Graph.from_bytes(job.model) for job in jobs]
     with tempfile.TemporaryDirectory(prefix="qedge-tflm-") as name:
@@ -170,7 +170,7 @@ def _child(folder: Path, first: int, count: int, timeout_s: float) -> int:
     if not said:
         raise ToolError(
             f"{DISTRIBUTION} {version()} does not start: {_last_lines(done.stderr)}",
-            hint='install it again: pip install --force-reinstall "qedge[mcu]"',
+            hint=f"install it again: pip install --force-reinstall {DISTRIBUTION}",
         )
     crashed = first + len(said) - 1
     reason = f"it ends the interpreter with status {done.returncode}: {_last_lines(said[-1])}"

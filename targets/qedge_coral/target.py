@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from qedge.errors import ModelError, UnsupportedError
+from qedge.fields import Field
 from qedge.findings import Finding
 from qedge.graph import Graph, Tensor
 from qedge.target import (
@@ -20,7 +21,7 @@ from qedge.target import (
     TargetInfo,
     VerifyReport,
 )
-from qedge.target.protocol import Arrays, Options
+from qedge.target.reports import Arrays, Options
 from qedge_coral import compile as driver
 from qedge_coral import compiler_log, package, recipe, rewrite
 from qedge_coral.predict import EDGETPU, Prediction, predict
@@ -123,6 +124,13 @@ class CoralTarget(Target):
         from qedge_coral.verify import verify_bundle
 
         return verify_bundle(bundle, samples, options, within=WITHIN)
+
+    def validate_target_data(self, data: Field) -> None:
+        """Take what `compile` writes: the accelerator, and a stage for each compiled file."""
+        data.object(("accelerator", "stages"), optional=None)
+        data["accelerator"].string((EDGETPU,))
+        for stage in data["stages"].items():
+            stage.object(("file",), optional=None)["file"].string()
 
     def doctor(self) -> list[Requirement]:
         """Return what compiling and running need, and whether it is here."""

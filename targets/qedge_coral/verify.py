@@ -15,7 +15,7 @@ from qedge.findings import Finding
 from qedge.runtime.engine import Engine
 from qedge.runtime.golden import golden_pairs
 from qedge.target import VerifyReport
-from qedge.target.protocol import Arrays, Options
+from qedge.target.reports import Arrays, Options
 from qedge_coral.runtime import cpu_twin, open_runtime
 
 Pairs = Sequence[tuple[Sequence[Any], Sequence[Any]]]

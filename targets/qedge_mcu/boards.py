@@ -10,7 +10,7 @@ from importlib.resources import files as package_files
 from typing import Any
 
 from qedge.errors import UsageError, unknown
-from qedge.target.protocol import as_int_bytes
+from qedge.target.options import as_int_bytes
 from qedge_mcu.cores import CORES
 
 KEYS = ("title", "core", "ram", "flash", "megahertz")

@@ -10,7 +10,7 @@ from typing import Any
 from qedge.findings import Finding
 from qedge.graph import Graph
 from qedge.target import Requirement
-from qedge.target.protocol import as_int_bytes
+from qedge.target.options import as_int_bytes
 from qedge.verify import tflm
 from qedge_mcu.cores import CORES
 from qedge_mcu.emit import Generated

@@ -17,9 +17,20 @@ from qedge.emulate import CORES as EMULATED
 from qedge.emulate import find_compiler
 from qedge.emulate.qemu import qemu_version
 from qedge.errors import CapacityError, IntegrityError, QedgeError, ToolError, UsageError
+from qedge.fields import Field
 from qedge.graph import Graph
-from qedge.target import CheckReport, Compiled, Option, Request, Requirement, Target, TargetInfo, VerifyReport
-from qedge.target.protocol import Arrays, Options
+from qedge.target import (
+    CheckReport,
+    Column,
+    Compiled,
+    Option,
+    Request,
+    Requirement,
+    Target,
+    TargetInfo,
+    VerifyReport,
+)
+from qedge.target.reports import Arrays, Options
 from qedge.verify import tflm
 from qedge_mcu import report
 from qedge_mcu.boards import board, boards
@@ -74,6 +85,12 @@ class McuTarget(Target):
             Option("flash", "flash budget, for instance 256K", kind="bytes"),
         ),
         has_runtime=False,
+        emulated=True,
+        columns=(
+            Column("RAM", "ram_bytes", "arena, scratch, context"),
+            Column("flash", "flash_bytes", "code and constants"),
+        ),
+        on_device="its bundle is a C library: c/README.md in it says how to use it",
     )
 
     def check(self, request: Request) -> CheckReport:
@@ -184,6 +201,14 @@ class McuTarget(Target):
             graph = Graph.from_bytes(opened.read("model.tflite"), str(bundle))
             return report.benchmark(graph, library, measured, _emulated(library))
 
+    def validate_target_data(self, data: Field) -> None:
+        """Take an engine with what verifying it needs: the library's description, or the arena's size."""
+        data.object(("engine",), optional=None)
+        if data["engine"].string(ENGINES) == "tflm":
+            data["arena_bytes"].integer(1)
+        else:
+            _description(data["library"])
+
     def doctor(self) -> list[Requirement]:
         """Return whether the cross compiler, the emulator and the oracle are here."""
         return report.requirements()
@@ -243,22 +268,24 @@ def _verify_tflm(opened: Bundle, samples: Sequence[Arrays] | None) -> VerifyRepo
 @contextmanager
 def _opened(path: Path, options: Mapping[str, Any]) -> Iterator[tuple[Bundle, Library]]:
     with read_bundle(path) as opened:
-        data = opened.manifest.target_data.get("library")
-        if opened.manifest.target != "mcu" or not isinstance(data, Mapping):
+        data = Field(dict(opened.manifest.target_data), f"{path}: $.target_data", IntegrityError)
+        if opened.manifest.target != "mcu" or data["library"].value is None:
             raise UsageError(
                 f"{path} is a bundle for {opened.manifest.target} without a C library",
                 hint="build one with: qedge build MODEL -t mcu",
             )
-        try:
-            description = Description.from_json(data)
-        except (KeyError, TypeError, ValueError) as problem:
-            raise IntegrityError(
-                f"{path}: $.target_data.library: {problem}", hint="build the bundle again"
-            ) from None
+        description = _description(data["library"])
         wanted = options.get("core")
         name = core(str(wanted)).name if wanted else None
         cc = options.get("cc")
         yield opened, Library(opened.folder(), description, name, cc=None if cc is None else str(cc))
+
+
+def _description(library: Field) -> Description:
+    try:
+        return Description.from_json(library.object(optional=None).value)
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        raise library.error(f"{library.path}: {problem}", hint="build the bundle again") from None
 
 
 @contextmanager

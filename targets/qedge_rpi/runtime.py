@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qedge.bundle.manifest import MODEL
 from qedge.bundle.read import Bundle
 from qedge.errors import UsageError, unknown
-from qedge.runtime.litert import open_engine
+from qedge.runtime.twin import open_twin
 
 if TYPE_CHECKING:
     from qedge.runtime.engine import Engine
@@ -35,5 +34,4 @@ def open_runtime(
     for name in options:
         if name not in OPTIONS:
             raise unknown("option", name, OPTIONS)
-    manifest = bundle.manifest
-    return open_engine(bundle.read(MODEL), manifest.inputs, manifest.outputs, threads=threads, **options)
+    return open_twin(bundle, threads=threads, **options)

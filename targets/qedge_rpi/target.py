@@ -9,24 +9,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from qedge.bundle.read import read_bundle
 from qedge.errors import ToolError
+from qedge.fields import Field
 from qedge.findings import Finding
-from qedge.runtime.golden import run_golden
 from qedge.runtime.litert import find_binding
-from qedge.runtime.loader import load
-from qedge.target.protocol import (
+from qedge.target import (
     Arrays,
     CheckReport,
     Compiled,
     Options,
     Placement,
+    Request,
     Requirement,
     Target,
     TargetInfo,
     VerifyReport,
+    verify_twin,
 )
-from qedge.target.request import Request
 from qedge_rpi.constraints import no_kernel
 
 _HINT = (
@@ -41,6 +40,7 @@ class RpiTarget(Target):
         name="rpi",
         title="Raspberry Pi",
         summary="int8 on the CPU through LiteRT or tflite-runtime, 64-bit and 32-bit",
+        is_default=True,
     )
 
     def check(self, request: Request) -> CheckReport:
@@ -66,28 +66,11 @@ class RpiTarget(Target):
         See :func:`qedge.runtime.golden.run_golden` for what passes. Other ``samples`` are compared with a
         second interpreter that has one thread.
         """
-        with read_bundle(bundle) as opened, load(opened) as model:
-            oracle = "golden vectors of the bundle"
-            pairs = None
-            if samples is not None:
-                with load(opened, threads=1) as single:
-                    pairs = [(list(x), single.engine.run(list(x))) for x in samples]
-                oracle = f"one thread of {find_binding()}"
-            found = run_golden(model, pairs)
-        return VerifyReport(
-            bit_exact=found.bit_exact,
-            passed=found.passed,
-            oracle=oracle,
-            core=found.core,
-            samples=found.samples,
-            mismatches=found.mismatches,
-            metrics={
-                "kernels": found.kernels,
-                "max_difference": found.max_difference,
-                "differing_values": found.differing_values,
-                "sqnr_db": found.sqnr_db,
-            },
-        )
+        return verify_twin(bundle, samples, label="")
+
+    def validate_target_data(self, data: Field) -> None:
+        """Take an empty object: the target adds nothing."""
+        data.object()
 
     def bench(
         self, bundle: Path, options: Options, *, runs: int = 100, threads: int | None = None

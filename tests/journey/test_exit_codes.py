@@ -48,7 +48,7 @@ def test_1_is_a_bug_such_as_one_in_somebody_elses_target(cli, tmp_path: Path, di
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     model = digits_build / "digits" / "rpi" / "model.tflite"
     done = cli("check", model, "-t", "buggy", env={"PYTHONPATH": path})
-    check(done, 1, "ZeroDivisionError", "--debug")
+    check(done, 1, "target 'buggy' failed in check", "ZeroDivisionError", "buggy 1, not of qedge", "--debug")
     shown = cli("check", model, "-t", "buggy", "--debug", env={"PYTHONPATH": path})
     assert shown.returncode == 1
     assert "Traceback" in shown.stderr

@@ -1,0 +1,87 @@
+"""What a target is: its description, its options, the columns that it adds to tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a target; the CLI makes a flag of it, ``qedge.toml`` a key of ``[target.<name>]``.
+
+    Args:
+        name: in snake case, ``min_mapped``; the flag is ``--min-mapped``. Two targets may share a name
+            when it means the same in both.
+        help: one line.
+        kind: ``str``, ``int``, ``float``, ``bytes`` (``64K``), ``percent`` (``95%``), ``flag`` or ``path``.
+        default: value when it is not given.
+        choices: allowed values, or empty.
+        commands: the commands that take it.
+    """
+
+    name: str
+    help: str
+    kind: str = "str"
+    default: Any = None
+    choices: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ("build", "check")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One figure of a target that tables and the report show beside the others'.
+
+    Args:
+        title: of the column: ``RAM``.
+        metric: key of the figure in the target's ``metrics``; a mapping there is summed. Bytes where it ends in
+            ``_bytes``, else a plain number.
+        detail: what it is made of, in a few words.
+    """
+
+    title: str
+    metric: str
+    detail: str = ""
+
+    def value(self, metrics: Mapping[str, Any]) -> int | float | None:
+        """Return the figure, or None where the target did not give it.
+
+        >>> Column("RAM", "ram_bytes").value({"ram_bytes": {"arena": 5, "stack": 2}})
+        7
+        """
+        found = metrics.get(self.metric)
+        if isinstance(found, Mapping):
+            return sum(v for v in found.values() if isinstance(v, (int, float)))
+        return found if isinstance(found, (int, float)) else None
+
+
+@dataclass(frozen=True)
+class TargetInfo:
+    """Frozen description of a target.
+
+    Args:
+        name: as in ``--target``.
+        title: for tables: ``Coral Edge TPU``.
+        summary: one sentence.
+        io_types: input and output types that it runs, the preferred one first.
+        options: what a user can set.
+        accelerator: placement name of the accelerator (``edgetpu``), or None; ``cpu`` otherwise.
+        has_runtime: whether ``qedge.load`` runs its bundles in Python on the device.
+        emulated: whether ``execute`` runs the device's own code here; without it the CPU twin runs.
+        columns: figures for the tables of ``qedge build`` and the report.
+        on_device: what a person does with a bundle that Python does not run there, as a hint.
+        is_default: whether it is built for where nobody names a target.
+    """
+
+    name: str
+    title: str
+    summary: str
+    io_types: tuple[str, ...] = ("int8", "uint8", "float32")
+    options: tuple[Option, ...] = ()
+    accelerator: str | None = None
+    has_runtime: bool = True
+    emulated: bool = False
+    columns: tuple[Column, ...] = ()
+    on_device: str = "use the files in the bundle"
+    is_default: bool = False
