@@ -26,6 +26,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[tuple[type, ...], str]]] = {
     },
     "data": {
         "path": ((str,), "representative dataset: folder of images or wavs, .npz or .npy"),
+        "eval": ((str,), "samples to measure on; by default some of the dataset are held out"),
         "samples": ((int,), "use at most this many samples for calibration"),
         "seed": ((int,), "seed of the choice of samples"),
     },
@@ -34,6 +35,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[tuple[type, ...], str]]] = {
     "build": {
         "targets": ((list,), "targets that `qedge build` builds without --target"),
         "out": ((str,), "folder of the builds"),
+        "strict": ((bool,), "a warning about the model, the data or the figures fails the build"),
         "io": ((str,), "type of inputs and outputs: int8, uint8 or float32"),
     },
     "quantize": {

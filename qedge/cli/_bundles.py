@@ -10,11 +10,13 @@ import typer
 
 from qedge.bundle import Bundle, read_bundle
 from qedge.cli._console import Ui
-from qedge.datasets import Dataset, InputInfo, open_dataset
+from qedge.datasets import Dataset, InputInfo, choose, open_dataset
+from qedge.datasets.labels import fit_labels
+from qedge.datasets.outputs import output_infos
 from qedge.errors import ModelError, UsageError
 from qedge.frontends import load_model
 from qedge.graph import Graph
-from qedge.pipeline import align_labels, layer_json, steps
+from qedge.pipeline import layer_json, steps
 from qedge.quantize import layer_errors
 from qedge.verify.golden import golden_samples
 
@@ -35,10 +37,14 @@ def open_for(bundle: Bundle, data: Path, samples: int | None, seed: int = 0) -> 
     manifest = bundle.manifest
     infos = [InputInfo(t.name, t.shape, "float32") for t in manifest.inputs]
     preprocess = manifest.preprocess
-    dataset = open_dataset(data, infos, preprocess, limit=samples, seed=seed)
-    graph = Graph.from_bytes(bundle.read("model.tflite"), "model.tflite")
-    aligned, _ = align_labels(dataset, manifest.labels, graph)
-    return aligned
+    outputs = output_infos(Graph.from_bytes(bundle.read("model.tflite"), "model.tflite"))
+    names = [o.name for o in outputs]
+    dataset, _ = fit_labels(
+        open_dataset(data, infos, preprocess, outputs=names), manifest.labels or None, outputs
+    )
+    if samples is None or samples >= len(dataset):
+        return dataset
+    return dataset.subset(choose(len(dataset), samples, dataset.labels, seed))
 
 
 def raw_samples(bundle: Bundle, data: Path, samples: int | None) -> list[list[npt.NDArray[Any]]]:

@@ -47,6 +47,13 @@ MaxDropOpt = Annotated[
     str | None, typer.Option("--max-drop", help="Accuracy that int8 may lose, in points: 1%.")
 ]
 MinSqnrOpt = Annotated[float | None, typer.Option("--min-sqnr", help="SQNR in dB that int8 must reach.")]
+EvalOpt = Annotated[
+    Path | None,
+    typer.Option("--eval-data", help="Samples to measure on, in place of some held out of --data."),
+]
+StrictOpt = Annotated[
+    bool, typer.Option("--strict", help="A warning about the model, the data or the figures is exit 6.")
+]
 ResizeOpt = Annotated[
     str | None, typer.Option("--resize", help="Resampling of images: bilinear, nearest, bicubic, area.")
 ]
@@ -90,6 +97,8 @@ def request_from(
     post: str | None = None,
     input_shape: str | None = None,
     target_options: Mapping[str, Any] | None = None,
+    eval_data: Path | None = None,
+    strict: bool = False,
 ) -> BuildRequest:
     """Return what to build: each value from its flag, else the environment, else the file, else a default.
 
@@ -132,6 +141,8 @@ def request_from(
         preprocess={**config.section("preprocess"), **(preprocess or {})},
         postprocess=_postprocess(config, post),
         options=options,
+        eval_data=eval_data or config.path_of("data", "eval"),
+        strict=strict or bool(config.get("build", "strict", False)),
         input_shape=_shape(input_shape, config.get("model", "input_shape")),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,6 +34,8 @@ def command(
     recipe: i.RecipeOpt = None,
     max_drop: i.MaxDropOpt = None,
     min_sqnr: i.MinSqnrOpt = None,
+    eval_data: i.EvalOpt = None,
+    strict: i.StrictOpt = False,
     resize: i.ResizeOpt = None,
     fit: i.FitOpt = None,
     color: i.ColorOpt = None,
@@ -61,6 +63,8 @@ def command(
         recipe=recipe,
         max_drop=max_drop,
         min_sqnr=min_sqnr,
+        eval_data=eval_data,
+        strict=strict,
         preprocess=i.image_fields(resize, fit, color, range_, mean, std, pre),
         post=post,
         input_shape=input_shape,
@@ -96,6 +100,70 @@ def _plan(ui: Ui, request: pipeline.BuildRequest) -> None:
     ui.json("build", plan)
 
 
+def measured_on(samples: int, kind: str | None) -> str:
+    """Return which samples figures are of, for a person.
+
+    >>> measured_on(40, "calibration")
+    '40 calibration samples (too few to hold any out)'
+    """
+    what = {
+        "held-out": "held-out samples",
+        "eval-data": "samples of --eval-data",
+        "calibration": "calibration samples (too few to hold any out)",
+    }
+    return f"{samples} {what.get(kind or '', 'samples')}"
+
+
+def figure_rows(outputs: Sequence[Mapping[str, Any]], compared: bool = True) -> list[tuple[str, str, str]]:
+    """Return the rows (what, float, int8) of the figures of each output, its name in them where there are several.
+
+    Args:
+        compared: whether there was a float model to compare with.
+    """
+    rows: list[tuple[str, str, str]] = []
+    for output in outputs:
+        of = f" of {output['name']}" if len(outputs) > 1 else ""
+        for part in output["parts"]:
+            name = f"SQNR of {output['name']}, columns {part['columns']}"
+            rows.append((name, "", _noise(part)))
+        if compared and not output["parts"]:
+            rows.append((f"SQNR{of}", "", "whole numbers" if output["task"] == "index" else _noise(output)))
+        if output["agreement"] is not None:
+            shown = f"{points(output['agreement'])}{_between(output['agreement_interval'], 100)}"
+            rows.append((f"same answer{of}", "", shown))
+        if output["metric"] is None:
+            continue
+        share = output["metric"] != "mae"
+        word = {"accuracy": "accuracy", "f1": "F1", "mae": "mean error"}[output["metric"]]
+        before, after = (_metric(output, which, share) for which in ("float", "quantized"))
+        rows.append((f"{word}{of}", before, after))
+        if output["quantized_r2"] is not None:
+            r2 = output["float_r2"]
+            rows.append((f"R2{of}", "-" if r2 is None else f"{r2:.3f}", f"{output['quantized_r2']:.3f}"))
+    return rows
+
+
+def _metric(output: Mapping[str, Any], which: str, share: bool) -> str:
+    value = output[f"{which}_metric"]
+    if value is None:
+        return "-"
+    shown = points(value) if share else f"{value:.4g}"
+    return shown + _between(output[f"{which}_interval"], 100 if share else 1)
+
+
+def _noise(figures: Mapping[str, Any]) -> str:
+    centred = figures["centred_db"]
+    about = "" if centred is None else f" ({centred:.1f} dB about the mean)"
+    return "exact" if figures["sqnr_db"] is None else f"{decibels(figures['sqnr_db'])}{about}"
+
+
+def _between(interval: Sequence[float | None] | None, factor: int) -> str:
+    if interval is None or interval[0] is None or interval[1] is None:
+        return ""
+    low, high = (factor * v for v in interval if v is not None)
+    return f" ({low:.1f} to {high:.1f})" if factor == 100 else f" ({low:.4g} to {high:.4g})"
+
+
 def points(value: float | None) -> str:
     """Return an accuracy for a person: ``91.3 %``."""
     return "-" if value is None else f"{100 * value:.1f} %"
@@ -112,18 +180,10 @@ def _show(ui: Ui, result: pipeline.BuildResult) -> None:
     for part in report.targets.values():
         ui.findings(part.findings)
     quantization = report.quantization
-    rows = [
-        ("size", size(report.float_bytes), size(report.int8_bytes)),
-        ("SQNR", "", decibels(quantization["sqnr_db"])),
-    ]
-    if report.int8_accuracy is not None:
-        rows.append(
-            (
-                f"accuracy, {report.samples} samples",
-                points(report.float_accuracy),
-                points(report.int8_accuracy),
-            )
-        )
+    rows = [("size", size(report.float_bytes), size(report.int8_bytes))]
+    if report.outputs:
+        rows += figure_rows(report.outputs)
+        rows.append(("measured on", "", measured_on(report.samples, report.measured_on)))
     rows.append(("method", "", str(quantization["method"])))
     ui.table(f"{report.name}, {quantization['io']} in and out", ("", "float", "int8"), rows)
     ui.line()

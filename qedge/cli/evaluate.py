@@ -11,7 +11,7 @@ from qedge.bundle import read_bundle
 from qedge.cli import _inputs as i
 from qedge.cli._bundles import BundleArg, float_model_for, layer_rows, layer_table, open_for
 from qedge.cli._console import Ui
-from qedge.cli.build import decibels, points
+from qedge.cli.build import figure_rows
 from qedge.errors import UsageError
 from qedge.graph import Graph
 from qedge.pipeline import finite, steps
@@ -40,31 +40,35 @@ def command(
     model = opened.read("model.tflite")
     with ui.progress() as progress:
         result = compare(reference or model, model, dataset, steps(progress))
-    metric = "accuracy" if result.quantized_metric is not None else "sqnr_db"
+    metric = result.metric or "sqnr_db"
     sqnr = finite(result.sqnr_db) if reference else None
     document: dict[str, Any] = {
         "bundle": str(bundle),
         "target": opened.manifest.target,
         "samples": result.samples,
         "metric": metric,
-        "float": result.float_metric if metric == "accuracy" and reference else None,
-        "quantized": result.quantized_metric if metric == "accuracy" else sqnr,
+        "float": result.float_metric if reference else None,
+        "quantized": result.quantized_metric if result.metric is not None else sqnr,
         "sqnr_db": sqnr,
         "agreement": result.agreement if reference else None,
+        "outputs": [_figures(o.to_json(), reference is not None) for o in result.outputs],
         "ran": "model.tflite on the CPU of this machine",
     }
     if layers:
         document["layers"] = layer_rows(ui, bundle, Graph.from_bytes(model), data, None, float_model)
-    rows = [("samples", result.samples, result.samples)]
-    table: list[tuple[Any, ...]] = list(rows)
-    if metric == "accuracy":
-        table.append(
-            ("accuracy", points(result.float_metric if reference else None), points(result.quantized_metric))
-        )
-    table.append(("SQNR", "", decibels(result.sqnr_db) if reference else "-"))
-    if reference and result.agreement is not None:
-        table.append(("same top class", "", points(result.agreement)))
-    ui.table(f"{opened.manifest.name} ({opened.manifest.target})", ("", "float", "quantized"), table)
+    rows = [
+        ("samples", str(result.samples), str(result.samples)),
+        *figure_rows(document["outputs"], reference is not None),
+    ]
+    ui.table(f"{opened.manifest.name} ({opened.manifest.target})", ("", "float", "quantized"), rows)
     if layers:
         layer_table(ui, document["layers"])
     ui.json("evaluate", document)
+
+
+def _figures(output: dict[str, Any], compared: bool) -> dict[str, Any]:
+    """Return an output's figures; without a float model only what the quantised one's say of the labels."""
+    if compared:
+        return output
+    kept = ("name", "task", "samples", "metric", "quantized_metric", "quantized_interval", "quantized_r2")
+    return {key: value if key in kept else [] if key == "parts" else None for key, value in output.items()}

@@ -62,15 +62,20 @@ class _Model:
         self._count = int(np.clip(WORK // max(1, _multiplications(data)), 16, 200))
 
     def run(self, seen: Examined, change: Change) -> Array | None:
-        """Return probabilities, (samples, places, classes), for changed samples; None without classes."""
-        found: list[Array] = []
+        """Return probabilities, (samples, places, classes), for changed samples; None without classes.
+
+        What an output is, probabilities or logits, is told from all samples together, so that every one is read
+        alike.
+        """
+        raw: list[list[Array | None]] = []
         for sample in seen.samples[: self._count]:
             values = change(sample[0]).astype(self._input.dtype).reshape(self._input.shape)
-            probabilities = _probabilities(self._engine.run([values]), sample[0].size)
-            if probabilities is None:
-                return None
-            found.append(probabilities)
-        return np.stack(found)
+            raw.append([_places(output, sample[0].size) for output in self._engine.run([values])])
+        for output in zip(*raw):
+            rows = [places for places in output if places is not None]
+            if rows:
+                return _probabilities(np.stack(rows))
+        return None
 
 
 def _multiplications(data: bytes) -> int:
@@ -86,27 +91,33 @@ def _multiplications(data: bytes) -> int:
     return total
 
 
-def _probabilities(outputs: list[npt.NDArray[np.generic]], input_size: int) -> Array | None:
-    """Return (places, classes) of the first output that can be classes; None when there is none.
+def _places(output: npt.NDArray[np.generic], input_size: int) -> Array | None:
+    """Return (places, classes) of an output that can score classes, at most about 64 places of it.
 
-    Scores in [0, 1] that do not sum to 1 are taken as one decision each. An output as large as the input is a
-    reconstruction, not a classification.
+    None for one that cannot: an output as large as the input is a reconstruction, not a classification.
     """
-    for output in outputs:
-        values = np.asarray(output, np.float32)
-        if values.ndim < 2 or values.size == input_size or values.shape[-1] > 4096:
-            continue
-        values = values.reshape(-1, values.shape[-1])
-        values = values[:: max(1, len(values) // 64)]
-        unit = values.min() >= 0 and values.max() <= 1
-        if unit and values.shape[1] > 1 and np.allclose(values.sum(axis=1), 1, atol=0.02):
-            return values
-        if unit or values.shape[1] == 1:
-            p = values.reshape(-1, 1) if unit else 1 / (1 + np.exp(-np.clip(values.reshape(-1, 1), -60, 60)))
-            return np.concatenate([1 - p, p], axis=1).astype(np.float32)
-        raised = np.exp(values - values.max(axis=1, keepdims=True))
-        return np.asarray(raised / raised.sum(axis=1, keepdims=True), np.float32)
-    return None
+    values = np.asarray(output, np.float32)
+    if values.ndim < 2 or values.size == input_size or values.shape[-1] > 4096:
+        return None
+    values = values.reshape(-1, values.shape[-1])
+    return values[:: max(1, len(values) // 64)]
+
+
+def _probabilities(values: Array) -> Array:
+    """Return probabilities, (samples, places, classes), for the scores of all samples.
+
+    Scores in [0, 1] that do not sum to 1 are taken as one decision each.
+    """
+    count = len(values)
+    unit = values.min() >= 0 and values.max() <= 1
+    if unit and values.shape[2] > 1 and np.allclose(values.sum(axis=2), 1, atol=0.02):
+        return values
+    if unit or values.shape[2] == 1:
+        values = values.reshape(count, -1, 1)
+        p = values if unit else 1 / (1 + np.exp(-np.clip(values, -60, 60)))
+        return np.concatenate([1 - p, p], axis=2).astype(np.float32)
+    raised = np.exp(values - values.max(axis=2, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=2, keepdims=True), np.float32)
 
 
 def _entropy(p: Array) -> npt.NDArray[np.float64]:

@@ -164,9 +164,6 @@ def fit(
     values = values.reshape(count) if values.size == count else values
     if values.dtype.kind in "US":
         values = _from_text(values, names, source)
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        row = int(np.argwhere(~np.isfinite(values))[0][0])
-        raise DataError(f"{source(row)}: the label is NaN or infinite", hint="remove the sample or label it")
     if values.ndim == 1:
         whole = values.dtype.kind in "iub" or bool((values == np.rint(values)).all())
         if not whole:

@@ -21,6 +21,7 @@ def open_dataset(
     limit: int | None = None,
     seed: int = 0,
     classes: int | None = None,
+    outputs: Sequence[str] = (),
 ) -> Dataset:
     """Return a dataset: a folder of images or wavs, an ``.npz`` or a ``.npy``.
 
@@ -33,6 +34,7 @@ def open_dataset(
         limit: at most so many samples, spread evenly over the classes.
         seed: of the choice when there are more.
         classes: number of classes that the model tells apart, to check the labels against; None when unknown.
+        outputs: names of the model's outputs, after which arrays of labels may be named.
 
     Raises:
         DataError: the dataset cannot be used; says what was found, where, and what was expected.
@@ -41,14 +43,16 @@ def open_dataset(
     path = Path(path)
     if limit is not None and limit < 1:
         raise UsageError(f"{limit} samples were asked for, expected at least 1")
-    dataset = _open(path, inputs, preprocess)
+    dataset = _open(path, inputs, preprocess, outputs)
     _check_labels(dataset, classes)
     if limit is not None and limit < len(dataset):
         return dataset.subset(choose(len(dataset), limit, dataset.labels, seed))
     return dataset
 
 
-def _open(path: Path, inputs: Sequence[InputInfo], preprocess: Preprocess | None) -> Dataset:
+def _open(
+    path: Path, inputs: Sequence[InputInfo], preprocess: Preprocess | None, outputs: Sequence[str]
+) -> Dataset:
     if not path.exists():
         raise DataError(f"there is no dataset at {path}", hint="check the path given to --data")
     try:
@@ -56,7 +60,7 @@ def _open(path: Path, inputs: Sequence[InputInfo], preprocess: Preprocess | None
             return open_folder(path, inputs, preprocess)
         suffix = path.suffix.lower()
         if suffix == ".npz":
-            return open_archive(path, inputs)
+            return open_archive(path, inputs, outputs)
         if suffix == ".npy":
             return open_array(path, inputs)
     except OSError as error:

@@ -4,7 +4,6 @@ from qedge.pipeline.gate import raise_for
 from qedge.pipeline.journey import build, check
 from qedge.pipeline.package import tensor_spec
 from qedge.pipeline.prepare import (
-    align_labels,
     complete_preprocess,
     default_postprocess,
     guess_kind,
@@ -22,7 +21,6 @@ __all__ = [
     "BuildRequest",
     "BuildResult",
     "Prepared",
-    "align_labels",
     "build",
     "check",
     "complete_preprocess",

@@ -11,13 +11,17 @@ from typing import Any
 import numpy as np
 
 from qedge.datasets import Dataset, InputInfo, lint, open_dataset
-from qedge.datasets.relabel import Relabelled
+from qedge.datasets.labels import fit_labels
+from qedge.datasets.outputs import output_infos
+from qedge.datasets.split import hold_out
 from qedge.errors import UsageError
 from qedge.findings import Finding
 from qedge.frontends import load_model
 from qedge.graph import Graph
+from qedge.graph.broken import check_constants
 from qedge.pipeline.gate import stop
-from qedge.pipeline.request import BuildRequest, Prepared
+from qedge.pipeline.measure import assess, require_strict, require_usable_gate, without_losses
+from qedge.pipeline.request import BuildRequest, MeasuredOn, Prepared
 from qedge.processing.image import ImagePreprocess
 from qedge.processing.spec import Postprocess, Preprocess, postprocess_from_json, preprocess_from_json
 from qedge.quantize import compare, prove_full_integer, quantize
@@ -43,18 +47,18 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
         )
     name = safe_name(request.name) if request.name else source.name
     graph = Graph.from_bytes(source.data, str(request.model))
-    infos = input_infos(graph)
-    preprocess = complete_preprocess(request.preprocess, request.data, graph)
-    dataset = None
     findings = list(source.findings)
+    if source.kind == "float":
+        check_constants(graph)
+    outputs = output_infos(graph)
+    preprocess = complete_preprocess(request.preprocess, _folder(request.data, request.eval_data), graph)
+    dataset, names = None, request.labels
     if request.data is not None:
         progress("read data", 0.0)
-        dataset = open_dataset(request.data, infos, preprocess, seed=request.options.seed)
-    labels = request.labels or (dataset.class_names if dataset is not None else None)
-    if dataset is not None:
-        dataset, found = align_labels(dataset, request.labels, graph)
+        dataset, found = read_data(request.data, request, graph, preprocess)
+        names = names or dataset.class_names
         findings += found
-    labels = usable_labels(labels, graph)
+    labels = usable_labels(names, graph)
     if source.kind == "quantized":
         # A model that came quantised is taken as it is: each target says what it can do with the rest.
         given = prove_full_integer(graph, io=graph.tensors[graph.inputs[0]].dtype)
@@ -67,17 +71,20 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
             f"{request.model} is a float model, and calibrating it needs a representative dataset",
             hint="add --data PATH: a folder of images or wavs, an .npz with x (and y), or an .npy",
         )
+    require_usable_gate(outputs, dataset, findings, request.options)
     progress("check data", 0.0)
-    findings += lint(dataset, infos, float_model=source.data)
+    findings += lint(dataset, input_infos(graph), float_model=source.data)
     stop(findings, "the data cannot be used")
-    quantized = quantize(source.data, dataset, request.options, steps(progress))
-    findings += quantized.findings
+    calibration, measured, on = _sets(dataset, request, graph, preprocess)
+    quantized = quantize(source.data, calibration, request.options, steps(progress))
+    findings += without_losses(quantized.findings, [o.name for o in outputs])
     graph = Graph.from_bytes(quantized.data, "the quantised model")
     findings += prove_full_integer(graph, io=request.options.io)
     stop(findings, "the quantised model is not full-integer")
-    chosen = spread(len(dataset), EVALUATION_SAMPLES)
-    measured = dataset if len(chosen) == len(dataset) else dataset.subset(chosen)
     comparison = compare(source.data, quantized.data, measured, steps(progress))
+    findings += assess(source.data, quantized.data, comparison, calibration, request.options)
+    if request.strict:
+        require_strict(findings)
     return Prepared(
         source,
         name,
@@ -89,7 +96,44 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
         quantized,
         comparison,
         tuple(findings),
+        on,
+        len(calibration)
+        if request.options.samples is None
+        else min(request.options.samples, len(calibration)),
     )
+
+
+def read_data(
+    path: Path, request: BuildRequest, graph: Graph, preprocess: Preprocess | None
+) -> tuple[Dataset, list[Finding]]:
+    """Return a dataset whose labels say what the model's outputs should, and what stands in the way of that.
+
+    Raises:
+        DataError: it cannot be used, or a label is wrong without doubt.
+    """
+    outputs = output_infos(graph)
+    seed = request.options.seed
+    opened = open_dataset(path, input_infos(graph), preprocess, seed=seed, outputs=[o.name for o in outputs])
+    return fit_labels(opened, request.labels, outputs)
+
+
+def _sets(
+    dataset: Dataset, request: BuildRequest, graph: Graph, preprocess: Preprocess | None
+) -> tuple[Dataset, Dataset, MeasuredOn]:
+    """Return the samples that calibrate, those that are measured on, and what the latter are."""
+    if request.eval_data is not None:
+        own, found = read_data(request.eval_data, request, graph, preprocess)
+        if found and request.options.max_drop is not None:
+            require_usable_gate(output_infos(graph), own, found, request.options)
+        chosen = spread(len(own), EVALUATION_SAMPLES)
+        return dataset, own if len(chosen) == len(own) else own.subset(chosen), "eval-data"
+    calibration, held = hold_out(dataset, request.options.samples, request.options.seed)
+    return (dataset, dataset, "calibration") if held is None else (calibration, held, "held-out")
+
+
+def _folder(data: Path | None, eval_data: Path | None) -> Path | None:
+    """Return which of the two is a folder, whose files need pre-processing; else the data."""
+    return eval_data if eval_data is not None and eval_data.is_dir() else data
 
 
 def input_infos(graph: Graph) -> list[InputInfo]:
@@ -139,41 +183,6 @@ def default_postprocess(graph: Graph) -> Postprocess | None:
         producer = graph.producer.get(producer.inputs[0])
     is_probability = producer is not None and producer.op in ("SOFTMAX", "LOGISTIC")
     return postprocess_from_json({"kind": "classify"}) if scores and is_probability else None
-
-
-def align_labels(
-    dataset: Dataset, labels: tuple[str, ...] | None, graph: Graph
-) -> tuple[Dataset, list[Finding]]:
-    """Return the dataset with labels that count in the model's output order, and what stands in the way.
-
-    Class folders are matched with ``labels`` by name; without labels, sorted folders are taken as the model's
-    order when there are as many of them as outputs, and dropped otherwise.
-    """
-    folders = dataset.class_names
-    if dataset.labels is None or folders is None:
-        return dataset, []
-    outputs = graph.tensors[graph.outputs[0]].shape[-1] if graph.tensors[graph.outputs[0]].shape else 0
-    if labels is None:
-        if len(folders) == outputs:
-            return dataset, []
-        found = Finding(
-            "warning",
-            "labels",
-            f"{len(folders)} class folders for a model with {outputs} outputs: accuracy is not measured",
-            hint="name the model's classes in its output order with --labels FILE",
-        )
-        return Relabelled(dataset, None, None), [found]
-    missing = [f for f in folders if f not in labels]
-    if missing:
-        found = Finding(
-            "warning",
-            "labels",
-            f"class folders that are no label: {', '.join(missing[:5])}; accuracy is not measured",
-            hint="rename the folders as in the label file",
-        )
-        return Relabelled(dataset, None, None), [found]
-    order = np.array([labels.index(f) for f in folders], np.int64)
-    return Relabelled(dataset, order[dataset.labels], labels), []
 
 
 def usable_labels(labels: tuple[str, ...] | None, graph: Graph) -> tuple[str, ...] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy.typing as npt
 
@@ -17,6 +17,8 @@ from qedge.processing.spec import Postprocess, Preprocess
 from qedge.quantize import Comparison, Quantized, QuantizeOptions
 from qedge.report import BuildReport
 from qedge.target import Request, Target
+
+MeasuredOn = Literal["held-out", "eval-data", "calibration"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class BuildRequest:
         out: folder of the builds; bundles go to ``out/<name>/<target>/``.
         labels: names of the outputs, in the model's order; None takes the dataset's class folders.
         preprocess: the fields that the user stated; sizes come from the model's input.
+        eval_data: samples to measure on, none of which calibrates; None holds some of ``data`` out.
+        strict: whether a warning about the model, the data or the figures fails the build.
     """
 
     model: Path
@@ -42,6 +46,8 @@ class BuildRequest:
     postprocess: Postprocess | None = None
     options: QuantizeOptions = field(default_factory=QuantizeOptions)
     input_shape: tuple[int, ...] | None = None
+    eval_data: Path | None = None
+    strict: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,10 @@ class Prepared:
     Args:
         source: what the front end made of the user's file.
         quantized: the quantiser's result, or None for a model that was full-integer already.
-        comparison: float against int8 on ``dataset``, or None without data or float model.
+        comparison: float against int8, or None without data or float model.
+        measured_on: which samples that is of: ``held-out`` (of ``dataset``), ``eval-data`` (the user's own) or
+            ``calibration`` (too few to hold any out); None without a comparison.
+        calibration_samples: how many samples of ``dataset`` calibrated.
     """
 
     source: SourceModel
@@ -64,6 +73,8 @@ class Prepared:
     quantized: Quantized | None
     comparison: Comparison | None
     findings: tuple[Finding, ...]
+    measured_on: MeasuredOn | None = None
+    calibration_samples: int = 0
 
 
 @dataclass(frozen=True)

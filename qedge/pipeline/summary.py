@@ -34,6 +34,7 @@ def build_report(
     quantization: dict[str, Any] = {
         "method": quantized.method if quantized else "given",
         "sqnr_db": finite(comparison.sqnr_db if comparison else None),
+        "worst_output": comparison.worst.name if comparison else None,
         "agreement": comparison.agreement if comparison else None,
         "io": prepared.graph.tensors[prepared.graph.inputs[0]].dtype,
         "candidates": [_candidate(c) for c in quantized.candidates] if quantized else [],
@@ -47,7 +48,9 @@ def build_report(
         float_accuracy=comparison.float_metric if comparison else None,
         int8_accuracy=comparison.quantized_metric if comparison else None,
         samples=comparison.samples if comparison else 0,
-        calibration_samples=len(prepared.dataset) if prepared.dataset is not None else 0,
+        measured_on=prepared.measured_on,
+        outputs=tuple(o.to_json() for o in comparison.outputs) if comparison else (),
+        calibration_samples=prepared.calibration_samples,
         quantization=quantization,
         findings=prepared.findings,
         graph=prepared.graph,

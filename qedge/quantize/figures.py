@@ -63,6 +63,9 @@ class OutputFigures:
         drop: what is lost: accuracy or F1 that falls, error that rises.
         drop_interval: 95 %, both models on the same samples.
         float_r2, quantized_r2: share of the labels' variance that is explained, for numbers.
+        float_recall: share of each class that the float model has right, mean over the classes, where a sample is
+            of one class.
+        classes_seen: how many classes the labels hold there.
         constant: whether the float model says the same for every sample.
     """
 
@@ -83,6 +86,8 @@ class OutputFigures:
     drop_interval: Interval | None = None
     float_r2: float | None = None
     quantized_r2: float | None = None
+    float_recall: float | None = None
+    classes_seen: int = 0
     constant: bool = False
 
     @property
@@ -247,7 +252,14 @@ class OutputTally:
                 "drop": f1(first) - f1(second),
                 "drop_interval": f1_drop_interval(first, second),
             }
-        return _accuracy(*(np.array(v) for v in zip(*self._scores)))
+        first, second = (np.array(v) for v in zip(*self._scores))
+        found = _accuracy(first, second)
+        if self.task.kind in ("classes", "yes_no"):
+            labels = np.concatenate(self._labels)
+            seen = np.unique(labels)
+            found["float_recall"] = float(np.mean([first[labels == c].mean() for c in seen]))
+            found["classes_seen"] = len(seen)
+        return found
 
 
 def decibels(signal: float, noise: float) -> float:

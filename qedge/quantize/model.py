@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from qedge.errors import ModelError
 from qedge.graph import Graph
+from qedge.graph.broken import check_constants
 from qedge.graph.edit import Editor
 
 STEPS_PER_OCTAVE = 8
@@ -37,7 +38,7 @@ class FloatModel:
         """Return the model; its batch becomes static.
 
         Raises:
-            ModelError: no model, one that is quantised already, or one with control flow.
+            ModelError: no model, one that is quantised already, one with control flow, or with weights that are NaN.
         """
         graph = Graph.from_bytes(data, "the float model")
         loops = [op.label for op in graph.operators if op.op in ("WHILE", "IF", "CALL_ONCE")]
@@ -59,6 +60,7 @@ class FloatModel:
                     f"tensor {tensor.name!r} holds int8 weights: the model is dynamic-range quantised",
                     hint="pass the float model, converted without optimizations",
                 )
+        check_constants(graph)
         return cls(data, graph)
 
     @cached_property

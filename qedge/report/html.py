@@ -46,6 +46,7 @@ def render_html(report: BuildReport, target: str) -> str:
         (
             _head(report, target, part),
             _findings((*report.findings, *part.findings)),
+            _outputs(report),
             _examples(report.examples),
             _placement(part),
             _arena(part),
@@ -74,7 +75,9 @@ def _head(report: BuildReport, target: str, part: TargetReport) -> str:
     cards = [("size", f"{kilobytes(report.int8_bytes)}", f"float: {kilobytes(report.float_bytes)}")]
     if report.float_bytes is not None:
         shown = "exact" if sqnr is None else f"{sqnr:.1f} dB"
-        cards.append(("SQNR", shown, f"int8 against float, {report.samples} samples"))
+        which = f"worst output: {report.quantization['worst_output']}, " if len(report.outputs) > 1 else ""
+        on = f"{which}{report.samples} {_kind_of_samples(report)}"
+        cards.append(("SQNR", shown, on))
     if report.int8_accuracy is not None:
         before = "–" if report.float_accuracy is None else f"{100 * report.float_accuracy:.1f} %"
         cards.append(("accuracy", f"{100 * report.int8_accuracy:.1f} %", f"float: {before}"))
@@ -102,6 +105,80 @@ def _head(report: BuildReport, target: str, part: TargetReport) -> str:
         f" {esc(report.quantization['io'])} in and out, {report.calibration_samples} calibration samples</p>"
         f'<div class="cards">{tiles}</div>'
     )
+
+
+def _kind_of_samples(report: BuildReport) -> str:
+    words = {
+        "held-out": "held-out samples",
+        "calibration": "calibration samples",
+        "eval-data": "samples of your own",
+    }
+    return words.get(report.measured_on or "", "samples")
+
+
+def _outputs(report: BuildReport) -> str:
+    """Return the table of figures of each output, columns of unlike size apart."""
+    if not report.outputs:
+        return ""
+    rows = []
+    for output in report.outputs:
+        shares = output["metric"] != "mae"
+        cells = [
+            output["name"],
+            output["task"].replace("_", " "),
+            _db(output["sqnr_db"]),
+            _db(output["centred_db"], "–"),
+            _share(output["agreement"]),
+            output["metric"] or "–",
+            *(
+                _share(output[k]) if shares else _cell(output[k])
+                for k in ("float_metric", "quantized_metric")
+            ),
+            _range(output["quantized_interval"], shares),
+        ]
+        rows.append(cells)
+        for part in output["parts"]:
+            rows.append(
+                [
+                    f"columns {part['columns']}",
+                    "",
+                    _db(part["sqnr_db"]),
+                    _db(part["centred_db"], "–"),
+                    *[""] * 5,
+                ]
+            )
+    heads = (
+        "output",
+        "task",
+        "SQNR",
+        "about the mean",
+        "same answer",
+        "metric",
+        "float",
+        "int8",
+        "95 % interval",
+    )
+    head = "".join(f"<th>{esc(h)}</th>" for h in heads)
+    body = "".join(f"<tr>{''.join(f'<td>{esc(c)}</td>' for c in row)}</tr>" for row in rows)
+    return (
+        f'<section><h2>Outputs</h2><p class="dim">{report.samples} {esc(_kind_of_samples(report))}</p>'
+        f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div></section>'
+    )
+
+
+def _db(value: float | None, none: str = "exact") -> str:
+    return none if value is None else f"{value:.1f} dB"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def _range(interval: Sequence[float | None] | None, shares: bool) -> str:
+    if interval is None or interval[0] is None or interval[1] is None:
+        return "–"
+    low, high = (v * (100 if shares else 1) for v in interval if v is not None)
+    return f"{low:.1f} to {high:.1f}" if shares else f"{low:.4g} to {high:.4g}"
 
 
 def _findings(findings: Sequence[Finding]) -> str:

@@ -35,7 +35,13 @@ class TargetReport:
 
 @dataclass(frozen=True)
 class BuildReport:
-    """The facts of one build; accuracies are fractions in [0, 1] or None, sizes are bytes."""
+    """The facts of one build; accuracies are fractions in [0, 1] or None, sizes are bytes.
+
+    Args:
+        samples: how many were compared; ``measured_on`` says whether any choice had seen them: ``held-out``,
+            ``eval-data`` or ``calibration``.
+        outputs: the figures of each output, as ``OutputFigures.to_json`` gives them.
+    """
 
     name: str
     origin: str
@@ -50,6 +56,8 @@ class BuildReport:
     findings: tuple[Finding, ...]
     targets: Mapping[str, TargetReport]
     graph: Graph = field(repr=False)
+    measured_on: str | None = None
+    outputs: tuple[Mapping[str, Any], ...] = ()
     layers: tuple[Mapping[str, Any], ...] = ()
     examples: tuple[Mapping[str, Any], ...] = ()
 
@@ -61,7 +69,12 @@ class BuildReport:
             "model": {"name": self.name, "sha256": self.model_sha256, "origin": self.origin},
             "float": {"bytes": self.float_bytes, "accuracy": self.float_accuracy},
             "int8": {"bytes": self.int8_bytes, "accuracy": self.int8_accuracy, "sha256": self.graph.sha256},
-            "data": {"samples": self.samples, "calibration_samples": self.calibration_samples},
+            "data": {
+                "samples": self.samples,
+                "measured_on": self.measured_on,
+                "calibration_samples": self.calibration_samples,
+            },
+            "outputs": [dict(output) for output in self.outputs],
             "quantization": dict(self.quantization),
             "findings": [f.to_json() for f in self.findings],
             "layers": [dict(layer) for layer in self.layers],
