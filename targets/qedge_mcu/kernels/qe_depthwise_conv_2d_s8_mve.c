@@ -1,84 +1,269 @@
 /* DEPTHWISE_CONV_2D int8 for Helium: eight channels at a time. */
 #include "qe_depthwise_conv_2d_s8_mve.h"
 
-/* The part of a window that lies inside the input. */
+/* Taps of a window, one after the other along a row. */
 typedef struct {
-    const int8_t *input, *weights; /* of its first tap */
-    int32_t rows, columns;
-} clipped;
+    int32_t offset; /* of the first one's input; negative: outside, where the input is its zero point */
+    uint32_t count; /* at least 1 */
+} run;
 
-static clipped clip(const qe_depthwise_conv_2d_mve_params *p, const int8_t *input, int32_t y, int32_t x)
-{
-    const int32_t top = y < 0 ? -y : 0;
-    const int32_t left = x < 0 ? -x : 0;
-    const int32_t bottom = qe_clamp(p->in_height - y, top, p->filter_height);
-    const int32_t right = qe_clamp(p->in_width - x, left, p->filter_width);
-    clipped c;
-    c.input = input + ((y + top) * p->in_width + x + left) * p->channels;
-    c.weights = p->weights + (top * p->filter_width + left) * p->channels;
-    c.rows = bottom - top;
-    c.columns = right - left;
-    return c;
-}
+/* One pixel; the assembler counts on the order. */
+typedef struct {
+    const void *stream;
+    const int8_t *input;
+    const run *runs, *end;
+    uint32_t channels;
+    int32_t input_zero_point;
+    int8_t *output;
+    uint32_t eights;   /* of channels */
+    int32_t zero_point, low, high;
+    int32_t first;     /* offset of a whole window's first tap */
+    uint32_t row_step; /* from the last tap of a row to the first of the next */
+} pixel_call;
 
 #if QE_MVE
 
-/* Sums of the channels 0, 2, 4, 6 (even) and 1, 3, 5, 7 (odd) of eight. */
-static void eight_outputs(const qe_depthwise_conv_2d_mve_params *p, clipped c, int32_t channel, int8_t *output)
+#define PIXEL_BEGIN \
+    ".syntax unified\n" \
+    "push {r4-r11, lr}\n" \
+    "vpush {" QE_ASM_MVE_SAVED "}\n" \
+    "mov r12, r0\n" \
+    "ldr r11, [r12, #32]\n"
+#ifdef QE_MVE_CLAMP
+#define PIXEL_CLAMP \
+    "ldrd r4, r5, [r12, #36]\n" \
+    "vdup.8 q6, r4\n" \
+    "vdup.8 q7, r5\n"
+#else
+#define PIXEL_CLAMP
+#endif
+#define PIXEL_END \
+    "vpop {" QE_ASM_MVE_SAVED "}\n" \
+    "pop {r4-r11, pc}\n"
+
+/* Eight outputs of the sums in q2 (even channels) and q3; r0: stream, r7: output, r11: zero point. */
+#define FINISH \
+    "vldrw.32 q0, [r0], #16\n" \
+    "vldrb.s32 q1, [r0], #4\n" \
+    QE_ASM_MVE_REQUANTIZE("q2", "q0", "q1") \
+    "vldrw.32 q0, [r0], #16\n" \
+    "vldrb.s32 q1, [r0], #4\n" \
+    QE_ASM_MVE_REQUANTIZE("q3", "q0", "q1") \
+    "vqmovnb.s32 q2, q2\n" \
+    "vqmovnt.s32 q2, q3\n" \
+    "vqadd.s16 q2, q2, r11\n" \
+    "vqmovnb.s16 q2, q2\n" \
+    QE_ASM_MVE_CLAMP("q2") \
+    "vstrb.16 q2, [r7], #8\n"
+
+#define ADD_PRODUCTS \
+    "vldrb.s16 q1, [r0], #8\n" \
+    "vmullb.s16 q4, q0, q1\n" \
+    "vmullt.s16 q5, q0, q1\n" \
+    "vadd.i32 q2, q2, q4\n" \
+    "vadd.i32 q3, q3, q5\n"
+
+/* r0: stream, r1: next run, r2: input of a tap, r3: channels, r4: input of the eight channels, r5: taps, r6: first
+ * run, r8: eights left, r9: end of the runs, r10: the input's zero point. */
+QE_NAKED static void pixel(const pixel_call *call __attribute__((unused)))
 {
-    const int32_t channels = p->channels;
-    const int16_t zero_point = p->input_zero_point;
-    const int32x4x2_t bias = vld2q_s32(p->bias + channel);
-    int32x4_t even = bias.val[0], odd = bias.val[1];
-    for (int32_t row = 0; row < c.rows; ++row) {
-        const int8_t *x = c.input + row * p->in_width * channels + channel;
-        const int8_t *w = c.weights + row * p->filter_width * channels + channel;
-        for (int32_t column = c.columns; column > 0; --column) {
-            const int16x8_t values = vsubq_n_s16(vldrbq_s16(x), zero_point);
-            const int16x8_t taps = vldrbq_s16(w);
-            even = vaddq_s32(even, vmullbq_int_s16(values, taps));
-            odd = vaddq_s32(odd, vmulltq_int_s16(values, taps));
-            x += channels;
-            w += channels;
-        }
-    }
-    const int32x4x2_t multiplier = vld2q_s32(p->multiplier + channel);
-    const int16x8_t shift = vldrbq_s16(p->shift + channel);
-    even = qe_mve_requantize(even, multiplier.val[0], vmovlbq_s16(shift), p->output_zero_point);
-    odd = qe_mve_requantize(odd, multiplier.val[1], vmovltq_s16(shift), p->output_zero_point);
-    const int16x8_t both = vqmovntq_s32(vqmovnbq_s32(vreinterpretq_s16_s32(even), even), odd);
-    vstrbq_s16(output + channel, qe_mve_saturate(both, p->low, p->high));
+    __asm__ volatile(
+        PIXEL_BEGIN
+        PIXEL_CLAMP
+        "ldr r0, [r12]\n"
+        "ldrd r4, r6, [r12, #4]\n"
+        "ldrd r9, r3, [r12, #12]\n"
+        "ldrd r10, r7, [r12, #20]\n"
+        "ldr r8, [r12, #28]\n"
+        "1:\n"
+        "vldrw.32 q2, [r0], #16\n"
+        "vldrw.32 q3, [r0], #16\n"
+        "mov r1, r6\n"
+        "2:\n"
+        "ldrd r2, r5, [r1], #8\n"
+        "dls lr, r5\n"
+        "cmp r2, #0\n"
+        "blt 5f\n"
+        "add r2, r4\n"
+        "3:\n"
+        "vldrb.s16 q0, [r2]\n"
+        ADD_PRODUCTS
+        "add r2, r3\n"
+        "le lr, 3b\n"
+        "4:\n"
+        "cmp r1, r9\n"
+        "bne 2b\n"
+        FINISH
+        "adds r4, #8\n"
+        "subs r8, #1\n"
+        "bne 1b\n"
+        PIXEL_END
+        "5:\n"
+        "vdup.16 q0, r10\n"
+        "6:\n"
+        ADD_PRODUCTS
+        "le lr, 6b\n"
+        "b 4b\n");
 }
+
+#ifdef QE_MVE_DEPTHWISE_3X3
+#define TAP \
+    "vldrb.s16 q0, [r2]\n" \
+    ADD_PRODUCTS
+
+/* A whole window of 3x3. r5: step to the next row, r6: rows; the others as above. */
+QE_NAKED static void pixel_3x3(const pixel_call *call __attribute__((unused)))
+{
+    __asm__ volatile(
+        PIXEL_BEGIN
+        PIXEL_CLAMP
+        "ldr r0, [r12]\n"
+        "ldr r4, [r12, #4]\n"
+        "ldr r3, [r12, #16]\n"
+        "ldrd r7, r8, [r12, #24]\n"
+        "ldrd r2, r5, [r12, #44]\n"
+        "add r4, r2\n"
+        "movs r6, #3\n"
+        "1:\n"
+        "mov r2, r4\n"
+        "vldrw.32 q2, [r0], #16\n"
+        "vldrw.32 q3, [r0], #16\n"
+        "dls lr, r6\n"
+        "2:\n"
+        TAP
+        "add r2, r3\n"
+        TAP
+        "add r2, r3\n"
+        TAP
+        "add r2, r5\n"
+        "le lr, 2b\n"
+        FINISH
+        "adds r4, #8\n"
+        "subs r8, #1\n"
+        "bne 1b\n"
+        PIXEL_END);
+}
+#endif
 
 #else
 
-static void eight_outputs(const qe_depthwise_conv_2d_mve_params *p, clipped c, int32_t channel, int8_t *output)
+static int32_t word(const uint8_t *from)
 {
-    for (int32_t i = channel; i < channel + 8; ++i) {
-        int32_t sum = p->bias[i];
-        for (int32_t row = 0; row < c.rows; ++row) {
-            for (int32_t column = 0; column < c.columns; ++column) {
-                const int32_t x = c.input[(row * p->in_width + column) * p->channels + i] - p->input_zero_point;
-                sum += x * c.weights[(row * p->filter_width + column) * p->channels + i];
+    int32_t value;
+    memcpy(&value, from, sizeof value);
+    return value;
+}
+
+static void sum_pixel(const pixel_call *c, const run *runs, const run *end)
+{
+    const uint8_t *stream = (const uint8_t *)c->stream;
+    for (uint32_t channel = 0; channel < 8u * c->eights; channel += 8) {
+        int32_t sums[8];
+        for (uint32_t i = 0; i < 8; ++i) {
+            sums[i] = word(stream + 16u * (i % 2u) + 2u * (i - i % 2u));
+        }
+        stream += 32;
+        for (const run *r = runs; r != end; ++r) {
+            for (uint32_t tap = 0; tap < r->count; ++tap) {
+                for (uint32_t i = 0; i < 8; ++i) {
+                    const int32_t x =
+                        r->offset < 0 ? c->input_zero_point
+                                      : c->input[(uint32_t)r->offset + tap * c->channels + channel + i];
+                    sums[i] += x * ((const int8_t *)stream)[i];
+                }
+                stream += 8;
             }
         }
-        const int32_t scaled = qe_requantize(sum, p->multiplier[i], p->shift[i]);
-        output[i] = qe_clamp_s8(scaled + p->output_zero_point, p->low, p->high);
+        for (uint32_t i = 0; i < 8; ++i) {
+            const uint8_t *half = stream + 20u * (i % 2u);
+            c->output[channel + i] = qe_mve_output(sums[i], word(half + 2u * (i - i % 2u)), (int8_t)half[16u + i / 2u],
+                                                   c->zero_point, c->low, c->high);
+        }
+        stream += 40;
     }
 }
 
+static void pixel(const pixel_call *c)
+{
+    sum_pixel(c, c->runs, c->end);
+}
+
+#ifdef QE_MVE_DEPTHWISE_3X3
+static void pixel_3x3(const pixel_call *c)
+{
+    run rows[3];
+    int32_t offset = c->first;
+    for (uint32_t i = 0; i < 3; ++i) {
+        rows[i].offset = offset;
+        rows[i].count = 3;
+        offset += (int32_t)(c->row_step + 2u * c->channels);
+    }
+    sum_pixel(c, rows, rows + 3);
+}
 #endif
 
-void qe_depthwise_conv_2d_s8_mve(const qe_depthwise_conv_2d_mve_params *p, const int8_t *input, int8_t *output)
+#endif
+
+static run *add_run(run *to, int32_t offset, int32_t count)
 {
+    if (count > 0) {
+        to->offset = offset;
+        to->count = (uint32_t)count;
+        ++to;
+    }
+    return to;
+}
+
+/* Write the runs of the window whose first tap is the pixel (y, x); return their end. */
+static run *window_runs(const qe_depthwise_conv_2d_mve_params *p, run *to, int32_t y, int32_t x)
+{
+    const int32_t left = x < 0 ? -x : 0;
+    const int32_t right = qe_clamp(p->in_width - x, left, p->filter_width);
+    for (int32_t fy = y; fy < y + p->filter_height; ++fy) {
+        if (fy < 0 || fy >= p->in_height) {
+            to = add_run(to, -1, p->filter_width);
+        } else {
+            to = add_run(to, -1, left);
+            to = add_run(to, (fy * p->in_width + x + left) * p->channels, right - left);
+            to = add_run(to, -1, p->filter_width - right);
+        }
+    }
+    return to;
+}
+
+void qe_depthwise_conv_2d_s8_mve(const qe_depthwise_conv_2d_mve_params *p, const int8_t *input, int8_t *output,
+                                 void *scratch)
+{
+    run *runs = (run *)scratch;
+    pixel_call call;
+    call.stream = p->stream;
+    call.input = input;
+    call.runs = runs;
+    call.channels = p->channels;
+    call.input_zero_point = p->input_zero_point;
+    call.output = output;
+    call.eights = p->channels / 8u;
+    call.zero_point = p->output_zero_point;
+    call.low = p->low;
+    call.high = p->high;
+    call.row_step = ((uint32_t)p->in_width - 2u) * p->channels;
     for (int32_t oy = 0; oy < p->out_height; ++oy) {
+        const int32_t y = oy * p->stride_height - p->pad_top;
+        int32_t x = -(int32_t)p->pad_left;
         for (int32_t ox = 0; ox < p->out_width; ++ox) {
-            const clipped c =
-                clip(p, input, oy * p->stride_height - p->pad_top, ox * p->stride_width - p->pad_left);
-            for (int32_t channel = 0; channel < p->channels; channel += 8) {
-                eight_outputs(p, c, channel, output);
+#ifdef QE_MVE_DEPTHWISE_3X3
+            if (p->filter_height == 3 && p->filter_width == 3 && y >= 0 && y + 3 <= p->in_height && x >= 0
+                && x + 3 <= p->in_width) {
+                call.first = (y * p->in_width + x) * p->channels;
+                pixel_3x3(&call);
+            } else
+#endif
+            {
+                call.end = window_runs(p, runs, y, x);
+                pixel(&call);
             }
-            output += p->channels;
+            call.output += p->channels;
+            x += p->stride_width;
         }
     }
 }

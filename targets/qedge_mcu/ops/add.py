@@ -69,10 +69,12 @@ def emit(c: OpContext) -> Emitted:
         )
     large, small = (0, 1) if scale1 >= scale2 else (1, 0)
     small_multiplier, small_shift = ((multiplier1, shift1), (multiplier2, shift2))[small]
+    function = "qe_add_s8_mve" if c.core.family == "mve" else "qe_add_s8"
     return Emitted(
-        function="qe_add_s8",
+        function=function,
         args=("{params}", f"{{in{large}}}", f"{{in{small}}}", "{out0}"),
-        kernels=("qe_add_s8.c",),
+        kernels=(f"{function}.c",),
+        headers=("qe_add_s8.h", "qe_mve.h") if c.core.family == "mve" else (),
         defines=frozenset() if (low, high) == (-128, 127) else frozenset({"QE_ADD_CLAMP"}),
         params=Params(
             "qe_add_params",

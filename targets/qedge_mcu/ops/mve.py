@@ -1,4 +1,4 @@
-"""CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED for Helium; weights stay in the model's own order."""
+"""CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED for Helium: weights and requantisation in one stream a layer."""
 
 from __future__ import annotations
 
@@ -21,20 +21,30 @@ from qedge_mcu.ops.depthwise_conv_2d_dsp import flat
 from qedge_mcu.ops.geometry import window
 from qedge_mcu.ops.requantize import Requantize, bias_values, per_channel, per_tensor, wrap_int32
 
-_LAYER: tuple[tuple[str, Value], ...] = tuple(
-    (name, Ref(name)) for name in ("weights", "bias", "multiplier", "shift")
-)
+Int64s = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
+
+SIXTEEN = (0, 4, 8, 12, 2, 6, 10, 14, 1, 5, 9, 13, 3, 7, 11, 15)
+"""The order of 16 outputs: narrowing puts vectors of four into even and odd lanes, and those again."""
+
+FILL_BYTES = 128
+"""How many zeros a layer's weights may be filled up with to spare the rest of its inputs a loop of their own."""
 
 
 def conv_2d(c: OpContext) -> Emitted | None:
-    """Return the call of the kernel, or None where it does not apply: dilation, groups, very deep windows."""
+    """Return the call of the kernel, or None where it does not apply.
+
+    It takes no dilation, one group, windows up to 65,535 bytes and shifts to the right.
+    """
     data, weights, output = c.input(0), c.input(1), c.output
     w = window(c, weights.shape[1], weights.shape[2])
     depth = w.filter_height * w.filter_width * w.in_channels
+    requantize = per_channel(data, weights, output, w.out_channels)
     if (w.dilation_height, w.dilation_width) != (1, 1) or weights.shape[3] != w.in_channels or depth > 65535:
         return None
+    if np.any(requantize.shift > 0):
+        return None
     values = constant(weights).reshape(w.out_channels, depth).astype(np.int64)
-    arrays = _arrays(c, values, per_channel(data, weights, output, w.out_channels))
     if w.is_pointwise:
         lead = overlap.pixels(
             count=w.out_height * w.out_width,
@@ -43,7 +53,7 @@ def conv_2d(c: OpContext) -> Emitted | None:
             group=1,
             buffered=False,
         )
-        return _matrix(c, w.out_height * w.out_width, depth, w.out_channels, arrays, {0: lead})
+        return _matrix(c, w.out_height * w.out_width, values, requantize, {0: lead})
     return Emitted(
         function="qe_conv_2d_s8_mve",
         args=("{params}", "{in0}", "{out0}", "{scratch}"),
@@ -52,7 +62,8 @@ def conv_2d(c: OpContext) -> Emitted | None:
         params=Params(
             "qe_conv_2d_mve_params",
             (
-                *_LAYER,
+                ("stream", Ref("stream")),
+                ("part", _part(*values.shape)),
                 ("outputs", w.out_channels),
                 ("in_height", w.in_height),
                 ("in_width", w.in_width),
@@ -69,15 +80,15 @@ def conv_2d(c: OpContext) -> Emitted | None:
                 *_clamp(c),
             ),
         ),
-        arrays=arrays,
-        defines=_defines(c, arrays),
+        arrays=(_matrix_stream(c, values, requantize),),
+        defines=_defines(c) | _odd(w.out_channels),
         scratch_bytes=depth,
         overlap={0: w.row_lead},
     )
 
 
 def fully_connected(c: OpContext) -> Emitted | None:
-    """Return the call of the kernel, or None for int4 weights."""
+    """Return the call of the kernel, or None for int4 weights and for shifts to the left."""
     data, weights, output = c.input(0), c.input(1), c.output
     outputs, inputs = weights.shape
     if weights.dtype != "int8" or weights.quantization is None or inputs > 65535:
@@ -87,12 +98,16 @@ def fully_connected(c: OpContext) -> Emitted | None:
     else:
         one = per_tensor(data, weights, output)
         requantize = Requantize(np.repeat(one.multiplier, outputs), np.repeat(one.shift, outputs))
-    arrays = _arrays(c, constant(weights).astype(np.int64), requantize)
-    return _matrix(c, data.elements // inputs, inputs, outputs, arrays, {})
+    if np.any(requantize.shift > 0):
+        return None
+    return _matrix(c, data.elements // inputs, constant(weights).astype(np.int64), requantize, {})
 
 
 def depthwise_conv_2d(c: OpContext) -> Emitted | None:
-    """Return the call of the kernel, or None: it takes no dilation, depth multiplier 1, channels by eights."""
+    """Return the call of the kernel, or None where it does not apply.
+
+    It takes no dilation, depth multiplier 1, channels by eights and shifts to the right.
+    """
     data, weights, output = c.input(0), c.input(1), c.output
     w = flat(window(c, weights.shape[1], weights.shape[2]))
     if (
@@ -102,21 +117,20 @@ def depthwise_conv_2d(c: OpContext) -> Emitted | None:
     ):
         return None
     requantize = per_channel(data, weights, output, w.out_channels)
-    arrays = (
-        ConstArray("weights", constant(weights).reshape(-1), "weights"),
-        ConstArray("bias", wrap_int32(bias_values(c.optional(2), w.out_channels)), "bias"),
-        ConstArray("multiplier", requantize.multiplier),
-        ConstArray("shift", requantize.shift),
-    )
+    if np.any(requantize.shift > 0):
+        return None
+    values = constant(weights).reshape(-1, w.out_channels).astype(np.int64)
+    bias = bias_values(c.optional(2), w.out_channels) - scalar(data)[1] * values.sum(axis=0)
+    stream = depthwise_stream(values, wrap_int32(bias), requantize)
     return Emitted(
         function="qe_depthwise_conv_2d_s8_mve",
-        args=("{params}", "{in0}", "{out0}"),
+        args=("{params}", "{in0}", "{out0}", "{scratch}"),
         kernels=("qe_depthwise_conv_2d_s8_mve.c",),
         headers=("qe_mve.h",),
         params=Params(
             "qe_depthwise_conv_2d_mve_params",
             (
-                *_LAYER,
+                ("stream", Ref("stream")),
                 ("in_height", w.in_height),
                 ("in_width", w.in_width),
                 ("out_height", w.out_height),
@@ -132,15 +146,77 @@ def depthwise_conv_2d(c: OpContext) -> Emitted | None:
                 *_clamp(c),
             ),
         ),
-        arrays=arrays,
-        defines=_defines(c, arrays),
+        arrays=(_stream_array(stream, values.size, w.out_channels),),
+        defines=_defines(c) | ({"QE_MVE_DEPTHWISE_3X3"} if weights.shape[1:3] == (3, 3) else set()),
+        scratch_bytes=8 * (3 * w.filter_height + 2),
         overlap={0: w.row_lead},
     )
 
 
+def matrix_stream(values: Int64s, bias: npt.NDArray[np.int32], requantize: Requantize) -> Bytes:
+    """Return the stream of ``qe_matrix_s8_mve.h``.
+
+    Args:
+        values: weights, shape (outputs, depth).
+        bias: the input's zero point folded in, shape (outputs,).
+        requantize: shifts of 0 or to the right, shape (outputs,).
+    """
+    outputs, depth = values.shape
+    part = _part(outputs, depth)
+    blocks = -(-part // 16)
+    weights = values.astype(np.int8).view(np.uint8)
+    order = np.arange(outputs)
+    whole = outputs // 16 * 16
+    order[:whole] = order[:whole].reshape(-1, 16)[:, SIXTEEN].reshape(-1)
+    parts: list[Bytes] = []
+    for first in range(0, outputs // 4 * 4, 4):
+        four = order[first : first + 4]
+        filled = np.zeros((4, 16 * blocks), np.uint8)
+        filled[:, :part] = weights[four, :part]
+        parts += [
+            _raw(bias[four]),
+            filled.reshape(4, blocks, 16).transpose(1, 0, 2).reshape(-1),
+            weights[four, part:].reshape(-1),
+            _raw(requantize.multiplier[four]),
+            _raw(requantize.shift[four]),
+        ]
+    for one in range(outputs // 4 * 4, outputs):
+        words = [int(bias[one]), int(requantize.multiplier[one]), int(requantize.shift[one])]
+        parts += [_raw(np.array(words, np.int32)), np.pad(weights[one], (0, -depth % 4))]
+    return np.concatenate(parts)
+
+
+def depthwise_stream(values: Int64s, bias: npt.NDArray[np.int32], requantize: Requantize) -> Bytes:
+    """Return the stream of ``qe_depthwise_conv_2d_s8_mve.h``.
+
+    Args:
+        values: weights, shape (taps, channels), channels by eights.
+        bias: the input's zero point folded in, shape (channels,).
+        requantize: shifts of 0 or to the right, shape (channels,).
+    """
+    weights = values.astype(np.int8).view(np.uint8)
+    parts: list[Bytes] = []
+    for first in range(0, values.shape[1], 8):
+        even, odd = slice(first, first + 8, 2), slice(first + 1, first + 8, 2)
+        parts += [_raw(bias[even]), _raw(bias[odd]), weights[:, first : first + 8].reshape(-1)]
+        for half in (even, odd):
+            parts += [_raw(requantize.multiplier[half]), _raw(requantize.shift[half])]
+    return np.concatenate(parts)
+
+
+def _raw(values: npt.NDArray[np.int32] | npt.NDArray[np.int8]) -> Bytes:
+    return np.frombuffer(values.astype(values.dtype.newbyteorder("<")).tobytes(), np.uint8)
+
+
+def _part(outputs: int, depth: int) -> int:
+    """Return how many inputs are taken by 16: all where filling up costs little, else the whole sixteens."""
+    return depth if -depth % 16 * outputs <= FILL_BYTES else depth // 16 * 16
+
+
 def _matrix(
-    c: OpContext, rows: int, depth: int, outputs: int, arrays: tuple[ConstArray, ...], leads: dict[int, int]
+    c: OpContext, rows: int, values: Int64s, requantize: Requantize, leads: dict[int, int]
 ) -> Emitted:
+    outputs, depth = values.shape
     return Emitted(
         function="qe_matrix_s8_mve",
         args=("{params}", "{in0}", "{out0}"),
@@ -148,26 +224,38 @@ def _matrix(
         headers=("qe_mve.h",),
         params=Params(
             "qe_matrix_params",
-            (*_LAYER, ("rows", rows), ("depth", depth), ("outputs", outputs), *_clamp(c)),
+            (
+                ("stream", Ref("stream")),
+                ("rows", rows),
+                ("depth", depth),
+                ("part", _part(outputs, depth)),
+                ("outputs", outputs),
+                *_clamp(c),
+            ),
         ),
-        arrays=arrays,
-        defines=_defines(c, arrays),
+        arrays=(_matrix_stream(c, values, requantize),),
+        defines=_defines(c) | _odd(outputs),
         overlap=leads,
     )
 
 
-def _arrays(c: OpContext, values: npt.NDArray[np.int64], requantize: Requantize) -> tuple[ConstArray, ...]:
+def _matrix_stream(c: OpContext, values: Int64s, requantize: Requantize) -> ConstArray:
     """Return the constants of a matrix product, the input's zero point folded into the bias."""
     bias = bias_values(c.optional(2), len(values)) - scalar(c.input(0))[1] * values.sum(axis=1)
-    return (
-        ConstArray("weights", values.astype(np.int8).reshape(-1), "weights"),
-        ConstArray("bias", wrap_int32(bias), "bias"),
-        ConstArray("multiplier", requantize.multiplier),
-        ConstArray("shift", requantize.shift),
+    return _stream_array(matrix_stream(values, wrap_int32(bias), requantize), values.size, len(values))
+
+
+def _stream_array(stream: Bytes, weights: int, outputs: int) -> ConstArray:
+    """Return a stream with the model's own weights and biases in it as words."""
+    return ConstArray(
+        "stream",
+        stream.view("<u4").astype(np.uint32),
+        "weights",
+        overhead=stream.size - weights - 4 * outputs,
     )
 
 
-def _defines(c: OpContext, arrays: tuple[ConstArray, ...]) -> frozenset[str]:
+def _defines(c: OpContext) -> frozenset[str]:
     """Return the macros of ``qe_mve.h`` that an operator needs."""
     clamp = dict(_clamp(c))
     found = set()
@@ -175,9 +263,12 @@ def _defines(c: OpContext, arrays: tuple[ConstArray, ...]) -> frozenset[str]:
         found.add("QE_MVE_SIGNED")
     if (clamp["low"], clamp["high"]) != (-128, 127):
         found.add("QE_MVE_CLAMP")
-    if any(a.name == "shift" and np.any(a.values > 0) for a in arrays):
-        found.add("QE_MVE_LEFT")
     return frozenset(found)
+
+
+def _odd(outputs: int) -> frozenset[str]:
+    """Return the macro of ``qe_matrix_s8_mve.h`` for outputs that are left over after fours."""
+    return frozenset({"QE_MVE_ODD"} if outputs % 4 else ())
 
 
 def _clamp(c: OpContext) -> tuple[tuple[str, Value], ...]:

@@ -42,7 +42,8 @@ STRUCTS = (
     ),
     struct(
         "qe_conv_2d_mve_params",
-        _CHANNELS,
+        pointers("void", "stream"),
+        fields("uint16_t", "part"),
         fields("uint16_t", "outputs in_height in_width in_channels out_height out_width", 1),
         _FILTER,
         _PADDING,
@@ -50,9 +51,11 @@ STRUCTS = (
     ),
     struct(
         "qe_matrix_params",
-        _CHANNELS,
+        pointers("void", "stream"),
         fields("uint32_t", "rows", 1, (1 << 31) - 1),
-        fields("uint16_t", "depth outputs", 1),
+        fields("uint16_t", "depth", 1),
+        fields("uint16_t", "part"),
+        fields("uint16_t", "outputs", 1),
         _CLAMP,
     ),
     struct(
@@ -85,7 +88,7 @@ STRUCTS = (
     ),
     struct(
         "qe_depthwise_conv_2d_mve_params",
-        _CHANNELS,
+        pointers("void", "stream"),
         _PLANES,
         fields("uint16_t", "channels", 8),
         _FILTER,

@@ -6,10 +6,8 @@
 QE_EXTERN_C_BEGIN
 
 typedef struct {
-    const int8_t *weights;     /* as in qe_matrix_params, with depth = filter_height * filter_width * in_channels */
-    const int32_t *bias;
-    const int32_t *multiplier;
-    const int8_t *shift;
+    const void *stream;        /* as in qe_matrix_params, with depth = filter_height * filter_width * in_channels */
+    uint16_t part;             /* likewise */
     uint16_t outputs;
     uint16_t in_height, in_width, in_channels;
     uint16_t out_height, out_width;
@@ -17,7 +15,7 @@ typedef struct {
     uint8_t stride_height, stride_width;
     uint8_t pad_top, pad_left;
     int8_t input_zero_point, output_zero_point;
-    int8_t low, high;          /* clamp of the output */
+    int8_t low, high;          /* clamp of the output; used where QE_MVE_CLAMP is defined */
 } qe_conv_2d_mve_params;
 
 /* input [in_height][in_width][in_channels], output [out_height][out_width][outputs]; batch 1; no dilation, one

@@ -1,48 +1,52 @@
-/* What the kernels for Helium (MVE) share: vectors of four sums are requantised together. */
+/* What the kernels for Helium (MVE) share. */
 #ifndef QE_MVE_H
 #define QE_MVE_H
 
 #include "qe_common.h"
 
-#if defined(__ARM_FEATURE_MVE)
+#if defined(__ARM_FEATURE_MVE) && !defined(QE_NO_ASM)
 #define QE_MVE 1
 #include <arm_mve.h>
-
-/* Double rounding of four sums, plus the zero point; shift is positive to the left. VQRDMULH is
- * SaturatingRoundingDoublingHighMul; taking one off negative values before the rounding shift sends its ties away
- * from zero. Where the output is clamped at its zero point (RELU), negative values end there anyway:
- * QE_MVE_SIGNED says that some operator needs the ties of negative values, QE_MVE_LEFT that some channel shifts to
- * the left, QE_MVE_CLAMP that some clamp is narrower than 8 bits. */
-static inline int32x4_t qe_mve_requantize(int32x4_t sums, int32x4_t multiplier, int32x4_t shift,
-                                          int32_t zero_point)
-{
-#ifdef QE_MVE_LEFT
-    const int32x4_t zero = vdupq_n_s32(0);
-    const int32x4_t right = vminq_s32(shift, zero);
-    sums = vshlq_s32(sums, vmaxq_s32(shift, zero));
-#else
-    const int32x4_t right = shift;
-#endif
-    int32x4_t high = vqrdmulhq_s32(sums, multiplier);
-#ifdef QE_MVE_SIGNED
-    high = vqaddq_s32(high, vshrq_n_s32(vandq_s32(high, right), 31));
-#endif
-    return vaddq_n_s32(vrshlq_s32(high, right), zero_point);
-}
-
-/* Saturate to the low byte of every lane, and clamp where some operator has a range narrower than 8 bits. */
-static inline int16x8_t qe_mve_saturate(int16x8_t values, int32_t low, int32_t high)
-{
-#ifdef QE_MVE_CLAMP
-    values = vminq_s16(vmaxq_s16(values, vdupq_n_s16((int16_t)low)), vdupq_n_s16((int16_t)high));
-#else
-    (void)low;
-    (void)high;
-#endif
-    return vreinterpretq_s16_s8(vqmovnbq_s16(vreinterpretq_s8_s16(values), values));
-}
+#define QE_NAKED __attribute__((naked, noinline))
 #else
 #define QE_MVE 0
 #endif
+
+/* Text of the assembler: four sums become outputs without their zero point, with double rounding. VQRDMULH is
+ * SaturatingRoundingDoublingHighMul; taking one off negative values before the rounding shift sends its ties away
+ * from zero. Where the output is clamped at its zero point (RELU), negative values end there anyway:
+ * QE_MVE_SIGNED says that some operator needs the ties of negative values. SHIFT is negative or 0; MULTIPLIER is
+ * lost. */
+#ifdef QE_MVE_SIGNED
+#define QE_ASM_MVE_REQUANTIZE(SUMS, MULTIPLIER, SHIFT) \
+    "vqrdmulh.s32 " SUMS ", " SUMS ", " MULTIPLIER "\n" \
+    "vand " MULTIPLIER ", " SUMS ", " SHIFT "\n" \
+    "vshr.s32 " MULTIPLIER ", " MULTIPLIER ", #31\n" \
+    "vadd.i32 " SUMS ", " SUMS ", " MULTIPLIER "\n" \
+    "vrshl.s32 " SUMS ", " SUMS ", " SHIFT "\n"
+#else
+#define QE_ASM_MVE_REQUANTIZE(SUMS, MULTIPLIER, SHIFT) \
+    "vqrdmulh.s32 " SUMS ", " SUMS ", " MULTIPLIER "\n" \
+    "vrshl.s32 " SUMS ", " SUMS ", " SHIFT "\n"
+#endif
+
+/* Clamp bytes to [q6, q7], where some operator's range is narrower than 8 bits (QE_MVE_CLAMP); registers that a
+ * function with q0 to q5, and q6 and q7 for this, must save. */
+#ifdef QE_MVE_CLAMP
+#define QE_ASM_MVE_SAVED "d8-d15"
+#define QE_ASM_MVE_CLAMP(VALUES) \
+    "vmax.s8 " VALUES ", " VALUES ", q6\n" \
+    "vmin.s8 " VALUES ", " VALUES ", q7\n"
+#else
+#define QE_ASM_MVE_SAVED "d8-d11"
+#define QE_ASM_MVE_CLAMP(VALUES)
+#endif
+
+/* An output of a sum that has its bias, for the twins and what is left over. */
+static inline int8_t qe_mve_output(int32_t sum, int32_t multiplier, int32_t shift, int32_t zero_point, int32_t low,
+                                   int32_t high)
+{
+    return qe_clamp_s8(qe_requantize(sum, multiplier, shift) + zero_point, low, high);
+}
 
 #endif
