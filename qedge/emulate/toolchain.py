@@ -111,6 +111,9 @@ def _linker_script(core: Core) -> str:
 def _key(words: Iterable[str], sources: Iterable[Path], includes: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     files = [(path.name, path) for path in sources]
+    # A quoted include is looked for beside the source first.
+    beside = sorted({path for source in sources for path in source.parent.glob("*.h")})
+    files += [(path.name, path) for path in beside]
     for folder in (*includes, SUPPORT / "include"):
         found = [path for path in folder.rglob("*") if path.suffix in (".h", ".c", ".inc", ".hpp")]
         files += sorted((path.relative_to(folder).as_posix(), path) for path in found)

@@ -130,13 +130,19 @@ def _refuse_flex(graph: Graph, origin: str) -> None:
 
 
 def _is_quantized(graph: Graph) -> bool:
-    """Whether some activation, not only a weight, is an integer with a scale."""
-    return any(
-        t.dtype in _INTEGER and t.quantization is not None and not t.is_constant and not t.is_variable
+    """Whether some activation, not only a weight, is an integer with a scale.
+
+    The ends of QUANTIZE and DEQUANTIZE alone say nothing, unless nothing in the model is float.
+    """
+    found = [
+        (op.op, t)
         for op in graph
-        if op.op not in ("DEQUANTIZE", "QUANTIZE")
         for t in graph.output_tensors(op)
-    )
+        if t.dtype in _INTEGER and t.quantization is not None and not t.is_constant and not t.is_variable
+    ]
+    if any(op not in ("DEQUANTIZE", "QUANTIZE") for op, _ in found):
+        return True
+    return bool(found) and not any(t.dtype.startswith("float") for t in graph.tensors)
 
 
 def _refuse_partial(graph: Graph, origin: str) -> None:

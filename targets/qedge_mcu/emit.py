@@ -293,9 +293,7 @@ def _config(program: Program, kernels: Iterable[str]) -> str:
     """Return ``qe_config.h``: kernel switches, and every kernel function under the model's own prefix."""
     name = program.name
     texts = [_kernel(k) for k in kernels]
-    functions = sorted(
-        {m for t in texts for m in re.findall(r"^(?!static)[a-z][a-z0-9_ *]*?\b(qe_[a-z0-9_]+)\(", t, re.M)}
-    )
+    functions = sorted({name for text in texts for name in _functions(text)})
     lines = [f"#define {f} {name}_{f}" for f in functions]
     switches = [f"#define {d} 1" for d in sorted({d for s in program.steps for d in s.emitted.defines})]
     return (
@@ -307,6 +305,12 @@ def _config(program: Program, kernels: Iterable[str]) -> str:
         + ("\n/* Variants that this model uses. */\n" + "\n".join(switches) + "\n" if switches else "")
         + "\n#endif\n"
     )
+
+
+def _functions(text: str) -> list[str]:
+    """Return the functions that a kernel's source defines, by themselves or by a macro that takes the name first."""
+    plain = re.findall(r"^(?!static)[a-z][a-z0-9_ *]*?\b(qe_[a-z0-9_]+)\(", text, re.MULTILINE)
+    return plain + re.findall(r"^QE_[A-Z0-9_]+\((qe_[a-z0-9_]+),", text, re.MULTILINE)
 
 
 _OBSERVER = """\

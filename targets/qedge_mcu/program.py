@@ -13,7 +13,7 @@ from qedge.graph import Graph, Operator, Tensor
 from qedge.target import Placement
 from qedge_mcu.cores import Core
 from qedge_mcu.finite import expect_finite
-from qedge_mcu.ops import Emitted, OpContext, Reason, operators
+from qedge_mcu.ops import Emitted, OpContext, Reason, find
 from qedge_mcu.ops.base import State, expect_static
 from qedge_mcu.planner import Buffer, Plan, Problem, Sharing, conflicts, plan
 from qedge_mcu.schedule import Task, best_order
@@ -158,12 +158,14 @@ def _examined(c: OpContext) -> tuple[list[Reason], Emitted | None]:
     reasons = _reasons(c)
     if reasons:
         return reasons, None
-    emitted = operators()[c.op.op].emit(c)
+    module = find(c)
+    assert module is not None
+    emitted = module.emit(c)
     return [Reason(text, "make the layer smaller, or split it") for text in misfits(emitted)], emitted
 
 
 def _reasons(c: OpContext) -> list[Reason]:
-    module = operators().get(c.op.op)
+    module = find(c)
     if module is None:
         return [
             Reason(

@@ -24,7 +24,7 @@ from qedge.graph import Graph
 from qedge.testing.cases import Merged, merge
 from qedge.verify import tflm
 from qedge_mcu.cores import core
-from qedge_mcu.ops import OpContext, operators
+from qedge_mcu.ops import Emitted, OpContext, find, operators, operators_int16
 from tests.ops.executors import EXECUTORS, Array, Executor, generate
 from tests.ops.tables import TABLES
 
@@ -111,7 +111,12 @@ def test_every_operator_has_cases() -> None:
     assert set(operators()) <= tested, f"no cases for {sorted(set(operators()) - tested)}"
 
 
-@pytest.mark.parametrize("table", NAMES)
+def test_every_int16_operator_has_cases() -> None:
+    graph = Graph.from_bytes(merge(TABLES["int16"]).data)
+    assert set(operators_int16()) <= {op.op for op in graph}
+
+
+@pytest.mark.parametrize("table", [name for name in NAMES if name != "int16"])
 def test_zero_points_reach_both_ends(table: str) -> None:
     found = {
         zero_point
@@ -122,6 +127,12 @@ def test_zero_points_reach_both_ends(table: str) -> None:
     assert {-128, 127} <= found
 
 
+def _module(c: OpContext) -> Emitted:
+    module = find(c)
+    assert module is not None
+    return module.emit(c)
+
+
 def test_every_kernel_belongs_to_an_operator(project: Path) -> None:
     """A kernel that no case of any operator calls on any core would be dead code, or untested."""
     called = set()
@@ -129,7 +140,7 @@ def test_every_kernel_belongs_to_an_operator(project: Path) -> None:
         graph = Graph.from_bytes(batch(first).data)
         for name in ("host", "cortex-m4", "cortex-m55"):
             for op in graph:
-                called |= set(operators()[op.op].emit(OpContext(graph, op, core(name))).kernels)
+                called |= set(_module(OpContext(graph, op, core(name))).kernels)
     assert {k.name for k in (project / "targets/qedge_mcu/kernels").glob("*.c")} == called
 
 

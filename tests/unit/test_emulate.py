@@ -355,3 +355,15 @@ def test_host_programs_run_and_sanitizers_report(tmp_path: Path) -> None:
     assert "undefined" in host_compiler().sanitizers
     with pytest.raises(VerificationError, match="main ended"):
         run_host(program, b"", arguments=["overflow"])
+
+
+def test_a_header_beside_the_source_is_part_of_what_is_compiled(tmp_path: Path) -> None:
+    (tmp_path / "answer.c").write_text(
+        '#include "answer.h"\nint answer(void);\nint answer(void) { return ANSWER; }\n'
+    )
+    found = []
+    for value in (41, 42):
+        (tmp_path / "answer.h").write_text(f"#define ANSWER {value}\n")
+        elf = compile_c([tmp_path / "answer.c"], "cortex-m4", keep=["answer"])
+        found.append(Machine(elf, "cortex-m4").call("answer").value)
+    assert found == [41, 42]

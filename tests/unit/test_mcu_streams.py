@@ -1,4 +1,4 @@
-"""Streaming models: state in place, and real models from TFLite Micro's projects, exact to the inner tensors."""
+"""Streaming models: state in place; and real models from TFLite Micro's projects, exact to the inner tensors."""
 
 from __future__ import annotations
 
@@ -76,3 +76,25 @@ def test_what_a_streaming_model_takes(shared: Path) -> None:
     graph = Graph.from_file(shared / "models/mcu/hey_jarvis.tflite")
     built = build(graph, core("cortex-m4"), "hey_jarvis")
     assert built.context_bytes <= 0.65 * (3872 + 2840)
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not tflm.available(), reason="the tflite-micro wheel is not installed")
+def test_operators_with_16_bit_activations_are_exact(shared: Path, tmp_path: Path) -> None:
+    """All single operators of TFLite Micro's int16x8 integration tests, in one library each."""
+    files = sorted((shared / "models/mcu/int16x8").glob("*.tflite"))
+    assert len(files) >= 14
+    for file in files:
+        graph = Graph.from_file(file)
+        built = build(graph, core("cortex-m4"), "model", tries=0)
+        generated = emit(built)
+        folder = tmp_path / file.stem
+        generated.write(folder)
+        rng = np.random.default_rng(5)
+        sample = [
+            rng.integers(-30000, 30000, graph.tensors[t].shape).astype(graph.tensors[t].dtype)
+            for t in graph.inputs
+        ]
+        (expected,) = tflm.run(graph.data, [sample], inner=True)
+        library = Library(folder, describe(built, generated.sources))
+        assert compare_layers(library, [sample], [expected.tensors]) == [], file.name

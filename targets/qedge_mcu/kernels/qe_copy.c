@@ -26,3 +26,15 @@ void qe_pad(const qe_copy_params *p, const void *input, void *output, int32_t by
     qe_copy(p, input, output);
 }
 #endif
+
+#ifdef QE_PAD_ITEMS
+void qe_pad_items(const qe_copy_params *p, const void *input, void *output, int32_t bytes, uint32_t value,
+                  int32_t item)
+{
+    uint8_t *out = (uint8_t *)output;
+    for (int32_t i = 0; i < bytes; ++i) {
+        out[i] = (uint8_t)(value >> (8 * (i % item)));
+    }
+    qe_copy(p, input, output);
+}
+#endif

@@ -10,17 +10,35 @@ from typing import cast
 
 from qedge_mcu.ops.base import Emitted, OpContext, OpModule, Reason
 
-__all__ = ["Emitted", "OpContext", "OpModule", "Reason", "operators"]
+__all__ = ["Emitted", "OpContext", "OpModule", "Reason", "find", "operators", "operators_int16"]
 
 
 @lru_cache(maxsize=1)
 def operators() -> Mapping[str, OpModule]:
     """Return the operator modules by TFLite name, sorted by name; a module is one when it has ``NAMES``."""
+    return _modules("NAMES")
+
+
+@lru_cache(maxsize=1)
+def operators_int16() -> Mapping[str, OpModule]:
+    """Return the modules for int16 activations where they are others than :func:`operators`: those with ``INT16``."""
+    return _modules("INT16")
+
+
+def find(c: OpContext) -> OpModule | None:
+    """Return the module for an operator with its types, or None."""
+    name = c.op.op
+    if name in operators_int16() and "int16" in {t.dtype for t in (*c.inputs, *c.outputs) if t is not None}:
+        return operators_int16()[name]
+    return operators().get(name)
+
+
+def _modules(attribute: str) -> dict[str, OpModule]:
     found: dict[str, OpModule] = {}
     for entry in pkgutil.iter_modules(__path__):
         imported = importlib.import_module(f"{__name__}.{entry.name}")
         module = cast(OpModule, imported)
-        for name in getattr(imported, "NAMES", ()):
+        for name in getattr(imported, attribute, ()):
             if name in found:
                 raise ValueError(f"{name} has two modules, one of them {entry.name}")
             found[name] = module

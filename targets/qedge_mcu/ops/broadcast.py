@@ -66,5 +66,7 @@ def emit(
         params=Params(type, (*walk, *members)),
         arrays=(steps_array(outer),),
         defines=defines,
-        overlap=same if c.output.dtype == c.input(0).dtype or c.output.dtype == "bool" else {},
+        overlap=same
+        if c.output.dtype == c.input(0).dtype == c.input(1).dtype or c.output.dtype == "bool"
+        else {},
     )

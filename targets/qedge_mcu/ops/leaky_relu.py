@@ -19,9 +19,9 @@ def check(c: OpContext) -> list[Reason]:
 def emit(c: OpContext) -> Emitted:
     """Return the call of the table."""
     (scale_in, zero_in), (scale_out, zero_out) = scalar(c.input(0)), scalar(c.output)
-    alpha = np.float32(c.option("alpha", 0.0))
-    identity = quantize_multiplier(float(np.float32(scale_in) / np.float32(scale_out)))
-    slope = quantize_multiplier(abs(float(np.float32(scale_in) * alpha / np.float32(scale_out))))
+    alpha = float(np.float32(c.option("alpha", 0.0)))
+    identity = quantize_multiplier(scale_in / scale_out)
+    slope = quantize_multiplier(abs(scale_in * alpha / scale_out))
 
     def value(q: int) -> int:
         if q >= zero_in:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from qedge.graph.view import ITEM_BYTES
 from qedge_mcu.ops import movement
-from qedge_mcu.ops.base import Emitted, OpContext, Params, Reason, constant, expect_constant, expect_quantized
+from qedge_mcu.ops.base import Emitted, OpContext, Params, Reason, constant, expect_constant
 from qedge_mcu.ops.walk import strides
 
 NAMES = ("PAD", "PADV2")
@@ -12,8 +15,7 @@ NAMES = ("PAD", "PADV2")
 def check(c: OpContext) -> list[Reason]:
     """Return what stands in the way: types, paddings or a value at run time, too many dimensions."""
     reasons = [
-        *expect_quantized(c.input(0), what="the input"),
-        *expect_quantized(c.output, what="the output"),
+        *movement.expect_movable([c.input(0), c.output]),
         *expect_constant(c.input(1), what="the padding"),
     ]
     value = c.optional(2)
@@ -30,11 +32,24 @@ def emit(c: OpContext) -> Emitted:
     before = constant(c.input(1)).reshape(-1, 2)[:, 0]
     start = sum(int(b) * s for b, s in zip(before, outer))
     members, steps = movement.copy_parts(output, data.shape, strides(data.shape), outer, 0, start)
-    assert output.quantization is not None
-    fill = output.quantization.scalar[1] if value is None else int(constant(value).reshape(-1)[0])
+    fill = output.quantization.scalar[1] if output.quantization is not None else 0
+    if value is not None:
+        fill = constant(value).reshape(-1)[0]
+    raw = int.from_bytes(np.array(fill, output.dtype).tobytes(), "little")
+    item = ITEM_BYTES[output.dtype]
+    if item > 1:
+        return Emitted(
+            function="qe_pad_items",
+            args=("{params}", "{in0}", "{out0}", str(output.nbytes), f"{raw}u", str(item)),
+            kernels=("qe_copy.c",),
+            headers=("qe_walk.h",),
+            defines=frozenset({"QE_PAD_ITEMS"}),
+            params=Params("qe_copy_params", members),
+            arrays=(steps,),
+        )
     return Emitted(
         function="qe_pad",
-        args=("{params}", "{in0}", "{out0}", str(output.nbytes), str(fill)),
+        args=("{params}", "{in0}", "{out0}", str(output.nbytes), str(int(fill))),
         kernels=("qe_copy.c",),
         headers=("qe_walk.h",),
         defines=frozenset({"QE_PAD"}),

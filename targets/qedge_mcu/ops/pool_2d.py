@@ -18,12 +18,26 @@ NAMES = ("AVERAGE_POOL_2D", "MAX_POOL_2D")
 
 
 def check(c: OpContext) -> list[Reason]:
-    """Return what stands in the way: types, batches."""
-    return [
+    """Return what stands in the way: types, batches, a change of scale."""
+    reasons = [
         *expect_quantized(c.input(0), what="the input"),
         *expect_quantized(c.output, what="the output"),
         *expect_activation(c),
         *expect_batch_1(c.input(0)),
+    ]
+    return reasons or expect_one_scale(c)
+
+
+def expect_one_scale(c: OpContext) -> list[Reason]:
+    """Return a reason unless input and output are quantised alike, as TFLite Micro insists: it never rescales."""
+    (scale_in, zero_in), (scale_out, zero_out) = scalar(c.input(0)), scalar(c.output)
+    if abs(scale_in - scale_out) <= 1e-6 and zero_in == zero_out:
+        return []
+    found, expected = f"{scale_out:g} and {zero_out}", f"{scale_in:g} and {zero_in}"
+    return [
+        Reason(
+            f"the output's scale and zero point are {found}, expected the input's {expected}", None, "dtype"
+        )
     ]
 
 

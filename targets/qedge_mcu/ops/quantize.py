@@ -1,11 +1,11 @@
-"""QUANTIZE: between int8 and uint8 as a table, and from float32 to int8; bit-exact."""
+"""QUANTIZE: between int8 and uint8 as a table, between int8, int16 and int32, from float32; bit-exact."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from qedge.quantmath import multiply_double, quantize_multiplier
-from qedge_mcu.ops import overlap
+from qedge_mcu.ops import conversion, overlap
 from qedge_mcu.ops.base import (
     ConstArray,
     Emitted,
@@ -14,20 +14,27 @@ from qedge_mcu.ops.base import (
     Reason,
     Ref,
     expect_quantized,
-    expect_type,
     scalar,
 )
 
 NAMES = ("QUANTIZE",)
 
+_PAIRS = (
+    *(("int8", b) for b in ("int8", "uint8", "int16", "int32")),
+    *(("int16", b) for b in ("int8", "int16", "int32")),
+    *(("int32", b) for b in ("int8", "int16")),
+    *(("uint8", b) for b in ("int8", "uint8")),
+)
+
 
 def check(c: OpContext) -> list[Reason]:
     """Return what stands in the way: types."""
     data, output = c.input(0), c.output
-    reasons = expect_quantized(output, what="the output", dtypes=("int8", "uint8"))
+    pairs = {a: tuple(b for x, b in _PAIRS if x == a) for a, _ in _PAIRS}
     if data.dtype == "float32":
-        return [*reasons, *expect_type(output, "int8", what="the output")]
-    return [*reasons, *expect_quantized(data, what="the input", dtypes=("int8", "uint8"))]
+        return expect_quantized(output, what="the output", dtypes=("int8", "int16"))
+    reasons = expect_quantized(data, what="the input", dtypes=tuple(sorted(pairs)))
+    return reasons or expect_quantized(output, what="the output", dtypes=pairs[data.dtype])
 
 
 def emit(c: OpContext) -> Emitted:
@@ -36,9 +43,10 @@ def emit(c: OpContext) -> Emitted:
     scale_out, zero_out = scalar(output)
     if data.dtype == "float32":
         return Emitted(
-            function="qe_quantize_s8",
+            function="qe_quantize_s8" if output.dtype == "int8" else "qe_quantize_s16",
             args=("{params}", "{in0}", "{out0}"),
             kernels=("qe_quantize_s8.c",),
+            defines=frozenset() if output.dtype == "int8" else frozenset({"QE_QUANTIZE_S16"}),
             params=Params(
                 "qe_quantize_params",
                 (("scale", float(scale_out)), ("count", output.elements), ("zero_point", zero_out)),
@@ -46,6 +54,8 @@ def emit(c: OpContext) -> Emitted:
         )
     scale_in, zero_in = scalar(data)
     multiplier, shift = quantize_multiplier(scale_in / scale_out)
+    if {data.dtype, output.dtype} & {"int16", "int32"}:
+        return conversion.emit(c, (multiplier, shift))
     low, high = (0, 255) if output.dtype == "uint8" else (-128, 127)
     # entry k answers the byte pattern of the input value k - 128, as the kernel reads it
     inputs = [q & 255 if data.dtype == "uint8" else q for q in range(-128, 128)]

@@ -1,9 +1,11 @@
-"""MEAN, SUM, REDUCE_MAX: int8, over any axes, with or without keep_dims; bit-exact to TFLite Micro."""
+"""MEAN, SUM, REDUCE_MAX: int8, over any axes, with or without keep_dims; bit-exact to TFLite Micro.
+
+MEAN and SUM take int16 too.
+"""
 
 from __future__ import annotations
 
 from qedge.quantmath import quantize_multiplier
-from qedge_mcu.ops import lookup
 from qedge_mcu.ops.base import (
     ConstArray,
     Emitted,
@@ -14,6 +16,7 @@ from qedge_mcu.ops.base import (
     Value,
     constant,
     expect_constant,
+    expect_quantized,
     scalar,
 )
 from qedge_mcu.ops.walk import RANK, Level, merge, steps, strides
@@ -23,7 +26,12 @@ NAMES = ("MEAN", "SUM", "REDUCE_MAX")
 
 def check(c: OpContext) -> list[Reason]:
     """Return what stands in the way: types, axes at run time, a maximum that changes the scale."""
-    reasons = [*lookup.expect_int8(c), *expect_constant(c.input(1), what="the axes")]
+    dtypes = ("int8", "int16") if c.op.op in ("MEAN", "SUM") else ("int8",)
+    reasons = [
+        *expect_quantized(c.input(0), what="the input", dtypes=dtypes),
+        *expect_quantized(c.output, what="the output", dtypes=(c.input(0).dtype,)),
+        *expect_constant(c.input(1), what="the axes"),
+    ]
     if not reasons and c.op.op == "REDUCE_MAX" and scalar(c.input(0)) != scalar(c.output):
         reasons.append(Reason("the maximum is quantised otherwise than the input", "convert the model again"))
     if not reasons and max(len(levels) for levels in _levels(c)) > RANK:
@@ -44,6 +52,17 @@ def emit(c: OpContext) -> Emitted:
         ("kept_rank", len(kept)),
         ("reduced_rank", len(outer)),
     )
+    if c.input(0).dtype == "int16":
+        found = dict(_requantize(c))
+        order = ("start", "multiplier", "output_zero_point", "shift")
+        return Emitted(
+            function="qe_reduce_sum_s16",
+            args=("{params}", "{in0}", "{out0}"),
+            kernels=("qe_reduce_sum_s16.c",),
+            headers=("qe_reduce_s16.h", "qe_walk.h"),
+            params=Params("qe_reduce_s16_params", (*members, *((name, found[name]) for name in order))),
+            arrays=(ConstArray("kept", steps(kept)), ConstArray("reduced", steps(outer))),
+        )
     if c.op.op != "REDUCE_MAX":
         members += _requantize(c)
     name = "max" if c.op.op == "REDUCE_MAX" else "sum"

@@ -27,7 +27,7 @@ def emit(c: OpContext) -> Emitted:
     if c.op.op == "RELU6":
         six = zero_in + math.floor(float(np.float32(6.0) / np.float32(scale_in)) + 0.5)
         return lookup.emit(c, lambda q: max(zero_in, min(min(six, 127), q)))
-    multiplier, shift = quantize_multiplier(float(np.float32(scale_in) / np.float32(scale_out)))
+    multiplier, shift = quantize_multiplier(scale_in / scale_out)
 
     def value(q: int) -> int:
         return max(zero_out, int(multiply_double(q - zero_in, multiplier, shift)) + zero_out)

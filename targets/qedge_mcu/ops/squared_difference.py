@@ -18,7 +18,7 @@ def check(c: OpContext) -> list[Reason]:
 
 
 def emit(c: OpContext) -> Emitted:
-    """Return the call; the ratios of scales are double precision here, unlike those of SUB."""
+    """Return the call."""
     (scale_a, zero_a), (scale_b, zero_b), (scale, zero_out) = (
         scalar(t) for t in (c.input(0), c.input(1), c.output)
     )

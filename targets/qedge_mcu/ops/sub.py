@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from qedge.quantmath import quantize_multiplier
 from qedge_mcu.ops import broadcast
 from qedge_mcu.ops.base import Emitted, OpContext, Reason, activation_range, expect_activation, scalar
@@ -49,11 +47,11 @@ def emit(c: OpContext) -> Emitted:
 
 
 def _scales(c: OpContext) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
-    """Return (multiplier, shift) of both inputs and of the output; the ratios are float32."""
-    a, b, out = (np.float32(scalar(t)[0]) for t in (c.input(0), c.input(1), c.output))
-    twice = np.float32(2) * max(a, b)
+    """Return (multiplier, shift) of both inputs and of the output."""
+    a, b, out = (scalar(t)[0] for t in (c.input(0), c.input(1), c.output))
+    twice = 2 * max(a, b)
     return (
-        quantize_multiplier(float(a / twice)),
-        quantize_multiplier(float(b / twice)),
-        quantize_multiplier(float(twice / (np.float32(1 << LEFT_SHIFT) * out))),
+        quantize_multiplier(a / twice),
+        quantize_multiplier(b / twice),
+        quantize_multiplier(twice / ((1 << LEFT_SHIFT) * out)),
     )

@@ -65,7 +65,7 @@ STRUCTS = (
         "qe_quantize_params",
         fields("float", "scale"),
         fields("int32_t", "count", 0),
-        fields("int8_t", "zero_point"),
+        fields("int16_t", "zero_point"),
     ),
     struct(
         "qe_dequantize_params",

@@ -21,6 +21,12 @@ void qe_copy(const qe_copy_params *p, const void *input, void *output);
 void qe_pad(const qe_copy_params *p, const void *input, void *output, int32_t bytes, int8_t value);
 #endif
 
+#ifdef QE_PAD_ITEMS
+/* The same for items of several bytes: `value` is the first `item` bytes of a little-endian number. */
+void qe_pad_items(const qe_copy_params *p, const void *input, void *output, int32_t bytes, uint32_t value,
+                  int32_t item);
+#endif
+
 QE_EXTERN_C_END
 
 #endif

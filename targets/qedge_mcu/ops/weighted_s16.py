@@ -1,0 +1,208 @@
+"""CONV_2D, DEPTHWISE_CONV_2D, TRANSPOSE_CONV, FULLY_CONNECTED: int16 with int8 weights; bit-exact to TFLite Micro.
+
+Sums have 64 bits and are rounded once, with a multiplier of 16 bits.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from qedge.graph import Tensor
+from qedge_mcu.ops.base import (
+    ConstArray,
+    Emitted,
+    OpContext,
+    Params,
+    Reason,
+    Ref,
+    activation_range,
+    constant,
+    expect_activation,
+    expect_quantized,
+    expect_type,
+    same_padding,
+    scalar,
+)
+from qedge_mcu.ops.geometry import Window, expect_batch_1, window
+from qedge_mcu.ops.requantize import Requantize, expect_weights, per_channel, per_tensor
+
+INT16 = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
+INT16_RANGE = (-32768, 32767)
+_AXIS = {"DEPTHWISE_CONV_2D": 3}
+
+
+def _tensors(c: OpContext) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return (input, weights, bias)."""
+    if c.op.op == "TRANSPOSE_CONV":
+        return c.input(2), c.input(1), c.optional(3)
+    return c.input(0), c.input(1), c.optional(2)
+
+
+def check(c: OpContext) -> list[Reason]:
+    """Return what stands in the way: types, a bias of other than 64 bits, zero points, weights at run time, batches."""
+    data, weights, bias = _tensors(c)
+    axis = _AXIS.get(c.op.op, 0)
+    reasons = [
+        *expect_symmetric(data, what="the input"),
+        *expect_symmetric(c.output, what="the output"),
+        *expect_weights(weights, weights.shape[axis], axis, dtypes=("int8",)),
+        *expect_activation(c),
+    ]
+    if bias is not None:
+        kinds = ("int64", "int16") if c.op.op == "TRANSPOSE_CONV" else ("int64",)
+        reasons += expect_type(bias, *kinds, what="the bias")
+    elif c.option("quantized_bias_type", "FLOAT32") == "INT32":
+        reasons.append(Reason("sums are int32, expected int64", "convert with a 64-bit bias", "dtype"))
+    if c.op.op != "FULLY_CONNECTED":
+        reasons += expect_batch_1(data)
+    elif c.option("weights_format", "DEFAULT") != "DEFAULT":
+        reasons.append(Reason(f"weights are {c.option('weights_format')}, expected DEFAULT"))
+    if not reasons and c.op.op == "CONV_2D" and data.shape[3] % weights.shape[3]:
+        reasons.append(Reason(f"{data.shape[3]} input channels for a filter of {weights.shape[3]}"))
+    return reasons
+
+
+def expect_symmetric(tensor: Tensor, *, what: str) -> list[Reason]:
+    """Return reasons unless the tensor is int16 with one scale and the zero point 0."""
+    reasons = expect_quantized(tensor, what=what, dtypes=("int16",))
+    if not reasons and scalar(tensor)[1] != 0:
+        reasons.append(Reason(f"{what} has the zero point {scalar(tensor)[1]}, expected 0", None, "dtype"))
+    return reasons
+
+
+def emit(c: OpContext) -> Emitted:
+    """Return the call."""
+    return _fully_connected(c) if c.op.op == "FULLY_CONNECTED" else _windowed(c)
+
+
+def _fully_connected(c: OpContext) -> Emitted:
+    data, weights, bias = _tensors(c)
+    outputs, inputs = weights.shape
+    assert weights.quantization is not None
+    many = weights.quantization.per_channel
+    requantize = (
+        per_channel(data, weights, c.output, outputs) if many else per_tensor(data, weights, c.output)
+    )
+    return Emitted(
+        function="qe_fully_connected_s16",
+        args=("{params}", "{in0}", "{out0}"),
+        kernels=("qe_fully_connected_s16.c",),
+        headers=("qe_requantize_s64.h",),
+        params=Params(
+            "qe_fully_connected_s16_params",
+            (
+                *((name, Ref(name)) for name in ("weights", "bias", "multiplier", "shift")),
+                ("rows", data.elements // inputs),
+                ("inputs", inputs),
+                ("outputs", outputs),
+                ("step", int(many)),
+                *_clamp(c),
+            ),
+        ),
+        arrays=_arrays(constant(weights), bias, outputs, requantize),
+    )
+
+
+def _windowed(c: OpContext) -> Emitted:
+    data, weights, bias = _tensors(c)
+    kind = c.op.op.lower()
+    w = _transposed(c) if kind == "transpose_conv" else window(c, weights.shape[1], weights.shape[2])
+    groups = {
+        "conv_2d": w.in_channels // weights.shape[3],
+        "depthwise_conv_2d": w.out_channels // w.in_channels,
+        "transpose_conv": 1,
+    }
+    position = 2 if kind == "transpose_conv" else 0
+    return Emitted(
+        function=f"qe_{kind}_s16",
+        args=("{params}", f"{{in{position}}}", "{out0}"),
+        kernels=(f"qe_{kind}_s16.c",),
+        headers=("qe_conv_2d_s16.h", "qe_requantize_s64.h"),
+        params=Params(
+            "qe_conv_2d_s16_params",
+            (
+                *((name, Ref(name)) for name in ("weights", "bias", "multiplier", "shift")),
+                ("in_height", w.in_height),
+                ("in_width", w.in_width),
+                ("in_channels", w.in_channels),
+                ("out_height", w.out_height),
+                ("out_width", w.out_width),
+                ("out_channels", w.out_channels),
+                ("groups", groups[kind]),
+                ("filter_height", w.filter_height),
+                ("filter_width", w.filter_width),
+                ("stride_height", w.stride_height),
+                ("stride_width", w.stride_width),
+                ("dilation_height", w.dilation_height),
+                ("dilation_width", w.dilation_width),
+                ("pad_top", w.pad_top),
+                ("pad_left", w.pad_left),
+                *_clamp(c),
+            ),
+        ),
+        arrays=_arrays(
+            constant(weights), bias, w.out_channels, per_channel(data, weights, c.output, w.out_channels)
+        ),
+        overlap={} if kind == "transpose_conv" else {0: 2 * w.row_lead},
+    )
+
+
+def _transposed(c: OpContext) -> Window:
+    """Return the geometry of TRANSPOSE_CONV, whose padding counts at the output."""
+    _, weights, _ = _tensors(c)
+    _, in_height, in_width, in_channels = c.input(2).shape
+    _, out_height, out_width, out_channels = c.output.shape
+    _, filter_height, filter_width, _ = weights.shape
+    stride = (int(c.option("stride_h", 1)), int(c.option("stride_w", 1)))
+    top = left = 0
+    if c.option("padding", "SAME") == "SAME":
+        top = same_padding(out_height, filter_height, stride[0], 1, -(-out_height // stride[0]))
+        left = same_padding(out_width, filter_width, stride[1], 1, -(-out_width // stride[1]))
+    return Window(
+        in_height,
+        in_width,
+        in_channels,
+        out_height,
+        out_width,
+        out_channels,
+        filter_height,
+        filter_width,
+        *stride,
+        1,
+        1,
+        top,
+        left,
+    )
+
+
+def _clamp(c: OpContext) -> tuple[tuple[str, int], ...]:
+    scale, zero_point = scalar(c.output)
+    low, high = activation_range(
+        c.option("fused_activation_function", "NONE"), scale, zero_point, *INT16_RANGE
+    )
+    return ("low", low), ("high", high)
+
+
+def _arrays(
+    weights: npt.NDArray[np.int8], bias: Tensor | None, channels: int, requantize: Requantize
+) -> tuple[ConstArray, ...]:
+    values = np.zeros(channels, np.int64) if bias is None else constant(bias).reshape(-1).astype(np.int64)
+    multiplier, shift = halves(requantize)
+    return (
+        ConstArray("weights", weights.reshape(-1), "weights"),
+        ConstArray("bias", values, "bias"),
+        ConstArray("multiplier", multiplier),
+        ConstArray("shift", shift),
+    )
+
+
+def halves(requantize: Requantize) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int64]]:
+    """Return (16-bit multiplier, shift to the right) of ``MultiplyByQuantizedMultiplier`` for 64-bit sums.
+
+    Shifts have the type uint8 unless one is beyond it, so that the proof of the parameters names it.
+    """
+    wide = requantize.multiplier.astype(np.int64)
+    multiplier = np.where(wide < 0x7FFF0000, (wide + (1 << 15)) >> 16, 0x7FFF).astype(np.int16)
+    shift = 15 - requantize.shift.astype(np.int64)
+    return multiplier, np.clip(shift, 0, 255).astype(np.uint8)
