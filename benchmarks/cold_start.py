@@ -21,11 +21,11 @@ import numpy as np
 from runtime_overhead import MODELS, shared_models
 
 from qedge.bundle import Manifest, golden_files, write_bundle
+from qedge.oracle.builtin import builtin_outputs
+from qedge.oracle.golden import reference_outputs
 from qedge.processing.classify import Classify
 from qedge.processing.image import ImagePreprocess
 from qedge.runtime.litert import tensor_specs
-from qedge.verify.builtin import builtin_outputs
-from qedge.verify.golden import reference_outputs
 
 BARE = """
 import sys, numpy

@@ -28,7 +28,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "targets")]
 
 from qedge.emulate import CORES, find_compiler  # noqa: E402
 from qedge.graph import Graph  # noqa: E402
-from qedge.verify import tflm  # noqa: E402
+from qedge.oracle import tflm  # noqa: E402
 from qedge_mcu.cores import core  # noqa: E402
 from qedge_mcu.emit import emit  # noqa: E402
 from qedge_mcu.library import Library, Measured, describe  # noqa: E402

@@ -22,8 +22,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "targets"), str(ROOT / "benchmarks")]
 from mcu import FILES  # noqa: E402
 
 from qedge.graph import Graph  # noqa: E402
+from qedge.oracle import tflm  # noqa: E402
 from qedge.quantmath import quantize  # noqa: E402
-from qedge.verify import tflm  # noqa: E402
 from qedge_mcu.cores import core  # noqa: E402
 from qedge_mcu.emit import emit  # noqa: E402
 from qedge_mcu.library import Library, describe  # noqa: E402

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qedge.bundle import Manifest, golden_files, read_bundle, write_bundle
-from qedge.verify.builtin import builtin_outputs
-from qedge.verify.golden import reference_outputs
+from qedge.oracle.builtin import builtin_outputs
+from qedge.oracle.golden import reference_outputs
 
 HERE = Path(__file__).resolve().parent
 APPS = HERE.parent / "sample_apps"

@@ -1,6 +1,7 @@
 """qedge: a trained model on an edge device, calibrated, checked and proven.
 
 On a device: ``model = qedge.load("build/kws/rpi"); print(model("clip.wav").top(3))``.
+On a computer: ``qedge.build(model, (x, y), targets=["rpi", "mcu"])``.
 """
 
 from __future__ import annotations
@@ -10,16 +11,33 @@ from typing import TYPE_CHECKING, Any
 from qedge._version import __version__
 
 if TYPE_CHECKING:
+    from qedge.api import Build, build, check, evaluate, verify
     from qedge.errors import QedgeError
     from qedge.runtime import Model, Result, load
 
-__all__ = ["Model", "QedgeError", "Result", "__version__", "load"]
+__all__ = [
+    "Build",
+    "Model",
+    "QedgeError",
+    "Result",
+    "__version__",
+    "build",
+    "check",
+    "evaluate",
+    "load",
+    "verify",
+]
 
 _HOMES = {
     "load": "qedge.runtime",
     "Model": "qedge.runtime",
     "Result": "qedge.runtime",
     "QedgeError": "qedge.errors",
+    "Build": "qedge.api",
+    "build": "qedge.api",
+    "check": "qedge.api",
+    "evaluate": "qedge.api",
+    "verify": "qedge.api",
 }
 
 
@@ -29,4 +47,17 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'qedge' has no attribute {name!r}")
-    return getattr(importlib.import_module(home), name)
+    try:
+        return getattr(importlib.import_module(home), name)
+    except ImportError as problem:
+        if home != "qedge.api" or (problem.name or "").partition(".")[0] == "qedge":
+            raise
+        from qedge.errors import ToolError
+
+        raise ToolError(
+            f"qedge.{name} needs {problem.name}, which is not installed", hint='pip install "qedge[host]"'
+        ) from None
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -9,12 +9,13 @@ import typer
 
 from qedge.bundle import read_bundle
 from qedge.cli import _inputs as i
-from qedge.cli._bundles import BundleArg, float_model_for, layer_rows, layer_table, open_for
+from qedge.cli._bundles import BundleArg, layer_rows, layer_table
 from qedge.cli._console import Ui
 from qedge.cli.build import figure_rows
 from qedge.errors import UsageError
 from qedge.graph import Graph
 from qedge.pipeline import finite, steps
+from qedge.pipeline.existing import float_model_for, open_for
 from qedge.quantize import compare
 
 FloatOpt = Annotated[

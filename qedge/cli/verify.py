@@ -10,11 +10,12 @@ import typer
 
 from qedge.bundle import read_bundle
 from qedge.cli import _inputs as i
-from qedge.cli._bundles import BundleArg, raw_samples
+from qedge.cli._bundles import BundleArg
 from qedge.cli._console import Ui, size
 from qedge.cli._options import options_of
 from qedge.config import load_config
 from qedge.errors import UsageError, VerificationError
+from qedge.pipeline.existing import raw_samples
 from qedge.target import VerifyReport, target_of
 from qedge.trust import check_signature
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from qedge.bundle import write_bundle
+from qedge.oracle.golden import golden_samples
 from qedge.pipeline.gate import raise_for
 from qedge.pipeline.package import bundle_contents, write_atomically
 from qedge.pipeline.prepare import prepare
@@ -21,7 +22,6 @@ from qedge.pipeline.request import BuildRequest, BuildResult, Prepared, target_r
 from qedge.pipeline.summary import build_report, measure_layers
 from qedge.target import CheckReport, Compiled, Target
 from qedge.target.protocol import Progress
-from qedge.verify.golden import golden_samples
 
 GOLDEN_SAMPLES = 4
 

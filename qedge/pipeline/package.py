@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from qedge.bundle import Manifest, TensorSpec, golden_files
 from qedge.graph import Graph, Tensor
+from qedge.oracle.builtin import builtin_outputs
+from qedge.oracle.golden import reference_outputs
 from qedge.pipeline.prepare import default_postprocess
 from qedge.pipeline.request import BuildRequest, Prepared
 from qedge.report import BuildReport, render_html
 from qedge.target import Compiled, Target
-from qedge.verify.builtin import builtin_outputs
-from qedge.verify.golden import reference_outputs
 
 
 def bundle_contents(

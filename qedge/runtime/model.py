@@ -105,7 +105,21 @@ class Result:
         return {} if self._model is None else self._model.provenance
 
     def __repr__(self) -> str:
+        if (best := self._best()) is not None:
+            return f"Result({best[0]!r}, {best[1]:.3f})"
         return f"Result({', '.join(f'{a.dtype} {list(a.shape)}' for a in self.raw)})"
+
+    def _repr_html_(self) -> str:
+        if self._best() is None:
+            return f"<code>{html(repr(self))}</code>"
+        rows = "".join(f"<tr><td>{html(n)}</td><td>{100 * s:.1f} %</td></tr>" for n, s in self.top(5))
+        return f"<table>{rows}</table>"
+
+    def _best(self) -> tuple[str, float] | None:
+        """Return label and score where the post-processing says that there are classes."""
+        if self._postprocess is None or self._postprocess.kind != "classify":
+            return None
+        return self.top(1)[0]
 
 
 class Model:
@@ -307,6 +321,11 @@ def _as_input(value: Any, spec: TensorSpec) -> Array:
             f"{spec.name}: found {array.dtype}, expected float in the model's own units or {spec.dtype}"
         )
     return quantize_in_place(array.astype(np.float32), spec.scale, spec.zero_point, spec.dtype)
+
+
+def html(text: str) -> str:
+    """Return text for a page; ``html`` of the standard library takes longer to import."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _read_npy(path: str) -> Array:

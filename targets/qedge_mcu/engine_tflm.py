@@ -12,7 +12,7 @@ import numpy.typing as npt
 from qedge._version import __version__
 from qedge.errors import ModelError, ToolError
 from qedge.graph import Graph
-from qedge.verify import tflm
+from qedge.oracle import tflm
 from qedge_mcu.emit import values_text
 from qedge_mcu.packaging import fill_templates
 from qedge_mcu.program import c_identifier

@@ -9,9 +9,9 @@ from typing import Any
 
 from qedge.findings import Finding
 from qedge.graph import Graph
+from qedge.oracle import tflm
 from qedge.target import Requirement
 from qedge.target.options import as_int_bytes
-from qedge.verify import tflm
 from qedge_mcu.cores import CORES
 from qedge_mcu.emit import Generated
 from qedge_mcu.library import Library, Measured

@@ -19,6 +19,7 @@ from qedge.emulate.qemu import qemu_version
 from qedge.errors import CapacityError, IntegrityError, QedgeError, ToolError, UsageError
 from qedge.fields import Field
 from qedge.graph import Graph
+from qedge.oracle import tflm
 from qedge.target import (
     CheckReport,
     Column,
@@ -31,7 +32,6 @@ from qedge.target import (
     VerifyReport,
 )
 from qedge.target.reports import Arrays, Options
-from qedge.verify import tflm
 from qedge_mcu import report
 from qedge_mcu.boards import board, boards
 from qedge_mcu.cores import CORES, Core, core

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from qedge.emulate import CORES
+from qedge.oracle import tflm
 from qedge.testing.cases import Case, Merged, merge
-from qedge.verify import tflm
 from tests.ops.cases import add, conv_2d, depthwise_conv_2d, fully_connected, pool_2d
 from tests.ops.executors import Executor
 

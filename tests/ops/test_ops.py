@@ -21,8 +21,8 @@ from qedge import fixedpoint
 from qedge.emulate.toolchain import WARNINGS
 from qedge.errors import ModelError, QedgeError
 from qedge.graph import Graph
+from qedge.oracle import tflm
 from qedge.testing.cases import Merged, merge
-from qedge.verify import tflm
 from qedge_mcu.cores import core
 from qedge_mcu.ops import Emitted, OpContext, find, operators, operators_int16
 from tests.ops.executors import EXECUTORS, Array, Executor, generate

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from qedge.bundle import Manifest, golden_files, write_bundle
+from qedge.oracle.builtin import builtin_outputs
 from qedge.runtime.litert import open_engine, tensor_specs
 from qedge.testing.opmodels import ModelBuilder, Spec, constant
 from qedge.testing.requests import request
-from qedge.verify.builtin import builtin_outputs
 from qedge_coral.target import TARGET
 
 DOUBLES = Path(__file__).resolve().parent.parent / "hardware_doubles"

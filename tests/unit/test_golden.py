@@ -12,12 +12,12 @@ from qedge.bundle import npy_bytes, read_bundle, write_bundle
 from qedge.errors import ModelError, UsageError
 from qedge.graph import Graph
 from qedge.graph.pieces import pieces
+from qedge.oracle.builtin import builtin_outputs
 from qedge.runtime.golden import run_golden
 from qedge.runtime.litert import BUILTIN, REFERENCE, XNNPACK, Binding, find_binding, open_engine, tensor_specs
 from qedge.runtime.model import Model
 from qedge.testing.cases import Case, merge
 from qedge.testing.opmodels import ModelBuilder, Spec
-from qedge.verify.builtin import builtin_outputs
 from qedge_coral.target import TARGET as coral
 
 

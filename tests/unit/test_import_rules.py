@@ -22,7 +22,7 @@ HEAVY = {
 }  # fmt: skip
 HOST = {
     "qedge.cli", "qedge.datasets", "qedge.emulate", "qedge.frontends", "qedge.graph", "qedge.pipeline",
-    "qedge.quantize", "qedge.report", "qedge.target", "qedge.testing", "qedge.verify",
+    "qedge.quantize", "qedge.report", "qedge.target", "qedge.testing", "qedge.oracle",
 }  # fmt: skip
 DEVICE_RING = (
     "import qedge; import qedge.runtime; qedge.load; import qedge.bundle.read, qedge.bundle.write",

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from qedge.verify import tflm
+from qedge.oracle import tflm
 
 needs_wheel = pytest.mark.skipif(not tflm.available(), reason="the tflite-micro wheel is not installed")
 MODELS = ("ad", "ic", "kws", "vww", "sww")

@@ -13,9 +13,9 @@ from mcu_models import bundle_of, compile_model, residual_network
 from qedge.emulate import Machine, compile_c, compile_host, host_compiler, run_host
 from qedge.errors import CapacityError, UsageError
 from qedge.graph import Graph
+from qedge.oracle import tflm
 from qedge.target.options import as_int_bytes
 from qedge.testing.requests import request
-from qedge.verify import tflm
 from qedge_mcu.boards import board, boards
 from qedge_mcu.cores import CORES
 from qedge_mcu.target import TARGET

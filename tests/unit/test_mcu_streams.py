@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from qedge.graph import Graph
+from qedge.oracle import tflm
 from qedge.testing.cases import merge
-from qedge.verify import tflm
 from qedge_mcu.cores import core
 from qedge_mcu.emit import emit
 from qedge_mcu.library import Library, describe

@@ -11,11 +11,11 @@ from quantize_models import ArrayDataset, cnn, f32, images
 
 from qedge.errors import DataError, ModelError, UsageError
 from qedge.graph import Graph
+from qedge.oracle import tflm
 from qedge.quantize import QuantizeOptions, compare, prove_full_integer, quantize
 from qedge.quantize.affine import from_range, symmetric
 from qedge.quantize.interpreter import Runner
 from qedge.testing.opmodels import ModelBuilder, Spec, constant
-from qedge.verify import tflm
 
 MINMAX = QuantizeOptions(method="minmax")
 

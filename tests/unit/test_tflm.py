@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from qedge.errors import ModelError, ToolError
+from qedge.oracle import tflm
 from qedge.quantmath import multiply_double, quantize_multiplier
 from qedge.testing.opmodels import ModelBuilder, Spec, constant, single_op
-from qedge.verify import tflm
 
 needs_wheel = pytest.mark.skipif(not tflm.available(), reason="the tflite-micro wheel is not installed")
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from qedge.bundle import Manifest, golden_files, write_bundle
+from qedge.oracle.builtin import builtin_outputs
 from qedge.processing.classify import Classify
 from qedge.processing.image import ImagePreprocess
 from qedge.runtime.litert import open_engine, tensor_specs
 from qedge.testing.opmodels import ModelBuilder, Spec
-from qedge.verify.builtin import builtin_outputs
 
 LABELS = ("cat", "dog", "fish", "bird")
 

@@ -147,7 +147,7 @@ def _ample_arena(graph: Graph) -> int:
 def _child(folder: Path, first: int, count: int, timeout_s: float) -> int:
     """Run the jobs from ``first`` on; return the job to go on with, which is ``count`` unless one crashed."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    command = [sys.executable, "-m", "qedge.verify.tflm_child", str(folder)]
+    command = [sys.executable, "-m", "qedge.oracle.tflm_child", str(folder)]
     try:
         done = subprocess.run(
             command,

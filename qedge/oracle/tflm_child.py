@@ -1,7 +1,7 @@
-"""The child process of :mod:`qedge.verify.tflm`: the only import of the ``tflite-micro`` wheel.
+"""The child process of :mod:`qedge.oracle.tflm`: the only import of the ``tflite-micro`` wheel.
 
 The wheel ends its process on a failed internal check, so it never runs in ours. Started as
-``python -m qedge.verify.tflm_child FOLDER``, it answers ``<k>.tflite`` and ``<k>.npz`` of the folder with
+``python -m qedge.oracle.tflm_child FOLDER``, it answers ``<k>.tflite`` and ``<k>.npz`` of the folder with
 ``<k>.out.npz``, in order, and with ``<k>.error`` where the interpreter refused.
 """
 

@@ -1,0 +1,338 @@
+"""The whole journey from Python: ``qedge.build``, ``check``, ``evaluate``, ``verify``.
+
+::
+
+    built = qedge.build(model, (x, y), targets=["rpi", "mcu"], max_drop="1%", board="pico2")
+    built                                   # accuracy, SQNR, size, and what was found
+    built.load("rpi")(x[0]).top(3)
+
+Everything is what the commands do, with the same defaults; ``qedge.toml`` is not read.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from html import escape
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from qedge import pipeline
+from qedge.bundle import read_bundle
+from qedge.errors import DataError, UsageError, unknown
+from qedge.pipeline.existing import float_model_for, open_for, raw_samples
+from qedge.processing.spec import Postprocess, postprocess_from_json
+from qedge.quantize import Comparison, QuantizeOptions, compare
+from qedge.report import BuildReport
+from qedge.runtime import Model, load
+from qedge.target import CheckReport, Target, VerifyReport, resolve, resolve_all
+from qedge.target.options import percent, typed_options
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Data = str | PathLike[str] | npt.NDArray[Any] | Sequence[Any] | Mapping[str, Any]
+    Progress = Callable[[str, float], None]
+
+PREPROCESS_WORDS = ("resize", "fit", "color", "range", "mean", "std")
+
+
+@dataclass(frozen=True)
+class Build:
+    """What :func:`build` made.
+
+    Args:
+        name: of the build; bundles lie in ``out/<name>/<target>``.
+        bundles: folder of each target's bundle.
+        report: what was found, as ``report.json`` has it.
+        seconds: that it took.
+        float: the float ``.tflite``, or None for a model that was full-integer already.
+        int8: the quantised ``.tflite``.
+    """
+
+    name: str
+    bundles: Mapping[str, Path]
+    report: BuildReport
+    seconds: float
+    float: bytes | None
+    int8: bytes
+
+    def load(self, target: str | None = None, **options: Any) -> Model:
+        """Return ``qedge.load`` of one target's bundle: of the only one, or the one named.
+
+        Raises:
+            UsageError: no such target, or several and none named.
+        """
+        if target is None and len(self.bundles) == 1:
+            (target,) = self.bundles
+        if target is None or target not in self.bundles:
+            raise unknown("target", str(target), list(self.bundles))
+        return load(self.bundles[target], **options)
+
+    def __repr__(self) -> str:
+        facts = ", ".join(f"{label} {value}" for label, value in self._facts())
+        return f"<qedge build {self.name!r} for {', '.join(self.bundles)}: {facts}>"
+
+    def _repr_html_(self) -> str:
+        facts = [("targets", ", ".join(self.bundles)), *self._facts()]
+        rows = "".join(f"<tr><th>{escape(label)}</th><td>{escape(value)}</td></tr>" for label, value in facts)
+        found = "".join(
+            f"<li>{escape(f.severity)}: {escape(f.message)}</li>"
+            for f in self.report.findings
+            if f.severity != "info"
+        )
+        return f"<p><b>{escape(self.name)}</b></p><table>{rows}</table>" + (
+            f"<ul>{found}</ul>" if found else ""
+        )
+
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        report = self.report
+        sqnr = report.quantization.get("sqnr_db")
+        if report.int8_accuracy is not None and report.float_accuracy is not None:
+            yield "accuracy", f"{100 * report.float_accuracy:.1f} -> {100 * report.int8_accuracy:.1f} %"
+        if sqnr is not None:
+            yield "SQNR", f"{sqnr:.1f} dB"
+        yield "size", f"{len(self.int8):,} bytes"
+
+
+def build(
+    model: Any,
+    data: Data | None = None,
+    *,
+    targets: str | Sequence[str] = "rpi",
+    out: str | PathLike[str] = "build",
+    name: str | None = None,
+    labels: Sequence[str] | None = None,
+    preprocess: Mapping[str, Any] | None = None,
+    postprocess: str | Mapping[str, Any] | None = None,
+    input_shape: Sequence[int] | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Build:
+    """Turn a trained model into one bundle a target.
+
+    Args:
+        model: a path (as for ``qedge build``), or a Keras model.
+        data: representative samples: a path (folder of images or wavs, ``.npz``, ``.npy``), an array (samples
+            first), ``(x, y)`` with class indices, or a mapping of input names to arrays.
+        targets: one, several, or ``"all"``.
+        out: folder of the builds.
+        labels: names of the classes, in the model's output order.
+        preprocess: what turns an image or a clip into the model's input; its fields ``resize``, ``fit``,
+            ``color``, ``range``, ``mean`` and ``std`` may also be given as keywords: ``range=(0, 1)``.
+        postprocess: ``"classify"``, ``"detect"`` ..., or a mapping with ``kind``.
+        input_shape: static shape, batch 1, for a model with dynamic dimensions.
+        progress: called with a stage and a share from 0 to 1.
+        options: fields of :class:`qedge.quantize.QuantizeOptions` (``max_drop="1%"`` or 0.01) and options of
+            the targets (``board="pico2"``, ``ram="64K"``).
+
+    Raises:
+        QedgeError: what the command would exit with; nothing is written then.
+    """
+    with _request(
+        model, data, targets, out, name, labels, preprocess, postprocess, input_shape, options
+    ) as r:
+        result = pipeline.build(r, progress or _silent)
+    prepared = result.prepared
+    source = prepared.source.data if prepared.quantized is not None else None
+    return Build(prepared.name, result.bundles, result.report, result.seconds, source, prepared.model)
+
+
+def check(
+    model: Any,
+    data: Data | None = None,
+    *,
+    targets: str | Sequence[str] = "all",
+    labels: Sequence[str] | None = None,
+    preprocess: Mapping[str, Any] | None = None,
+    input_shape: Sequence[int] | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> dict[str, CheckReport]:
+    """Return where every operator would run and why, by target, before anything is compiled.
+
+    A full-integer ``.tflite`` is checked as it is; a float model is quantised first and needs ``data``. Arguments
+    as for :func:`build`. An operator that does not run is a finding, and no error.
+
+    Raises:
+        QedgeError: the model or the data cannot be used.
+    """
+    options = {"method": "minmax", **options}
+    with _request(model, data, targets, "build", None, labels, preprocess, None, input_shape, options) as r:
+        return pipeline.check(pipeline.prepare(r, progress or _silent), r.targets)
+
+
+def evaluate(
+    bundle: str | PathLike[str],
+    data: Data,
+    *,
+    float_model: str | PathLike[str] | None = None,
+    samples: int | None = None,
+) -> Comparison:
+    """Return accuracy and SQNR of a bundle beside the float model that it was made from.
+
+    Args:
+        data: as for :func:`build`, in the bundle's own terms.
+        float_model: default: the ``float.tflite`` beside the bundle.
+        samples: at most so many.
+
+    Raises:
+        UsageError: no float model.
+        DataError, IntegrityError: no intact bundle, or data that does not fit it.
+    """
+    place = Path(bundle)
+    with read_bundle(place) as opened, _data_file(data) as path:
+        reference = float_model_for(place, None if float_model is None else Path(float_model))
+        if reference is None:
+            raise UsageError(f"no float.tflite beside {place}", hint="name the float model: float_model=PATH")
+        if path is None:
+            raise UsageError("evaluating needs data", hint="qedge.evaluate(bundle, (x, y))")
+        return compare(reference, opened.read("model.tflite"), open_for(opened, path, samples))
+
+
+def verify(
+    bundle: str | PathLike[str], data: Data | None = None, *, samples: int | None = None, **options: Any
+) -> VerifyReport:
+    """Run a bundle where it will run, or on an emulated core, and compare it with its oracle.
+
+    Args:
+        data: None: the golden vectors that the bundle carries.
+        options: of the target.
+
+    Raises:
+        DataError, IntegrityError: no intact bundle, or data that does not fit it.
+        ToolError: an emulator or a compiler is missing.
+    """
+    place = Path(bundle)
+    with read_bundle(place) as opened, _data_file(data) as path:
+        name = opened.manifest.target
+        inputs = None if path is None else raw_samples(opened, path, samples)
+        _known(options, [resolve(name)])
+        return resolve(name).verify(place, inputs, typed_options(resolve(name).info, options, {}))
+
+
+@contextmanager
+def _request(
+    model: Any,
+    data: Data | None,
+    targets: str | Sequence[str],
+    out: str | PathLike[str],
+    name: str | None,
+    labels: Sequence[str] | None,
+    preprocess: Mapping[str, Any] | None,
+    postprocess: str | Mapping[str, Any] | None,
+    input_shape: Sequence[int] | None,
+    options: Mapping[str, Any],
+) -> Iterator[pipeline.BuildRequest]:
+    """Yield what the commands make of flags; models and arrays lie in files until the journey is over."""
+    chosen = resolve_all([targets] if isinstance(targets, str) else list(targets))
+    words = {key: _plain(options[key]) for key in PREPROCESS_WORDS if key in options}
+    given = {key: value for key, value in options.items() if key not in PREPROCESS_WORDS}
+    known = {f.name for f in fields(QuantizeOptions)}
+    quantize = {key: value for key, value in given.items() if key in known}
+    rest = {key: value for key, value in given.items() if key not in known}
+    _known(rest, chosen, extra=[*known, *PREPROCESS_WORDS])
+    if isinstance(quantize.get("max_drop"), str):
+        quantize["max_drop"] = percent(quantize["max_drop"], "max_drop") / 100
+    if quantize.get("recipe") is not None:
+        quantize["recipe"] = Path(quantize["recipe"])
+    post: Postprocess | None = None
+    if postprocess is not None:
+        stated = {"kind": postprocess} if isinstance(postprocess, str) else dict(postprocess)
+        post = postprocess_from_json(stated, "postprocess", UsageError)
+    with _model_file(model) as (path, called), _data_file(data) as samples:
+        yield pipeline.BuildRequest(
+            model=path,
+            targets=[(t, typed_options(t.info, rest, {})) for t in chosen],
+            out=Path(out),
+            data=samples,
+            name=name or called,
+            labels=None if labels is None else tuple(map(str, labels)),
+            preprocess={**(preprocess or {}), **words},
+            postprocess=post,
+            options=QuantizeOptions(**quantize),
+            input_shape=None if input_shape is None else tuple(map(int, input_shape)),
+        )
+
+
+def _known(options: Mapping[str, Any], targets: Sequence[Target], extra: Sequence[str] = ()) -> None:
+    declared = [option.name for target in targets for option in target.info.options]
+    for key in options:
+        if key not in declared:
+            raise unknown("option", key, sorted({*declared, *extra}))
+
+
+@contextmanager
+def _model_file(model: Any) -> Iterator[tuple[Path, str | None]]:
+    """Yield a model's file, and its name where it is an object that has one."""
+    if isinstance(model, (str, PathLike)):
+        path = Path(model)
+        if not path.exists():
+            raise UsageError(f"no model at {path}", hint="check the path; a model is a file or a folder")
+        yield path, None
+        return
+    home = type(model).__mro__
+    if not any(base.__module__.partition(".")[0] in ("keras", "tf_keras") for base in home):
+        raise UsageError(
+            f"found a model of type {type(model).__name__}, expected a path or a Keras model",
+            hint="save it first, and pass the file",
+        )
+    called = pipeline.safe_name(str(getattr(model, "name", "") or "model"))
+    legacy = any(base.__module__.partition(".")[0] == "tf_keras" for base in home)
+    with tempfile.TemporaryDirectory(prefix="qedge-") as scratch:
+        path = Path(scratch, f"{called}.{'h5' if legacy else 'keras'}")
+        model.save(str(path))
+        yield path, called
+
+
+@contextmanager
+def _data_file(data: Data | None) -> Iterator[Path | None]:
+    """Yield the samples as a path; arrays are written to an ``.npz`` that goes afterwards."""
+    if data is None:
+        yield None
+        return
+    if isinstance(data, (str, PathLike)):
+        path = Path(data)
+        if not path.exists():
+            raise UsageError(f"no data at {path}", hint="a folder of images or wavs, an .npz or an .npy")
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="qedge-") as scratch:
+        path = Path(scratch, "data.npz")
+        np.savez(path, **cast(Any, _arrays(data)))
+        yield path
+
+
+def _arrays(data: Any) -> dict[str, npt.NDArray[Any]]:
+    if isinstance(data, Mapping):
+        found = {str(key): np.asarray(value) for key, value in data.items()}
+    elif isinstance(data, tuple) and len(data) == 2:
+        found = {"x": np.asarray(data[0]), "y": np.asarray(data[1])}
+    else:
+        try:
+            found = {"x": np.asarray(data)}
+        except ValueError:
+            found = {"x": np.asarray([], object)}
+    for key, array in found.items():
+        if array.dtype == object or array.ndim == 0:
+            raise DataError(
+                f"data[{key!r}]: found {array.dtype} {list(array.shape)}, expected one array of samples",
+                hint="samples of one shape, along the first axis; (x, y) with labels",
+            )
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Return numbers as JSON has them: a tuple or an array as a list."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _silent(stage: str, fraction: float) -> None:
+    """Report nothing."""
