@@ -1,0 +1,154 @@
+"""Proves that a ``.tflite`` computes what onnxruntime does; names the first value that differs where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qedge.frontends._refuse import Refusal
+from qedge.frontends.onnx.layout import Order
+from qedge.frontends.onnx.shapes import Model, Session, random_inputs
+from qedge.quantize.interpreter import Runner
+
+Array = npt.NDArray[Any]
+
+TOLERANCE = 2e-4
+"""Largest difference of an output, relative to its largest value, at which two models agree."""
+INTEGERS_THAT_MAY_DIFFER = 0.02
+"""Fraction of integers that may differ: positions of values that are equal but for rounding."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was compared: the worst output's difference relative to its largest value, and on how many samples."""
+
+    error: float
+    samples: int
+
+
+def difference(ours: Array, theirs: Array) -> float:
+    """Return how far two values are apart: relative to the largest for floats, a fraction for integers."""
+    if theirs.dtype.kind != "f":
+        return float(np.mean(ours.astype(np.int64) != theirs.astype(np.int64))) if theirs.size else 0.0
+    theirs = theirs.astype(np.float64)
+    known = np.isfinite(theirs)
+    if not np.array_equal(known, np.isfinite(ours)):
+        return float("inf")
+    if not known.any():
+        return 0.0
+    top = float(np.max(np.abs(theirs[known])))
+    apart = float(np.max(np.abs(ours.astype(np.float64)[known] - theirs[known])))
+    return apart / max(top, 1e-6)
+
+
+def agrees(ours: Array, theirs: Array) -> bool:
+    """Return whether two values are the same but for rounding."""
+    limit = TOLERANCE if theirs.dtype.kind == "f" else INTEGERS_THAT_MAY_DIFFER
+    return difference(ours, theirs) <= limit
+
+
+class Prover:
+    """Compares a model with its conversion.
+
+    Args:
+        model: as onnxruntime runs it.
+        data: the ``.tflite``.
+        inputs, outputs: names in the author's order, with the order of dimensions in the ``.tflite``.
+        values: tensor's name and order of dimensions, by ONNX's name, for telling what differs.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        data: bytes,
+        inputs: Mapping[str, Order],
+        outputs: Mapping[str, Order],
+        values: Mapping[str, tuple[str, Order]],
+    ) -> None:
+        self.model, self.data = model, data
+        self.inputs, self.outputs, self.values = dict(inputs), dict(outputs), dict(values)
+
+    def random(self, count: int) -> Proof:
+        """Compare on random inputs.
+
+        Raises:
+            Refusal: they differ; the first value that does is named.
+        """
+        samples = [
+            random_inputs(self.model.graph, self.model.shapes, self.model.dtypes, seed)
+            for seed in range(count)
+        ]
+        return self.compare(samples, "random inputs")
+
+    def compare(self, samples: Sequence[Mapping[str, Array]], what: str) -> Proof:
+        """Compare on samples, as ONNX has them.
+
+        Raises:
+            Refusal: they differ; the first value that does is named.
+        """
+        session = Session(self.model.runnable(), list(self.outputs))
+        expected = [session.run(s) for s in samples]
+        del session
+        runner = Runner(self.data, threads=1)
+        worst = 0.0
+        for sample, theirs in zip(samples, expected):
+            ours = runner.predict(self._fed(sample))
+            for (name, order), mine, other in zip(self.outputs.items(), ours, theirs):
+                back = mine.transpose(np.argsort(order)) if order else mine
+                worst = max(worst, difference(back, other)) if other.dtype.kind == "f" else worst
+                if not agrees(back, other):
+                    raise self._refusal(sample, name, back, other, what)
+        return Proof(worst, len(samples))
+
+    def _fed(self, sample: Mapping[str, Array]) -> list[Array]:
+        fed = []
+        for name, order in self.inputs.items():
+            value = np.asarray(sample[name])
+            value = value.transpose(order) if order else value
+            fed.append(np.ascontiguousarray(value).reshape(value.shape))
+        return fed
+
+    def _refusal(
+        self, sample: Mapping[str, Array], name: str, ours: Array, theirs: Array, what: str
+    ) -> Refusal:
+        first = self._first(sample)
+        far = f"{difference(ours, theirs):.2g} of its largest value"
+        told = f"the conversion differs from onnxruntime on {what}: output {name!r} by {far}"
+        if first is not None:
+            told += (
+                f"; the first value that differs is {first[0]!r}, which {first[1]} writes, by {first[2]:.2g}"
+            )
+        return Refusal(
+            told,
+            "this is a fault in qedge: please report it with the model, or cut the model before that node",
+        )
+
+    def _first(self, sample: Mapping[str, Array]) -> tuple[str, str, float] | None:
+        """Return the first value that differs, the node that writes it, and by how much."""
+        runner = Runner(self.data, threads=1, keep_all=True)
+        runner.run(self._fed(sample))
+        index = {d["name"]: d["index"] for d in runner.tensors()}
+        nodes = [
+            (o, n) for n in self.model.graph.node for o in n.output if o in self.values
+            and self.values[o][0] in index
+        ]  # fmt: skip
+        for start in range(0, len(nodes), 64):
+            part = nodes[start : start + 64]
+            names = [o for o, _ in part]
+            theirs = Session(self.model.runnable(names), names).run(sample)
+            for (name, node), other in zip(part, theirs):
+                tensor, order = self.values[name]
+                ours = runner.read(index[tensor])
+                if ours.size != other.size:
+                    continue
+                shape = [other.shape[d] for d in order]
+                back = (
+                    ours.reshape(shape).transpose(np.argsort(order)) if order else ours.reshape(other.shape)
+                )
+                if not agrees(back, other):
+                    return name, f"{node.op_type} {node.name or node.output[0]!r}", difference(back, other)
+        return None

@@ -1,0 +1,493 @@
+"""Exact shapes and every constant of a model: ONNX's shape inference, and onnxruntime for what it leaves open.
+
+Nothing is computed twice, and no activation is kept: constants are folded by running only the nodes that no input
+reaches, and a shape that inference cannot tell comes from a run that asks for the values in question.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qedge.frontends._refuse import Refusal, require
+from qedge.frontends.onnx.control import captured, unfold
+from qedge.frontends.onnx.net import Net, Node
+from qedge.frontends.onnx.reading import MAX_VALUE_BYTES, op_name, opset_of
+
+Array = npt.NDArray[Any]
+Shape = tuple[int, ...]
+
+_RANDOM = {
+    "RandomNormal",
+    "RandomUniform",
+    "RandomNormalLike",
+    "RandomUniformLike",
+    "Multinomial",
+    "Bernoulli",
+}
+_DATA_DEPENDENT = {"NonZero", "NonMaxSuppression", "Unique", "Compress", "If", "Loop", "Scan", "RoiAlign"}
+_SMALL = 1 << 12
+"""Constants of at most this many values are shown to shape inference."""
+_BATCH = re.compile(r"^(n|b|bs|batch.*|.*batch|.*batch_?size|unk__\d+|.*_batch_.*)$", re.IGNORECASE)
+
+
+class Model:
+    """A ``ModelProto`` made static, with what is known about its values.
+
+    Args:
+        proto: is changed in place: inputs fixed, control flow written in line, constants folded.
+        input_shapes: shape by input name; ``""`` is the only input.
+        input_values: value by input name: the input becomes a constant.
+    """
+
+    def __init__(
+        self,
+        proto: Any,
+        input_shapes: Mapping[str, Sequence[int]],
+        input_values: Mapping[str, Sequence[float]],
+    ) -> None:
+        self.onnx = require("onnx", "ONNX")
+        self.proto, self.graph, self.opset = proto, proto.graph, opset_of(proto)
+        self.constants: dict[str, Array] = {}
+        self.shapes: dict[str, Shape] = {}
+        self.dtypes: dict[str, np.dtype[Any]] = {}
+        self._drop_types()
+        for tensor in self.graph.initializer:
+            if tensor.data_type != self.onnx.TensorProto.STRING:
+                self._keep(tensor.name, self.onnx.numpy_helper.to_array(tensor))
+        stored = {t.name for t in self.graph.initializer}
+        inputs = [i for i in self.graph.input if i.name not in stored]
+        self._fix_values(inputs, input_values)
+        self._fix_shapes([i for i in inputs if i.name not in self.constants], input_shapes)
+        kept = [i for i in self.graph.input if i.name not in self.constants]
+        copies = [type(i).FromString(i.SerializeToString()) for i in kept]
+        del self.graph.input[:]
+        self.graph.input.extend(copies)
+        self._settle()
+
+    def _drop_types(self) -> None:
+        del self.graph.value_info[:]
+        for output in self.graph.output:
+            if output.type.tensor_type.HasField("shape"):
+                output.type.tensor_type.ClearField("shape")
+
+    def _keep(self, name: str, values: Array) -> None:
+        self.constants[name] = values
+        self.shapes[name], self.dtypes[name] = tuple(values.shape), values.dtype
+
+    def _fix_values(self, inputs: Sequence[Any], values: Mapping[str, Sequence[float]]) -> None:
+        known = {i.name: i for i in inputs}
+        for name, given in values.items():
+            if name not in known:
+                raise Refusal(
+                    f"it has no input {name!r} to fix to a value", f"its inputs are: {', '.join(known)}"
+                )
+            kind = known[name].type.tensor_type
+            dtype = self.onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
+            shape = [d.dim_value or 1 for d in kind.shape.dim]
+            array = np.asarray(given, dtype)
+            if array.size not in (1, math.prod(shape)):
+                raise Refusal(
+                    f"input {name!r} was given {array.size} values, expected {math.prod(shape)} for {shape}"
+                )
+            array = np.broadcast_to(array.ravel() if array.size == 1 else array.reshape(shape), shape or (1,))
+            array = np.ascontiguousarray(array).reshape(shape)
+            self._keep(name, array)
+            self.graph.initializer.append(self.onnx.numpy_helper.from_array(array, name))
+
+    def _fix_shapes(self, inputs: Sequence[Any], shapes: Mapping[str, Sequence[int]]) -> None:
+        """Write static dimensions into the inputs.
+
+        Raises:
+            Refusal: some stay unknown, or what was stated contradicts the model.
+        """
+        wanted = dict(shapes)
+        if "" in wanted:
+            open_ones = [i for i in inputs if any(d.dim_value <= 0 for d in i.type.tensor_type.shape.dim)]
+            chosen = (open_ones or list(inputs))[:1]
+            if chosen:
+                wanted.setdefault(chosen[0].name, wanted[""])
+            del wanted[""]
+        unknown = sorted(set(wanted) - {i.name for i in inputs})
+        if unknown:
+            names = ", ".join(i.name for i in inputs)
+            raise Refusal(f"it has no input {unknown[0]!r} to give a shape", f"its inputs are: {names}")
+        symbols: dict[str, int] = {}
+        for value in inputs:
+            kind = value.type.tensor_type
+            if not value.type.HasField("tensor_type"):
+                raise Refusal(f"the input {value.name!r} is no tensor", "remove it, or make it a tensor")
+            if value.name not in wanted:
+                continue
+            stated = [int(d) for d in wanted[value.name]]
+            if not kind.HasField("shape"):
+                for _ in stated:
+                    kind.shape.dim.add()
+            dims = kind.shape.dim
+            fits = len(stated) == len(dims) and all(
+                d.dim_value in (0, s) or d.dim_value < 0 for d, s in zip(dims, stated)
+            )
+            if not fits or any(s <= 0 for s in stated):
+                found = [d.dim_value or d.dim_param or "?" for d in dims]
+                raise Refusal(f"the shape {stated} does not fit the input {value.name!r}, which has {found}")
+            for dim, size in zip(dims, stated):
+                if dim.dim_param:
+                    symbols[dim.dim_param] = size
+                dim.dim_value = size
+        batches = {
+            i.type.tensor_type.shape.dim[0].dim_param for i in inputs if len(i.type.tensor_type.shape.dim)
+        }
+        missing = []
+        for value in inputs:
+            kind = value.type.tensor_type
+            if not kind.HasField("shape"):
+                missing.append((value.name, ["?"]))
+                continue
+            rank = len(kind.shape.dim)
+            for axis, dim in enumerate(kind.shape.dim):
+                if dim.dim_value > 0:
+                    continue
+                name = dim.dim_param
+                if name in symbols:
+                    dim.dim_value = symbols[name]
+                elif (axis == 0 and rank != 1) or (name and (name in batches or _BATCH.match(name))):
+                    dim.dim_value = 1
+            if any(d.dim_value <= 0 for d in kind.shape.dim):
+                missing.append((value.name, [str(d.dim_value or d.dim_param or "?") for d in kind.shape.dim]))
+        if missing:
+            told = "; ".join(f"{name} has {', '.join(dims)}" for name, dims in missing)
+            name, dims = missing[0]
+            example = ",".join(d if d.isdigit() else "?" for d in dims)
+            raise Refusal(
+                f"it has inputs with dynamic dimensions: {told}",
+                f"state the shape: --input-shape {name}={example} with numbers for the question marks",
+            )
+        for value in inputs:
+            kind = value.type.tensor_type
+            shape = tuple(int(d.dim_value) for d in kind.shape.dim)
+            dtype = np.dtype(self.onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
+            if dtype.kind not in "fiub":
+                raise Refusal(f"the input {value.name!r} has the type {dtype}, expected numbers")
+            _check_size(value.name, shape, dtype)
+            self.shapes[value.name], self.dtypes[value.name] = shape, dtype
+
+    def _settle(self) -> None:
+        """Fold constants, infer shapes and take out control flow, until nothing changes."""
+        for _ in range(64):
+            self._fold()
+            self._infer()
+            changed = self._name_shapes()
+            changed |= unfold(self.graph, self.constants, self.shapes.get, self.opset)
+            if changed:
+                for tensor in self.graph.initializer:  # unrolled loops bring constants of their own
+                    if tensor.name not in self.constants:
+                        self._keep(tensor.name, self.onnx.numpy_helper.to_array(tensor))
+                continue
+            if self._fold():
+                continue
+            unknown = [o for n in self.graph.node for o in n.output if o and (o not in self.shapes)]
+            if not unknown:
+                return
+            self._refuse_data_dependent()
+            self._ask(unknown)
+        raise Refusal("its shapes do not settle", "export it with static shapes")
+
+    def _fold(self) -> bool:
+        """Compute what no input reaches, and make it constants; return whether there was any."""
+        known = set(self.constants) | {""}
+        ready: list[Any] = []
+        rest: list[Any] = []
+        for node in self.graph.node:
+            steady = node.op_type not in _RANDOM and all(i in known for i in (*node.input, *captured(node)))
+            (ready if steady else rest).append(node)
+            if steady:
+                known.update(node.output)
+        if not ready:
+            return False
+        outputs = [o for n in ready for o in n.output if o]
+        self._compute(ready, outputs)
+        kept = [type(n).FromString(n.SerializeToString()) for n in rest]
+        del self.graph.node[:]
+        self.graph.node.extend(kept)
+        return True
+
+    def _compute(self, nodes: Sequence[Any], outputs: Sequence[str]) -> None:
+        plain = []
+        for node in nodes:
+            if node.op_type == "Constant" and len(node.attribute) == 1 and node.attribute[0].name == "value":
+                self._keep(node.output[0], self.onnx.numpy_helper.to_array(node.attribute[0].t))
+            elif node.op_type == "Identity" and node.input[0] in self.constants:
+                self._keep(node.output[0], self.constants[node.input[0]])
+            else:
+                plain.append(node)
+        if not plain:
+            return
+        read = {i for n in plain for i in (*n.input, *captured(n))}
+        graph = self.onnx.GraphProto(name="constants")
+        graph.node.extend(plain)
+        for name in sorted(read & set(self.constants)):
+            graph.initializer.append(self.onnx.numpy_helper.from_array(self.constants[name], name))
+        wanted = [o for n in plain for o in n.output if o]
+        for name in wanted:
+            graph.output.append(self.onnx.ValueInfoProto(name=name))
+        self._check_folded(graph)
+        for name, values in zip(wanted, run(self._wrap(graph), {}, wanted)):
+            if isinstance(values, np.ndarray) and values.dtype.kind in "fiub":
+                self._keep(name, values)
+            else:
+                raise Refusal(f"the value {name!r} is no tensor of numbers", "remove it from the model")
+
+    def _check_folded(self, graph: Any) -> None:
+        """Refuse constants that would unfold to more than is ever allocated."""
+        for name, shape, dtype in self._inferred(graph):
+            _check_size(name, shape, dtype)
+
+    def _wrap(self, graph: Any) -> Any:
+        model = self.onnx.ModelProto()
+        model.ir_version = min(int(self.proto.ir_version) or 8, 10)
+        model.opset_import.extend(self.proto.opset_import)
+        model.graph.CopyFrom(graph)
+        return model
+
+    def _inferred(self, graph: Any) -> list[tuple[str, Shape, np.dtype[Any]]]:
+        """Return the static shapes that ONNX's inference finds; large constants become inputs for it."""
+        light = self.onnx.GraphProto(name="shapes")
+        light.node.extend(graph.node)
+        light.input.extend(graph.input)
+        light.output.extend(graph.output)
+        helper = self.onnx.helper
+        read = {i for n in graph.node for i in (*n.input, *captured(n))}
+        for name in sorted(read & set(self.constants)):
+            values = self.constants[name]
+            if values.size <= _SMALL:
+                light.initializer.append(self.onnx.numpy_helper.from_array(values, name))
+            else:
+                kind = helper.np_dtype_to_tensor_dtype(values.dtype)
+                light.input.append(helper.make_tensor_value_info(name, kind, values.shape))
+        try:
+            done = self.onnx.shape_inference.infer_shapes(self._wrap(light), data_prop=True).graph
+        except Exception as error:
+            raise Refusal(f"its shapes contradict each other: {_short(error)}") from None
+        found = []
+        for value in (*done.value_info, *done.output):
+            kind = value.type.tensor_type
+            if not kind.HasField("shape") or any(not d.HasField("dim_value") for d in kind.shape.dim):
+                continue
+            try:
+                dtype = np.dtype(helper.tensor_dtype_to_np_dtype(kind.elem_type))
+            except (KeyError, TypeError):
+                continue
+            found.append((value.name, tuple(int(d.dim_value) for d in kind.shape.dim), dtype))
+        return found
+
+    def _infer(self) -> None:
+        for name, shape, dtype in self._inferred(self.graph):
+            if name not in self.constants:
+                _check_size(name, shape, dtype)
+                self.shapes[name], self.dtypes[name] = shape, dtype
+
+    def _name_shapes(self) -> bool:
+        """Make constants of Shape and Size where the shape is known; return whether there was any."""
+        rest, found = [], False
+        for node in self.graph.node:
+            shape = self.shapes.get(node.input[0]) if node.op_type in ("Shape", "Size") else None
+            if shape is None:
+                rest.append(node)
+                continue
+            found = True
+            if node.op_type == "Size":
+                self._keep(node.output[0], np.array(math.prod(shape), np.int64))
+                continue
+            attributes = {a.name: int(a.i) for a in node.attribute}
+            part = shape[attributes.get("start", 0) : attributes.get("end", len(shape))]
+            self._keep(node.output[0], np.array(part, np.int64).reshape(len(part)))
+        if found:
+            kept = [type(n).FromString(n.SerializeToString()) for n in rest]
+            del self.graph.node[:]
+            self.graph.node.extend(kept)
+        return found
+
+    def _refuse_data_dependent(self) -> None:
+        found = [n for n in self.graph.node if n.op_type in _DATA_DEPENDENT]
+        if found:
+            raise unsupported(
+                [(f"{op_name(n)} {n.name or n.output[0]!r}", _why_dynamic(n.op_type)) for n in found]
+            )
+
+    def _ask(self, names: Sequence[str]) -> None:
+        """Get the shapes of values from a run."""
+        results = run(self.runnable(names), random_inputs(self.graph, self.shapes, self.dtypes, 0), names)
+        for name, values in zip(names, results):
+            if not isinstance(values, np.ndarray):
+                raise Refusal(
+                    f"the value {name!r} is no tensor", "export the model without sequences or maps"
+                )
+            self.shapes[name], self.dtypes[name] = tuple(values.shape), values.dtype
+
+    def runnable(self, outputs: Sequence[str] = ()) -> Any:
+        """Return a complete model for onnxruntime, with further values as outputs."""
+        graph = self.onnx.GraphProto(name="model")
+        graph.node.extend(self.graph.node)
+        graph.input.extend(self.graph.input)
+        read = {i for n in graph.node for i in (*n.input, *captured(n))} | {o.name for o in self.graph.output}
+        for name in sorted(read & set(self.constants)):
+            graph.initializer.append(self.onnx.numpy_helper.from_array(self.constants[name], name))
+        for name in outputs or [o.name for o in self.graph.output]:
+            graph.output.append(self.onnx.ValueInfoProto(name=name))
+        return self._wrap(graph)
+
+    def net(self) -> Net:
+        """Return the graph for the emitter."""
+        helper = self.onnx.helper
+        nodes = []
+        for node in self.graph.node:
+            attributes = {}
+            for a in node.attribute:
+                value = helper.get_attribute_value(a)
+                if isinstance(value, bytes):
+                    value = value.decode("utf-8", "replace")
+                elif isinstance(value, self.onnx.TensorProto):
+                    value = self.onnx.numpy_helper.to_array(value)
+                elif isinstance(value, (list, tuple)) and value and isinstance(value[0], bytes):
+                    value = [v.decode("utf-8", "replace") for v in value]
+                attributes[a.name] = value
+            first = next((o for o in node.output if o), "")
+            nodes.append(
+                Node(op_name(node), node.name or first, list(node.input), list(node.output), attributes)
+            )
+        net = Net(
+            nodes,
+            [i.name for i in self.graph.input],
+            [o.name for o in self.graph.output],
+            dict(self.constants),
+            dict(self.shapes),
+            dict(self.dtypes),
+            self.opset,
+        )
+        net.sweep()
+        return net
+
+
+def _why_dynamic(op: str) -> str:
+    return {
+        "NonMaxSuppression": "how much it gives depends on the data: export the model without it, and let the"
+        " post-processing drop overlapping boxes",
+        "If": "which branch runs depends on the data: fix the input that decides with --input-value NAME=VALUE",
+        "Loop": "how often it runs depends on the data",
+    }.get(op, "the shape of what it gives depends on the data")
+
+
+def unsupported(problems: Sequence[tuple[str, str]]) -> Refusal:
+    """Return the refusal that names every node that has no form in TFLite."""
+    told = "; ".join(f"{node}: {why}" for node, why in problems[:20])
+    more = f"; and {len(problems) - 20} more" if len(problems) > 20 else ""
+    count = "1 node has" if len(problems) == 1 else f"{len(problems)} nodes have"
+    return Refusal(
+        f"{count} no form in TFLite: {told}{more}",
+        "replace them in the model, or cut it before them and do the rest in your program",
+        kind="unsupported",
+    )
+
+
+def _check_size(name: str, shape: Shape, dtype: np.dtype[Any]) -> None:
+    size = math.prod(shape) * dtype.itemsize
+    if size > MAX_VALUE_BYTES:
+        raise Refusal(f"the value {name!r} has {size} bytes, expected at most {MAX_VALUE_BYTES}")
+
+
+def _short(error: BaseException) -> str:
+    text = re.sub(r"\s+", " ", str(error)).strip()
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
+    return text[:400] or type(error).__name__
+
+
+class Session:
+    """A model in onnxruntime, on one thread, as its author wrote it: nothing is fused."""
+
+    def __init__(self, model: Any, names: Sequence[str]) -> None:
+        ort = require("onnxruntime", "onnxruntime")
+        options = ort.SessionOptions()
+        options.log_severity_level = 4
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.enable_cpu_mem_arena = False
+        self.names = list(names)
+        try:
+            self._session = ort.InferenceSession(
+                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise Refusal(f"onnxruntime cannot load it: {_short(error)}", _RUNS) from None
+
+    def run(self, inputs: Mapping[str, Array]) -> list[Any]:
+        """Return the values of its outputs.
+
+        Raises:
+            Refusal: onnxruntime fails.
+        """
+        try:
+            result: list[Any] = self._session.run(self.names, dict(inputs))
+        except Exception as error:
+            raise Refusal(f"onnxruntime cannot run it: {_short(error)}", _RUNS) from None
+        return result
+
+
+_RUNS = "make sure that onnxruntime runs the file: python -m pip install -U onnxruntime"
+
+
+def run(model: Any, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Any]:
+    """Return outputs of one run of a model."""
+    return Session(model, outputs).run(inputs)
+
+
+def random_inputs(
+    graph: Any, shapes: Mapping[str, Shape], dtypes: Mapping[str, np.dtype[Any]], seed: int
+) -> dict[str, Array]:
+    """Return a random value for every input: standard normal, or integers that an embedding can look up."""
+    rng = np.random.default_rng(seed)
+    found: dict[str, Array] = {}
+    for value in graph.input:
+        shape, dtype = shapes[value.name], dtypes[value.name]
+        if dtype.kind == "f":
+            found[value.name] = rng.standard_normal(shape).astype(dtype)
+        elif dtype.kind == "b":
+            found[value.name] = rng.integers(0, 2, shape).astype(bool)
+        else:
+            high = _rows(graph, shapes, value.name, dtype)
+            found[value.name] = rng.integers(0, high, shape).astype(dtype)
+    return found
+
+
+def _rows(graph: Any, shapes: Mapping[str, Shape], name: str, dtype: np.dtype[Any]) -> int:
+    """Return how many rows the table has that an integer input looks up; a few where there is none."""
+    names: set[str] = {name}
+    least = 256 if dtype.itemsize == 1 else 0
+    for node in graph.node:
+        if node.op_type == "Gather" and node.input[1] in names and node.input[0] in shapes:
+            rows = shapes[node.input[0]][_axis(node)]
+            least = min(least, rows) if least else rows
+        elif names & set(node.input) and node.op_type in _KEEPS_INDEX:
+            names.update(node.output)
+    return max(least, 2)
+
+
+_KEEPS_INDEX: Collection[str] = {
+    "Cast",
+    "Reshape",
+    "Unsqueeze",
+    "Squeeze",
+    "Flatten",
+    "Transpose",
+    "Identity",
+    "Slice",
+}
+
+
+def _axis(node: Any) -> int:
+    return next((int(a.i) for a in node.attribute if a.name == "axis"), 0)
