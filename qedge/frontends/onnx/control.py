@@ -87,6 +87,34 @@ def _attribute(node: Any, name: str, default: Any) -> Any:
     return default if found is None else onnx.helper.get_attribute_value(found)
 
 
+def choose(graph: Any, opset: int) -> list[tuple[str, str]]:
+    """Replace each If by both of its branches and a choice between their results; return the pairs of results.
+
+    The branches compute nothing but values, so that running both is no harm. The caller checks that the two of a
+    pair have one shape.
+    """
+    onnx = require("onnx", "ONNX")
+    nodes: list[Any] = []
+    pairs: list[tuple[str, str]] = []
+    for node in graph.node:
+        if node.op_type != "If" or node.domain not in ("", "ai.onnx"):
+            nodes.append(node)
+            continue
+        sides = []
+        for name in ("then", "else"):
+            inliner = _Inliner(graph, f"{node.output[0]}~{name}~", opset)
+            made, results = inliner.body(_graph(node, f"{name}_branch"), {})
+            nodes += made
+            sides.append(results)
+        for output, yes, no in zip(node.output, *sides):
+            nodes.append(onnx.helper.make_node("Where", [node.input[0], yes, no], [output]))
+            pairs.append((yes, no))
+    kept = [_copy(n) for n in nodes]
+    del graph.node[:]
+    graph.node.extend(kept)
+    return pairs
+
+
 class _Inliner:
     """Copies nodes of an inner graph into the outer one, with names of their own."""
 

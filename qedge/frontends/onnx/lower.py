@@ -26,7 +26,8 @@ _CHANNELS_FIRST = {
 }  # fmt: skip
 _PASSES = {
     "Add", "Sub", "Mul", "Div", "Pow", "Cast", "Clip", "Pad", "Slice", "Concat", "Identity", "Split", "Relu",
-    "LeakyRelu", "Sigmoid", "Tanh", "Abs", "Sqrt", "Neg", "Min", "Max", "PRelu", "HardSwish", "Where",
+    "LeakyRelu", "Sigmoid", "Tanh", "Abs", "Sqrt", "Neg", "Min", "Max", "PRelu", "HardSwish", "Where", "Gather",
+    "Dropout", "Tile", "Gelu", "Elu", "Exp", "Log", "Softmax", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum",
 }  # fmt: skip
 
 
@@ -56,9 +57,10 @@ class Lowering:
         inputs, orders = {}, {}
         for name in net.inputs:
             order = self._input_order(name)
-            inputs[name] = writer.tensor(name, layout.arranged(net.shape(name), order), net.dtypes[name])
+            shape = layout.arranged(net.shape(name), order)
+            inputs[name] = writer.tensor(name, shape or (1,), net.dtypes[name])
             orders[name] = order
-            self.places[name] = {order: inputs[name]}
+            self.places[name] = {order: writer.reshape(inputs[name], shape)}
         problems = []
         for node in net.nodes:
             if id(node) in self._done:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qedge.frontends._refuse import Refusal, require
-from qedge.frontends.onnx.control import captured, unfold
+from qedge.frontends.onnx.control import captured, choose, unfold
 from qedge.frontends.onnx.net import Net, Node
 from qedge.frontends.onnx.reading import MAX_VALUE_BYTES, op_name, opset_of
 
@@ -56,6 +56,7 @@ class Model:
         self.constants: dict[str, Array] = {}
         self.shapes: dict[str, Shape] = {}
         self.dtypes: dict[str, np.dtype[Any]] = {}
+        self._pairs: list[tuple[str, str]] = []
         self._drop_types()
         for tensor in self.graph.initializer:
             if tensor.data_type != self.onnx.TensorProto.STRING:
@@ -191,11 +192,21 @@ class Model:
             if self._fold():
                 continue
             unknown = [o for n in self.graph.node for o in n.output if o and (o not in self.shapes)]
-            if not unknown:
+            if not unknown and not any(n.op_type in ("If", "Loop", "Scan") for n in self.graph.node):
+                self._check_pairs()
                 return
+            if any(n.op_type == "If" for n in self.graph.node):
+                self._pairs += choose(self.graph, self.opset)
+                continue
             self._refuse_data_dependent()
             self._ask(unknown)
         raise Refusal("its shapes do not settle", "export it with static shapes")
+
+    def _check_pairs(self) -> None:
+        """Refuse a choice between branches whose results have different shapes."""
+        for yes, no in self._pairs:
+            if self.shapes.get(yes) != self.shapes.get(no):
+                raise unsupported([(f"If that gives {yes!r} or {no!r}", _why_dynamic("If"))])
 
     def _fold(self) -> bool:
         """Compute what no input reaches, and make it constants; return whether there was any."""

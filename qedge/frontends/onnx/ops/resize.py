@@ -61,25 +61,42 @@ def _cubic(t: Matrix, a: float) -> Matrix:
 def weights(node: Node, at: Matrix, source: int, scale: float) -> Matrix:
     """Return the matrix (result, source) of a linear or cubic resize along one axis."""
     mode = node.get("mode", "nearest")
-    antialias = bool(node.get("antialias", 0)) and scale < 1
-    wide = 1 / scale if antialias else 1.0
-    reach = (1 if mode == "linear" else 2) * wide
+    if node.get("antialias", 0) and scale < 1:
+        return _measured(node, source, scale)
+    reach = 1 if mode == "linear" else 2
     matrix = np.zeros((len(at), source))
-    outside = bool(node.get("exclude_outside", 0)) or antialias
+    outside = bool(node.get("exclude_outside", 0))
     for row, x in enumerate(at):
         taps = np.arange(np.floor(x - reach), np.floor(x + reach) + 2)
-        t = (x - taps) / wide
+        t = x - taps
         if mode == "linear":
             w = np.maximum(0.0, 1 - np.abs(t))
         else:
             w = _cubic(t, float(node.get("cubic_coeff_a", -0.75)))
         if outside:
             w = np.where((taps < 0) | (taps >= source), 0.0, w)
-        if antialias or outside:
             w = w / w.sum()
         for tap, weight in zip(taps, w):
             matrix[row, min(max(int(tap), 0), source - 1)] += weight
     return matrix
+
+
+def _measured(node: Node, source: int, scale: float) -> Matrix:
+    """Return the matrix of an antialiased resize along one axis: what onnxruntime makes of unit vectors."""
+    from onnx import TensorProto, helper
+
+    from qedge.frontends.onnx.shapes import run
+
+    keep = {k: v for k, v in node.attrs.items() if k not in ("axes", "keep_aspect_ratio_policy")}
+    made = helper.make_node("Resize", ["x", "", "s"], ["y"], **keep)
+    graph = helper.make_graph(
+        [made], "resize", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, source, source, 1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [helper.make_tensor("s", TensorProto.FLOAT, [4], [1, 1, scale, 1])],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    found = run(model, {"x": np.eye(source, dtype=np.float32)[None, :, :, None]}, ["y"])[0]
+    return np.asarray(found[0, :, :, 0].T, np.float64)
 
 
 @lru_cache(maxsize=256)
