@@ -107,10 +107,11 @@ def _elementwise() -> list[Case]:
 
 
 def _unary() -> list[Case]:
-    plain = (
-        "Abs Neg Exp Sin Cos Tan Sinh Cosh Floor Ceil Round Sign Erf Tanh Sigmoid Relu Elu Selu Celu Softplus Softsign"
-        " HardSigmoid HardSwish LeakyRelu ThresholdedRelu Shrink Identity Dropout"
-    ).split()
+    plain = [
+        "Abs", "Neg", "Exp", "Sin", "Cos", "Tan", "Sinh", "Cosh", "Floor", "Ceil", "Round", "Sign", "Erf", "Tanh",
+        "Sigmoid", "Relu", "Elu", "Selu", "Celu", "Softplus", "Softsign", "HardSigmoid", "HardSwish", "LeakyRelu",
+        "ThresholdedRelu", "Shrink", "Identity", "Dropout",
+    ]  # fmt: skip
     cases = [one(op, IMAGE) for op in plain]
     cases += [
         one("Mish", IMAGE, opset=18),
@@ -350,7 +351,8 @@ def _index() -> list[Case]:
               {"k": i(3), "a": i(2), "e": i(1, 3, 4)}, expect={"GATHER": 1, "GATHER_ND": 0}),
         chain("GatherElements-computed", [("ArgMax", ["s"], ["i"], {"axis": 1}),
               ("GatherElements", ["s", "i"], ["y"], {"axis": 1})], {"s": (3, 4)}),
-        chain("slice-assign", [("ScatterND", ["x", "i", "u"], ["y"])], {"x": (4, 5), "u": (1, 5)}, {"i": np.array([[2]])}),
+        chain("slice-assign", [("ScatterND", ["x", "i", "u"], ["y"])], {"x": (4, 5), "u": (1, 5)},
+              {"i": np.array([[2]])}),
     ]  # fmt: skip
     return cases
 
@@ -378,10 +380,13 @@ def _matrices() -> list[Case]:
         chain("MatMul-Add-Relu", [("MatMul", ["x", "w"], ["a"]), ("Add", ["b", "a"], ["c"]), ("Relu", ["c"], ["y"])],
               {"x": (1, 4, 8)}, {"w": f(8, 3), "b": f(3)}, expect={"ADD": 0, "RELU": 0}),
         chain("attention", [
-            ("MatMul", ["x", "q"], ["a"]), ("Reshape", ["a", "h"], ["b"]), ("Transpose", ["b"], ["c"], {"perm": [0, 2, 1, 3]}),
-            ("MatMul", ["x", "k"], ["d"]), ("Reshape", ["d", "h"], ["e"]), ("Transpose", ["e"], ["g"], {"perm": [0, 2, 3, 1]}),
+            ("MatMul", ["x", "q"], ["a"]), ("Reshape", ["a", "h"], ["b"]),
+            ("Transpose", ["b"], ["c"], {"perm": [0, 2, 1, 3]}),
+            ("MatMul", ["x", "k"], ["d"]), ("Reshape", ["d", "h"], ["e"]),
+            ("Transpose", ["e"], ["g"], {"perm": [0, 2, 3, 1]}),
             ("MatMul", ["c", "g"], ["s"]), ("Mul", ["s", "n"], ["t"]), ("Softmax", ["t"], ["p"], {"axis": -1}),
-            ("MatMul", ["p", "c"], ["o"]), ("Transpose", ["o"], ["r"], {"perm": [0, 2, 1, 3]}), ("Reshape", ["r", "z"], ["y"])],
+            ("MatMul", ["p", "c"], ["o"]), ("Transpose", ["o"], ["r"], {"perm": [0, 2, 1, 3]}),
+            ("Reshape", ["r", "z"], ["y"])],
             {"x": (1, 6, 8)}, {"q": f(8, 8), "k": f(8, 8), "h": i(1, 6, 2, 4), "n": np.float32(0.5), "z": i(1, 6, 8)}),
         chain("Gemm-BatchNorm", [("Gemm", ["x", "w", "b"], ["a"], {"transB": 1}),
               ("BatchNormalization", ["a", "s", "t", "m", "v"], ["y"])], {"x": (1, 8)},
