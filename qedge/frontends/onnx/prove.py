@@ -20,6 +20,8 @@ TOLERANCE = 2e-4
 """Largest difference of an output, relative to its largest value, at which two models agree."""
 ABSOLUTE = 5e-7
 """A smaller difference than this is rounding, however small the values are."""
+ROUNDING = 4e-6
+"""What rounding in float32 may amount to beside the largest value of an output."""
 INTEGERS_THAT_MAY_DIFFER = 0.02
 """Fraction of integers that may differ: positions of values that are equal but for rounding."""
 
@@ -50,16 +52,29 @@ def difference(ours: Array, theirs: Array) -> float:
 def agrees(ours: Array, theirs: Array, wavering: float = 0.0) -> bool:
     """Return whether two values are the same but for rounding.
 
+    Every slice along every dimension is held against its own largest value, so that small scores beside large
+    coordinates count as well.
+
     Args:
-        wavering: how far the reference moves by itself when its inputs change in their last digits; ten times
-            as much is taken for rounding.
+        wavering: how far the reference moves by itself when its inputs change in their last digits, relative to
+            its largest value; ten times as much is taken for rounding.
     """
-    limit = TOLERANCE if theirs.dtype.kind == "f" else INTEGERS_THAT_MAY_DIFFER
-    apart = difference(ours, theirs)
-    if theirs.dtype.kind == "f" and np.isfinite(apart):  # what a sigmoid of -10 may be off by
-        top = float(np.max(np.abs(theirs[np.isfinite(theirs)]), initial=0.0))
-        limit = max(limit, ABSOLUTE / max(top, 1e-6))
-    return apart <= limit + 10 * wavering
+    if theirs.dtype.kind != "f":
+        return difference(ours, theirs) <= INTEGERS_THAT_MAY_DIFFER + 10 * wavering
+    if not np.isfinite(difference(ours, theirs)):
+        return False
+    known = np.isfinite(theirs)
+    size = np.where(known, np.abs(theirs), 0.0).astype(np.float64)
+    apart = np.where(known, np.abs(ours.astype(np.float64) - theirs), 0.0)
+    top = float(size.max(initial=0.0))
+    floor = ABSOLUTE + (ROUNDING + 10 * wavering) * top
+    if theirs.ndim == 0:
+        return bool(apart <= TOLERANCE * size + floor)
+    for axis in range(theirs.ndim):
+        others = tuple(d for d in range(theirs.ndim) if d != axis)
+        if np.any(apart.max(others, initial=0.0) > TOLERANCE * size.max(others, initial=0.0) + floor):
+            return False
+    return True
 
 
 class Prover:
