@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qedge.frontends._refuse import Refusal, require
+from qedge.frontends.protocol import Refusal, require
 
 Array = npt.NDArray[Any]
 MAX_NODES = 50_000

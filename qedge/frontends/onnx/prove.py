@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qedge.frontends._refuse import Refusal
 from qedge.frontends.onnx.layout import Order
 from qedge.frontends.onnx.shapes import Model, Session, random_inputs
+from qedge.frontends.protocol import Refusal
 from qedge.quantize.interpreter import Runner
 
 Array = npt.NDArray[Any]

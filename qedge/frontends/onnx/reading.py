@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from qedge.frontends._refuse import Refusal, require
+from qedge.frontends.protocol import Refusal, require
 
 OLDEST_OPSET = 7
 MAX_FILE_BYTES = (1 << 31) - 1

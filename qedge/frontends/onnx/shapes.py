@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qedge.frontends._refuse import Refusal, require
+from qedge.findings import Finding
 from qedge.frontends.onnx.control import captured, choose, unfold
 from qedge.frontends.onnx.net import Net, Node
 from qedge.frontends.onnx.reading import MAX_VALUE_BYTES, op_name, opset_of
+from qedge.frontends.protocol import Refusal, require
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -402,6 +403,7 @@ def unsupported(problems: Sequence[tuple[str, str]]) -> Refusal:
         f"{count} no form in TFLite: {told}{more}",
         "replace them in the model, or cut it before them and do the rest in your program",
         kind="unsupported",
+        findings=[Finding("error", "onnx-operator", why, op=node) for node, why in problems],
     )
 
 
