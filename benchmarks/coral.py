@@ -2,7 +2,7 @@
 
     python benchmarks/coral.py [--json] [--keras] [--shared ../shared]
 
-Latency: fits the model of ``qedge_coral.latency`` to the published table and leaves each row out in turn. Pairs:
+Latency: fits the model of ``qedge_coral.latency`` to ``coral_latencies.json`` and leaves each row out in turn. Pairs:
 placement and parameter bytes of models beside what the compiler made of them. ``--keras`` also builds networks
 with random weights from Keras, quantises them and counts what maps before and after the rewrites (minutes).
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import sys
 from collections.abc import Iterator
@@ -24,86 +25,137 @@ from qedge_coral import latency, memory, rewrite
 from qedge_coral.package import read_compiled
 from qedge_coral.predict import predict
 
-# Classification models that map wholly. Convolution and depthwise multiply-accumulates in 10^9, weights in 10^6,
-# input side. MobileNet, ResNet, VGG, Inception v3: counted from keras.applications at this input; Inception v1, v2
-# and v4: Szegedy et al. 2015 and 2017, Ioffe and Szegedy 2015; SqueezeNet 1.0: Iandola et al. 2016.
-# Left out: Inception-ResNet V2 (57 ms is less than its 56 MB of weights need on the bus, so it cannot have run
-# wholly on the Edge TPU), DenseNet (its batch normalisations come before the convolutions, cannot be folded and
-# run as operators of their own), EfficientNet-EdgeTPU (multiply-accumulates not published).
-MODELS: dict[str, tuple[float, float, float, int]] = {
-    "MobileNet v1": (0.551, 0.0175, 4.21, 224),
-    "MobileNet v2": (0.280, 0.0203, 3.47, 224),
-    "MobileNet V1 0.25": (0.0121, 0.00143, 0.466, 128),
-    "SqueezeNet": (0.837, 0.0, 1.24, 224),
-    "Inception v1": (1.50, 0.0, 6.62, 224),
-    "Inception V2": (1.94, 0.0, 11.2, 224),
-    "Inception V3": (5.71, 0.0, 23.8, 299),
-    "Inception v4": (12.27, 0.0, 42.7, 299),
-    "ResNet-50 V1": (7.21, 0.0, 25.5, 299),
-    "ResNet-50 V2": (6.54, 0.0, 25.5, 299),
-    "ResNet-152 V2": (20.21, 0.0, 60.0, 299),
-    "VGG16": (15.47, 0.0, 138.3, 224),
-    "VGG19": (19.63, 0.0, 143.7, 224),
-}
-PADDED = 1.03
-"""Padded parameter bytes of a network of wide layers, as a multiple of its weights."""
 PAIRS = ("pairs", "pairs_more")
-CSV = {
-    "Inception v1": "inception_v1_224_quant",
-    "Inception v4": "inception_v4_299_quant",
-    "MobileNet v1": "mobilenet_v1_1.0_224_quant",
-    "MobileNet v2": "mobilenet_v2_1.0_224_quant",
-}
+TABLE = Path(__file__).with_name("coral_latencies.json")
+SHARED = ("gmac", "mvalue")
+CPU_FITTED = {"usb3": "segmentation", "usb3_pi4": "detection", "usb3_pi5": "detection"}
+"""Links with rows that tell the CPU's part, and the class of those rows."""
+HUBER = 0.1
+"""Relative error from which on a row counts for less in the fit."""
 
 
-def measured(table: dict[str, Any], link: str) -> dict[str, float]:
-    """Return published milliseconds by model for a link."""
-    if link in ("usb2", "usb3_pi4"):
-        host = table["reference_csv"]["hosts"]["rp3b" if link == "usb2" else "rp4b"]
-        return {name: host[key] for name, key in CSV.items()}
-    column = "desktop_usb_edgetpu" if link == "usb3" else "devboard_edgetpu"
-    found = {r["model"]: r[column] for r in table["benchmarks_page"]["rows"] if r["model"] in MODELS}
-    if link == "usb3":
-        for row in table["models_pages"]["rows"]:
-            name = row["model"].split(" (")[0]
-            if name in MODELS and name not in found and str(row["input"]).startswith(str(MODELS[name][3])):
-                found[name] = row["latency_ms"]
+def names() -> list[str]:
+    """Return what is fitted: two rates of the chip, and three or four of each link."""
+    found = list(SHARED)
+    for link in latency.LINKS:
+        found += [f"{link}.{part}" for part in ("fixed", "sent", "taken")]
+        found += [f"{link}.cpu_mvalue"] if link in CPU_FITTED else []
     return found
 
 
-def features(name: str, link: str) -> tuple[np.ndarray, float]:
-    """Return what the coefficients of a link multiply, and the milliseconds of arithmetic beside them."""
-    conv, depthwise, weights, side = MODELS[name]
-    streamed = max(0.0, weights * PADDED - memory.USUAL_ROOM / 1e6)
-    arithmetic = (conv + latency.DEPTHWISE_COST * depthwise) * latency.MS_PER_GMAC
-    given = side * side * 3 / 1e6
-    return np.array([1.0, given, streamed] if link == "usb3" else [1.0, streamed]), arithmetic
+def rows() -> list[dict[str, Any]]:
+    """Return the table of published latencies, one row for each measurement."""
+    table = json.loads(TABLE.read_text(encoding="utf-8"))["rows"]
+    return [{**r, "link": link, "measured_ms": ms} for r in table for link, ms in r["ms"].items()]
 
 
-def fit(rows: dict[str, float], link: str) -> np.ndarray:
-    """Return the coefficients that make the relative errors least (squares)."""
-    x = np.array([features(n, link)[0] / ms for n, ms in rows.items()])
-    y = np.array([1 - features(n, link)[1] / ms for n, ms in rows.items()])
-    return np.linalg.lstsq(x, y, rcond=None)[0]
+def work_of(row: dict[str, Any]) -> latency.Work:
+    """Return what an inference of a row has to do."""
+    fields = [f.name for f in dataclasses.fields(latency.Work)]
+    return latency.Work(**{name: row[name] for name in fields})
 
 
-def latency_table(table: dict[str, Any], link: str) -> dict[str, Any]:
-    """Return the fit, and for each model the estimate of a fit without it."""
-    rows = measured(table, link)
-    models = []
-    for name, ms in rows.items():
-        rest = fit({n: v for n, v in rows.items() if n != name}, link)
-        x, arithmetic = features(name, link)
-        estimate = float(x @ rest + arithmetic)
-        models.append({"model": name, "measured_ms": ms, "estimate_ms": round(estimate, 2)})
-        models[-1]["error_percent"] = round(100 * (estimate / ms - 1), 1)
-    errors = [abs(m["error_percent"]) for m in models]
-    return {
-        "coefficients": [round(float(c), 3) for c in fit(rows, link)],
-        "mean_error_percent": round(float(np.mean(errors)), 1),
-        "worst_error_percent": max(errors),
-        "models": models,
+def features(row: dict[str, Any], order: list[str]) -> tuple[np.ndarray, float]:
+    """Return what the fitted rates multiply, and the milliseconds that are not fitted."""
+    work, link = work_of(row), latency.LINKS[row["link"]]
+    parts = {
+        "gmac": work.gmacs,
+        "mvalue": work.mvalues,
+        f"{row['link']}.fixed": 1.0,
+        f"{row['link']}.sent": work.sent_bytes(row["streamed_bytes"]) / 1e6,
+        f"{row['link']}.taken": work.output_bytes / 1e6,
+        f"{row['link']}.cpu_mvalue": work.cpu_mvalues,
     }
+    held = link.cpu_mmac * work.cpu_mmacs
+    held += 0.0 if row["link"] in CPU_FITTED else link.cpu_mvalue * work.cpu_mvalues
+    return np.array([parts.get(name, 0.0) for name in order]), held
+
+
+def positive(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the least-squares solution without negative values, dropping columns that would have one."""
+    left = list(range(a.shape[1]))
+    while True:
+        found = np.linalg.lstsq(a[:, left], b, rcond=None)[0]
+        if (found >= 0).all():
+            result = np.zeros(a.shape[1])
+            result[left] = found
+            return result
+        left = [i for i, v in zip(left, found) if v >= 0]
+
+
+def fit(given: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the rates that make the relative errors least; large errors count less than squared."""
+    order = names()
+    both = [(*features(r, order), r["measured_ms"]) for r in given]
+    a = np.array([x / ms for x, _, ms in both])
+    b = np.array([1 - held / ms for _, held, ms in both])
+    weights = np.ones(len(given))
+    for _ in range(15):
+        found = positive(a * weights[:, None], b * weights)
+        weights = 1 / np.sqrt(np.maximum(np.abs(a @ found - b), HUBER))
+    return dict(zip(order, map(float, found)))
+
+
+def instructions() -> list[float]:
+    """Return the bytes of instructions of a model, an operator and 10^6 values that fit the compiled files best."""
+    table = json.loads(TABLE.read_text(encoding="utf-8"))["rows"]
+    known = [r for r in table if r["instruction_bytes"]]
+    x = np.array([[1.0, r["operators"], r["mvalues"]] for r in known])
+    size = np.array([float(r["instruction_bytes"]) for r in known])
+    return [float(v) for v in positive(x / size[:, None], np.ones(len(known)))]
+
+
+def latency_table() -> dict[str, Any]:
+    """Return the fit, and for each row the estimate of a fit without it and whether the printed range holds it."""
+    everything = rows()
+    found = []
+    for i, row in enumerate(everything):
+        rest = fit(everything[:i] + everything[i + 1 :])
+        x, held = features(row, list(rest))
+        estimate = float(x @ np.array(list(rest.values())) + held)
+        streamed = int(row["streamed_bytes"])
+        low, middle, high = latency.bounds(row["link"], work_of(row), memory.Memory(streamed, 0, 0, 0))
+        low, high = low * estimate / middle, high * estimate / middle
+        found.append(
+            {
+                "link": row["link"],
+                "kind": row["kind"],
+                "model": row["model"],
+                "measured_ms": row["measured_ms"],
+                "estimate_ms": round(estimate, 2),
+                "error_percent": round(100 * (estimate / row["measured_ms"] - 1), 1),
+                "low_ms": round(low, 2),
+                "high_ms": round(high, 2),
+                "inside": bool(low <= row["measured_ms"] <= high),
+            }
+        )
+    return {
+        "instructions": instructions(),
+        "rates": {k: round(v, 4) for k, v in fit(everything).items()},
+        "rows": found,
+        **summary(found),
+    }
+
+
+def summary(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the errors of all rows, of each link, and of each class of model."""
+
+    def of(some: list[dict[str, Any]]) -> dict[str, Any]:
+        errors = [abs(r["error_percent"]) for r in some]
+        apart = [100 * abs(r["measured_ms"] / r["estimate_ms"] - 1) for r in some]
+        return {
+            "rows": len(some),
+            "median_error_percent": round(float(np.median(errors)), 1),
+            "mean_error_percent": round(float(np.mean(errors)), 1),
+            "nine_of_ten_percent": round(float(np.quantile(apart, 0.9, method="higher")), 1),
+            "worst_error_percent": max(errors),
+            "inside_percent": round(100 * sum(r["inside"] for r in some) / len(some), 1),
+        }
+
+    links = {k: of([r for r in found if r["link"] == k]) for k in latency.LINKS}
+    both = sorted({(r["link"], r["kind"]) for r in found})
+    kinds = {f"{a}/{b}": of([r for r in found if (r["link"], r["kind"]) == (a, b)]) for a, b in both}
+    return {"all": of(found), "links": links, "kinds": kinds}
 
 
 def pairs(folder: Path) -> Iterator[dict[str, Any]]:
@@ -112,15 +164,20 @@ def pairs(folder: Path) -> Iterator[dict[str, Any]]:
         graph = Graph.from_file(folder / entry["source"])
         found = predict(graph)
         compiled = read_compiled(Graph.from_file(folder / entry["compiled"]), entry["compiled"])
-        real = sum(p.cached_bytes + p.streamed_bytes for p in compiled.packages)
-        guess = memory.estimate(graph, found.mapped).total_bytes
+        cached = sum(p.cached_bytes for p in compiled.packages)
+        streamed = sum(p.streamed_bytes for p in compiled.packages)
+        guess = memory.estimate(graph, found.mapped)
+        real = cached + streamed
         yield {
             "model": entry["source"].removesuffix(".tflite"),
             "operators": len(graph.operators),
             "wrong_placements": len(set(found.mapped) ^ set(entry["delegated_indices"])),
             "parameter_bytes": real,
-            "predicted_bytes": guess,
-            "bytes_error_percent": round(100 * (guess - real) / max(real, 1), 2),
+            "bytes_error_percent": round(100 * (guess.total_bytes - real) / max(real, 1), 2),
+            "cached": cached,
+            "predicted_cached": guess.cached_bytes,
+            "streamed": streamed,
+            "predicted_streamed": guess.streamed_bytes,
         }
 
 
@@ -221,21 +278,19 @@ def main() -> None:
     project = Path(__file__).resolve().parent.parent
     parser.add_argument("--shared", type=Path, default=project.parent / "shared")
     given = parser.parse_args()
-    table = json.loads((given.shared / "coral/latency.json").read_text())
-    result: dict[str, Any] = {"latency": {link: latency_table(table, link) for link in latency.LINKS}}
+    result: dict[str, Any] = {"latency": latency_table()}
     result["pairs"] = [p for name in PAIRS for p in pairs(given.shared / "coral" / name)]
     if given.keras:
         result["keras"] = list(keras_models())
     if given.json:
         json.dump(result, sys.stdout, indent=2)
         return
-    for link, found in result["latency"].items():
-        title = (
-            f"{latency.LINKS[link].title}: leave-one-out, mean error {found['mean_error_percent']} %, worst"
-        )
-        print(
-            shown(f"{title} {found['worst_error_percent']} %; fit {found['coefficients']}", found["models"])
-        )
+    found = result["latency"]
+    print(shown("Latency, each row left out in turn", found["rows"]))
+    for title in ("links", "kinds"):
+        lines = [{title[:-1]: name, **figures} for name, figures in found[title].items()]
+        print(shown(f"Latency by {title[:-1]}", [*lines, {title[:-1]: "all", **found["all"]}]))
+    print("fit:", json.dumps(found["rates"]), "\n")
     print(shown("Models beside their compiled form", result["pairs"]))
     if given.keras:
         print(shown("Keras networks, random weights", result["keras"]))

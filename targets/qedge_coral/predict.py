@@ -42,9 +42,8 @@ class Prediction:
 
     @property
     def min_runtime(self) -> int:
-        """Oldest Edge TPU runtime that has all mapped operators."""
-        found = [constraints.MIN_RUNTIME[self.graph.operators[i].op] for i in self.mapped]
-        return max(found, default=10)
+        """Oldest Edge TPU runtime that runs the model: what the compiler writes, whatever the operators need."""
+        return versions.RUNTIME
 
     def metrics(self) -> dict[str, Any]:
         """Return the figures of a check as JSON, estimates marked as such."""
@@ -57,8 +56,8 @@ class Prediction:
             "min_runtime": self.min_runtime,
             "parameter_bytes": {
                 "estimate": True,
-                "model": "weights, biases and scales padded as compiler 16 lays them out; the room for them"
-                " as in published logs",
+                "model": "weights, biases and scales padded as compiler 16 lays them out, cached or streamed as"
+                " whole layers; the room for them as in published logs",
                 "total": room.total_bytes,
                 "cached": [room.cached_low_bytes, room.cached_bytes, room.cached_high_bytes],
                 "streamed": [room.streamed_low_bytes, room.streamed_bytes, room.streamed_high_bytes],

@@ -9,6 +9,9 @@ from __future__ import annotations
 from qedge.graph import Graph, Operator, Tensor
 
 COMPILER = "16.0.384591198"
+RUNTIME = 14
+"""Minimum runtime that compiler 16 writes into a model unless ``-m`` says otherwise, whatever is in it (read from
+files that it compiled; older compilers wrote 10, 12 and 13)."""
 
 # fmt: off
 PARSED = {

@@ -13,7 +13,6 @@ import pytest
 
 from qedge.errors import ModelError
 from qedge.graph import Graph
-from qedge_coral import latency
 from qedge_coral.package import read_compiled
 from qedge_coral.predict import predict
 
@@ -77,14 +76,9 @@ def test_benchmark_keeps_what_it_promises(shared: Path, project: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     done = subprocess.run(line, capture_output=True, text=True, check=True, env=environment)
     found = json.loads(done.stdout)
-    assert len(found["latency"]["usb3"]["models"]) == 13
-    for name, table in found["latency"].items():
-        assert table["mean_error_percent"] <= 15
-        assert table["worst_error_percent"] <= 35
-        link = latency.LINKS[name]
-        used = [link.fixed_ms, link.input_ms_per_mb, link.streamed_ms_per_mb]
-        assert [c for c in used if c] == pytest.approx(table["coefficients"], abs=0.002)
-        assert 100 * link.error >= table["worst_error_percent"] - 0.5
     for pair in found["pairs"]:
         assert pair["wrong_placements"] == 0
-        assert abs(pair["bytes_error_percent"]) <= 10
+        assert abs(pair["bytes_error_percent"]) <= 3
+    lane = next(p for p in found["pairs"] if p["model"] == "lane_nav")
+    assert lane["predicted_cached"] == pytest.approx(lane["cached"], rel=0.1)
+    assert lane["predicted_streamed"] == pytest.approx(lane["streamed"], rel=0.1)
