@@ -14,7 +14,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from html import escape
 from os import PathLike
 from pathlib import Path
@@ -30,7 +30,7 @@ from qedge.processing.spec import Postprocess, postprocess_from_json
 from qedge.quantize import Comparison, QuantizeOptions, compare
 from qedge.report import BuildReport
 from qedge.runtime import Model, load
-from qedge.target import CheckReport, Target, VerifyReport, resolve, resolve_all
+from qedge.target import CheckReport, Target, VerifyReport, resolve_all, target_of
 from qedge.target.options import percent, typed_options
 
 if TYPE_CHECKING:
@@ -111,6 +111,8 @@ def build(
     preprocess: Mapping[str, Any] | None = None,
     postprocess: str | Mapping[str, Any] | None = None,
     input_shape: Sequence[int] | None = None,
+    eval_data: Data | None = None,
+    strict: bool = False,
     progress: Progress | None = None,
     **options: Any,
 ) -> Build:
@@ -127,6 +129,8 @@ def build(
             ``color``, ``range``, ``mean`` and ``std`` may also be given as keywords: ``range=(0, 1)``.
         postprocess: ``"classify"``, ``"detect"`` ..., or a mapping with ``kind``.
         input_shape: static shape, batch 1, for a model with dynamic dimensions.
+        eval_data: samples to measure on, as ``data``; default: a part of ``data`` that is held out.
+        strict: raise for warnings too.
         progress: called with a stage and a share from 0 to 1.
         options: fields of :class:`qedge.quantize.QuantizeOptions` (``max_drop="1%"`` or 0.01) and options of
             the targets (``board="pico2"``, ``ram="64K"``).
@@ -134,10 +138,12 @@ def build(
     Raises:
         QedgeError: what the command would exit with; nothing is written then.
     """
-    with _request(
-        model, data, targets, out, name, labels, preprocess, postprocess, input_shape, options
-    ) as r:
-        result = pipeline.build(r, progress or _silent)
+    with (
+        _request(model, data, targets, out, name, labels, preprocess, postprocess, input_shape, options) as r,
+        _data_file(eval_data) as measured,
+    ):
+        asked = replace(r, eval_data=measured, strict=strict)
+        result = pipeline.build(asked, progress or _silent)
     prepared = result.prepared
     source = prepared.source.data if prepared.quantized is not None else None
     return Build(prepared.name, result.bundles, result.report, result.seconds, source, prepared.model)
@@ -210,10 +216,10 @@ def verify(
     """
     place = Path(bundle)
     with read_bundle(place) as opened, _data_file(data) as path:
-        name = opened.manifest.target
+        target = target_of(opened)
         inputs = None if path is None else raw_samples(opened, path, samples)
-        _known(options, [resolve(name)])
-        return resolve(name).verify(place, inputs, typed_options(resolve(name).info, options, {}))
+        _known(options, [target])
+        return target.verify(place, inputs, typed_options(target.info, options, {}))
 
 
 @contextmanager

@@ -28,6 +28,16 @@ FEATURES = ("log_mel", "mfcc", "log_mel_int", "waveform")
 _LOGS = ("ln", "log10", "log2", "db", "none")
 
 
+LOUDEST = 2.0
+"""Float samples lie in [-1, 1]; a resampler may overshoot, but not by this much."""
+_TYPE_HINTS = {
+    "int32": "32-bit samples: (sound / 2**31).astype(np.float32)",
+    "uint8": "8-bit samples: ((sound.astype(np.float32) - 128) / 128)",
+    "uint16": "unsigned samples: (sound.astype(np.int32) - 32768).astype(np.int16)",
+    "int8": "the model's own integers go to model.run; sound is int16 or float",
+}
+
+
 class AudioPreprocess(Preprocess):
     """What turns a WAV file, int16 or float samples into ``(1, frames, coefficients[, 1])`` float32.
 
@@ -182,12 +192,20 @@ class AudioPreprocess(Preprocess):
         if array.ndim != 1 or not (array.dtype == np.int16 or array.dtype.kind == "f"):
             raise DataError(
                 f"the sound is {array.dtype} of shape {array.shape}, expected int16 or float, (samples,)",
-                hint=f"give a WAV file, or samples at {self.sample_rate} Hz",
+                hint=_TYPE_HINTS.get(
+                    array.dtype.name, f"give a WAV file, or samples at {self.sample_rate} Hz"
+                ),
             )
         if array.dtype == np.int16:
             return array
         if not np.isfinite(array).all():
             raise DataError("the sound holds NaN or infinity, expected numbers in [-1, 1]")
+        peak = float(np.abs(array).max(initial=0.0))
+        if peak > LOUDEST:
+            raise DataError(
+                f"the sound is {array.dtype} up to {peak:g}, expected float in [-1, 1], or int16",
+                hint="levels of 16 bits? sound.astype(np.int16)",
+            )
         return array.astype(np.float32)
 
     def _fitted(self, sound: Samples) -> Samples:

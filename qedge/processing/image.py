@@ -267,18 +267,46 @@ def _as_hwc(sample: Any) -> Array:
         return image
     if image.dtype.kind != "f":
         raise DataError(
-            f"found an image of {image.dtype}, expected uint8 or float", hint="image.astype(np.uint8)"
+            f"found an image of {image.dtype}, expected uint8 or float levels from 0 to 255",
+            hint=_TYPE_HINTS.get(image.dtype.name, "image.astype(np.uint8), where its levels are 0 to 255"),
         )
     image = image.astype(np.float32, copy=False)
     low, high = float(image.min()), float(image.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         raise DataError("the image holds NaN or infinity, expected levels from 0 to 255")
-    if low >= 0 and 0 < high <= 1 and bool((image != np.rint(image)).any()):
+    hint = _level_hint(image, low, high)
+    if hint is not None:
         raise DataError(
-            f"found float levels from {low:g} to {high:g}, expected levels from 0 to 255",
-            hint="hand over the uint8 image, or multiply by 255",
+            f"found float levels from {low:g} to {high:g}, expected levels from 0 to 255", hint=hint
         )
     return image
+
+
+_TYPE_HINTS = {
+    "uint16": "a 16-bit image: (image // 257).astype(np.uint8)",
+    "int8": "the model's own integers go to model.run; a photo is uint8",
+    "int16": "the model's own integers go to model.run; a photo is uint8",
+    "bool": "image.astype(np.uint8) * 255",
+}
+NORMALISED_BELOW = 4.0
+"""Fractions that end below this level are no photo, but one that was normalised."""
+
+
+def _level_hint(image: Array, low: float, high: float) -> str | None:
+    """Return what to do about float levels that are none of 0 to 255; None where they are."""
+    if low == high == 0:
+        return None
+    below, above = low < -0.5, high > 255.5  # half a level is no error
+    if low >= -16 and NORMALISED_BELOW < high <= 271 and (below or above):
+        return "a resize that overshoots? np.clip(image, 0, 255)"
+    if above:
+        return "a 16-bit image? divide by 257"
+    if low >= 0 and high <= 1:
+        return "hand over the uint8 image, or multiply by 255"
+    fractions = high <= NORMALISED_BELOW and bool((image != np.rint(image)).any())
+    if below or fractions:
+        return "it was normalised already: hand over the image as it is, the bundle normalises it"
+    return None
 
 
 def _read(path: str) -> Array:

@@ -320,7 +320,30 @@ def _as_input(value: Any, spec: TensorSpec) -> Array:
         raise DataError(
             f"{spec.name}: found {array.dtype}, expected float in the model's own units or {spec.dtype}"
         )
-    return quantize_in_place(array.astype(np.float32), spec.scale, spec.zero_point, spec.dtype)
+    found = array.astype(np.float32)
+    _refuse_other_units(found, spec)
+    return quantize_in_place(found, spec.scale, spec.zero_point, spec.dtype)
+
+
+def _refuse_other_units(array: Array, spec: TensorSpec) -> None:
+    """Raise where most values lie so far outside the input's range that they are in other units.
+
+    A value or two beyond the range saturates, as it must; when more than half lie beyond it by its own width, the
+    array was scaled otherwise than the samples of the build.
+    """
+    assert spec.scale is not None
+    assert spec.zero_point is not None
+    info = np.iinfo(np.dtype(spec.dtype))
+    low, high = ((bound - spec.zero_point) * spec.scale for bound in (info.min, info.max))
+    width = high - low
+    if not array.size or (array.min() >= low - width and array.max() <= high + width):
+        return
+    outside = (array < low - width) | (array > high + width)
+    if 2 * np.count_nonzero(outside) > array.size:
+        raise DataError(
+            f"{spec.name}: found values from {array.min():g} to {array.max():g}, expected {low:g} to {high:g}",
+            hint="hand over the sample in the units that the model was built with",
+        )
 
 
 def html(text: str) -> str:

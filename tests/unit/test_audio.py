@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -241,3 +242,19 @@ def test_what_is_no_sound_is_refused(sample: Any) -> None:
 def test_no_stream_of_centred_frames() -> None:
     with pytest.raises(UsageError, match="center"):
         AudioPreprocess(center=True).stream()
+
+
+@pytest.mark.parametrize("spec", [INTEGER, AudioPreprocess(samples=16_000)])
+@pytest.mark.parametrize(
+    ("sound", "hint"),
+    [
+        (np.full(16_000, 900.0, np.float32), "int16"),
+        (np.full(16_000, 1 << 20, np.int32), "31"),
+        (np.full(16_000, 128, np.uint8), "128"),
+        (np.zeros(16_000, np.int8), r"model\.run"),
+    ],
+)
+def test_sound_in_other_units_is_refused_with_what_to_do(spec, sound, hint) -> None:
+    with pytest.raises(DataError) as caught:
+        spec.apply(sound)
+    assert re.search(hint, str(caught.value.hint))

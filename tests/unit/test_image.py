@@ -179,14 +179,38 @@ def test_plain_levels_take_one_xor() -> None:
         (np.zeros((4, 4, 3), np.int32), "int32"),
         (np.full((4, 4, 3), np.nan, np.float32), "NaN"),
         (np.linspace(0, 1, 48, dtype=np.float32).reshape(4, 4, 3), "0 to 255"),
+        (np.eye(4, dtype=np.float32), "0 to 255"),
+        (np.linspace(-1, 1, 48, dtype=np.float32).reshape(4, 4, 3), "0 to 255"),
+        (np.linspace(-2.1, 2.6, 48).reshape(4, 4, 3), "0 to 255"),
+        (np.linspace(0, 2.6, 48).reshape(4, 4, 3), "0 to 255"),
+        (np.linspace(-123, 151, 48).reshape(4, 4, 3), "0 to 255"),
+        (np.linspace(0, 65535, 48).reshape(4, 4, 3), "0 to 255"),
+        (np.linspace(-3, 258, 48).reshape(4, 4, 3), "0 to 255"),
+        (np.zeros((4, 4, 3), np.uint16), "uint16"),
+        (np.zeros((4, 4, 3), np.int8), "int8"),
+        (np.zeros((4, 4, 3), bool), "bool"),
         (17, "int"),
         ("none.png", "no such file"),
         (__file__, "no image"),
     ],
 )
 def test_what_is_no_image_is_refused_in_words(sample, message) -> None:
-    with pytest.raises(DataError, match=message):
-        ImagePreprocess(4, 4).apply(sample)
+    for spec in (
+        ImagePreprocess(4, 4),
+        ImagePreprocess(4, 4, range=(-1, 1)),
+        ImagePreprocess(2, 2, std=(58,)),
+    ):
+        for call in (spec.apply, lambda image, spec=spec: spec.encode(image, 0.01, 3, "int8")):
+            with pytest.raises(DataError, match=message):
+                call(sample)
+
+
+@pytest.mark.parametrize(
+    "image", [np.zeros((4, 4, 3)), np.arange(48.0).reshape(4, 4, 3), np.full((4, 4), 3.0)]
+)
+def test_float_levels_are_taken(image) -> None:
+    expected = ImagePreprocess(4, 4, range=(0, 1)).apply(image.astype(np.uint8))
+    assert np.allclose(ImagePreprocess(4, 4, range=(0, 1)).apply(image), expected, atol=1e-6)
 
 
 def test_for_input_takes_the_size_from_the_model() -> None:

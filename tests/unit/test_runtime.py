@@ -491,3 +491,21 @@ def test_image_preprocess_of_the_bundle_is_used(tmp_path) -> None:
         encoded = model.encode(image)[0]
         expected = ImagePreprocess(8, 8).apply(image)[0, :, :, ::-1]
         assert np.array_equal(encoded[0].astype(np.float32) + 128, expected)
+
+
+def test_an_array_in_other_units_is_refused(tmp_path) -> None:
+    with qedge.load(make_bundle(tmp_path / "b")) as model:
+        spec = model.inputs[0]
+        low, high = ((v - spec.zero_point) * spec.scale for v in (-128, 127))
+        good = np.linspace(low, high, int(np.prod(spec.shape)), dtype=np.float32).reshape(spec.shape)
+        wide = good.copy()
+        wide.reshape(-1)[: wide.size // 3] = (
+            100 * high
+        )  # what lies far outside saturates, where most does not
+        from qedge.runtime.model import _as_input
+
+        assert _as_input(good, spec).dtype == np.dtype(spec.dtype)
+        assert _as_input(wide, spec).max() == 127
+        with pytest.raises(DataError, match="found values from") as caught:
+            _as_input(good * 100 + 50 * (high - low), spec)
+        assert "units" in str(caught.value.hint)
