@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from qedge.fixedpoint import (
@@ -47,6 +47,12 @@ def test_high_mul_rounds_to_nearest_and_saturates(a: int, b: int) -> None:
 
 
 @given(int32, st.integers(1, 31))
+@example(1, 1)
+@example(-1, 1)
+@example(-3, 1)
+@example(6, 2)
+@example(-6, 2)
+@example(-(1 << 30), 31)
 def test_rounding_shift_rounds_halves_away_from_zero(x: int, exponent: int) -> None:
     quotient, rest = divmod(abs(x), 1 << exponent)
     size = quotient + (2 * rest >= 1 << exponent)

@@ -11,6 +11,7 @@ import pytest
 from qedge.datasets import InputInfo, open_dataset
 from qedge.datasets.labels import fit_labels, truths_of
 from qedge.datasets.outputs import OutputInfo
+from qedge.datasets.protocol import Subset
 from qedge.datasets.split import hold_out
 from qedge.errors import DataError
 
@@ -169,3 +170,53 @@ def test_samples_held_out_are_of_every_class_and_never_calibrate(tmp_path: Path)
     assert len(hold_out(data, samples=50)[1] or ()) == 350
     few = data.subset(range(79))
     assert hold_out(few) == (few, None)
+
+
+class Folders:
+    """Samples in class folders, whose names sort otherwise than the model's classes."""
+
+    labels = np.array([0, 1, 2, 3, 3])  # down, left, right, up
+    class_names = tuple(sorted(NAMES))
+
+    def __len__(self) -> int:
+        return 5
+
+    def __getitem__(self, i: int) -> list[Any]:
+        return [np.full((1, 3), i, np.float32)]
+
+    def subset(self, indices: Any) -> Any:
+        return Subset(self, indices)
+
+    def source(self, i: int) -> str:
+        return f"file {i}"
+
+
+def test_class_folders_follow_the_order_of_the_label_file() -> None:
+    dataset, findings = fit_labels(Folders(), NAMES, [FOUR])
+    assert dataset.labels is not None
+    assert [NAMES[k] for k in dataset.labels] == ["down", "left", "right", "up", "up"]
+    (truth,) = truths_of(dataset, [FOUR])
+    assert truth is not None
+    assert truth.tolist() == [1, 2, 3, 0, 0]
+    assert dataset.class_names == NAMES
+    assert not findings
+    (part,) = truths_of(dataset.subset([4, 1]), [FOUR])
+    assert part is not None
+    assert part.tolist() == [0, 2]
+
+
+def test_class_folders_without_a_label_file_are_taken_in_their_order() -> None:
+    dataset, findings = fit_labels(Folders(), None, [FOUR])
+    (truth,) = truths_of(dataset, [FOUR])
+    assert truth is not None
+    assert (truth.tolist(), findings) == ([0, 1, 2, 3, 3], [])
+
+
+@pytest.mark.parametrize("names", [("up", "down"), ("a", "b", "c", "d", "e")])
+def test_class_folders_that_do_not_fit_are_named_and_not_used(names: tuple[str, ...]) -> None:
+    outputs = [OutputInfo("scores", (1, 5), "softmax")]
+    for stated in (names, None):
+        dataset, (finding,) = fit_labels(Folders(), stated, outputs)
+        assert dataset.labels is None
+        assert finding.rule == "labels"
+        assert truths_of(dataset, outputs) == (None,)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from qedge import quantmath as qm
@@ -19,7 +20,18 @@ def test_multiplier_is_within_half_a_unit_of_the_real(real: float) -> None:
     assert error <= Fraction(2) ** (shift - 31) / 2
 
 
+HALF = 1 << 30  # the multiplier of one half
+
+
 @given(st.integers(-(2**28), 2**28), st.integers(1 << 30, (1 << 31) - 1), st.integers(-20, 2))
+@example(1, HALF, 0)
+@example(-1, HALF, 0)
+@example(3, HALF, 0)
+@example(-3, HALF, 0)
+@example(2, HALF, -1)
+@example(-2, HALF, -1)
+@example(-6, HALF, -1)
+@example(-(2**20), HALF, -20)
 def test_single_rounding_is_the_exact_product_rounded_half_up(acc: int, multiplier: int, shift: int) -> None:
     exact = Fraction(acc * multiplier) * Fraction(2) ** (shift - 31)
     expected = (exact + Fraction(1, 2)).__floor__()
@@ -28,6 +40,15 @@ def test_single_rounding_is_the_exact_product_rounded_half_up(acc: int, multipli
 
 
 @given(st.integers(-(2**28), 2**28), st.integers(1 << 30, (1 << 31) - 1), st.integers(-20, 2))
+@example(1, HALF, 0)
+@example(-1, HALF, 0)
+@example(-3, HALF, 0)
+@example(2, HALF, -1)
+@example(-2, HALF, -1)
+@example(-4, HALF, -2)
+@example(6, HALF, -1)
+@example(-6, HALF, -1)
+@example(-12, HALF, -3)
 def test_double_rounding_rounds_twice_with_ties_away_from_zero(acc: int, multiplier: int, shift: int) -> None:
     def away(x: Fraction) -> int:
         n = (abs(x) + Fraction(1, 2)).__floor__()
@@ -54,3 +75,20 @@ def test_quantize_rounds_ties_to_even_and_saturates() -> None:
 def test_dequantize_per_channel_broadcasts() -> None:
     got = qm.dequantize(np.array([[1, 2], [3, 4]], np.int8), np.array([1.0, 0.5]), np.array([0, 2]))
     assert got.tolist() == [[1.0, 0.0], [3.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("acc", "shift", "single", "double"),
+    [  # acc / 2, then shifted: what the two roundings make of a tie, worked out by hand
+        (1, 0, 1, 1),  # 0.5
+        (-1, 0, 0, 0),  # -0.5: the high multiply breaks ties upwards
+        (-3, 0, -1, -1),  # -1.5
+        (2, -1, 1, 1),  # 1, then 0.5
+        (-2, -1, 0, -1),  # -1, then -0.5: away from zero in the shift
+        (-6, -1, -1, -2),  # -3, then -1.5
+        (6, -1, 2, 2),  # 3, then 1.5
+    ],
+)
+def test_ties_by_hand(acc: int, shift: int, single: int, double: int) -> None:
+    assert int(qm.multiply_single(acc, HALF, shift)) == single
+    assert int(qm.multiply_double(acc, HALF, shift)) == double

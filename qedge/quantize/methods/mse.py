@@ -21,13 +21,23 @@ LEAST = 0.02
 def mse(histogram: Histogram) -> tuple[float, float]:
     """Return the range with the smallest mean squared error after quantisation to 8 bits.
 
-    Every pair of a lower and an upper end is tried, down to a fiftieth of the true extremes. Within the range
-    the error is that of even rounding, ``scale**2 / 12``, but for the values that become zero.
+    Every pair of a lower and an upper end is tried, down to a fiftieth of the true extremes.
+    """
+    if not histogram.counts.any() or max(histogram.high, 0.0) <= min(histogram.low, 0.0):
+        return histogram.low, histogram.high
+    lows, highs, cost = squared_errors(histogram)
+    i, j = np.unravel_index(int(np.argmin(cost)), cost.shape)
+    return float(lows[i]), float(highs[j])
+
+
+def squared_errors(histogram: Histogram) -> tuple[Float, Float, Float]:
+    """Return the lower and the upper ends that are tried, and the sum of squared errors of each pair.
+
+    Within the range the error is that of even rounding, ``scale**2 / 12`` a value, but for the values that become
+    zero, which are lost whole.
     """
     low, high = min(histogram.low, 0.0), max(histogram.high, 0.0)
     counts, centers = histogram.counts, histogram.centers
-    if not counts.any() or high <= low:
-        return histogram.low, histogram.high
     shrink = np.geomspace(1.0, LEAST, TRIED)
     lows = shrink * low if low < 0 else np.zeros(1)
     highs = shrink * high if high > 0 else np.zeros(1)
@@ -40,8 +50,7 @@ def mse(histogram: Histogram) -> tuple[float, float]:
     vanished = np.append(0.0, np.cumsum(magnitude))[small]
     cost = below[:, None] + above[None, :] + (counts.sum() - vanished) * scale**2 / 12
     cost += np.append(0.0, np.cumsum(magnitude * distance**2))[small]
-    i, j = np.unravel_index(int(np.argmin(cost)), cost.shape)
-    return float(lows[i]), float(highs[j])
+    return lows, highs, cost
 
 
 def _beyond(counts: Float, centers: Float, ends: Float) -> Float:
