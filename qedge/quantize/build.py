@@ -17,7 +17,7 @@ from qedge.quantize.histogram import Histograms
 from qedge.quantize.materialise import materialise
 from qedge.quantize.methods.equalization import equalize, find_links
 from qedge.quantize.methods.ranges import RANGES
-from qedge.quantize.methods.rounding import round_jointly
+from qedge.quantize.methods.rounding import Factors, round_jointly
 from qedge.quantize.model import FloatModel
 from qedge.quantize.patches import LARGEST_MOMENT, LAYERS, Moments
 from qedge.quantize.pins import Pin
@@ -28,6 +28,7 @@ Array = npt.NDArray[Any]
 
 
 MODERATE_WEIGHTS = 1_000_000
+KEPT_FACTORS = 8_000_000  # values of the factors that are kept between recipes, 64 MB
 
 
 class Builder:
@@ -62,6 +63,7 @@ class Builder:
         self._extremes: dict[float | None, dict[int, Range]] = {}
         self._moments: dict[float | None, Moments] = {}
         self._editors: dict[float | None, Editor] = {}
+        self._factors: dict[tuple[float | None, int], Factors] = {}
 
     def build(self, recipe: Recipe) -> bytes:
         """Return the quantised model of a recipe."""
@@ -176,10 +178,20 @@ class Builder:
             )
             start = np.zeros(len(rows)) if offsets is None else offsets.astype(np.float64)
             scales = np.asarray(plan.tensors[weight].scale, np.float64)
-            rounded, corrected = round_jointly(
-                rows.astype(np.float64), scales, moments[weight], start, free_bias=offsets is not None
-            )
+            factors = self._factors_of(recipe.equalize, weight, moments[weight], offsets is not None)
+            rounded, corrected = round_jointly(rows.astype(np.float64), scales, factors, start)
             codes[weight] = (rounded.T if by_channel else rounded).reshape(values.shape)
             if offsets is not None:
                 biases[bias] = corrected.astype(np.float32)
         return codes, biases
+
+    def _factors_of(
+        self, share: float | None, weight: int, moment: npt.NDArray[np.float64], free_bias: bool
+    ) -> Factors:
+        """Return the factors of a layer's moments, kept for the next recipe while there is room."""
+        if (share, weight) in self._factors:
+            return self._factors[share, weight]
+        found = Factors.of(moment, free_bias=free_bias)
+        if sum(f.upper.size for f in self._factors.values()) + found.upper.size <= KEPT_FACTORS:
+            self._factors[share, weight] = found
+        return found

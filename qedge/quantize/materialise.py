@@ -1,12 +1,15 @@
 """Writes the quantised flatbuffer that a plan describes.
 
-Names of activations are kept, so that the layers of both models can be told apart by name; constants lose
-theirs, which only take room. Constants with the same bytes are stored once.
+Names of activations are kept, so that the layers of both models can be told apart by name. Constants get short
+ones: other readers (OpenVINO, tf2onnx) look tensors up by name, and one of up to three letters takes no more
+room than none. No two tensors share a name; constants with the same bytes are stored once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import count, product
+from string import ascii_lowercase
 from typing import Any
 
 import numpy as np
@@ -65,6 +68,10 @@ class _Writer:
         self.native: dict[int, int] = {}
         self.converted: dict[tuple[int, Affine], int] = {}
         self.constants: dict[tuple[int, Affine | None], int] = {}
+        # Names of the float model are not given away: its activations keep them.
+        self.kept = {t.name for t in self.graph.tensors if not t.is_constant}
+        self.named: set[str] = set()
+        self.short = _short_names()
 
     def write(self, io: str) -> bytes:
         inputs = [self._input(t, io) for t in self.graph.inputs]
@@ -90,6 +97,9 @@ class _Writer:
     def _tensor(
         self, name: str, shape: tuple[int, ...], dtype: str, affine: Affine | None, data: bytes = b""
     ) -> int:
+        if not name or name in self.named:
+            name = next(n for n in self.short if n not in self.kept)
+        self.named.add(name)
         quantised = affine is not None and affine.dtype != "float32"
         quantization = _Quantization(affine, self.vectors) if affine is not None and quantised else None
         return self.editor.tensor(name, shape, dtype, data=data, quantization=quantization)
@@ -240,6 +250,13 @@ class _Writer:
         if read.dtype == "int16":
             return self._constant(t, Affine("int64", product))
         return self._constant(t, Affine("int32", product))
+
+
+def _short_names() -> Iterator[str]:
+    """Yield ``a``, ``b`` ... ``z``, ``aa``, ``ab`` and so on."""
+    for length in count(1):
+        for letters in product(ascii_lowercase, repeat=length):
+            yield "".join(letters)
 
 
 class _Quantization:

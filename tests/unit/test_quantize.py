@@ -39,6 +39,29 @@ def test_the_same_arguments_give_the_same_bytes() -> None:
     assert quantize(cnn(), images(), MINMAX).data == quantize(cnn(), images(), MINMAX).data
 
 
+def test_every_tensor_has_a_name_of_its_own_and_shared_constants_stay_shared() -> None:
+    graph = Graph.from_bytes(quantize(cnn(), images(), MINMAX).data)
+    names = [t.name for t in graph.tensors]
+    assert all(names)
+    assert len(set(names)) == len(names)
+    assert max(len(t.name) for t in graph.tensors if t.is_constant) <= 3
+    kept = {t.name for t in Graph.from_bytes(cnn()).tensors if not t.is_constant}
+    assert kept <= set(names)
+
+
+def test_a_name_that_two_activations_share_is_given_once() -> None:
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    x = g.input(Spec((1, 4), "float32", name="x"))
+    same = [g.tensor(Spec((1, 4), "float32", name="again")) for _ in range(2)]
+    g.operator("RELU", [x], [same[0]])
+    g.operator("RELU6", [same[0]], [same[1]])
+    g.output(same[1])
+    data = ArrayDataset(np.linspace(-1, 1, 40, dtype=np.float32).reshape(10, 4))
+    graph = Graph.from_bytes(quantize(builder.pack(), data, MINMAX).data)
+    assert sorted(t.name for t in graph.tensors) == ["a", "again", "x"]
+
+
 def test_ranges_are_the_true_extremes_whatever_the_order() -> None:
     data = images()
     graph = Graph.from_bytes(quantize(cnn(), data, MINMAX).data)

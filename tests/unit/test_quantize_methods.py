@@ -20,7 +20,7 @@ from qedge.quantize.methods.entropy import entropy
 from qedge.quantize.methods.equalization import equalize, find_links
 from qedge.quantize.methods.mse import mse
 from qedge.quantize.methods.percentile import percentile
-from qedge.quantize.methods.rounding import round_jointly
+from qedge.quantize.methods.rounding import DAMPING, Factors, _inverse_factor, round_jointly
 from qedge.quantize.model import FloatModel
 from qedge.quantize.patches import rows_of
 from qedge.quantize.search import choose, split, thin
@@ -182,14 +182,23 @@ def test_joint_rounding_changes_the_output_less_than_the_nearest_codes(matrices:
     weights, bias = rng.normal(size=(outputs, inputs)), rng.normal(size=outputs)
     scales = np.abs(weights).max(axis=1) / 7
     moment = rows.T @ rows
-    codes, corrected = round_jointly(
-        weights, scales, np.repeat(moment[None], outputs, axis=0) if matrices else moment, bias
-    )
+    factors = Factors.of(np.repeat(moment[None], outputs, axis=0) if matrices else moment)
+    codes, corrected = round_jointly(weights, scales, factors, bias)
     real = x @ weights.T + bias
     nearest = x @ (np.rint(weights / scales[:, None]) * scales[:, None]).T + bias
     joint = x @ (codes * scales[:, None]).T + corrected
     assert np.square(joint - real).mean() < 0.5 * np.square(nearest - real).mean()
     assert np.abs((joint - real).mean(axis=0)).max() < 0.05 * np.abs((nearest - real).mean(axis=0)).max()
+
+
+@pytest.mark.parametrize("size", [3, 64, 65, 200])
+def test_the_factor_is_that_of_the_inverse(size: int) -> None:
+    rows = np.random.default_rng(size).normal(size=(3 * size, size))
+    moment = (rows.T @ rows)[None]
+    upper = _inverse_factor(moment, free_bias=False)[0]
+    damped = moment[0] + np.eye(size) * DAMPING * np.trace(moment[0]) / size
+    np.testing.assert_allclose(upper.T @ upper @ damped, np.eye(size), atol=1e-8)
+    np.testing.assert_array_equal(np.tril(upper, -1), 0)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
