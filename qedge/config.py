@@ -40,6 +40,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[tuple[type, ...], str]]] = {
     },
     "quantize": {
         "method": ((str,), "auto, or the method to pin"),
+        "effort": ((str,), "how much is tried: fast, normal or thorough"),
         "recipe": ((str,), "recipe file that pins every part"),
         "max_drop": ((str, float, int), "accuracy that int8 may lose, in points: 1 or '1%'"),
         "min_sqnr": ((float, int), "SQNR in dB that int8 must reach"),

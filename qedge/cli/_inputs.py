@@ -42,6 +42,9 @@ SamplesOpt = Annotated[int | None, typer.Option("--samples", min=1, help="Use at
 SeedOpt = Annotated[int | None, typer.Option("--seed", help="Seed of every choice.")]
 IoOpt = Annotated[str | None, typer.Option("--io", help="Type of inputs and outputs: int8, uint8, float32.")]
 MethodOpt = Annotated[str | None, typer.Option("--method", help="Pin a quantisation method. Default: auto.")]
+EffortOpt = Annotated[
+    str | None, typer.Option("--effort", help="How much to try: fast, normal or thorough. Default: normal.")
+]
 RecipeOpt = Annotated[Path | None, typer.Option("--recipe", help="Recipe file (TOML) that pins every part.")]
 MaxDropOpt = Annotated[
     str | None, typer.Option("--max-drop", help="Accuracy that int8 may lose, in points: 1%.")
@@ -90,6 +93,7 @@ def request_from(
     seed: int | None = None,
     io: str | None = None,
     method: str | None = None,
+    effort: str | None = None,
     recipe: Path | None = None,
     max_drop: str | None = None,
     min_sqnr: float | None = None,
@@ -123,6 +127,7 @@ def request_from(
     drop = max_drop or config.get("quantize", "max_drop")
     options = QuantizeOptions(
         method=method or str(config.get("quantize", "method", "auto")),
+        effort=effort or str(config.get("quantize", "effort", "normal")),
         io=io,
         samples=_first_int(samples, config.get("data", "samples")),
         seed=_first_int(seed, config.get("data", "seed")) or 0,

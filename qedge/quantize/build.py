@@ -11,17 +11,17 @@ import numpy.typing as npt
 from qedge.datasets.protocol import Dataset
 from qedge.graph import Operator
 from qedge.graph.edit import Editor
-from qedge.quantize.calibrate import MinMax, Progress, calibrate, check_finite
+from qedge.quantize.calibrate import MinMax, Progress, Scaled, calibrate, check_finite
 from qedge.quantize.channels import ChannelStatistics
 from qedge.quantize.histogram import Histograms
 from qedge.quantize.materialise import materialise
 from qedge.quantize.methods.equalization import equalize, find_links
 from qedge.quantize.methods.ranges import RANGES
 from qedge.quantize.methods.rounding import Factors, round_jointly
-from qedge.quantize.model import FloatModel
+from qedge.quantize.model import FloatModel, factor_of
 from qedge.quantize.patches import LARGEST_MOMENT, LAYERS, Moments
 from qedge.quantize.pins import Pin
-from qedge.quantize.plan import Plan, Range, complete, default_modes, make_plan, weight_slots
+from qedge.quantize.plan import Plan, Range, complete, default_modes, derived, make_plan, weight_slots
 from qedge.quantize.recipe import Recipe
 
 Array = npt.NDArray[Any]
@@ -61,7 +61,7 @@ class Builder:
         self._models: dict[float | None, FloatModel] = {None: model}
         self._histograms: dict[float | None, Histograms] = {}
         self._extremes: dict[float | None, dict[int, Range]] = {}
-        self._moments: dict[float | None, Moments] = {}
+        self._moments: Moments | None = None
         self._editors: dict[float | None, Editor] = {}
         self._factors: dict[tuple[float | None, int], Factors] = {}
 
@@ -116,7 +116,13 @@ class Builder:
             return self._histograms[share].ranges
         if share not in self._extremes:
             observer = MinMax()
-            self._calibrate(share, [observer])
+            if share is None:
+                self._calibrate([observer])
+            else:
+                observer.ranges.update(self.extremes(None))
+                scaled = MinMax()
+                self._calibrate_scaled(share, scaled)
+                observer.ranges.update(scaled.ranges)
             check_finite(self.model, observer.ranges)
             self._extremes[share] = observer.ranges
         return self._extremes[share]
@@ -125,21 +131,47 @@ class Builder:
         """Return the distribution of each activation."""
         if share not in self._histograms:
             found = Histograms()
-            observers: list[Any] = [found] if share is not None else [found, self._channels]
-            self._calibrate(share, observers)
+            if share is None:
+                self._calibrate([found, self._channels])
+            else:
+                self._calibrate_scaled(share, found)
+                found.complete(self.histograms(None))
             check_finite(self.model, found.ranges)
             self._histograms[share] = found
         return self._histograms[share]
 
-    def _calibrate(self, share: float | None, observers: Sequence[Any], **choice: Any) -> None:
+    def _calibrate(self, observers: Sequence[Any], **choice: Any) -> None:
         calibrate(
-            self.variant(share),
+            self.model,
             self.dataset,
             observers,
             threads=self.threads,
             progress=self.progress,
             **{"indices": self.indices, **choice},
         )
+
+    def _calibrate_scaled(self, share: float, observer: Any) -> None:
+        """Show an observer those activations of the equalised model that are not as they were.
+
+        They are the model's own, divided by the factors: nothing else need be run.
+        """
+        factors = {t: f for t, f in self._scales(share).items() if t not in derived(self.model.graph)}
+        if factors:
+            self._calibrate([Scaled(observer, factors)], tensors=list(factors))
+
+    def _scales(self, share: float | None) -> dict[int, npt.NDArray[np.float32]]:
+        """Return how much smaller equalisation made the channels of activations, by tensor."""
+        of_name = {self.model.graph.tensors[t].name: t for t in self.model.activations}
+        steps = self.variant(share).steps
+        return {of_name[name]: factor_of(taken).astype(np.float32) for name, taken in steps.items()}
+
+    def _moments_of(self, share: float | None) -> dict[int, npt.NDArray[np.float64]]:
+        """Return the moments of the layers' inputs, by tensor of weights; those of equalised ones are scaled."""
+        if self._moments is None:
+            found = Moments(self.model.graph, samples=len(self.indices), largest=self._largest_moment())
+            self._calibrate([found], tensors=found.tensors, stage="round")
+            self._moments = found
+        return self._moments.scaled(self._scales(share)) if share is not None else self._moments.of
 
     def _largest_moment(self) -> int:
         """Return how many inputs a layer may have that is rounded jointly, for which its moments are inverted."""
@@ -156,11 +188,7 @@ class Builder:
     def _round(
         self, recipe: Recipe, model: FloatModel, plan: Plan
     ) -> tuple[dict[int, npt.NDArray[np.int8]], dict[int, npt.NDArray[np.float32]]]:
-        if recipe.equalize not in self._moments:
-            found = Moments(model.graph, samples=len(self.indices), largest=self._largest_moment())
-            self._calibrate(recipe.equalize, [found], tensors=found.tensors, stage="round")
-            self._moments[recipe.equalize] = found
-        moments = self._moments[recipe.equalize].of
+        moments = self._moments_of(recipe.equalize)
         codes: dict[int, npt.NDArray[np.int8]] = {}
         biases: dict[int, npt.NDArray[np.float32]] = {}
         for op in model.graph.operators:

@@ -5,7 +5,7 @@ Nothing of a sample is kept, so the memory does not grow with their number.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from qedge.datasets.protocol import Dataset
 from qedge.errors import DataError
+from qedge.graph.outputs import with_outputs
 from qedge.quantize.interpreter import Runner
 from qedge.quantize.model import FloatModel
 from qedge.quantize.plan import Range, derived
-from qedge.quantize.trace import expose
 
 Array = npt.NDArray[Any]
 Progress = Callable[[str, int, int], None]
@@ -39,6 +39,23 @@ class MinMax:
         low, high = float(values.min()), float(values.max())
         known = self.ranges.get(tensor)
         self.ranges[tensor] = (low, high) if known is None else (min(known[0], low), max(known[1], high))
+
+
+class Scaled:
+    """Shows another observer activations whose channels are divided by factors.
+
+    Args:
+        factors: by tensor, one a channel of the last axis; other tensors are passed over.
+    """
+
+    def __init__(self, observer: Observer, factors: Mapping[int, npt.NDArray[np.float32]]) -> None:
+        self.observer, self.factors = observer, factors
+
+    def observe(self, tensor: int, values: Array) -> None:
+        """Take in one activation of one sample."""
+        factor = self.factors.get(tensor)
+        if factor is not None:
+            self.observer.observe(tensor, values / factor)
 
 
 def calibrate(
@@ -69,7 +86,7 @@ def calibrate(
         known = derived(model.graph)
         tensors = [t for t in model.activations if t not in known]
     inner = [t for t in tensors if t not in model.graph.inputs]
-    runner = Runner(expose(model.data, inner), threads=threads)
+    runner = Runner(with_outputs(model.data, inner), threads=threads)
     where = [int(d["index"]) for d in runner.outputs]
     floats = [k for k, t in enumerate(model.graph.inputs) if model.graph.tensors[t].dtype == "float32"]
     for done, i in enumerate(chosen):

@@ -94,6 +94,10 @@ class Histograms:
             self._count(tensor)
         return self._of
 
+    def complete(self, others: Histograms) -> None:
+        """Take the histograms of activations that were not observed from ``others``."""
+        self._of = {**others.of, **self.of}
+
     @property
     def ranges(self) -> dict[int, tuple[float, float]]:
         """True extremes of each activation."""

@@ -11,11 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from qedge.datasets.protocol import Dataset
-from qedge.graph import Graph
+from qedge.graph.outputs import outputs_of, tensor_named, with_outputs
 from qedge.quantize.compare import Comparison, Tally
 from qedge.quantize.interpreter import Runner
 from qedge.quantize.model import FloatModel
-from qedge.quantize.trace import expose
 
 Array = npt.NDArray[Any]
 MOST_PAIRED = 64
@@ -62,7 +61,7 @@ class Judge:
         paired = ranks and self._outputs == 1 and maker is not None and maker.op in ("SOFTMAX", "LOGISTIC")
         self._final = maker.op if paired and maker is not None else None
         self._inner = graph.tensors[maker.inputs[0]].name if paired and maker is not None else None
-        runner = Runner(self._with_inner(graph.data, graph), threads=threads)
+        runner = Runner(self._with_inner(graph.data), threads=threads)
         self.expected = [runner.predict(dataset[i]) for i in self.indices]
         self._temperature = self._calm() if self._final is not None else 1.0
 
@@ -109,10 +108,8 @@ class Judge:
         result = powers / powers.sum(axis=-1, keepdims=True)
         return result
 
-    def _with_inner(self, model: bytes, graph: Graph | None = None) -> bytes:
+    def _with_inner(self, model: bytes) -> bytes:
         """Return the model with what goes into its final operator as a further output."""
         if self._inner is None:
             return model
-        graph = graph or Graph.from_bytes(model)
-        (inner,) = (t.index for t in graph.tensors if t.name == self._inner)
-        return expose(graph.data, [*graph.outputs, inner])
+        return with_outputs(model, [*outputs_of(model), tensor_named(model, self._inner)])

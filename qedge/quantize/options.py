@@ -9,6 +9,7 @@ from qedge.errors import UsageError, unknown
 from qedge.findings import Finding
 
 IO_TYPES = ("int8", "uint8", "float32")
+EFFORTS = ("fast", "normal", "thorough")
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class QuantizeOptions:
         min_sqnr: smallest SQNR in dB.
         recipe: TOML file that pins methods, everywhere or by operator name.
         per_channel: True or False forces it for all weights; None leaves it to the operator.
+        effort: how many candidates ``auto`` tries: ``fast`` three, ``normal`` up to eleven, ``thorough`` up to
+            seventeen.
         mixed: whether operators may go to 16x8 or float where an accuracy budget is missed.
     """
 
@@ -38,10 +41,13 @@ class QuantizeOptions:
     recipe: Path | None = None
     per_channel: bool | None = None
     mixed: bool = True
+    effort: str = "normal"
 
     def __post_init__(self) -> None:
         if self.io not in IO_TYPES:
             raise unknown("input and output type", self.io, IO_TYPES)
+        if self.effort not in EFFORTS:
+            raise unknown("effort", self.effort, EFFORTS)
         if self.samples is not None and self.samples < 1:
             raise UsageError(f"found {self.samples} samples, expected at least 1", hint="pass --samples 100")
         if self.threads < 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,22 @@ class Moments:
         for weight in list(self._waiting):
             self._sum(weight)
         return self._of
+
+    def scaled(self, factors: Mapping[int, npt.NDArray[np.float32]]) -> dict[int, Float]:
+        """Return the moments for activations whose channels are divided by factors, by tensor."""
+        found = dict(self.of)
+        for t, ops in self._layers.items():
+            for op in ops if t in factors else ():
+                weight, _ = weight_slots(self._graph, op)
+                moment, inverse = found[weight], 1.0 / factors[t].astype(np.float64)
+                if moment.ndim == 3:
+                    by_output = np.repeat(inverse, moment.shape[0] // inverse.size)
+                    scale = np.repeat(by_output[:, None], moment.shape[-1], axis=1)
+                else:
+                    scale = np.tile(inverse, (moment.shape[-1] - 1) // inverse.size + 1)[: moment.shape[-1]]
+                scale[..., -1] = 1.0
+                found[weight] = moment * scale[..., :, None] * scale[..., None, :]
+        return found
 
     def _sum(self, weight: int) -> None:
         rows = np.concatenate(self._waiting.pop(weight))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -34,6 +35,27 @@ JUDGED_VALUES = 30_000_000
 SMALL_MODEL = 1_000_000
 # What per-channel dense weights must gain, in dB, for the runtimes that they leave out.
 WORTH_PER_CHANNEL = 1.0
+# A candidate this good on held-out samples, with every answer the float model's, ends the search.
+ENOUGH_DB = 45.0
+
+
+@dataclass(frozen=True)
+class _Effort:
+    """How much a search tries: range methods, shares of equalisation, and how many of the best are refined how."""
+
+    ranges: tuple[str, ...]
+    shares: tuple[float, ...]
+    equalised: int
+    rounded: int
+    dense: int
+
+
+_EVERY = ("minmax", "percentile", "mse", "entropy")
+_EFFORTS = {
+    "fast": _Effort(("minmax", "mse"), (), 0, 1, 0),
+    "normal": _Effort(_EVERY, (0.5, 0.8), 4, 3, 1),
+    "thorough": _Effort(_EVERY, (0.5, 0.8), 4, 3, 2),
+}
 
 
 @dataclass(frozen=True)
@@ -61,14 +83,24 @@ def quantize(
         DataError: no samples, or samples of another shape than the model's inputs.
         UsageError: an unknown method.
     """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, "blas"):
+        return _quantize(float_model, dataset, options or QuantizeOptions(), progress)
+
+
+def _quantize(
+    float_model: bytes, dataset: Dataset, options: QuantizeOptions, progress: Progress | None
+) -> Quantized:
     started = time.perf_counter()
-    options = options or QuantizeOptions()
     file = read_recipe(options.recipe) if options.recipe is not None else RecipeFile()
     method = options.method if options.method != "auto" else file.method
     pinned = None if method == "auto" else Recipe.parse(method)
     model = rewrite(FloatModel.from_bytes(float_model))
     check_pins(model, file)
     samples = choose(len(dataset), options.samples, options.seed)
+    # Threads that wait for each other cost more than they do where a layer takes microseconds.
+    threads = 1 if values_of(model) <= SMALL_MODEL else options.threads
 
     def builder(indices: list[int]) -> Builder:
         return Builder(
@@ -78,7 +110,7 @@ def quantize(
             io=options.io,
             per_channel=options.per_channel,
             pins=file.pins,
-            threads=options.threads,
+            threads=threads,
             progress=progress,
         )
 
@@ -87,20 +119,26 @@ def quantize(
         full = builder(samples)
         few = max(JUDGED_VALUES // values_of(model), 2 * FEWEST_HELD_OUT)
         judged = samples[: min(few, JUDGED_SAMPLES)]
-        judge = Judge(model, dataset, judged, threads=options.threads, ranks=False)
+        judge = Judge(model, dataset, judged, threads=threads, ranks=False)
         chosen = _try(full, judge, pinned)
         tried = [chosen]
     else:
         some = thin(model, samples, options.seed)
-        judge = Judge(model, dataset, some, threads=options.threads)
-        search = _Search(builder(some), judge, progress)
-        search.run()
+        judge = Judge(model, dataset, some, threads=threads)
         fit, held = split(some, options.seed)
-        if fit is held:
+        held_out = None if fit is held else _HeldOut(builder(fit), model, dataset, held)
+        thorough = options.effort == "thorough"
+        enough = _never if held_out is None or thorough else held_out.enough
+        search = _Search(builder(some), judge, progress, options.effort, enough)
+        search.run()
+        if held_out is None:
             findings.append(_few(len(samples)))
             chosen = search.ranked[0]
+        elif search.ended is not None:
+            chosen = search.ended
+            findings.append(_ended(chosen, search.skipped))
         else:
-            chosen = _held_out(search, builder(fit), Judge(model, dataset, held, threads=options.threads))
+            chosen = held_out.choose(search)
         if len(some) < len(samples):
             chosen = _refit(builder(samples), judge, chosen)
         tried = [chosen if t.recipe == chosen.recipe else t for t in search.tried]
@@ -135,29 +173,70 @@ def quantize(
 
 
 class _Search:
-    """Tries range methods on the model and its equalised forms, then refines the best ones."""
+    """Tries range methods on the model and its equalised forms, then refines the best ones.
 
-    def __init__(self, builder: Builder, judge: Judge, progress: Progress | None) -> None:
+    Args:
+        effort: see :data:`_EFFORTS`.
+        enough: says whether a candidate leaves nothing to be gained, which ends the search.
+    """
+
+    def __init__(
+        self,
+        builder: Builder,
+        judge: Judge,
+        progress: Progress | None,
+        effort: str,
+        enough: Callable[[_Tried], bool],
+    ) -> None:
         self.builder, self.judge, self.progress = builder, judge, progress
+        self.effort, self.enough = _EFFORTS[effort], enough
         self.small = values_of(builder.model) <= SMALL_MODEL
         self.tried: list[_Tried] = []
+        self.ended: _Tried | None = None
+        self.skipped: list[str] = []
 
     def run(self) -> None:
-        """Fill :attr:`tried`; plain min-max comes first."""
-        names = ("minmax", "percentile", "mse", "entropy") if self.small else ("minmax", "percentile", "mse")
-        self.builder.histograms(None)
-        for name in names:
-            self._add(Recipe(name))
-        if self.builder.links:
-            shares = (0.5, 0.8) if self.small else (0.5,)
-            again = names if self.small else [self.ranked[0].recipe.ranges]
-            for recipe in [Recipe(name, share) for share in shares for name in again]:
-                self._add(recipe)
-        for tried in self.ranked[: 3 if self.small else 1]:
-            self._add(replace(tried.recipe, rounding=True))
-        if self.builder.per_channel is None and self._has_dense():
-            for tried in self.ranked[: 2 if self.small else 1]:
-                self._add(replace(tried.recipe, dense_per_channel=True))
+        """Fill :attr:`tried`, plain min-max first, and :attr:`skipped` with what the search did not come to."""
+        effort = self.effort
+        names = effort.ranges if self.small else tuple(n for n in effort.ranges if n != "entropy")
+        if names != ("minmax",):
+            self.builder.histograms(None)
+        steps: list[tuple[str, Callable[[], list[Recipe]]]] = [
+            ("other ranges", lambda: [Recipe(name) for name in names]),
+        ]
+        if self.builder.links and effort.shares:
+            shares = effort.shares if self.small else effort.shares[:1]
+            steps.append(("equalisation", lambda: self._equalised(shares, names)))
+        count = effort.rounded if self.small else 1
+        steps.append(("joint rounding", lambda: [replace(r, rounding=True) for r in self._best(count)]))
+        if self.builder.per_channel is None and self._has_dense() and effort.dense:
+            dense = effort.dense if self.small else 1
+            again = [
+                ("per-channel dense", lambda: [replace(r, dense_per_channel=True) for r in self._best(dense)])
+            ]
+            steps += again
+        for k, (_, recipes) in enumerate(steps):
+            for recipe in recipes():
+                found = self._add(recipe)
+                if self.enough(found):
+                    self._end(found, [name for name, _ in steps[k + 1 :]])
+                    return
+
+    def _end(self, found: _Tried, left: list[str]) -> None:
+        """Stop at a candidate that is good enough, once its weights are rounded jointly: that costs little."""
+        self.ended, self.skipped = found, [name for name in left if name != "joint rounding"]
+        if not found.recipe.rounding:
+            rounded = self._add(replace(found.recipe, rounding=True))
+            if rounded.score > found.score and self.enough(rounded):
+                self.ended = rounded
+
+    def _equalised(self, shares: Sequence[float], names: Sequence[str]) -> list[Recipe]:
+        best = [t.recipe.ranges for t in self.ranked[: self.effort.equalised if self.small else 1]]
+        again = [name for name in names if name in best]
+        return [Recipe(name, share) for share in shares for name in again]
+
+    def _best(self, count: int) -> list[Recipe]:
+        return [t.recipe for t in self.ranked[:count]]
 
     @property
     def ranked(self) -> list[_Tried]:
@@ -170,10 +249,11 @@ class _Search:
 
         return sorted(self.tried, key=key, reverse=True)
 
-    def _add(self, recipe: Recipe) -> None:
+    def _add(self, recipe: Recipe) -> _Tried:
         self.tried.append(_try(self.builder, self.judge, recipe))
         if self.progress is not None:
             self.progress("search", len(self.tried), 0)
+        return self.tried[-1]
 
     def _has_dense(self) -> bool:
         return any(op.op == "FULLY_CONNECTED" for op in self.builder.model.graph.operators)
@@ -186,20 +266,48 @@ def _disagrees(found: Comparison, plain: Comparison) -> bool:
     return any(a is not None and b is not None and a < b - slack for a, b in pairs)
 
 
-def _held_out(search: _Search, fit: Builder, judge: Judge) -> _Tried:
-    """Return the best candidate that does as well on samples that its ranges have not seen.
+class _HeldOut:
+    """Judges recipes on samples that their ranges have not seen; each is built and run once."""
 
-    Candidates are ranked on all samples, as a few held-out ones order them by luck; what the held-out ones do
-    show is a candidate that learned its own samples by heart. It is out when it then falls behind min-max.
-    """
-    plain = _try(fit, judge, Recipe())
-    for tried in search.ranked[:HELD_OUT_TRIES]:
-        if tried.recipe == plain.recipe:
-            break
-        again = _try(fit, judge, tried.recipe)
-        if again.score >= plain.score - HELD_OUT_LUCK and not _disagrees(again.result, plain.result):
-            return tried
-    return search.tried[0]
+    def __init__(self, fit: Builder, model: FloatModel, dataset: Dataset, held: list[int]) -> None:
+        self.fit, self.model, self.dataset, self.held = fit, model, dataset, held
+        self._judge: Judge | None = None
+        self._known: dict[Recipe, _Tried] = {}
+
+    def of(self, recipe: Recipe) -> _Tried:
+        """Return what the recipe does there."""
+        if recipe not in self._known:
+            self._judge = self._judge or Judge(self.model, self.dataset, self.held, threads=self.fit.threads)
+            self._known[recipe] = _try(self.fit, self._judge, recipe)
+        return self._known[recipe]
+
+    def enough(self, tried: _Tried) -> bool:
+        """Whether a candidate holds ENOUGH_DB and every answer, on its own samples and on held-out ones."""
+        return _perfect(tried) and _perfect(self.of(tried.recipe))
+
+    def choose(self, search: _Search) -> _Tried:
+        """Return the best candidate that does as well on samples that its ranges have not seen.
+
+        Candidates are ranked on all samples, as a few held-out ones order them by luck; what the held-out ones
+        do show is a candidate that learned its own samples by heart. It is out when it then falls behind min-max.
+        """
+        plain = self.of(Recipe())
+        for tried in search.ranked[:HELD_OUT_TRIES]:
+            if tried.recipe == plain.recipe:
+                break
+            again = self.of(tried.recipe)
+            if again.score >= plain.score - HELD_OUT_LUCK and not _disagrees(again.result, plain.result):
+                return tried
+        return search.tried[0]
+
+
+def _never(tried: _Tried) -> bool:
+    return False
+
+
+def _perfect(tried: _Tried) -> bool:
+    whole = tried.result.agreement in (None, 1.0)
+    return whole and min(tried.score, tried.result.sqnr_db) >= ENOUGH_DB
 
 
 def _try(builder: Builder, judge: Judge, recipe: Recipe) -> _Tried:
@@ -311,4 +419,14 @@ def _few(count: int) -> Finding:
         "few-samples",
         f"{count} calibration samples are too few to hold some out; the choice is made on the same ones",
         "give at least 100 samples that look like what the device will see",
+    )
+
+
+def _ended(chosen: _Tried, skipped: Sequence[str]) -> Finding:
+    return Finding(
+        "info",
+        "search-ended",
+        f"{chosen.recipe.name} holds {chosen.result.sqnr_db:.1f} dB and every answer on held-out samples too;"
+        f" not tried: {', '.join(skipped) or 'nothing'}",
+        "--effort thorough tries them all",
     )

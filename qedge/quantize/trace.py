@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from qedge.graph import Graph
 from qedge.graph.edit import Editor
+from qedge.graph.outputs import with_outputs
 from qedge.quantize.interpreter import Runner, decode
 from qedge.quantize.model import FloatModel, factor_of, read_steps
 
@@ -34,9 +35,9 @@ class Trace:
         of_name = {t.name: t.index for t in graph.tensors if t.index in graph.producer and t.name}
         wanted = [t for t in model.activations if t not in model.graph.inputs] if tensors is None else tensors
         self.tensors = [t for t in wanted if model.graph.tensors[t].name in of_name]
-        self._real = Runner(expose(model.data, self.tensors), threads=threads)
+        self._real = Runner(with_outputs(model.data, self.tensors), threads=threads)
         self._places = [of_name[model.graph.tensors[t].name] for t in self.tensors]
-        self._quantised = Runner(expose(quantised, self._places), threads=threads)
+        self._quantised = Runner(with_outputs(quantised, self._places), threads=threads)
 
     def run(self, sample: Sequence[Array]) -> Iterator[tuple[int, Array, Array]]:
         """Run one sample and give (tensor, float values, quantised values in real numbers), in order."""
@@ -48,15 +49,6 @@ class Trace:
             found = decode(codes, detail)
             factor = self.factors.get(place)
             yield t, self._real.read(int(real["index"])), found if factor is None else found * factor
-
-
-def expose(data: bytes, tensors: Sequence[int]) -> bytes:
-    """Return a model whose outputs are these tensors."""
-    editor = Editor.from_bytes(data)
-    editor.forget_dynamic()
-    editor.outputs = tensors
-    editor.model.signatureDefs = None
-    return editor.pack()
 
 
 def single_operator(editor: Editor, index: int, inputs: Sequence[int]) -> bytes:

@@ -313,3 +313,29 @@ def test_equal_vectors_of_scales_and_zeros_are_stored_once() -> None:
     ]
     assert len(wide) >= 5
     assert all((q.zero_point == 0).all() and q.scale.size == q.zero_point.size for q in wide)
+
+
+def test_a_search_ends_where_nothing_is_left_to_gain_and_says_what_it_skipped() -> None:
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    x = g.input(Spec((1, 8), "float32", name="x"))
+    y = g.tensor(Spec((1, 8), "float32", name="y"))
+    g.operator("RELU", [x], [y])
+    g.output(y)
+    data = ArrayDataset(np.random.default_rng(0).uniform(-1, 1, (60, 8)).astype(np.float32))
+    ended = quantize(builder.pack(), data)
+    (finding,) = [f for f in ended.findings if f.rule == "search-ended"]
+    assert "joint rounding" not in finding.message  # it is tried before the end
+    thorough = quantize(builder.pack(), data, QuantizeOptions(effort="thorough"))
+    assert len(ended.candidates) < len(thorough.candidates)
+    assert not [f for f in thorough.findings if f.rule == "search-ended"]
+
+
+def test_effort_says_how_much_is_tried() -> None:
+    counts = [
+        len(quantize(cnn(), images(), QuantizeOptions(effort=effort)).candidates)
+        for effort in ("fast", "normal", "thorough")
+    ]
+    assert counts == sorted(set(counts))
+    with pytest.raises(UsageError, match="effort"):
+        QuantizeOptions(effort="much")
