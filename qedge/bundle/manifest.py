@@ -39,6 +39,8 @@ class TensorSpec(NamedTuple):
         shape: all dimensions, batch 1 first.
         dtype: TFLite's type in lower case.
         scale: ``real = scale * (q - zero_point)``; None where the tensor is not quantised.
+        order: where the author's layout differs from the tensor's: dimension i of the tensor is the author's
+            dimension ``order[i]`` (0, 2, 3, 1: the author has NCHW). None: they are the same.
     """
 
     name: str
@@ -46,33 +48,49 @@ class TensorSpec(NamedTuple):
     dtype: str
     scale: float | None = None
     zero_point: int | None = None
+    order: tuple[int, ...] | None = None
+
+    @property
+    def author_shape(self) -> tuple[int, ...]:
+        """The shape that the model's author knows."""
+        if self.order is None:
+            return self.shape
+        return tuple(self.shape[self.order.index(d)] for d in range(len(self.shape)))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the five fields as a JSON object."""
-        return {
+        """Return the fields as a JSON object; ``order`` only where there is one."""
+        fields: dict[str, Any] = {
             "name": self.name,
             "shape": list(self.shape),
             "dtype": self.dtype,
             "scale": self.scale,
             "zero_point": self.zero_point,
         }
+        return fields if self.order is None else {**fields, "order": list(self.order)}
 
     @classmethod
     def from_json(cls, entry: Field) -> "TensorSpec":
         """Return what :meth:`to_json` wrote."""
-        entry.object(("name", "shape", "dtype", "scale", "zero_point"))
+        entry.object(("name", "shape", "dtype", "scale", "zero_point"), ("order",))
         scale, zero_point = entry["scale"], entry["zero_point"]
         if (scale.value is None) != (zero_point.value is None):
             raise entry.fail("scale and zero_point both, or neither")
         known = scale.value is not None
         if known and scale.number() <= 0:
             raise scale.fail("a number above 0")
+        shape = tuple(d.integer(1, 1 << 31) for d in entry["shape"].items())
+        order = None
+        if entry["order"].value is not None:
+            order = tuple(d.integer(0, len(shape)) for d in entry["order"].items())
+            if sorted(order) != list(range(len(shape))):
+                raise entry["order"].fail(f"each of 0 to {len(shape) - 1} once")
         return cls(
             name=entry["name"].string(),
-            shape=tuple(d.integer(1, 1 << 31) for d in entry["shape"].items()),
+            shape=shape,
             dtype=entry["dtype"].string(DTYPES),
             scale=scale.number() if known else None,
             zero_point=zero_point.integer(-(1 << 31), (1 << 31) - 1) if known else None,
+            order=order,
         )
 
 

@@ -156,7 +156,7 @@ def _check_rows(rows: Rows, info: InputInfo, source: str) -> None:
         raise DataError(
             f"{source} holds no sample: its shape is {list(rows.shape)}", hint="the first axis is the sample"
         )
-    if rows.shape == info.shape[1:] and len(rows.shape) > 1:
+    if rows.shape in (info.shape[1:], info.author_shape[1:]) and len(rows.shape) > 1:
         raise DataError(
             f"{source} has the shape {list(rows.shape)} of one sample, expected samples along the first axis",
             hint="save x[None] for a single sample",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,8 @@ class FolderDataset:
     ) -> None:
         self.root, self.kind = root, kind
         self.labels, self.class_names = labels, class_names
-        self._files, self._info, self._preprocess = tuple(files), info, preprocess
+        self._files, self._preprocess = tuple(files), preprocess
+        self._info = replace(info, order=None)  # pre-processing makes what the model itself takes
 
     def __len__(self) -> int:
         return len(self._files)

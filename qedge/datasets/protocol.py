@@ -25,11 +25,21 @@ class InputInfo:
         name: as a caller names it.
         shape: static, with the batch of 1 in front.
         dtype: the model's type: ``float32``, ``int8`` ...
+        order: where the author's layout differs: dimension i is the author's dimension ``order[i]``. Arrays come in
+            the author's layout then; None: they are the same.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
+    order: tuple[int, ...] | None = None
+
+    @property
+    def author_shape(self) -> tuple[int, ...]:
+        """The shape that the model's author knows."""
+        if self.order is None:
+            return self.shape
+        return tuple(self.shape[self.order.index(d)] for d in range(len(self.shape)))
 
 
 @runtime_checkable
@@ -107,7 +117,8 @@ def as_input(
 ) -> npt.NDArray[np.float32]:
     """Return values as one model input: float32, ``info.shape``.
 
-    Axes of length 1 may be missing or extra: (49, 40) serves an input of (1, 49, 40, 1).
+    Axes of length 1 may be missing or extra: (49, 40) serves an input of (1, 49, 40, 1). Values in the author's layout
+    are turned; those that fit the model's own only are taken as they are.
 
     Raises:
         DataError: another shape, another kind of values, NaN or infinity.
@@ -117,7 +128,10 @@ def as_input(
             f"{source}: found values of type {values.dtype} for the input {info.name!r}, expected numbers"
         )
     check_shape(values.shape, info, source, hint)
-    result = np.asarray(values, np.float32).reshape(info.shape)
+    result = np.asarray(values, np.float32)
+    if info.order is not None and _without_ones(values.shape) == _without_ones(info.author_shape):
+        result = np.ascontiguousarray(result.reshape(info.author_shape).transpose(info.order))
+    result = result.reshape(info.shape)
     if not np.isfinite(result).all():
         bad = int(result.size - np.isfinite(result).sum())
         raise DataError(
@@ -134,12 +148,13 @@ def check_shape(shape: tuple[int, ...], info: InputInfo, source: str, hint: str 
         DataError: the shapes differ; channels before height and width are named as that.
     """
     found, expected = _without_ones(shape), _without_ones(info.shape)
-    if found == expected:
+    if found in (expected, _without_ones(info.author_shape)):
         return
     if len(expected) == 3 and found == (expected[2], *expected[:2]):
         hint = "the channels come first (NCHW); the model wants them last: x.transpose(0, 2, 3, 1)"
     raise DataError(
-        f"{source}: found the shape {list(shape)} for the input {info.name!r}, expected {list(info.shape)}",
+        f"{source}: found the shape {list(shape)} for the input {info.name!r}, expected"
+        f" {list(info.author_shape)}",
         hint=hint or "give each sample in the model's own shape, without or with a batch of 1",
     )
 

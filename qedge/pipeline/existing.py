@@ -25,7 +25,7 @@ def open_for(bundle: Bundle, data: Path, samples: int | None, seed: int = 0) -> 
         DataError: the data cannot be used.
     """
     manifest = bundle.manifest
-    infos = [InputInfo(t.name, t.shape, "float32") for t in manifest.inputs]
+    infos = [InputInfo(t.name, t.shape, "float32", t.order) for t in manifest.inputs]
     preprocess = manifest.preprocess
     outputs = output_infos(Graph.from_bytes(bundle.read("model.tflite"), "model.tflite"))
     names = [o.name for o in outputs]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,8 @@ def bundle_contents(
         name=prepared.name,
         model_sha256=prepared.source.sha256,
         target=target.info.name,
-        inputs=tuple(tensor_spec(graph.tensors[t], n) for t, n in zip(graph.inputs, graph.input_names)),
-        outputs=tuple(tensor_spec(graph.tensors[t], n) for t, n in zip(graph.outputs, graph.output_names)),
+        inputs=specs(graph, graph.inputs, prepared.graph.input_names, prepared.source.orders),
+        outputs=specs(graph, graph.outputs, prepared.graph.output_names, prepared.source.orders),
         preprocess=prepared.preprocess,
         postprocess=request.postprocess or default_postprocess(graph),
         labels=prepared.labels or (),
@@ -49,6 +50,18 @@ def bundle_contents(
         target_data=dict(compiled.extra),
     )
     return manifest, files
+
+
+def specs(
+    graph: Graph, tensors: Sequence[int], names: Sequence[str], orders: Mapping[str, Sequence[int]]
+) -> tuple[TensorSpec, ...]:
+    """Return the manifest's description of all inputs or outputs, with the author's layout where it differs."""
+    found = []
+    for index, name in zip(tensors, names):
+        order = orders.get(name)
+        spec = tensor_spec(graph.tensors[index], name)
+        found.append(spec if order is None else spec._replace(order=tuple(int(d) for d in order)))
+    return tuple(found)
 
 
 def tensor_spec(tensor: Tensor, name: str) -> TensorSpec:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
     dataset, names = None, request.labels
     if request.data is not None:
         progress("read data", 0.0)
-        dataset, found = read_data(request.data, request, graph, preprocess)
+        dataset, found = read_data(request.data, request, graph, preprocess, source.orders)
         names = names or dataset.class_names
         findings += found
     labels = usable_labels(names, graph)
@@ -73,9 +73,9 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
         )
     require_usable_gate(outputs, dataset, findings, request.options)
     progress("check data", 0.0)
-    findings += lint(dataset, input_infos(graph), float_model=source.data)
+    findings += lint(dataset, input_infos(graph, source.orders), float_model=source.data)
     stop(findings, "the data cannot be used")
-    calibration, measured, on = _sets(dataset, request, graph, preprocess)
+    calibration, measured, on = _sets(dataset, request, graph, preprocess, source.orders)
     quantized = quantize(source.data, calibration, request.options, steps(progress))
     findings += without_losses(quantized.findings, [o.name for o in outputs])
     graph = Graph.from_bytes(quantized.data, "the quantised model")
@@ -104,7 +104,11 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
 
 
 def read_data(
-    path: Path, request: BuildRequest, graph: Graph, preprocess: Preprocess | None
+    path: Path,
+    request: BuildRequest,
+    graph: Graph,
+    preprocess: Preprocess | None,
+    orders: Mapping[str, Sequence[int]],
 ) -> tuple[Dataset, list[Finding]]:
     """Return a dataset whose labels say what the model's outputs should, and what stands in the way of that.
 
@@ -113,16 +117,22 @@ def read_data(
     """
     outputs = output_infos(graph)
     seed = request.options.seed
-    opened = open_dataset(path, input_infos(graph), preprocess, seed=seed, outputs=[o.name for o in outputs])
+    opened = open_dataset(
+        path, input_infos(graph, orders), preprocess, seed=seed, outputs=[o.name for o in outputs]
+    )
     return fit_labels(opened, request.labels, outputs)
 
 
 def _sets(
-    dataset: Dataset, request: BuildRequest, graph: Graph, preprocess: Preprocess | None
+    dataset: Dataset,
+    request: BuildRequest,
+    graph: Graph,
+    preprocess: Preprocess | None,
+    orders: Mapping[str, Sequence[int]],
 ) -> tuple[Dataset, Dataset, MeasuredOn]:
     """Return the samples that calibrate, those that are measured on, and what the latter are."""
     if request.eval_data is not None:
-        own, found = read_data(request.eval_data, request, graph, preprocess)
+        own, found = read_data(request.eval_data, request, graph, preprocess, orders)
         if found and request.options.max_drop is not None:
             require_usable_gate(output_infos(graph), own, found, request.options)
         chosen = spread(len(own), EVALUATION_SAMPLES)
@@ -136,12 +146,14 @@ def _folder(data: Path | None, eval_data: Path | None) -> Path | None:
     return eval_data if eval_data is not None and eval_data.is_dir() else data
 
 
-def input_infos(graph: Graph) -> list[InputInfo]:
-    """Return name, shape and dtype of the graph's inputs."""
-    return [
-        InputInfo(name, graph.tensors[t].shape, graph.tensors[t].dtype)
-        for t, name in zip(graph.inputs, graph.input_names)
-    ]
+def input_infos(graph: Graph, orders: Mapping[str, Sequence[int]]) -> list[InputInfo]:
+    """Return name, shape, dtype and the author's layout of the graph's inputs."""
+    found = []
+    for t, name in zip(graph.inputs, graph.input_names):
+        order = orders.get(name)
+        turned = None if order is None else tuple(int(d) for d in order)
+        found.append(InputInfo(name, graph.tensors[t].shape, graph.tensors[t].dtype, turned))
+    return found
 
 
 def complete_preprocess(stated: Mapping[str, Any], data: Path | None, graph: Graph) -> Preprocess | None:

@@ -55,7 +55,15 @@ class Result:
 
     @property
     def outputs(self) -> list[npt.NDArray[np.float32]]:
-        """The outputs dequantised, float32."""
+        """The outputs dequantised, float32, in the layout of the model's author."""
+        return [
+            values if spec.order is None else values.transpose(np.argsort(spec.order))
+            for values, spec in zip(self._real, self._specs)
+        ]
+
+    @property
+    def _real(self) -> list[npt.NDArray[np.float32]]:
+        """The outputs dequantised, float32, as the model lays them out: what post-processing takes."""
         if self._outputs is None:
             self._outputs = [_dequantized(array, spec) for array, spec in zip(self.raw, self._specs)]
         return self._outputs
@@ -66,7 +74,7 @@ class Result:
         themselves where it has none."""
         if self._postprocess is None:
             return self.outputs
-        return self._postprocess.apply(self.outputs, self.labels)
+        return self._postprocess.apply(self._real, self.labels)
 
     @property
     def scores(self) -> npt.NDArray[np.float32]:
@@ -77,7 +85,7 @@ class Result:
         """
         from qedge.processing.classify import Classify
 
-        scores = (self._postprocess or Classify()).scores(self.outputs)
+        scores = (self._postprocess or Classify()).scores(self._real)
         if scores is None:
             kind = self._postprocess.kind if self._postprocess else "raw"
             raise UsageError(f"the model's post-processing is {kind!r}, no classes", hint="use result.value")
@@ -170,7 +178,8 @@ class Model:
         """Return the result for one sample: an image, a clip, a path, or arrays in the model's own units.
 
         With pre-processing in the bundle, ``sample`` is what it takes. Without, it is one array (or a list,
-        or a mapping by name, for several inputs): float in the model's own units, or in the model's type.
+        or a mapping by name, for several inputs): float in the model's own units, or in the model's type, in the
+        layout of the model's author (NCHW for most ``.onnx`` files; ``TensorSpec.order`` says where it differs).
 
         Raises:
             DataError: the sample cannot be used; the model stays usable.
@@ -296,7 +305,7 @@ class Model:
 
 
 def _as_input(value: Any, spec: TensorSpec) -> Array:
-    """Return ``value`` in the type of the input: as it is where it has that type, else quantised.
+    """Return ``value`` in the type and layout of the input: as it is where it has those, else quantised or turned.
 
     Raises:
         DataError: another shape (the batch of 1 may be left out), or values that are no finite numbers.
@@ -305,11 +314,13 @@ def _as_input(value: Any, spec: TensorSpec) -> Array:
         array = np.asarray(value)
     except (ValueError, TypeError) as problem:
         raise DataError(f"{spec.name}: no array of numbers: {problem}") from None
+    if spec.order is not None and array.shape in (spec.author_shape, spec.author_shape[1:]):
+        array = np.ascontiguousarray(array.reshape(spec.author_shape).transpose(spec.order))
     if array.shape == spec.shape[1:]:
         array = array[None]
     if array.shape != spec.shape or array.dtype.kind not in "fiub":
         raise DataError(
-            f"{spec.name}: found {array.dtype} {list(array.shape)}, expected {list(spec.shape)}",
+            f"{spec.name}: found {array.dtype} {list(array.shape)}, expected {list(spec.author_shape)}",
             hint="one sample, as float in the model's own units" if array.ndim == len(spec.shape) else None,
         )
     if array.dtype == np.dtype(spec.dtype):

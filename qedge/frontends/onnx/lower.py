@@ -73,8 +73,11 @@ class Lowering:
                 handler(self, node)
             except Unsupported as problem:
                 problems.append((node.label, str(problem)))
-                for name in filter(None, node.outputs):
-                    self.put(name, writer.tensor(name, net.shape(name), net.dtypes[name]))
+                self._stand_in(node)
+            except (LookupError, TypeError, ValueError, ArithmeticError, AssertionError) as problem:
+                what = " ".join(str(problem).split())[:160]
+                problems.append((node.label, f"it contradicts its inputs ({type(problem).__name__}: {what})"))
+                self._stand_in(node)
         if problems:
             raise UnsupportedNodes(problems)
         outputs: dict[str, int] = {}
@@ -85,6 +88,11 @@ class Lowering:
                 tensor = self._copy(tensor, name)
             outputs[name], orders[name] = tensor, order
         return inputs, outputs, orders
+
+    def _stand_in(self, node: Node) -> None:
+        """Put something where a node that cannot be lowered would write, so that all such nodes are found."""
+        for name in filter(None, node.outputs):
+            self.put(name, self.writer.tensor(name, self.net.shape(name), self.net.dtypes[name]))
 
     def _copy(self, tensor: int, name: str) -> int:
         """Return the same values in a tensor of their own: an output that is an input, a constant or twice there."""
