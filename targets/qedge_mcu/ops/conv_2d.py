@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from qedge_mcu.cores import Family
-from qedge_mcu.ops import conv_2d_dsp, mve
+from qedge_mcu.ops import conv_2d_dsp, conv_2d_pairs, mve
 from qedge_mcu.ops.base import (
     ConstArray,
     Emitted,
@@ -92,5 +92,5 @@ def _general(c: OpContext) -> Emitted:
 _SPECIAL: Mapping[Family, tuple[Callable[[OpContext], Emitted | None], ...]] = {
     "mve": (mve.conv_2d, conv_2d_dsp.emit),
     "dsp": (conv_2d_dsp.emit,),
-    "portable": (),
+    "portable": (conv_2d_pairs.emit,),
 }

@@ -32,6 +32,14 @@ STRUCTS = (
         _CLAMP,
     ),
     struct(
+        "qe_conv_2d_pairs_params",
+        _CHANNELS,
+        _IN_OUT,
+        _FILTER,
+        _PADDING,
+        _FOLDED,
+    ),
+    struct(
         "qe_conv_2d_dsp_params",
         pointers("void", "weights"),
         _IN_OUT,

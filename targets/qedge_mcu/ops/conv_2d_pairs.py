@@ -1,0 +1,108 @@
+"""CONV_2D for cores without instructions for signal processing: which layers take two pixels at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from qedge_mcu.ops import overlap
+from qedge_mcu.ops.base import (
+    ConstArray,
+    Emitted,
+    OpContext,
+    Params,
+    Ref,
+    activation_range,
+    constant,
+    scalar,
+)
+from qedge_mcu.ops.geometry import window
+from qedge_mcu.ops.requantize import bias_values, per_channel, wrap_int32
+
+SMALL_BYTES = 1024
+"""Working memory that a layer may take whatever the size of its tensors."""
+
+
+def emit(c: OpContext) -> Emitted | None:
+    """Return the call of the kernel, or None where it does not apply.
+
+    It takes one group, no dilation, outputs by fours, shifts to the right, and layers that are large enough for
+    its working memory.
+    """
+    data, weights, output = c.input(0), c.input(1), c.output
+    w = window(c, weights.shape[1], weights.shape[2])
+    depth = w.filter_height * w.filter_width * w.in_channels
+    scratch = 4 * (depth + 1)
+    requantize = per_channel(data, weights, output, w.out_channels)
+    if w.out_channels % 4 or weights.shape[3] != w.in_channels or np.any(requantize.shift > 0):
+        return None
+    if (w.dilation_height, w.dilation_width) != (1, 1) or scratch > max(
+        SMALL_BYTES, (data.elements + output.elements) // 3
+    ):
+        return None
+    values = constant(weights).reshape(w.out_channels, depth).astype(np.int64)
+    pairs = pair_order(values)
+    if np.any((pairs.reshape(-1, 2) == -128).all(axis=1)):
+        return None
+    bias = bias_values(c.optional(2), w.out_channels) - scalar(data)[1] * values.sum(axis=1)
+    scale, zero_out = scalar(output)
+    low, high = activation_range(c.option("fused_activation_function", "NONE"), scale, zero_out)
+    lead = w.row_lead
+    if w.is_pointwise:
+        lead = overlap.pixels(
+            count=w.out_height * w.out_width,
+            out_bytes=w.out_channels,
+            in_bytes=w.in_channels,
+            group=2,
+            buffered=True,
+        )
+    return Emitted(
+        function="qe_conv_2d_pairs_s8",
+        args=("{params}", "{in0}", "{out0}", "{scratch}"),
+        kernels=("qe_conv_2d_pairs_s8.c", "qe_dot_2x4_s8.c"),
+        params=Params(
+            "qe_conv_2d_pairs_params",
+            (
+                ("weights", Ref("weights")),
+                ("bias", Ref("bias")),
+                ("multiplier", Ref("multiplier")),
+                ("shift", Ref("shift")),
+                ("in_height", w.in_height),
+                ("in_width", w.in_width),
+                ("in_channels", w.in_channels),
+                ("out_height", w.out_height),
+                ("out_width", w.out_width),
+                ("out_channels", w.out_channels),
+                ("filter_height", w.filter_height),
+                ("filter_width", w.filter_width),
+                ("stride_height", w.stride_height),
+                ("stride_width", w.stride_width),
+                ("pad_top", w.pad_top),
+                ("pad_left", w.pad_left),
+                ("input_zero_point", scalar(data)[1]),
+                ("output_zero_point", zero_out),
+                ("low", low),
+                ("high", high),
+            ),
+        ),
+        arrays=(
+            ConstArray("weights", pairs, "weights", overhead=pairs.size - values.size),
+            ConstArray("bias", wrap_int32(bias), "bias"),
+            ConstArray("multiplier", requantize.multiplier),
+            ConstArray("shift", requantize.shift),
+        ),
+        scratch_bytes=scratch,
+        overlap={0: lead},
+        note="two pixels by four channels at a time",
+    )
+
+
+def pair_order(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int8]:
+    """Return weights (outputs by fours, inputs) flat, as ``qe_conv_2d_pairs_s8.h`` says.
+
+    >>> pair_order(np.arange(12).reshape(4, 3)).tolist()
+    [0, 1, 3, 4, 6, 7, 9, 10, 2, 0, 5, 0, 8, 0, 11, 0]
+    """
+    outputs, inputs = values.shape
+    padded = np.pad(values, ((0, 0), (0, inputs % 2))).astype(np.int8)
+    return padded.reshape(outputs // 4, 4, -1, 2).transpose(0, 2, 1, 3).reshape(-1)
