@@ -8,7 +8,7 @@ instructions and parameters. Everything here is read from the file; nothing is e
 from __future__ import annotations
 
 import struct
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from qedge.errors import ModelError
@@ -31,6 +31,7 @@ class Executable:
         parameter_bytes: as sent: cached when ``PARAMETER_CACHING``, else streamed at each inference.
         scratch_bytes: of host memory.
         caching_token: models with the same token share the on-chip memory; 0 for none.
+        parameters: the bytes themselves.
     """
 
     kind: str
@@ -39,6 +40,18 @@ class Executable:
     scratch_bytes: int
     caching_token: int
     estimated_cycles: int
+    parameters: bytes = field(default=b"", repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as JSON."""
+        return {
+            "kind": self.kind,
+            "parameter_bytes": self.parameter_bytes,
+            "instruction_bytes": self.instruction_bytes,
+            "scratch_bytes": self.scratch_bytes,
+            "caching_token": self.caching_token,
+            "estimated_cycles": self.estimated_cycles,
+        }
 
 
 @dataclass(frozen=True)
@@ -94,7 +107,7 @@ class CompiledModel:
             "compiler_versions": sorted({p.compiler_version for p in self.packages}),
             "min_runtime": max((p.min_runtime for p in self.packages), default=0),
             "cpu_operators": list(self.cpu_operators),
-            "executables": [asdict(e) for p in self.packages for e in p.executables],
+            "executables": [e.to_json() for p in self.packages for e in p.executables],
         }
 
 
@@ -185,9 +198,11 @@ def _package(data: bytes) -> Package:
 
 def _executable(data: bytes) -> Executable:
     t = _Table(data, struct.unpack_from("<I", data)[0])
+    parameters = t.blob(6)
     return Executable(
         kind=KINDS[t.number(13, "<h")],
-        parameter_bytes=len(t.blob(6)),
+        parameters=parameters,
+        parameter_bytes=len(parameters),
         instruction_bytes=sum(len(chunk.blob(0)) for chunk in t.tables(5)),
         scratch_bytes=t.number(4, "<i"),
         caching_token=t.number(14, "<Q"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from qedge.errors import ModelError, UnsupportedError
+from qedge.errors import UnsupportedError
 from qedge.fields import Field
 from qedge.findings import Finding
 from qedge.graph import Graph, Tensor
@@ -23,7 +23,7 @@ from qedge.target import (
 )
 from qedge.target.reports import Arrays, Options
 from qedge_coral import compile as driver
-from qedge_coral import compiler_log, package, recipe, rewrite
+from qedge_coral import compiler_log, fingerprint, package, recipe, rewrite
 from qedge_coral.predict import EDGETPU, Prediction, predict
 
 COMPILED = "model_edgetpu.tflite"
@@ -100,8 +100,11 @@ class CoralTarget(Target):
         else:
             names = _names(len(result.models))
             files |= dict(zip(names, result.models))
-            _same_model(after, result.models)
-            read = [package.read_compiled(Graph.from_bytes(m, n), n) for n, m in zip(names, result.models)]
+            compiled = [Graph.from_bytes(m, n) for n, m in zip(names, result.models)]
+            if len(compiled) == 1:
+                fingerprint.check_boundary(after, compiled[0])
+            read = [package.read_compiled(g, n) for n, g in zip(names, compiled)]
+            fingerprint.check_weights(after, compiled, [p for r in read for p in r.packages])
             extra["stages"] = _stages(names, result.models)
             extra["input_tensors"] = [after.tensors[t].name for t in after.inputs]
             extra["output_tensors"] = [after.tensors[t].name for t in after.outputs]
@@ -149,34 +152,6 @@ def _names(segments: int) -> tuple[str, ...]:
     if segments == 1:
         return (COMPILED,)
     return tuple(f"model_segment_{i}_of_{segments}_edgetpu.tflite" for i in range(segments))
-
-
-def _same_model(graph: Graph, models: Sequence[bytes]) -> None:
-    """Raise unless compiled files have the inputs and outputs of the model that the bundle carries.
-
-    Raises:
-        ModelError: they were compiled from another model.
-    """
-    first, last = Graph.from_bytes(models[0]), Graph.from_bytes(models[-1])
-    for what, wanted, found in (
-        (
-            "inputs",
-            [_spec(graph.tensors[t]) for t in graph.inputs],
-            [_spec(first.tensors[t]) for t in first.inputs],
-        ),
-        (
-            "outputs",
-            [_spec(graph.tensors[t]) for t in graph.outputs],
-            [_spec(last.tensors[t]) for t in last.outputs],
-        ),
-    ):
-        if [t for t in wanted if t not in found] and len(models) == 1:
-            shapes = [f"{t['dtype']}{t['shape']}" for t in found]
-            raise ModelError(
-                f"the compiled model is of another model: its {what} are {', '.join(shapes)},"
-                f" expected {', '.join(t['dtype'] + str(t['shape']) for t in wanted)}",
-                hint="compile the model.tflite of this bundle, and pass what comes of it",
-            )
 
 
 def _stages(names: Sequence[str], models: Sequence[bytes]) -> list[dict[str, Any]]:

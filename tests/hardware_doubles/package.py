@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import flatbuffers
+import numpy as np
 from flatbuffers import flexbuffers
 
-from qedge.graph import schema
+from qedge.graph import Graph, schema
 
 CUSTOM_OP = b"edgetpu-custom-op"
 STAND_ALONE = 0
 
 
 def package_bytes(model: bytes, min_runtime: int = 13) -> bytes:
-    """Return the options of an Edge TPU operator; the model it runs lies where parameters would."""
-    executable = _executable(model)
+    """Return the options of an Edge TPU operator; the model it runs lies before its parameters."""
+    executable = _executable(model + parameters(model))
     builder = flatbuffers.Builder(len(executable) + 1024)
     one = builder.CreateByteVector(executable)
     builder.StartVector(4, 1, 4)
@@ -40,6 +41,35 @@ def package_bytes(model: bytes, min_runtime: int = 13) -> bytes:
         flex.Key("4")
         flex.Blob(bytes(builder.Output()))
     return bytes(flex.Finish())
+
+
+def parameters(model: bytes) -> bytes:
+    """Return the weights of a model as the compiler lays them out: in lines, uint8, 64 outputs by 4 inputs a piece."""
+    graph = Graph.from_bytes(model)
+    found = b""
+    for op in graph:
+        if op.op not in ("CONV_2D", "FULLY_CONNECTED", "DEPTHWISE_CONV_2D"):
+            continue
+        w = graph.tensors[op.inputs[1]]
+        values = np.asarray(w.data).astype(np.int16) + (128 if w.dtype == "int8" else 0)
+        zero = int(w.quantization.zero_point[0]) + (128 if w.dtype == "int8" else 0)
+        if op.op == "DEPTHWISE_CONV_2D":
+            for first in range(0, values.shape[-1], 4):
+                for tap in values.reshape(-1, values.shape[-1])[:, first : first + 4]:
+                    square = np.full((4, 4), zero, np.uint8)
+                    square[range(len(tap)), range(len(tap))] = tap
+                    found += square.tobytes()
+            continue
+        deep = values.reshape(values.shape[0], -1, values.shape[-1])
+        for first in range(0, len(deep), 64):
+            for tap in range(deep.shape[1]):
+                for inner in range(0, deep.shape[2], 4):
+                    part = deep[first : first + 64, tap, inner : inner + 4]
+                    full = np.full((part.shape[0], 4), zero, np.uint8)
+                    full[:, : part.shape[1]] = part
+                    line = full.tobytes()
+                    found += line + bytes(-len(line) % 64)
+    return bytes(-len(model) % 64) + found
 
 
 def _executable(model: bytes) -> bytes:

@@ -69,6 +69,44 @@ def small_model(layers: int = 2) -> bytes:
     return builder.pack()
 
 
+def network(seed: int, trained: bool) -> bytes:
+    """Return an int8 network: a convolution, a depthwise one, a dense layer of 1 output and one of 10.
+
+    Args:
+        seed: of the weights; everything else is the same for every seed, names, shapes and scales included.
+        trained: whether the weights look trained: bell-shaped, a few channels much larger, half of them small.
+    """
+    rng = np.random.default_rng(seed)
+
+    def weights(*shape: int) -> Any:
+        if not trained:
+            return rng.integers(-127, 128, shape)
+        size = np.where(rng.random(shape[-1]) < 0.1, 60, 12)
+        return np.clip(np.round(rng.normal(0, size, shape)), -127, 127).astype(int)
+
+    conv = {"padding": "SAME", "stride_w": 1, "stride_h": 1, "dilation_w_factor": 1, "dilation_h_factor": 1}
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    x = g.input(Spec((1, 6, 6, 8), scale=0.05, zero_point=3, name="in"))
+    a, b = (g.tensor(Spec((1, 6, 6, 16), scale=0.05, zero_point=-4, name=n)) for n in ("a", "b"))
+    w = g.tensor(constant(weights(16, 3, 3, 8), "int8", scale=0.01))
+    g.operator(
+        "CONV_2D", [x, w, g.tensor(constant(np.zeros(16), "int32", scale=0.0005))], [a], conv, version=3
+    )
+    w = g.tensor(constant(weights(1, 3, 3, 16), "int8", scale=0.01))
+    bias = g.tensor(constant(np.zeros(16), "int32", scale=0.0005))
+    g.operator("DEPTHWISE_CONV_2D", [a, w, bias], [b], {**conv, "depth_multiplier": 1}, version=3)
+    flat = g.tensor(Spec((1, 576), scale=0.05, zero_point=-4, name="flat"))
+    g.operator("RESHAPE", [b, g.tensor(constant([1, 576]))], [flat])
+    for outputs in (1, 10):
+        w = g.tensor(constant(weights(outputs, 576), "int8", scale=0.01))
+        bias = g.tensor(constant(np.zeros(outputs), "int32", scale=0.0005))
+        y = g.tensor(Spec((1, outputs), scale=0.5, zero_point=0, name=f"out{outputs}"))
+        g.operator("FULLY_CONNECTED", [flat, w, bias], [y], version=4)
+        g.output(y)
+    return builder.pack()
+
+
 def samples(count: int = 3) -> list[list[Any]]:
     """Return inputs for :func:`small_model`."""
     rng = np.random.default_rng(9)

@@ -132,12 +132,73 @@ def test_damaged_package_is_refused(at: int, build: Compile, program: str, tmp_p
         build(compiled=str(tmp_path / "m.tflite"))
 
 
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory, program: str) -> dict[tuple[int, bool], Path]:
+    """Five networks of one architecture with random weights and five with trained-looking ones, compiled."""
+    folder = tmp_path_factory.mktemp("compiled")
+    found = {}
+    for seed in range(5):
+        for trained in (False, True):
+            options = {"compiler": program}
+            asked = request(doubles.network(seed, trained), folder / f"{seed}{trained}", **options)
+            found[seed, trained] = folder / f"{seed}{trained}.tflite"
+            found[seed, trained].write_bytes(TARGET.compile(asked).files[COMPILED])
+    return found
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_the_right_compiled_file_is_taken_and_a_stale_one_refused(
+    build: Compile, compiled: dict[tuple[int, bool], Path], trained: bool
+) -> None:
+    for seed in range(5):
+        model = doubles.network(seed, trained)
+        made = build(model, compiled=str(compiled[seed, trained]))
+        assert made.files[COMPILED] == compiled[seed, trained].read_bytes()
+        with pytest.raises(
+            ModelError, match=r"other weights: those of #0 CONV_2D, .* \(4 of 4 layers"
+        ) as stale:
+            build(model, compiled=str(compiled[(seed + 1) % 5, trained]))
+        assert "changed after it was compiled" in str(stale.value.hint)
+
+
+def test_one_layer_trained_again_is_seen(build: Compile, compiled: dict[tuple[int, bool], Path]) -> None:
+    tree = schema.unpack(doubles.network(0, True))
+    last = tree.subgraphs[0].operators[-1].inputs[1]
+    buffer = tree.buffers[tree.subgraphs[0].tensors[last].buffer]
+    buffer.data = buffer.data[::-1].copy()
+    with pytest.raises(ModelError, match=r"those of #4 FULLY_CONNECTED are not in it \(1 of 4"):
+        build(schema.pack(tree), compiled=str(compiled[0, True]))
+
+
+CHANGES: dict[str, tuple[Callable[[Any], object], str]] = {
+    # what is changed in the model: (change of its first output, words of the refusal)
+    "name": (lambda t: setattr(t, "name", b"probability"), "its name, 'out1', expected 'probability'"),
+    "scale": (lambda t: setattr(t.quantization, "scale", [0.25]), "its scale, 0.5, expected 0.25"),
+    "zero point": (lambda t: setattr(t.quantization, "zeroPoint", [7]), "its zero point, 0, expected 7"),
+    "shape": (
+        lambda t: setattr(t, "shape", [1, 1, 1]),
+        r"its type and shape, int8\[1, 1\], expected int8\[1, 1, 1\]",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_refusal_says_what_differs(
+    what: str, build: Compile, compiled: dict[tuple[int, bool], Path]
+) -> None:
+    change, words = CHANGES[what]
+    tree = schema.unpack(doubles.network(0, True))
+    change(tree.subgraphs[0].tensors[tree.subgraphs[0].outputs[0]])
+    with pytest.raises(ModelError, match=f"output 0 differs in {words}"):
+        build(schema.pack(tree), compiled=str(compiled[0, True]))
+
+
 def test_compiled_from_another_model_is_refused(build: Compile, program: str, tmp_path: Path) -> None:
     other = build(
         single_op("TANH", [Spec((1, 9), scale=0.1)], [Spec((1, 9), scale=0.1)], version=2), compiler=program
     )
     (tmp_path / "other.tflite").write_bytes(other.files[COMPILED])
-    with pytest.raises(ModelError, match="another model"):
+    with pytest.raises(ModelError, match="another model: input 0 differs in its name"):
         build(compiled=str(tmp_path / "other.tflite"))
 
 
