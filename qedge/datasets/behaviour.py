@@ -60,12 +60,13 @@ class _Model:
         self._engine = litert.open_engine(data, inputs, outputs)
         self._input = inputs[0]
         self._count = int(np.clip(WORK // max(1, _multiplications(data)), 16, 200))
+        self._form: str | None = None
 
     def run(self, seen: Examined, change: Change) -> Array | None:
         """Return probabilities, (samples, places, classes), for changed samples; None without classes.
 
-        What an output is, probabilities or logits, is told from all samples together, so that every one is read
-        alike.
+        What the output is, probabilities or logits, is told from all samples of the first run together: every
+        sample and every further run is read alike.
         """
         raw: list[list[Array | None]] = []
         for sample in seen.samples[: self._count]:
@@ -74,7 +75,9 @@ class _Model:
         for output in zip(*raw):
             rows = [places for places in output if places is not None]
             if rows:
-                return _probabilities(np.stack(rows))
+                values = np.stack(rows)
+                self._form = self._form or _form(values)
+                return _probabilities(values, self._form)
         return None
 
 
@@ -103,18 +106,21 @@ def _places(output: npt.NDArray[np.generic], input_size: int) -> Array | None:
     return values[:: max(1, len(values) // 64)]
 
 
-def _probabilities(values: Array) -> Array:
-    """Return probabilities, (samples, places, classes), for the scores of all samples.
+def _form(values: Array) -> str:
+    """Return what (samples, places, classes) are: ``probabilities``, ``decisions`` (one each) or ``logits``."""
+    if values.min() >= 0 and values.max() <= 1:
+        sums = values.shape[2] > 1 and np.allclose(values.sum(axis=2), 1, atol=0.02)
+        return "probabilities" if sums else "decisions"
+    return "logits"
 
-    Scores in [0, 1] that do not sum to 1 are taken as one decision each.
-    """
-    count = len(values)
-    unit = values.min() >= 0 and values.max() <= 1
-    if unit and values.shape[2] > 1 and np.allclose(values.sum(axis=2), 1, atol=0.02):
+
+def _probabilities(values: Array, form: str) -> Array:
+    """Return probabilities, (samples, places, classes), for the scores of all samples."""
+    if form == "probabilities":
         return values
-    if unit or values.shape[2] == 1:
-        values = values.reshape(count, -1, 1)
-        p = values if unit else 1 / (1 + np.exp(-np.clip(values, -60, 60)))
+    if form == "decisions" or values.shape[2] == 1:
+        values = values.reshape(len(values), -1, 1)
+        p = np.clip(values, 0, 1) if form == "decisions" else 1 / (1 + np.exp(-np.clip(values, -60, 60)))
         return np.concatenate([1 - p, p], axis=2).astype(np.float32)
     raised = np.exp(values - values.max(axis=2, keepdims=True))
     return np.asarray(raised / raised.sum(axis=2, keepdims=True), np.float32)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qedge.errors import CapacityError, ModelError, QedgeError, UnsupportedError
-from qedge.findings import Finding, errors
+from qedge.findings import Finding, condensed, errors
 from qedge.target import CheckReport
+
+CAUSES = ("float-operator",)
 
 
 def raise_for(target: str, report: CheckReport) -> None:
@@ -15,7 +17,7 @@ def raise_for(target: str, report: CheckReport) -> None:
     Raises:
         UnsupportedError, CapacityError, ModelError: by the rule of the first error.
     """
-    stopping = errors(report.findings)
+    stopping = condensed(errors(report.findings))
     if not stopping:
         return
     first = stopping[0]
@@ -28,7 +30,9 @@ def raise_for(target: str, report: CheckReport) -> None:
 
 def stop(findings: Sequence[Finding], what: str) -> None:
     """Raise ModelError for the first error among ``findings``, the others attached; nothing without one."""
-    stopping = errors(findings)
+    # An operator that computes in float is why its tensors are float: the cause goes first, once.
+    stopping = condensed(sorted(errors(findings), key=lambda f: f.rule not in CAUSES))
     if stopping:
         first = stopping[0]
-        raise ModelError(f"{what}: {first.message}", hint=first.hint, findings=stopping[1:])
+        others = [f for f in stopping[1:] if first.rule != "float-operator" or f.rule != "float-tensor"]
+        raise ModelError(f"{what}: {first.message}", hint=first.hint, findings=others)

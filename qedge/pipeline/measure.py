@@ -9,11 +9,13 @@ from qedge.datasets import Dataset
 from qedge.datasets.outputs import OutputInfo
 from qedge.errors import AccuracyError
 from qedge.findings import Finding
+from qedge.graph import Graph
 from qedge.quantize import Comparison, LayerError, QuantizeOptions, layer_errors
 from qedge.quantize.budget import CANNOT_APPLY, accuracy_error, missed, unusable_gate
 from qedge.quantize.compare import tasks_of
 from qedge.quantize.figures import OutputFigures
 from qedge.quantize.floor import LOSS_RULE, below_floor, loss_findings
+from qedge.quantize.inputs import coarse_features
 
 BLAMED_SAMPLES = 16
 # Warnings that are no loss: what a rescue took is told, and --strict asks for no loss.
@@ -65,7 +67,8 @@ def assess(
     layers = _blamed(float_model, quantized, calibration)
     if why is not None:
         raise accuracy_error(why, layers, options.mixed)
-    return findings + loss_findings(misses, layers, WAY_OUT)
+    coarse = coarse_features(Graph.from_bytes(quantized, "the quantised model"), calibration)
+    return findings + coarse + loss_findings(misses, layers, WAY_OUT)
 
 
 def without_losses(findings: Sequence[Finding], names: Sequence[str]) -> list[Finding]:

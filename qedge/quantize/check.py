@@ -88,12 +88,14 @@ def _operator(graph: Graph, op: Operator, edges: set[int]) -> list[Finding]:
     touched = [graph.tensors[t] for t in (*op.inputs, *op.outputs) if t >= 0]
     if op.op in allowed or not any(t.dtype in FLOATS for t in touched):
         return []
+    layer = graph.tensors[op.outputs[0]].label if op.outputs else op.label
     return [
         Finding(
             "error",
             "float-operator",
-            f"{op.label} computes in float",
-            "its int8 form does not exist in TensorFlow Lite, or the model was quantised only in part",
+            f"{op.op} computes in float, in {layer!r}",
+            f"it has no int8 form: replace what computes {layer!r} in the model (the names are those of its layers),"
+            " or end the model ahead of it",
             op=op.label,
         )
     ]

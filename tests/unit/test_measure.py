@@ -1,0 +1,246 @@
+"""What a build says of its figures: on which samples they are, what is lost, and when a budget cannot be applied."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from quantize_models import f32
+
+from qedge.datasets import InputInfo, linter, open_dataset, values
+from qedge.datasets.split import hold_out
+from qedge.errors import AccuracyError, DataError, ModelError
+from qedge.findings import Finding, condensed
+from qedge.graph import Graph
+from qedge.pipeline import BuildRequest, Prepared, prepare
+from qedge.pipeline.gate import stop
+from qedge.quantize import QuantizeOptions, prove_full_integer, quantize
+from qedge.testing.opmodels import ModelBuilder, Spec, constant
+
+MINMAX = QuantizeOptions(method="minmax", mixed=False)
+KINDS = {"softmax": "SOFTMAX", "sigmoid": "LOGISTIC", "linear": None}
+
+
+def dense(rows: np.ndarray, ending: str = "softmax", name: str = "scores") -> bytes:
+    """Return a float model: one dense layer named ``dense`` and what ends it."""
+    outputs, inputs = rows.shape
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    x = g.input(Spec((1, inputs), "float32", name="features"))
+    weights = g.tensor(replace(constant(rows, "float32"), name="dense/weights"))
+    bias = g.tensor(replace(constant(np.zeros(outputs), "float32"), name="dense/bias"))
+    last = KINDS[ending] is None
+    y = g.tensor(Spec((1, outputs), "float32", name=name if last else "dense"))
+    g.operator("FULLY_CONNECTED", [x, weights, bias], [y])
+    if not last:
+        z = g.tensor(Spec((1, outputs), "float32", name=name))
+        g.operator(str(KINDS[ending]), [y], [z], {"beta": 1.0} if ending == "softmax" else None)
+        y = z
+    g.output(y)
+    return builder.pack()
+
+
+def classes(count: int, sizes: Any = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Return samples around the corners of four classes, six features of the given sizes, and their classes."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 4, count)
+    x = 0.2 * rng.normal(size=(count, 6)) + np.eye(4, 6)[y]
+    return (x * sizes).astype(np.float32), y
+
+
+ROWS = 6 * np.eye(4, 6)
+
+
+def built(folder: Path, model: bytes, **arrays: Any) -> Prepared:
+    """Return what ``prepare`` makes of a model and the arrays of its data; keywords in capitals go to the request."""
+    (folder / "m.tflite").write_bytes(model)
+    np.savez(folder / "d.npz", **{k: v for k, v in arrays.items() if k.islower()})
+    stated = {k.lower(): v for k, v in arrays.items() if not k.islower()}
+    request = BuildRequest(folder / "m.tflite", [], folder, folder / "d.npz", **{"options": MINMAX, **stated})
+    return prepare(request, lambda stage, share: None)
+
+
+def rules(prepared: Prepared) -> list[str]:
+    return [f.rule for f in prepared.findings if f.severity == "warning"]
+
+
+def test_figures_are_of_samples_that_did_not_calibrate(tmp_path: Path) -> None:
+    x, y = classes(400)
+    prepared = built(tmp_path, dense(ROWS), x=x, y=y)
+    assert (prepared.measured_on, prepared.calibration_samples) == ("held-out", 300)
+    assert prepared.comparison is not None
+    assert (prepared.comparison.samples, prepared.comparison.metric) == (100, "accuracy")
+    data = open_dataset(tmp_path / "d.npz", [InputInfo("features", (1, 6), "float32")])
+    parts = [p for p in hold_out(data) if p is not None]
+    assert [len(p) for p in parts] == [300, 100]
+    for part, moves in zip(parts, (True, False)):
+        outside = np.where((x == part[7][0]).all(axis=1)[:, None], 50 * x, x)
+        scale = _scale(built(tmp_path, dense(ROWS), x=outside, y=y))
+        assert (scale > 2 * _scale(prepared)) == moves
+        assert moves or scale == _scale(prepared)
+
+
+def _scale(prepared: Prepared) -> float:
+    quantization = prepared.graph.tensors[prepared.graph.inputs[0]].quantization
+    assert quantization is not None
+    return quantization.scalar[0]
+
+
+def test_too_few_samples_to_hold_any_out_are_said(tmp_path: Path) -> None:
+    x, y = classes(60)
+    prepared = built(tmp_path, dense(ROWS), x=x, y=y)
+    assert (prepared.measured_on, prepared.calibration_samples) == ("calibration", 60)
+    assert prepared.comparison is not None
+    assert prepared.comparison.samples == 60
+
+
+def test_samples_of_ones_own_are_measured_on(tmp_path: Path) -> None:
+    x, y = classes(400)
+    np.savez(tmp_path / "own.npz", x=x[:50], y=(y[:50] + 1) % 4)  # three classes of four are wrong
+    prepared = built(tmp_path, dense(ROWS), x=x, y=y, EVAL_DATA=tmp_path / "own.npz")
+    assert (prepared.measured_on, prepared.calibration_samples) == ("eval-data", 400)
+    assert prepared.comparison is not None
+    assert prepared.comparison.samples == 50
+    assert prepared.comparison.float_metric is not None
+    assert prepared.comparison.float_metric < 0.1
+
+
+def test_labels_no_better_than_a_guess_are_said_and_are_no_gate(tmp_path: Path) -> None:
+    x, y = classes(400)
+    assert rules(built(tmp_path, dense(ROWS), x=x, y=y)) == []
+    assert rules(built(tmp_path, dense(ROWS), x=x, y=3 - y)) == ["labels"]
+    gate = QuantizeOptions(method="minmax", max_drop=0.01)
+    with pytest.raises(AccuracyError, match=r"cannot be applied.*no more than a guess"):
+        built(tmp_path, dense(ROWS), x=x, y=3 - y, OPTIONS=gate)
+    assert built(tmp_path, dense(ROWS), x=x, y=y, OPTIONS=gate).comparison is not None
+
+
+def test_a_drop_of_accuracy_is_no_gate_for_numbers(tmp_path: Path) -> None:
+    x, _ = classes(200)
+    model = dense(ROWS[:1], "linear", "age")
+    gate = QuantizeOptions(method="minmax", max_drop=0.01)
+    for y in ({}, {"y": np.rint(50 * x[:, 0]).astype(int)}):
+        with pytest.raises(AccuracyError, match="'age' is a number") as caught:
+            built(tmp_path, model, x=x, OPTIONS=gate, **y)
+        assert caught.value.exit_code == 6
+        assert "--min-sqnr" in str(caught.value.hint)
+    prepared = built(tmp_path, model, x=x, y=np.rint(50 * x[:, 0]).astype(int))
+    assert prepared.comparison is not None
+    (output,) = prepared.comparison.outputs
+    assert output.metric == "mae"
+    assert prepared.comparison.float_metric is None
+
+
+def test_labels_that_are_not_used_are_no_gate(tmp_path: Path) -> None:
+    x, y = classes(200)
+    names = np.array(["up", "down", "left", "right"])[y]
+    prepared = built(tmp_path, dense(ROWS), x=x, y=names)
+    assert rules(prepared) == ["labels"]
+    assert prepared.comparison is not None
+    assert prepared.comparison.metric is None
+    with pytest.raises(AccuracyError, match=r"cannot be applied: .*y.*order"):
+        built(tmp_path, dense(ROWS), x=x, y=names, OPTIONS=QuantizeOptions(method="minmax", max_drop=0.01))
+    with pytest.raises(DataError, match="row 0"):
+        built(tmp_path, dense(ROWS), x=x, y=y + 4)
+
+
+def test_a_loss_names_the_layer_and_the_features_and_is_exit_6_when_strict(tmp_path: Path) -> None:
+    sizes = np.array([1e-2, 1e-2, 1, 1, 1e4, 1])
+    x, y = classes(400, sizes)
+    model = dense(ROWS / sizes)
+    prepared = built(tmp_path, model, x=x, y=y)
+    assert rules(prepared) == ["coarse-features", "accuracy-loss"]
+    coarse, loss = prepared.findings[-2:]
+    assert "features 0, 1, 2, 3, 5" in coarse.message
+    assert "dense" in loss.message
+    assert "accuracy falls" in loss.message
+    assert loss.hint
+    with pytest.raises(AccuracyError, match="strict") as caught:
+        built(tmp_path, model, x=x, y=y, STRICT=True)
+    assert caught.value.exit_code == 6
+    assert built(tmp_path, dense(ROWS), x=classes(400)[0], y=y, STRICT=True).comparison is not None
+
+
+def test_an_output_that_never_changes_is_a_finding(tmp_path: Path) -> None:
+    x, _ = classes(100)
+    prepared = built(tmp_path, dense(ROWS[:1], "softmax"), x=x)
+    (finding,) = [f for f in prepared.findings if f.severity == "warning"]
+    assert finding.rule == "constant-output"
+    assert "sigmoid" in str(finding.hint)
+    assert rules(built(tmp_path, dense(ROWS[:1], "sigmoid"), x=x)) == []
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_name_their_layer(tmp_path: Path, wrong: float) -> None:
+    rows = ROWS.copy()
+    rows[1, 2] = wrong
+    x, _ = classes(100)
+    with pytest.raises(ModelError, match=r"the layer 'dense' .*1 of 24"):
+        built(tmp_path, dense(rows), x=x)
+
+
+def test_a_linter_that_fails_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(seen: object) -> list[Finding]:
+        raise ValueError("out of luck")
+
+    monkeypatch.setattr(values, "planar", broken)
+    x, y = classes(100)
+    prepared = built(tmp_path, dense(ROWS), x=x, y=y)
+    (finding,) = [f for f in prepared.findings if f.rule == "linter-failed"]
+    assert finding.severity == "info"
+    assert "out of luck" in finding.message
+    assert linter.EXAMINED > 0
+
+
+def test_an_operator_in_float_is_the_cause_and_is_named_once() -> None:
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    x = g.input(Spec((1, 16), "float32", name="x"))
+    for k in range(30):
+        y = g.tensor(Spec((1, 16), "float32", name=f"waves_{k}"))
+        g.operator("COS", [x], [y])
+        x = y
+    g.output(g_relu(g, x))
+    found = prove_full_integer(Graph.from_bytes(builder.pack()))
+    assert len(found) > 60
+    with pytest.raises(
+        ModelError, match=r"COS computes in float, in 'waves_0' \(and 29 more of the kind"
+    ) as caught:
+        stop(found, "the model is not full-integer")
+    assert "waves_0" in str(caught.value.hint)
+    assert len(caught.value.findings) <= 4
+    assert "float-tensor" not in {f.rule for f in caught.value.findings}
+
+
+def g_relu(g: Any, x: int) -> int:
+    y = int(g.tensor(f32(1, 16)))
+    g.operator("RELU", [x], [y])
+    return y
+
+
+def test_one_cause_is_said_once_and_different_ones_each() -> None:
+    def finding(message: str, rule: str = "a") -> Finding:
+        return Finding("error", rule, message, "hint")
+
+    same = [finding(f"tensor 't{k}' is float32") for k in range(5)]
+    other = [finding("tensor 't9' has no scale"), finding("tensor 't0' is float32", "b")]
+    found = condensed([*same, *other])
+    assert [f.message for f in found] == [
+        "tensor 't0' is float32 (and 4 more of the kind: 't1', 't2', 't3', 't4')",
+        "tensor 't9' has no scale",
+        "tensor 't0' is float32",
+    ]
+    assert condensed(other) == other
+
+
+def test_quantising_alone_refuses_broken_weights_too() -> None:
+    rows = ROWS.copy()
+    rows[0, 0] = np.nan
+    with pytest.raises(ModelError, match="'dense'"):
+        quantize(dense(rows), _NOTHING, MINMAX)
+
+
+_NOTHING: Any = []
