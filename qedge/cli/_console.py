@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from qedge.errors import QedgeError
 from qedge.findings import Finding
 from qedge.target.protocol import Progress
 
@@ -177,6 +178,17 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "__fspath__"):
         return os.fspath(value)
     raise TypeError(f"{type(value).__name__} does not go into JSON")
+
+
+def error_document(error: QedgeError) -> dict[str, Any]:
+    """Return an error as JSON, all its findings in it."""
+    return {
+        "kind": type(error).__name__,
+        "message": error.message,
+        "hint": error.hint,
+        "exit_code": error.exit_code,
+        "findings": [f.to_json() for f in error.findings],
+    }
 
 
 def print_error(message: str, hint: str | None) -> None:

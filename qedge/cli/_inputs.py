@@ -103,6 +103,7 @@ def request_from(
     target_options: Mapping[str, Any] | None = None,
     eval_data: Path | None = None,
     strict: bool = False,
+    all_or_nothing: bool = False,
 ) -> BuildRequest:
     """Return what to build: each value from its flag, else the environment, else the file, else a default.
 
@@ -149,6 +150,7 @@ def request_from(
         eval_data=eval_data or config.path_of("data", "eval"),
         strict=strict or bool(config.get("build", "strict", False)),
         input_shape=_shape(input_shape, config.get("model", "input_shape")),
+        all_or_nothing=all_or_nothing,
     )
 
 

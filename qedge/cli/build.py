@@ -10,10 +10,11 @@ import typer
 
 from qedge import pipeline
 from qedge.cli import _inputs as i
-from qedge.cli._console import Ui, size
+from qedge.cli._console import Ui, error_document, print_error, size
 from qedge.config import load_config
 from qedge.report import TargetReport
 
+AllOpt = Annotated[bool, typer.Option("--all-or-nothing", help="Write no bundle where one target fails.")]
 DryOpt = Annotated[bool, typer.Option("--dry-run", help="Say what would be built, and build nothing.")]
 
 
@@ -46,6 +47,7 @@ def command(
     pre: i.PreOpt = None,
     post: i.PostOpt = None,
     input_shape: i.ShapeOpt = None,
+    all_or_nothing: AllOpt = False,
     dry_run: DryOpt = False,
 ) -> None:
     """Turn a trained model into one verified-ready bundle a target, in OUT/NAME/TARGET/."""
@@ -71,7 +73,9 @@ def command(
         post=post,
         input_shape=input_shape,
         target_options=target_options,
+        all_or_nothing=all_or_nothing,
     )
+    pipeline.preflight(request)
     if dry_run:
         _plan(ui, request)
         return
@@ -83,7 +87,12 @@ def command(
         document["targets"][name_]["bundle"] = str(path)
     document["seconds"] = round(result.seconds, 3)
     document.pop("schema_version")
+    document["failures"] = {name_: error_document(error) for name_, error in result.failures.items()}
     ui.json("build", document)
+    for name_, error in result.failures.items():
+        print_error(f"no bundle for {name_}: {error.message}", error.hint)
+    if result.failures:
+        raise typer.Exit(next(iter(result.failures.values())).exit_code)
 
 
 def _plan(ui: Ui, request: pipeline.BuildRequest) -> None:

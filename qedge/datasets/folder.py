@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -101,7 +102,7 @@ def scan(root: Path) -> tuple[str, list[Path], list[str] | None]:
     """
     found: list[tuple[Path, str, str]] = []
     passed_over: set[str] = set()
-    for file in sorted(root.rglob("*")):
+    for file in _files(root):
         inside = file.relative_to(root)
         if any(part.startswith(".") for part in inside.parts) or not file.is_file():
             continue
@@ -129,6 +130,20 @@ def scan(root: Path) -> tuple[str, list[Path], list[str] | None]:
             hint="put all files flat into the folder, or all into one subfolder a class",
         )
     return kinds[0], [f for f, _, _ in found], None if loose else [name for _, _, name in found]
+
+
+def _files(root: Path) -> list[Path]:
+    """Return what lies below ``root``, sorted; folders that are links are followed, each real folder once."""
+    found: list[Path] = []
+    seen: set[str] = set()
+    for folder, names, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            names.clear()
+            continue
+        seen.add(real)
+        found += [Path(folder, name) for name in files]
+    return sorted(found)
 
 
 def open_folder(root: Path, inputs: Sequence[InputInfo], preprocess: Preprocess | None) -> FolderDataset:

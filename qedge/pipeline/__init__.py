@@ -3,6 +3,7 @@
 from qedge.pipeline.gate import raise_for
 from qedge.pipeline.journey import build, check
 from qedge.pipeline.package import tensor_spec
+from qedge.pipeline.preflight import preflight
 from qedge.pipeline.prepare import (
     complete_preprocess,
     default_postprocess,
@@ -31,6 +32,7 @@ __all__ = [
     "input_infos",
     "layer_json",
     "measure_layers",
+    "preflight",
     "prepare",
     "raise_for",
     "safe_name",

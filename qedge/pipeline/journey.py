@@ -1,26 +1,30 @@
 """The whole journey: load, lint, quantise, prove, check, compile, package, report.
 
-Everything is made in memory first and written last, one bundle after the other, each atomically: a build that
-fails leaves the bundles of the last one as they were.
+Everything is made in memory first and written last, one bundle after the other, each atomically: what fails leaves
+the bundles of the last build as they were.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qedge.bundle import write_bundle
+from qedge.bundle import Manifest, write_bundle
+from qedge.errors import QedgeError, ToolError
 from qedge.oracle.golden import golden_samples
 from qedge.pipeline.gate import raise_for
 from qedge.pipeline.package import bundle_contents, write_atomically
+from qedge.pipeline.preflight import preflight
 from qedge.pipeline.prepare import prepare
 from qedge.pipeline.request import BuildRequest, BuildResult, Prepared, target_request
 from qedge.pipeline.summary import build_report, measure_layers
-from qedge.target import CheckReport, Compiled, Target
+from qedge.target import CheckReport, Compiled, Request, Target
 from qedge.target.protocol import Progress
 
 GOLDEN_SAMPLES = 4
@@ -38,40 +42,74 @@ def check(prepared: Prepared, targets: Sequence[tuple[Target, Mapping[str, Any]]
 def build(request: BuildRequest, progress: Progress) -> BuildResult:
     """Build one bundle a target under ``request.out/<name>/``.
 
+    What stops one target leaves the others be: its error is in ``failures``, and the bundle of its last build stays
+    as it was. With ``all_or_nothing``, or where no target is left, it is raised.
+
     Raises:
         QedgeError: with the exit code of the stage that failed; no bundle is touched then.
     """
     started = time.monotonic()
+    preflight(request)
     prepared = prepare(request, progress)
     samples = golden_samples(prepared.graph, prepared.dataset, GOLDEN_SAMPLES)
     checks: dict[str, CheckReport] = {}
     compiled: dict[str, Compiled] = {}
+    contents: dict[str, tuple[Manifest, dict[str, bytes]]] = {}
+    failures: dict[str, QedgeError] = {}
     with tempfile.TemporaryDirectory(prefix="qedge-") as scratch:
-        asked = [
-            (target, target_request(prepared, options, Path(scratch) / target.info.name, samples))
-            for target, options in request.targets
-        ]
+        asked: dict[str, tuple[Target, Request]] = {}
         progress("check targets", 0.0)
-        for target, question in asked:
-            checks[target.info.name] = target.check(question)
-        for name, found in checks.items():
-            raise_for(name, found)
-        for target, question in asked:
+        for target, options in request.targets:
             name = target.info.name
-            progress(f"compile for {name}", 0.0)
-            compiled[name] = target.compile(replace(question, found=checks[name]))
-    infos = [target.info for target, _ in request.targets]
-    report = build_report(prepared, checks, compiled, measure_layers(prepared, progress), infos)
-    progress("write bundles", 0.0)
+            with _kept(name, failures, request):
+                question = target_request(prepared, options, Path(scratch) / name, samples)
+                checks[name] = target.check(question)
+                raise_for(name, checks[name])
+                asked[name] = target, replace(question, found=checks[name])
+        _raise_if_none(asked, failures)
+        # Compilers are other programs: while they work, the layers are measured here.
+        with ThreadPoolExecutor(max_workers=2) as workers:
+            at_work = {name: workers.submit(t.compile, question) for name, (t, question) in asked.items()}
+            layers = measure_layers(prepared, progress)
+            for name, work in at_work.items():
+                progress(f"compile for {name}", 0.0)
+                with _kept(name, failures, request):
+                    compiled[name] = work.result()
+        _raise_if_none(compiled, failures)
+        infos = [target.info for target, _ in request.targets]
+        report = build_report(prepared, {n: checks[n] for n in compiled}, compiled, layers, infos)
+        progress("write bundles", 0.0)
+        for name in list(compiled):
+            with _kept(name, failures, request):
+                target, _ = asked[name]
+                contents[name] = bundle_contents(request, prepared, target, compiled[name], samples, report)
+    _raise_if_none(contents, failures)
     root = request.out / prepared.name
-    bundles: dict[str, Path] = {}
-    contents = {}
-    for target, _ in request.targets:
-        name = target.info.name
-        contents[name] = bundle_contents(request, prepared, target, compiled[name], samples, report)
-    for name, (manifest, files) in contents.items():
-        bundles[name] = root / name
-        write_bundle(bundles[name], manifest, files)
-    if prepared.quantized is not None:
-        write_atomically(root / "float.tflite", prepared.source.data)
-    return BuildResult(prepared, report, bundles, time.monotonic() - started)
+    bundles = {name: root / name for name in contents}
+    try:
+        for name, (manifest, files) in contents.items():
+            write_bundle(bundles[name], manifest, files)
+        if prepared.quantized is not None:
+            write_atomically(root / "float.tflite", prepared.source.data)
+    except OSError as problem:
+        raise ToolError(
+            f"{root}: the bundles cannot be written: {problem.strerror or problem}",
+            hint="is the disk full, or the folder closed to you? choose another --out",
+        ) from problem
+    return BuildResult(prepared, report, bundles, time.monotonic() - started, failures)
+
+
+@contextmanager
+def _kept(name: str, failures: dict[str, QedgeError], request: BuildRequest) -> Iterator[None]:
+    """Keep a target's error for the end; raise it where the build is to be all or nothing."""
+    try:
+        yield
+    except QedgeError as problem:
+        if request.all_or_nothing:
+            raise
+        failures[name] = problem
+
+
+def _raise_if_none(left: Mapping[str, object], failures: Mapping[str, QedgeError]) -> None:
+    if failures and not left:
+        raise next(iter(failures.values()))

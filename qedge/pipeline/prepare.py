@@ -67,10 +67,7 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
             source, name, source.data, graph, dataset, labels, preprocess, None, None, tuple(findings)
         )
     if dataset is None:
-        raise UsageError(
-            f"{request.model} is a float model, and calibrating it needs a representative dataset",
-            hint="add --data PATH: a folder of images or wavs, an .npz with x (and y), or an .npy",
-        )
+        raise needs_data(request.model)
     require_usable_gate(outputs, dataset, findings, request.options)
     progress("check data", 0.0)
     findings += lint(dataset, input_infos(graph, source.orders), float_model=source.data)
@@ -195,6 +192,14 @@ def default_postprocess(graph: Graph) -> Postprocess | None:
         producer = graph.producer.get(producer.inputs[0])
     is_probability = producer is not None and producer.op in ("SOFTMAX", "LOGISTIC")
     return postprocess_from_json({"kind": "classify"}) if scores and is_probability else None
+
+
+def needs_data(model: Path) -> UsageError:
+    """Return the error for a float model without a dataset."""
+    return UsageError(
+        f"{model} is a float model, and calibrating it needs a representative dataset",
+        hint="add --data PATH: a folder of images or wavs, an .npz with x (and y), or an .npy",
+    )
 
 
 def usable_labels(labels: tuple[str, ...] | None, graph: Graph) -> tuple[str, ...] | None:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy.typing as npt
 
 from qedge.datasets import Dataset
+from qedge.errors import QedgeError
 from qedge.findings import Finding
 from qedge.frontends import SourceModel
 from qedge.graph import Graph
@@ -34,6 +35,7 @@ class BuildRequest:
         preprocess: the fields that the user stated; sizes come from the model's input.
         eval_data: samples to measure on, none of which calibrates; None holds some of ``data`` out.
         strict: whether a warning about the model, the data or the figures fails the build.
+        all_or_nothing: whether one target's error leaves the others without a bundle too.
     """
 
     model: Path
@@ -48,6 +50,7 @@ class BuildRequest:
     input_shape: tuple[int, ...] | None = None
     eval_data: Path | None = None
     strict: bool = False
+    all_or_nothing: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,12 +82,17 @@ class Prepared:
 
 @dataclass(frozen=True)
 class BuildResult:
-    """What a build made; ``report`` is what the bundles carry, ``seconds`` stays out of them."""
+    """What a build made; ``report`` is what the bundles carry, ``seconds`` stays out of them.
+
+    Args:
+        failures: what stopped the targets that have no bundle.
+    """
 
     prepared: Prepared
     report: BuildReport
     bundles: Mapping[str, Path]
     seconds: float
+    failures: Mapping[str, QedgeError] = field(default_factory=dict)
 
 
 def target_request(

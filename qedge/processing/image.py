@@ -325,6 +325,21 @@ def _read(path: str) -> Array:
         raise DataError(f"{path}: cannot read the image: {problem}") from None
 
 
+def header_problem(path: str) -> str | None:
+    """Return why an image file cannot be a sample, in a few words, from its header alone; None where it can."""
+    try:
+        from PIL import Image
+    except ImportError:
+        raise ToolError("reading an image file needs pillow", hint="pip install pillow") from None
+    try:
+        with Image.open(path) as image:
+            if image.mode.startswith(("I", "F")):
+                return f"{image.mode}: more than 8 bits a channel: save it with 8"
+            return None if min(image.size) > 0 else "no pixels"
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
+        return "empty" if os.path.getsize(path) == 0 else "damaged, or another format than its name says"
+
+
 def _from_pillow(image: Any) -> Array:
     """Return uint8 (H, W) or (H, W, 3), turned upright as the EXIF orientation says."""
     from PIL import ImageOps

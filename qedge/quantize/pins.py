@@ -69,9 +69,13 @@ def read_recipe(path: Path) -> RecipeFile:
     try:
         found = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise UsageError(f"cannot read the recipe {path}: {error.strerror}") from error
+        raise UsageError(
+            f"cannot read the recipe {path}: {error.strerror}", hint="check the path given to --recipe"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"the recipe {path} is no TOML: {error}") from error
+        raise UsageError(
+            f"the recipe {path} is no TOML: {error}", hint="see docs/models_and_data.md"
+        ) from error
     for key in found:
         if key not in ("method", "layer"):
             raise unknown(f"key of {path} $", key, ("method", "layer"))

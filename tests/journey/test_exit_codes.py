@@ -94,7 +94,8 @@ def test_3_is_a_model_or_data_that_cannot_be_used(cli, tmp_path: Path, digits_bu
     (tmp_path / "cut.tflite").write_bytes(model[: len(model) // 2])
     check(cli("check", tmp_path / "cut.tflite", "-t", "rpi"), 3, "cut.tflite")
     (tmp_path / "text.keras").write_text("no model")
-    check(cli("build", tmp_path / "text.keras", "--data", tmp_path, "-t", "rpi"), 3, "text.keras")
+    np.save(tmp_path / "x.npy", np.zeros((4, 2), np.float32))
+    check(cli("build", tmp_path / "text.keras", "--data", tmp_path / "x.npy", "-t", "rpi"), 3, "text.keras")
     (tmp_path / "empty").mkdir()
     float_model = digits_build / "digits" / "float.tflite"
     check(
