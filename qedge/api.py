@@ -30,7 +30,7 @@ from qedge.processing.spec import Postprocess, postprocess_from_json
 from qedge.quantize import Comparison, QuantizeOptions, compare
 from qedge.report import BuildReport
 from qedge.runtime import Model, load
-from qedge.target import CheckReport, Target, VerifyReport, resolve_all, target_of
+from qedge.target import CheckReport, Target, VerifyReport, default_name, resolve_all, target_of
 from qedge.target.options import percent, typed_options
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def build(
     model: Any,
     data: Data | None = None,
     *,
-    targets: str | Sequence[str] = "rpi",
+    targets: str | Sequence[str] | None = None,
     out: str | PathLike[str] = "build",
     name: str | None = None,
     labels: Sequence[str] | None = None,
@@ -122,7 +122,7 @@ def build(
         model: a path (as for ``qedge build``), or a Keras model.
         data: representative samples: a path (folder of images or wavs, ``.npz``, ``.npy``), an array (samples
             first), ``(x, y)`` with class indices, or a mapping of input names to arrays.
-        targets: one, several, or ``"all"``.
+        targets: one, several, or ``"all"``; None takes the one that is built for where nobody names any.
         out: folder of the builds.
         labels: names of the classes, in the model's output order.
         preprocess: what turns an image or a clip into the model's input; its fields ``resize``, ``fit``,
@@ -226,7 +226,7 @@ def verify(
 def _request(
     model: Any,
     data: Data | None,
-    targets: str | Sequence[str],
+    targets: str | Sequence[str] | None,
     out: str | PathLike[str],
     name: str | None,
     labels: Sequence[str] | None,
@@ -236,7 +236,8 @@ def _request(
     options: Mapping[str, Any],
 ) -> Iterator[pipeline.BuildRequest]:
     """Yield what the commands make of flags; models and arrays lie in files until the journey is over."""
-    chosen = resolve_all([targets] if isinstance(targets, str) else list(targets))
+    named = [targets] if isinstance(targets, str) else list(targets or [default_name()])
+    chosen = resolve_all(named)
     words = {key: _plain(options[key]) for key in PREPROCESS_WORDS if key in options}
     given = {key: value for key, value in options.items() if key not in PREPROCESS_WORDS}
     known = {f.name for f in fields(QuantizeOptions)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import typing
 from collections.abc import Callable, Collection, Mapping
@@ -64,6 +65,12 @@ def _common() -> list[Parameter]:
         flag("no_color", "--no-color", help="No colour (also: NO_COLOR)."),
         flag("debug", "--debug", help="Show the traceback of an error."),
     ]
+
+
+def reserved(command: str) -> set[str]:
+    """Return the names that a command's own flags take, so that no target's option can."""
+    module = importlib.import_module(f"qedge.cli.{command}")
+    return {*inspect.signature(module.command).parameters, *(p.name for p in _common())}
 
 
 def _declared(command: str, taken: Collection[str]) -> dict[str, Option]:

@@ -15,8 +15,9 @@ from qedge.cli._console import Ui
 from qedge.cli._options import options_of
 from qedge.config import load_config
 from qedge.errors import DataError, UsageError
-from qedge.runtime import Result, load
+from qedge.runtime import Model, Result, load
 from qedge.target import Target, target_of
+from qedge.target.execution import ExecutedEngine
 
 InputsArg = Annotated[list[Path], typer.Argument(help="Images, wavs, .npy files, or folders of them.")]
 TopOpt = Annotated[int, typer.Option("--top", min=1, help="How many classes to print.")]
@@ -47,7 +48,7 @@ def command(
             found = [(path, model(_sample(path))) for path in files]
     else:
         options = options_of(target.info, target_options, load_config(None))
-        found = _executed(opened, target, bundle, files, options)
+        found = _executed(opened, target, files, options)
         if not target.info.emulated:
             ui.note(f"ran on the CPU twin: what a {target.info.title} is to give")
     for path, result in found:
@@ -93,22 +94,12 @@ def _sample(path: Path) -> Any:
 
 
 def _executed(
-    opened: Bundle, target: Target, bundle: Path, files: list[Path], options: Mapping[str, Any]
+    opened: Bundle, target: Target, files: list[Path], options: Mapping[str, Any]
 ) -> list[tuple[Path, Result]]:
     """Return the results of a target that has no runtime here, from its emulator or the CPU twin."""
-    manifest = opened.manifest
-    preprocess = manifest.preprocess
-    spec = manifest.inputs[0]
-    samples = []
-    for path in files:
-        value = _sample(path)
-        if preprocess is not None and spec.scale is not None and spec.zero_point is not None:
-            samples.append([preprocess.encode(value, spec.scale, spec.zero_point, spec.dtype)])
-        elif isinstance(value, np.ndarray):
-            samples.append([value.astype(spec.dtype).reshape(spec.shape)])
-        else:
-            raise UsageError(f"the bundle states no pre-processing for {path}", hint="pass .npy files")
-    outputs = target.execute(bundle, samples, options)
+    engine, manifest = ExecutedEngine(opened, target, options), opened.manifest
+    model = Model(opened, engine)
+    outputs = engine.run_all([model.encode(_sample(path)) for path in files])
     return [
         (path, Result(raw, manifest.outputs, manifest.labels, manifest.postprocess))
         for path, raw in zip(files, outputs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qedge.errors import CapacityError, ModelError, QedgeError, UnsupportedError
+from qedge.errors import CapacityError, ModelError, QedgeError, ToolError, UnsupportedError
 from qedge.findings import Finding, condensed, errors
 from qedge.target import CheckReport
 
@@ -15,13 +15,17 @@ def raise_for(target: str, report: CheckReport) -> None:
     """Raise what stops a build for a target, all findings attached.
 
     Raises:
-        UnsupportedError, CapacityError, ModelError: by the rule of the first error.
+        UnsupportedError, CapacityError, ModelError, ToolError: by the rule of the first error.
     """
     stopping = condensed(errors(report.findings))
     if not stopping:
         return
     first = stopping[0]
-    kinds: dict[str, type[QedgeError]] = {"capacity": CapacityError, "model": ModelError}
+    kinds: dict[str, type[QedgeError]] = {
+        "capacity": CapacityError,
+        "model": ModelError,
+        "tool": ToolError,
+    }
     kind = kinds.get(first.rule, UnsupportedError)
     more = f" (and {len(stopping) - 1} more)" if len(stopping) > 1 else ""
     place = f"{first.op}: " if first.op else ""

@@ -35,8 +35,8 @@ class Column:
 
     Args:
         title: of the column: ``RAM``.
-        metric: key of the figure in the target's ``metrics``; a mapping there is summed. Bytes where it ends in
-            ``_bytes``, else a plain number.
+        metric: key of the figure in the target's ``metrics``; of a mapping there its ``value`` (an estimate), else
+            the sum. Bytes where it ends in ``_bytes``, else a plain number.
         detail: what it is made of, in a few words.
     """
 
@@ -51,8 +51,10 @@ class Column:
         7
         """
         found = metrics.get(self.metric)
+        if isinstance(found, Mapping) and "value" in found:
+            found = found["value"]
         if isinstance(found, Mapping):
-            return sum(v for v in found.values() if isinstance(v, (int, float)))
+            return sum(v for v in found.values() if isinstance(v, (int, float)) and not isinstance(v, bool))
         return found if isinstance(found, (int, float)) else None
 
 

@@ -41,7 +41,8 @@ class CheckReport:
 
     Args:
         findings: all of them; an ``error`` stops the build (rules ``unsupported-op`` and ``dtype``: exit 4,
-            rule ``capacity``: exit 5).
+            rule ``capacity``: exit 5,
+            ``model``: 3, ``tool``: 8).
         operators: one entry an operator of the main graph, in order.
         metrics: figures for tables and JSON; ``mapped_percent`` where there is an accelerator;
             estimates are objects with ``"estimate": true`` and the model of the estimate.

@@ -304,6 +304,7 @@ def test_what_a_target_did_not_write_is_refused(tmp_path: Path, name: str) -> No
 def test_columns_sum_parts_and_skip_what_is_not_there() -> None:
     assert Column("RAM", "ram_bytes").value({"ram_bytes": {"arena": 5, "stack": 2, "by": "hand"}}) == 7
     assert Column("cycles", "cycles").value({"cycles": 9}) == 9
+    assert Column("cycles", "cycles").value({"cycles": {"estimate": True, "value": 8}}) == 8
     assert Column("cycles", "cycles").value({}) is None
 
 

@@ -1,0 +1,1 @@
+"""The conformance kit: what every target promises, ours and anybody's; run by ``pytest --qedge-target NAME``."""
