@@ -92,6 +92,12 @@ class Ui:
             table.add_row(*(Text(c) for c in row))
         Console(no_color=not self.color).print(table)
 
+    def figures(self, figures: Sequence[tuple[str, str]]) -> None:
+        """Print pairs of a name and a value, one a line below each other."""
+        width = max((len(name) for name, _ in figures), default=0)
+        for name, value in figures:
+            self.line(f"{name:<{width}}  {value}")
+
     def findings(self, findings: Iterable[Finding]) -> None:
         """Print findings, each with its hint on a line of its own, to stderr; infos only when verbose."""
         if self.as_json:

@@ -68,6 +68,7 @@ def _document(prepared: pipeline.Prepared, reports: Mapping[str, CheckReport]) -
             "findings": [f.to_json() for f in report.findings],
             "operators": [p.to_json() for p in report.operators],
             "predicted": report.predicted,
+            "rewritten": report.rewritten,
             "metrics": dict(report.metrics),
         }
         for name, report in reports.items()
@@ -83,10 +84,12 @@ def _document(prepared: pipeline.Prepared, reports: Mapping[str, CheckReport]) -
 
 def _show(ui: Ui, name: str, report: CheckReport) -> None:
     title = f"{name}: predicted, not a compiler's word" if report.predicted else name
+    title += ", after the build's rewrites" if report.rewritten else ""
     rows = [(p.index, p.op, p.placement, p.reason) for p in report.operators]
     ui.table(title, ("#", "operator", "runs on", "why"), rows)
     for operator in report.operators:
         if operator.hint and ui.verbose:
             ui.line(f"hint: #{operator.index} {operator.op}: {operator.hint}")
+    ui.figures(report.figures)
     ui.findings(f for f in report.findings if f.severity != "error")
     ui.line()

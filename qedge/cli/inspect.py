@@ -12,9 +12,10 @@ from qedge.cli import _inputs as i
 from qedge.cli._bundles import is_bundle, layer_rows, layer_table
 from qedge.cli._console import Ui, size
 from qedge.config import SECTIONS, load_config
-from qedge.errors import ModelError, UsageError
+from qedge.errors import ModelError, ToolError, UsageError
 from qedge.graph import Graph, Tensor
 from qedge.quantize import prove_full_integer
+from qedge.target.registry import resolve
 from qedge.trust.keygen import fingerprint
 from qedge.trust.signature import read_signature
 
@@ -45,10 +46,12 @@ def command(
         raise UsageError("nothing to inspect", hint="qedge inspect MODEL.tflite, or a bundle, or --effective")
     manifest: dict[str, Any] | None = None
     signature: dict[str, Any] | None = None
+    figures: tuple[tuple[str, str], ...] = ()
     if is_bundle(path):
         bundle = read_bundle(path)
         manifest = bundle.manifest.to_json()
         signature = _signature(ui, bundle)
+        figures = _figures(bundle)
         graph = Graph.from_bytes(bundle.read("model.tflite"), f"{path}: model.tflite")
     elif path.is_dir():
         raise ModelError(f"{path} is a folder without a manifest.json", hint="inspect a .tflite or a bundle")
@@ -58,7 +61,17 @@ def command(
     if layers:
         document["layers"] = layer_rows(ui, path, graph, data, samples, float_model)
     _show(ui, graph, document)
+    ui.figures(figures)
     ui.json("inspect", {**document, "manifest": manifest, "signature": signature})
+
+
+def _figures(bundle: Bundle) -> tuple[tuple[str, str], ...]:
+    """Return what the bundle's target says of it; nothing where that target is not installed."""
+    try:
+        target = resolve(bundle.manifest.target)
+    except (UsageError, ToolError):
+        return ()
+    return target.figures(bundle.manifest.target_data)
 
 
 def _signature(ui: Ui, bundle: Bundle) -> dict[str, Any] | None:

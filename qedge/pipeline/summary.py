@@ -15,7 +15,7 @@ from qedge.pipeline.request import Prepared
 from qedge.quantize import Candidate, LayerError, layer_errors
 from qedge.quantize.interpreter import Runner
 from qedge.report import BuildReport, TargetReport
-from qedge.target import CheckReport, Compiled, TargetInfo
+from qedge.target import CheckReport, Compiled, Placement, TargetInfo
 from qedge.target.protocol import Progress
 
 LAYER_SAMPLES = 16
@@ -59,14 +59,19 @@ def build_report(
         targets={
             name: TargetReport(
                 findings=(*checks[name].findings, *compiled[name].findings),
-                operators=checks[name].operators,
+                operators=_placements(checks[name], compiled[name]),
                 metrics={**checks[name].metrics, **compiled[name].metrics},
-                predicted=checks[name].predicted,
+                predicted=checks[name].predicted and compiled[name].operators is None,
                 columns=columns[name],
             )
             for name in checks
         },
     )
+
+
+def _placements(check: CheckReport, compiled: Compiled) -> tuple[Placement, ...]:
+    """Return a compiler's own placements where one ran, else those of the check."""
+    return check.operators if compiled.operators is None else compiled.operators
 
 
 def measure_layers(prepared: Prepared, progress: Progress) -> list[dict[str, Any]]:

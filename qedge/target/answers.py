@@ -19,17 +19,21 @@ CORE_FOLDERS = ("golden/",)
 
 
 def faults_of_check(report: object, graph: Graph) -> list[str]:
-    """Hold a check's answer to the contract: one placement an operator, JSON figures, estimates labelled."""
+    """Hold a check's answer to the contract: one placement an operator, JSON figures, estimates labelled.
+
+    The operators are those of ``graph``, or of the model that ships where the target says that it rewrites it.
+    """
     if not isinstance(report, CheckReport):
         return [f"{type(report).__name__}, expected a CheckReport"]
     found = [*_faults_of_findings(report.findings), *faults_of_metrics(report.metrics)]
     if not all(isinstance(p, Placement) for p in report.operators):
         return [*found, "operators that are no Placement"]
     indices = [p.index for p in report.operators]
-    if indices != [op.index for op in graph.operators]:
-        found.append(
-            f"placements of operators {_short(indices)}, expected one for each of {len(graph.operators)}, in order"
-        )
+    count = len(indices) if report.rewritten else len(graph.operators)
+    if indices != list(range(count)):
+        found.append(f"placements of operators {_short(indices)}, expected one for each of {count}, in order")
+    if not all(isinstance(w, str) for pair in report.figures for w in pair):
+        found.append("figures that are no text")
     found += [f"no reason for operator #{p.index}" for p in report.operators if not p.reason]
     refused = [p for p in report.operators if p.placement == UNSUPPORTED]
     if refused and not any(f.severity == "error" for f in report.findings if isinstance(f, Finding)):
@@ -52,6 +56,8 @@ def faults_of_compiled(compiled: object) -> list[str]:
             found.append(f"a file that is not its own: {name}")
         if not isinstance(data, bytes):
             found.append(f"{type(data).__name__} as the contents of {name}, expected bytes")
+    if not all(isinstance(p, Placement) and p.reason for p in compiled.operators or ()):
+        found.append("operators that are no Placement with a reason")
     model: object = compiled.model
     if model is not None and not isinstance(model, bytes):
         found.append(f"{type(model).__name__} as the model, expected bytes or None")

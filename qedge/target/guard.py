@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,11 @@ class Guarded(Target):
         """See :meth:`Target.validate_target_data`."""
         with self._blaming("validate_target_data"):
             self._target.validate_target_data(data)
+
+    def figures(self, data: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+        """See :meth:`Target.figures`."""
+        with self._blaming("figures"):
+            return self._target.figures(data)
 
     def doctor(self) -> list[Requirement]:
         """See :meth:`Target.doctor`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -81,6 +81,10 @@ class Target(ABC):
         The default takes any object.
         """
         data.object(optional=None)
+
+    def figures(self, data: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+        """Return what of a bundle's ``target_data`` a person wants to read: pairs of a name and a value in words."""
+        return ()
 
     def doctor(self) -> list[Requirement]:
         """Return what the target needs, and whether it is here."""

@@ -47,12 +47,17 @@ class CheckReport:
         metrics: figures for tables and JSON; ``mapped_percent`` where there is an accelerator;
             estimates are objects with ``"estimate": true`` and the model of the estimate.
         predicted: whether the placements are a prediction rather than a compiler's own words.
+        rewritten: whether ``operators`` are those of the model that ships, which the target rewrites, and
+            not those of the model that was given.
+        figures: what of ``metrics`` a person wants to read, as pairs of a name and a value in words.
     """
 
     findings: tuple[Finding, ...]
     operators: tuple[Placement, ...]
     metrics: Mapping[str, Any] = field(default_factory=dict)
     predicted: bool = False
+    rewritten: bool = False
+    figures: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,8 @@ class Compiled:
         metrics: figures for the table and report, for instance ``flash_bytes``, ``ram_bytes``.
         findings: what turned up while compiling.
         model: the model that the bundle carries, when the target had to rewrite it; None keeps the waist's.
+        operators: where each operator runs as a compiler placed it, instead of what `check` foretold; None
+            where no compiler ran.
     """
 
     files: Mapping[str, bytes]
@@ -72,6 +79,7 @@ class Compiled:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     model: bytes | None = None
+    operators: tuple[Placement, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 from qedge.graph import Graph, Operator, Tensor
 from qedge_coral import statuses
 
-Check = Callable[[Graph, Operator], "str | None"]
+Check = Callable[[Graph, Operator], "str | Broken | None"]
 
 # fmt: off
 MIN_RUNTIME = {
@@ -80,13 +80,21 @@ TRANSPOSE_CONV_WEIGHTS = 2_000_000
 
 
 @dataclass(frozen=True)
+class Broken:
+    """The fact that breaks a rule, with a hint of its own where the rule's would not fit."""
+
+    fact: str
+    hint: str
+
+
+@dataclass(frozen=True)
 class Rule:
     """One rule.
 
     Args:
         ops: operators that it is about; empty for all.
         status: what the compiler prints for an operator that breaks it.
-        check: returns the offending fact, or None.
+        check: returns the offending fact, with a hint of its own or without, or None.
         hint: what to do about it.
     """
 
@@ -132,9 +140,23 @@ def violation(graph: Graph, op: Operator) -> Violation | None:
     """Return the first rule that the operator breaks, or None: it may run on the Edge TPU."""
     for r in _rules(op.op):
         fact = r.check(graph, op)
+        if isinstance(fact, Broken):
+            return Violation(r.status, fact.fact, fact.hint)
         if fact is not None:
             return Violation(r.status, fact, r.hint)
     return None
+
+
+def custom_hint(graph: Graph, op: Operator) -> str:
+    """Return what to do about a custom operator: nothing where the interpreter has its kernel and nothing follows."""
+    last = not any(graph.consumers[t] for t in op.outputs)
+    where = "nothing on the Edge TPU follows it" if last else "what follows it stays on the CPU too"
+    if op.custom_name == "TFLite_Detection_PostProcess":
+        return f"leave it: the CPU decodes the boxes, every interpreter has its kernel, and {where}"
+    return (
+        f"the CPU runs it, and {where}; the interpreter needs its kernel (pycoral's has PosenetDecoderOp,"
+        " ai-edge-litert has not): end the model before it and do its work after the model"
+    )
 
 
 def data_inputs(graph: Graph, op: Operator) -> list[Tensor]:
@@ -179,9 +201,12 @@ def eight_bit(graph: Graph, op: Operator) -> str | None:
 
 
 @rule(statuses.UNSUPPORTED)
-def known_operator(graph: Graph, op: Operator) -> str | None:
+def known_operator(graph: Graph, op: Operator) -> str | Broken | None:
     """The operator is one of this table."""
-    return None if op.op in MIN_RUNTIME else f"{op.custom_name or op.op} is not an Edge TPU operator"
+    if op.op in MIN_RUNTIME:
+        return None
+    fact = f"{op.custom_name or op.op} is not an Edge TPU operator"
+    return fact if op.custom_name is None else Broken(fact, custom_hint(graph, op))
 
 
 @rule(statuses.VERSION, ops=["TILE"])
@@ -335,15 +360,23 @@ def one_slope_a_channel(graph: Graph, op: Operator) -> str | None:
 
 
 @rule(statuses.LIMITATION, "resize in steps of at most 8, or after the model on the CPU", RESIZES)
-def resize_keeps_precision(graph: Graph, op: Operator) -> str | None:
+def resize_keeps_precision(graph: Graph, op: Operator) -> str | Broken | None:
     """The source is larger than 1x1, no axis grows more than 8 times, the result is below 2 million values."""
     source, result = graph.tensors[op.inputs[0]].shape, graph.output_tensors(op)[0].shape
     if len(source) != 4 or len(result) != 4:
         return f"{len(source)} dimensions where 4 were expected"
     if source[1] == source[2] == 1 and result[1:3] != (1, 1):
-        return f"source 1x1 to {result[1]}x{result[2]}"
+        return Broken(
+            f"source 1x1 to {result[1]}x{result[2]}",
+            "repeat the one position in another way: add or multiply it onto the map, which broadcasts it",
+        )
     if np.prod(result, dtype=np.int64) > RESIZE_ELEMENTS:
-        return f"{result[1]}x{result[2]}x{result[3]} is {int(np.prod(result, dtype=np.int64))} values"
+        size = int(np.prod(result, dtype=np.int64))
+        return Broken(
+            f"{result[1]}x{result[2]}x{result[3]} is {size} values",
+            f"end the model at {source[1]}x{source[2]} and enlarge its output outside it, or give the model a"
+            f" smaller input: at most {RESIZE_ELEMENTS} values are resized on the Edge TPU",
+        )
     factor = max(result[1] / max(source[1], 1), result[2] / max(source[2], 1))
     return f"enlarges {factor:.3g} times" if factor > RESIZE_FACTOR else None
 

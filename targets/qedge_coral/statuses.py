@@ -16,7 +16,7 @@ ALL = (MAPPED, OTHER_SUBGRAPH, UNSUPPORTED, DTYPE, LIMITATION, VERSION, RANK, NO
 HINTS = {
     OTHER_SUBGRAPH: "an operator before it runs on the CPU and cuts the graph: replace that one, or pass"
     " --all-subgraphs to compile every part (each part costs a trip over the bus)",
-    UNSUPPORTED: "replace it in the model with operators of the support table in docs/coral.md, or move it to"
+    UNSUPPORTED: "replace it in the model with operators of the support table in docs/coral_operators.md, or move it to"
     " the end of the model, where the CPU runs it after the Edge TPU",
     DTYPE: "make the model full-integer, input and output too (qedge build does, unless --io float32)",
     LIMITATION: "change its shape or parameters as the reason says",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,6 +15,7 @@ from qedge.target import (
     CheckReport,
     Compiled,
     Option,
+    Placement,
     Request,
     Requirement,
     Target,
@@ -23,8 +24,9 @@ from qedge.target import (
 )
 from qedge.target.reports import Arrays, Options
 from qedge_coral import compile as driver
-from qedge_coral import compiler_log, fingerprint, package, recipe, rewrite
+from qedge_coral import compiler_log, figures, fingerprint, latency, memory, package, recipe, rewrite
 from qedge_coral.predict import EDGETPU, Prediction, predict
+from qedge_coral.risks import risks
 
 COMPILED = "model_edgetpu.tflite"
 GUIDE = "COMPILE.md"
@@ -57,20 +59,36 @@ class CoralTarget(Target):
     )
 
     def check(self, request: Request) -> CheckReport:
-        """Predict the placement of every operator of the model as it is given."""
+        """Predict the placement of every operator of the model that a build would ship, after its rewrites."""
         graph, options = request.graph, request.options
         if package.is_compiled(graph):
             return _check_compiled(graph)
-        given = predict(graph, all_subgraphs=bool(options.get("all_subgraphs")))
-        shipped, changes = _after_rewrites(graph, options)
-        findings = [*shipped.failures, *_findings(given), *_rewrite_findings(changes, given, shipped)]
-        metrics = {
-            **given.metrics(),
-            "mapped_percent_after_rewrites": round(shipped.mapped_percent, 2),
-            "rewrites": [{"rewrite": name, "change": line} for name, line in changes],
+        every = bool(options.get("all_subgraphs"))
+        given = predict(graph, all_subgraphs=every)
+        rewritten = rewrite.rewrite(graph)
+        shipped = predict(rewritten.drafted, all_subgraphs=every) if rewritten.changes else given
+        metrics = shipped.metrics()
+        metrics["given"] = {
+            "mapped_percent": round(given.mapped_percent, 2),
+            "operators": len(graph.operators),
+            "mapped": list(given.mapped),
         }
-        findings += _gate(shipped, options)
-        return CheckReport(tuple(findings), given.placements, metrics, predicted=True)
+        metrics["rewrites"] = [{"rewrite": name, "change": line} for name, line in rewritten.changes]
+        findings = [
+            *shipped.failures,
+            *_findings(shipped),
+            *risks(shipped.graph, shipped.mapped),
+            *_rewrite_findings(rewritten.changes, given, shipped),
+            *_gate(shipped, options),
+        ]
+        return CheckReport(
+            tuple(findings),
+            shipped.placements,
+            metrics,
+            predicted=True,
+            rewritten=bool(rewritten.changes),
+            figures=figures.predicted(metrics),
+        )
 
     def compile(self, request: Request) -> Compiled:
         """Rewrite, predict, and compile where a compiler is at hand or its result is given."""
@@ -82,6 +100,7 @@ class CoralTarget(Target):
         if expected.failures or gate:
             raise _refused((*expected.failures, *gate))
         result = _compiled_models(rewritten.model, options, request.workdir)
+        placed: tuple[Placement, ...] | None = None
         findings = [Finding("info", "rewritten", f"{name}: {line}") for name, line in rewritten.changes]
         metrics: dict[str, Any] = {"predicted": expected.metrics()}
         metrics["mapped_percent"] = metrics["predicted"]["mapped_percent"]
@@ -119,8 +138,10 @@ class CoralTarget(Target):
             total = len(after.operators)
             metrics["mapped_percent"] = round(100 * (total - cpu) / total, 2) if total else 100.0
             metrics["compiler"] = extra["compiler"]
+            metrics["latency_ms"] = extra["latency_ms"] = _latency(expected, read)
+            placed = _placed_by_compiler(compiled)
         changed = rewritten.model if rewritten.changes else None
-        return Compiled(files, extra, metrics, tuple(findings), changed)
+        return Compiled(files, extra, metrics, tuple(findings), changed, placed)
 
     def verify(self, bundle: Path, samples: Sequence[Arrays] | None, options: Options) -> VerifyReport:
         """Run the CPU twin, and the Edge TPU where there is one; outputs agree within 1 step."""
@@ -134,6 +155,10 @@ class CoralTarget(Target):
         data["accelerator"].string((EDGETPU,))
         for stage in data["stages"].items():
             stage.object(("file",), optional=None)["file"].string()
+
+    def figures(self, data: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+        """Return mapping, bytes, latency and versions: as compiled, else as predicted."""
+        return figures.bundle(data)
 
     def doctor(self) -> list[Requirement]:
         """Return what compiling and running need, and whether it is here."""
@@ -191,11 +216,6 @@ def _compiled_models(model: bytes, options: Options, workdir: Path) -> _Result |
         return None
     done = driver.run(program, model, options, workdir)
     return _Result(done.models, done.log)
-
-
-def _after_rewrites(graph: Graph, options: Options) -> tuple[Prediction, tuple[tuple[str, str], ...]]:
-    rewritten = rewrite.rewrite(graph)
-    return predict(rewritten.drafted, all_subgraphs=bool(options.get("all_subgraphs"))), rewritten.changes
 
 
 def _findings(given: Prediction) -> list[Finding]:
@@ -292,8 +312,8 @@ def compare(
             Finding(
                 "warning",
                 "prediction-differs",
-                f"the compiler left {len(cpu)} of {total} operators to the CPU ({_counted(cpu)}),"
-                f" predicted were {len(said)} ({_counted(said)})",
+                f"the compiler left {len(cpu)} of {total} operators to the CPU ({figures.counted(cpu)}),"
+                f" predicted were {len(said)} ({figures.counted(said)})",
                 "the compiled model counts; the prediction is a guess about a closed program",
             )
         )
@@ -311,23 +331,32 @@ def compare(
     return found
 
 
-def _counted(names: Sequence[str]) -> str:
-    return ", ".join(f"{names.count(n)} {n}" for n in dict.fromkeys(names)) or "none"
+def _latency(expected: Prediction, read: Sequence[package.CompiledModel]) -> dict[str, Any]:
+    """Return the latency with the bytes as compiled instead of estimated."""
+    packages = [p for r in read for p in r.packages]
+    cached, streamed = (sum(getattr(p, f"{k}_bytes") for p in packages) for k in ("cached", "streamed"))
+    held = memory.Memory(cached + streamed, cached, cached, cached)
+    instructions = sum(p.instruction_bytes for p in packages)
+    return latency.estimate(expected.graph, expected.mapped, held, instructions)
+
+
+def _placed_by_compiler(graphs: Sequence[Graph]) -> tuple[Placement, ...]:
+    """Return where each operator of compiled files runs, the segments one after another."""
+    ops = [op for graph in graphs for op in graph]
+    return tuple(
+        Placement(i, op.custom_name or op.op, EDGETPU, "compiled for the Edge TPU")
+        if op.custom_name == package.CUSTOM_OP
+        else Placement(i, op.custom_name or op.op, "cpu", "left to the CPU by the compiler")
+        for i, op in enumerate(ops)
+    )
 
 
 def _check_compiled(graph: Graph) -> CheckReport:
     """Report a model that has been compiled already: facts from the file, no prediction."""
-    from qedge.target import Placement
-
-    read = package.read_compiled(graph)
-    placements = tuple(
-        Placement(op.index, op.custom_name or op.op, EDGETPU, "compiled for the Edge TPU")
-        if op.custom_name == package.CUSTOM_OP
-        else Placement(op.index, op.custom_name or op.op, "cpu", "left to the CPU by the compiler")
-        for op in graph
-    )
+    found = package.read_compiled(graph).to_json()
     finding = Finding("info", "already-compiled", "the model has been compiled for the Edge TPU already")
-    return CheckReport((finding,), placements, read.to_json(), predicted=False)
+    placed = _placed_by_compiler([graph])
+    return CheckReport((finding,), placed, found, predicted=False, figures=figures.read([found]))
 
 
 TARGET = CoralTarget()

@@ -375,3 +375,60 @@ def test_golden_outputs_of_the_bundle_are_the_twins(tmp_path: Path, program: str
     folder = doubles.write(tmp_path / "b", doubles.small_model(), {"compiler": program}, tmp_path / "w")
     found = np.load(folder / "golden/output_0.npy")
     assert np.array_equal(found[0], doubles.expected(doubles.small_model(), doubles.samples())[0][0])
+
+
+def late_activation() -> bytes:
+    """A convolution, a LEAKY_RELU that the build rewrites, a HARD_SWISH that stays on the CPU."""
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    a, b, c = (Spec((1, 4, 4, 8), scale=0.05, zero_point=-3) for _ in range(3))
+    x, y, z = g.input(a), g.tensor(b), g.tensor(c)
+    g.operator("LEAKY_RELU", [x], [y], {"alpha": 0.2}, version=2)
+    g.operator("HARD_SWISH", [y], [z])
+    g.output(z)
+    return builder.pack()
+
+
+def test_check_places_what_ships_after_the_rewrites() -> None:
+    report = TARGET.check(request(Graph.from_bytes(late_activation())))
+    assert report.rewritten
+    assert report.predicted
+    assert [(p.op, p.placement) for p in report.operators] == [("PRELU", "edgetpu"), ("HARD_SWISH", "cpu")]
+    assert report.metrics["given"] == {"mapped_percent": 0.0, "operators": 2, "mapped": []}
+    same = TARGET.check(request(Graph.from_bytes(doubles.small_model())))
+    assert not same.rewritten
+
+
+def test_figures_say_in_words_what_the_metrics_have() -> None:
+    report = TARGET.check(request(Graph.from_bytes(late_activation())))
+    said = dict(report.figures)
+    assert said["on the Edge TPU"] == "1 of 2 operators (50.0 %), predicted"
+    assert said["parameters"].startswith("64 B cached")
+    assert "0 B streamed" in said["parameters"]
+    assert said["runtime"] == "14 or newer"
+    assert "16.0.384591198" in said["compiler"]
+    for link in report.metrics["latency_ms"]["links"].values():
+        assert said[link["title"]].startswith(f"{link['ms']} ms ({link['low_ms']} to {link['high_ms']}")
+
+
+def test_after_compiling_the_compiled_file_speaks(
+    build: Compile, program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foretold = build()
+    assert foretold.operators is None
+    assert dict(TARGET.figures(foretold.extra))["compiler"].endswith("(predicted; it has not run)")
+    monkeypatch.setenv("EDGETPU_DOUBLE_CPU", "LOGISTIC")
+    made = build(compiler=program)
+    assert [(p.op, p.placement) for p in made.operators] == [
+        ("edgetpu-custom-op", "edgetpu"),
+        ("LOGISTIC", "cpu"),
+    ]
+    said = dict(TARGET.figures(made.extra))
+    assert said["left to the CPU"] == "1 operators (1 LOGISTIC)"
+    assert said["parameters"].endswith("as compiled")
+    assert said["compiler"] == "stand-in"
+    assert said["runtime"] == "13 or newer, as compiled"
+    assert said["USB 3, PC"].endswith("estimate")
+    again = TARGET.check(request(Graph.from_bytes(made.files[COMPILED])))
+    assert dict(again.figures)["parameters"] == said["parameters"]
+    assert not again.predicted

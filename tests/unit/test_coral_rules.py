@@ -213,6 +213,36 @@ def test_what_changes_nothing_is_no_limit(model: bytes, kept: bool) -> None:
     assert (constraints.violation(graph, graph.operators[0]) is None) == kept
 
 
+def custom(name: str, follows: bool) -> bytes:
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    x, y, z = g.input(t(1, 8)), g.tensor(t(1, 8)), g.tensor(t(1, 8))
+    g.custom(name, [x], [y], b"")
+    if follows:
+        g.operator("RELU", [y], [z], version=2)
+    g.output(z if follows else y)
+    return builder.pack()
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (resize(4, 36), "in steps of at most 8"),
+        (resize(128, 1024), "end the model at 128x128 and enlarge its output outside it"),
+        (resize(1, 8), "broadcasts it"),
+        (custom("PosenetDecoderOp", False), "end the model before it"),
+        (custom("PosenetDecoderOp", True), "what follows it stays on the CPU too"),
+        (custom("TFLite_Detection_PostProcess", False), "leave it"),
+        (unary("HARD_SWISH", 1, 8), "support table"),
+    ],
+)
+def test_a_hint_fits_the_cause(model: bytes, words: str) -> None:
+    graph = Graph.from_bytes(model)
+    found = constraints.violation(graph, graph.operators[0])
+    assert found is not None
+    assert words in found.hint
+
+
 def test_statuses_are_the_compilers() -> None:
     assert {r.status for r in constraints.RULES} <= set(statuses.ALL)
     assert set(statuses.HINTS) == set(statuses.ALL) - {statuses.MAPPED}
