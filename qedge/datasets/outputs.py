@@ -11,7 +11,7 @@ from qedge.graph import Graph
 Ending = Literal["softmax", "sigmoid", "linear", "index"]
 
 # Operators behind which an output is still what it was ahead of them.
-_CARRIERS = ("RESHAPE", "QUANTIZE", "DEQUANTIZE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE")
+_CARRIERS = ("RESHAPE", "QUANTIZE", "DEQUANTIZE", "SQUEEZE", "EXPAND_DIMS")
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,12 @@ def _ending(graph: Graph, tensor: int) -> Ending:
     if maker is None:
         return "linear"
     if maker.op in ("SOFTMAX", "LOG_SOFTMAX"):
-        return "softmax"
+        # Reshaped so that the classes no longer lie along the last axis, it is a row of numbers.
+        return (
+            "softmax"
+            if graph.tensors[maker.outputs[0]].shape[-1:] == graph.tensors[tensor].shape[-1:]
+            else "linear"
+        )
     if maker.op == "LOGISTIC":
         return "sigmoid"
     if maker.op == "CONCATENATION":

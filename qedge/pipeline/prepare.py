@@ -184,14 +184,16 @@ def guess_kind(stated: Mapping[str, Any], data: Path | None) -> str:
 
 
 def default_postprocess(graph: Graph) -> Postprocess | None:
-    """Return ``classify`` for one output of rank 2 that is a vector of probabilities, else None: raw outputs."""
-    tensor = graph.tensors[graph.outputs[0]]
-    scores = len(graph.outputs) == 1 and len(tensor.shape) == 2 and tensor.shape[1] > 1
-    producer = graph.producer.get(tensor.index)
-    while producer is not None and producer.op in ("DEQUANTIZE", "QUANTIZE", "RESHAPE"):
-        producer = graph.producer.get(producer.inputs[0])
-    is_probability = producer is not None and producer.op in ("SOFTMAX", "LOGISTIC")
-    return postprocess_from_json({"kind": "classify"}) if scores and is_probability else None
+    """Return ``classify`` for one output of rank 2 that is a vector of probabilities, else None: raw outputs.
+
+    Probabilities of several sigmoids do not add up to 1, and are taken as they are.
+    """
+    outputs = output_infos(graph)
+    info = outputs[0]
+    if len(outputs) > 1 or len(info.shape) != 2 or info.size < 2 or info.ending not in ("softmax", "sigmoid"):
+        return None
+    form = {"form": "probabilities"} if info.ending == "sigmoid" else {}
+    return postprocess_from_json({"kind": "classify", **form})
 
 
 def needs_data(model: Path) -> UsageError:

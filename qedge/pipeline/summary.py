@@ -110,16 +110,25 @@ def examples(prepared: Prepared, count: int = 6) -> tuple[dict[str, Any], ...]:
 
 
 def _said(output: npt.NDArray[Any], prepared: Prepared) -> dict[str, Any]:
-    """Return an output in words: the best class with its score, or a few values."""
+    """Return an output in words: the best class with its score, the labels that it gives, or a few values."""
     flat = np.asarray(output, np.float32).reshape(-1)
     if default_postprocess(prepared.graph) is None:
         return {
             "class": None,
             "text": ", ".join(f"{v:.3g}" for v in flat[:4]) + (" ..." if flat.size > 4 else ""),
         }
+    if flat.min() < 0:  # logarithms of probabilities
+        flat = np.exp(flat)
+
+    def named(k: int) -> str:
+        return f"{prepared.labels[k] if prepared.labels else f'class {k}'} {100 * float(flat[k]):.1f} %"
+
+    if prepared.comparison is not None and prepared.comparison.outputs[0].task == "many_labels":
+        given = [k for k in range(flat.size) if flat[k] >= 0.5]
+        some = ", ".join(named(k) for k in given[:4]) + (" ..." if len(given) > 4 else "")
+        return {"class": given, "text": some or "no label"}
     best = int(np.argmax(flat))
-    label = prepared.labels[best] if prepared.labels else f"class {best}"
-    return {"class": best, "text": f"{label} {100 * float(flat[best]):.1f} %"}
+    return {"class": best, "text": named(best)}
 
 
 def _candidate(candidate: Candidate) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def paired_drop(lost: int, won: int, count: int) -> Interval:
         won: samples the other way round.
 
     >>> [round(v, 3) for v in paired_drop(5, 0, 100)]
-    [0.004, 0.094]
+    [0.003, 0.095]
     """
     total = count + 2
     b, c = lost + 0.5, won + 0.5

@@ -199,7 +199,8 @@ def _examples(examples: Iterable[Mapping[str, Any]]) -> str:
         verdict = ""
         if before["class"] is not None:
             same = before["class"] == after["class"]
-            verdict = "<br>the same class" if same else '<br><b class="bad">another class</b>'
+            what = "labels" if isinstance(before["class"], list) else "class"
+            verdict = f"<br>the same {what}" if same else f'<br><b class="bad">another {what}</b>'
         tiles.append(
             f'<div class="tile">{svg.picture(example["input"])}<p>float: {esc(before["text"])}<br>'
             f"int8: {esc(after['text'])}{verdict}<br><small>{esc(example['source'])}</small></p></div>"

@@ -267,3 +267,50 @@ def test_labels_go_to_the_only_output_that_tells_classes_apart() -> None:
     assert tasks_of(single, data)[0].kind == "yes_no"
     with pytest.raises(DataError, match=r"row 2.*expected 0 or 1"):
         tasks_of(single, ArrayDataset(rng.normal(size=(4, 8)), labels=np.array([0, 1, 7, 0])))
+
+
+def _ended(op: str, shape: tuple[int, ...], reshaped: tuple[int, ...] | None = None) -> OutputInfo:
+    """Return what the output of one operator, reshaped or not, is taken for."""
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    x = g.input(Spec(shape, "float32", name="x"))
+    y = g.tensor(Spec(shape, "float32", name="y"))
+    g.operator(op, [x], [y], {"beta": 1.0} if op == "SOFTMAX" else None)
+    if reshaped is not None:
+        z = g.tensor(Spec(reshaped, "float32", name="z"))
+        g.operator("RESHAPE", [y, g.tensor(constant(list(reshaped)))], [z])
+        y = z
+    g.output(y)
+    (info,) = output_infos(Graph.from_bytes(builder.pack()))
+    return info
+
+
+@pytest.mark.parametrize(
+    ("op", "shape", "reshaped", "ending", "kind"),
+    [
+        ("SOFTMAX", (1, 5), None, "softmax", "classes"),
+        ("SOFTMAX", (1, 1, 1, 5), (1, 5), "softmax", "classes"),
+        ("SOFTMAX", (1, 4, 4, 5), None, "softmax", "places"),
+        ("SOFTMAX", (1, 4, 4, 5), (1, 16, 5), "softmax", "places"),
+        ("SOFTMAX", (1, 4, 4, 5), (1, 80), "linear", "values"),
+        ("LOGISTIC", (1, 1), None, "sigmoid", "yes_no"),
+        ("LOGISTIC", (1, 5), None, "sigmoid", "many_labels"),
+        ("LOGISTIC", (1, 8, 8, 1), None, "sigmoid", "places"),
+        ("TANH", (1, 8, 8, 1), None, "linear", "values"),
+    ],
+)
+def test_an_output_is_taken_for_what_its_operators_make_it(
+    op: str, shape: tuple[int, ...], reshaped: tuple[int, ...] | None, ending: str, kind: str
+) -> None:
+    info = _ended(op, shape, reshaped)
+    assert (info.ending, task_of(info).kind) == (ending, kind)
+
+
+def test_a_map_agrees_by_places() -> None:
+    info = OutputInfo("map", (1, 2, 2, 3), "softmax")
+    real = np.eye(3)[[[[0, 1], [2, 0]]] * 4].reshape(4, 12)
+    found = real.copy()
+    found[0, :3] = [0, 1, 0]
+    figures = _tally(info, real, found)
+    assert figures.task == "places"
+    assert figures.agreement == pytest.approx(15 / 16)
