@@ -137,7 +137,7 @@ def figure_rows(outputs: Sequence[Mapping[str, Any]], compared: bool = True) -> 
         for part in output["parts"]:
             name = f"SQNR of {output['name']}, columns {part['columns']}"
             rows.append((name, "", _noise(part)))
-        if compared and not output["parts"]:
+        if compared and not output["parts"] and output["task"] != "boxes":
             rows.append((f"SQNR{of}", "", "whole numbers" if output["task"] == "index" else _noise(output)))
         if output["agreement"] is not None:
             shown = f"{points(output['agreement'])}{_between(output['agreement_interval'], 100)}"

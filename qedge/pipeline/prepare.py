@@ -78,7 +78,9 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
     graph = Graph.from_bytes(quantized.data, "the quantised model")
     findings += prove_full_integer(graph, io=request.options.io)
     stop(findings, "the quantised model is not full-integer")
-    comparison = compare(source.data, quantized.data, measured, steps(progress))
+    comparison = compare(
+        source.data, quantized.data, measured, steps(progress), postprocess=request.postprocess
+    )
     findings += assess(source.data, quantized.data, comparison, calibration, request.options)
     if request.strict:
         require_strict(findings)

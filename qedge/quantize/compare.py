@@ -14,6 +14,9 @@ from qedge.datasets.outputs import OutputInfo, output_infos
 from qedge.datasets.protocol import Dataset
 from qedge.errors import DataError
 from qedge.graph import Graph
+from qedge.processing.detect import Detect
+from qedge.processing.spec import Postprocess
+from qedge.quantize.boxes import ObjectTally
 from qedge.quantize.calibrate import Progress
 from qedge.quantize.figures import OutputFigures, OutputTally, decibels
 from qedge.quantize.interpreter import Runner
@@ -101,16 +104,18 @@ class Tally:
     Args:
         graph: of the float model, whose operators say what each output is.
         dataset: labels and names of classes.
+        postprocess: what the outputs become; of a detector the objects are compared too.
 
     Raises:
         DataError: labels that no output can have.
     """
 
-    def __init__(self, graph: Graph, dataset: Dataset) -> None:
+    def __init__(self, graph: Graph, dataset: Dataset, postprocess: Postprocess | None = None) -> None:
         infos = output_infos(graph)
         self._truths = truths_of(dataset, infos)
         self.tasks = tasks_of(infos, dataset)
         self._outputs = [OutputTally(info, task) for info, task in zip(infos, self.tasks)]
+        self._objects = ObjectTally(postprocess) if isinstance(postprocess, Detect) else None
         self.samples = 0
 
     def add(self, i: int, expected: Sequence[Array], found: Sequence[Array]) -> None:
@@ -118,10 +123,15 @@ class Tally:
         self.samples += 1
         for tally, truth, a, b in zip(self._outputs, self._truths, expected, found):
             tally.add(a, b, None if truth is None else truth[i])
+        if self._objects is not None:
+            self._objects.add(expected, found)
 
     def result(self) -> Comparison:
         """Return the sums so far."""
-        return Comparison(self.samples, tuple(tally.result() for tally in self._outputs))
+        outputs = [tally.result() for tally in self._outputs]
+        if self._objects is not None:
+            outputs.append(self._objects.result())
+        return Comparison(self.samples, tuple(outputs))
 
 
 def tasks_of(infos: Sequence[OutputInfo], dataset: Dataset) -> tuple[Task, ...]:
@@ -138,11 +148,14 @@ def compare(
     *,
     indices: Iterable[int] | None = None,
     threads: int = 2,
+    postprocess: Postprocess | None = None,
 ) -> Comparison:
     """Return what quantisation cost on the samples of ``dataset``; none of them is kept.
 
     Args:
         indices: the samples to run; all by default.
+        postprocess: what the outputs become; of a detector the objects are compared too, as a last entry of
+            ``outputs`` that is called ``objects``.
 
     Raises:
         DataError: there are no samples, or labels that no output can have.
@@ -150,7 +163,7 @@ def compare(
     chosen = list(range(len(dataset)) if indices is None else indices)
     if not chosen:
         raise DataError("there are no samples to compare on", hint="pass a folder or file with samples")
-    tally = Tally(Graph.from_bytes(float_model), dataset)
+    tally = Tally(Graph.from_bytes(float_model), dataset, postprocess)
     real, quantised = Runner(float_model, threads=threads), Runner(int8_model, threads=threads)
     for done, i in enumerate(chosen):
         sample = dataset[i]

@@ -1,8 +1,9 @@
 """The floor that every result is held to without any option: what counts as a loss, and on which output.
 
 Where an output is a classification, a loss is accuracy (or F1, or without labels agreement) that is down by more
-than 1 point beyond its 95 % interval. Where it is none, a loss is an SQNR under 25 dB, over all values or over the
-columns of one size, or noise above a sixth of how much the values vary (15 dB about their mean).
+than 1 point beyond its 95 % interval; of a detector's objects, 5 points of F1. Where it is none, a loss is an SQNR
+under 25 dB, over all values or over the columns of one size, or noise above a sixth of how much the values vary
+(15 dB about their mean).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from qedge.quantize.figures import OutputFigures
 from qedge.quantize.layers import LayerError
 
 MOST_DROP = 0.01
+MOST_BOXES = 0.05
 LEAST_DB = 25.0
 LEAST_CENTRED_DB = 15.0
 LOSS_RULE = "accuracy-loss"
@@ -57,8 +59,14 @@ def _lost(output: OutputFigures) -> str | None:
         )
     if output.metric is None and output.agreement is not None and output.task != "vector":
         most = (output.agreement_interval or (0.0, 1.0))[1]
-        if most >= 1.0 - MOST_DROP or output.agreement >= 1.0 - MOST_DROP:
+        least = 1.0 - (MOST_BOXES if output.task == "boxes" else MOST_DROP)
+        if most >= least or output.agreement >= least:
             return None
+        if output.task == "boxes":
+            return (
+                f"the objects agree to {100 * output.agreement:.1f} % (F1 of boxes that overlap by half;"
+                f" at most {100 * most:.1f} %, 95 % interval, {output.samples} samples)"
+            )
         # Several sigmoids without labels may be coordinates: near the threshold those flip without any harm.
         if output.task == "many_labels" and _noise(output) is None:
             return None

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from qedge.datasets.outputs import OutputInfo
 
-Kind = Literal["classes", "yes_no", "many_labels", "places", "values", "vector", "index"]
+Kind = Literal["classes", "yes_no", "many_labels", "places", "values", "vector", "index", "boxes"]
 Truth = npt.NDArray[Any]
 
 
@@ -21,8 +21,9 @@ class Task:
 
     ``classes``: the largest value is the answer. ``yes_no``: one value, yes from ``threshold`` on.
     ``many_labels``: each value is a yes or no of its own. ``places``: a map, one class (or yes) at each place.
-    ``index``: whole numbers. ``values``: numbers. ``vector``: numbers that nothing says more of: they may be
-    scores of classes or coordinates, so that the share of equal answers is told, but no loss is judged by it.
+    ``index``: whole numbers. ``boxes``: the objects that a detector's post-processing makes of all outputs.
+    ``values``: numbers. ``vector``: numbers that nothing says more of: they may be scores of classes or
+    coordinates, so that the share of equal answers is told, but no loss is judged by it.
 
     Args:
         kind: one of these.

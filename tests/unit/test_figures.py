@@ -14,7 +14,9 @@ from quantize_models import ArrayDataset, f32
 from qedge.datasets.outputs import OutputInfo, output_infos
 from qedge.errors import DataError
 from qedge.graph import Graph
+from qedge.processing.detect import Detect
 from qedge.quantize import QuantizeOptions, compare, quantize
+from qedge.quantize.boxes import ObjectTally
 from qedge.quantize.budget import missed, unusable_gate
 from qedge.quantize.columns import groups_of
 from qedge.quantize.compare import Comparison, tasks_of
@@ -314,3 +316,31 @@ def test_a_map_agrees_by_places() -> None:
     figures = _tally(info, real, found)
     assert figures.task == "places"
     assert figures.agreement == pytest.approx(15 / 16)
+
+
+def _ssd(boxes: list[tuple[float, ...]], scores: list[float]) -> list[np.ndarray]:
+    padded = np.zeros((1, 4, 4), np.float32)
+    padded[0, : len(boxes)] = np.array(boxes).reshape(-1, 4)
+    line = np.zeros((1, 4), np.float32)
+    line[0, : len(scores)] = scores
+    return [padded, np.zeros((1, 4), np.float32), line, np.array([len(boxes)], np.float32)]
+
+
+def test_objects_of_a_detector_are_matched_box_by_box() -> None:
+    left, right = (0.1, 0.1, 0.4, 0.4), (0.6, 0.6, 0.9, 0.9)
+    moved, lost = (0.12, 0.1, 0.42, 0.4), (0.1, 0.4, 0.4, 0.7)
+    tally = ObjectTally(Detect())
+    tally.add(_ssd([left, right], [0.9, 0.8]), _ssd([moved, right], [0.8, 0.7]))
+    assert tally.result().agreement == 1.0
+    tally.add(
+        _ssd([left, right], [0.9, 0.8]), _ssd([lost, right], [0.9, 0.3])
+    )  # one elsewhere, one under 0.5
+    assert tally.result().agreement == pytest.approx(2 * 2 / (2 * 2 + 1 + 2))
+    none = ObjectTally(Detect())
+    none.add(_ssd([], []), _ssd([], []))
+    assert none.result().agreement is None
+    assert not below_floor(Comparison(1, (none.result(),)))
+    for _ in range(40):
+        tally.add(_ssd([left], [0.9]), _ssd([lost], [0.9]))
+    (miss,) = below_floor(Comparison(42, (tally.result(),)))
+    assert "objects" in miss.why
