@@ -53,9 +53,10 @@ def __getattr__(name: str) -> Any:
         if home != "qedge.api" or (problem.name or "").partition(".")[0] == "qedge":
             raise
         from qedge.errors import ToolError
+        from qedge.installing import install_command
 
         raise ToolError(
-            f"qedge.{name} needs {problem.name}, which is not installed", hint='pip install "qedge[host]"'
+            f"qedge.{name} needs {problem.name}, which is not installed", hint=install_command("host")
         ) from None
 
 

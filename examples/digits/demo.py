@@ -59,7 +59,9 @@ def main() -> None:
     for miss, count in misses.most_common():
         print(f"  missed: {miss}" + (f" ({count} times)" if count > 1 else ""))
     print(f"\nThree verified bundles in {time.monotonic() - started:.0f} s, in {HERE / 'build' / 'digits'}:")
-    print("  rpi    copy the folder to a Raspberry Pi; there: pip install 'qedge[rpi]'; qedge.load('rpi')")
+    print(
+        "  rpi    qedge deploy build/digits/rpi pi@raspberrypi: installs what it needs there, and proves it"
+    )
     print("  coral  the same with 'qedge[coral]'; COMPILE.md says how to get the Edge TPU's own code")
     print("  mcu    c/ is a C library without dependencies for any firmware project")
     print("  open rpi/report.html in a browser to see what the build found")

@@ -13,6 +13,8 @@ def main() -> None:
         if error.name not in ("typer", "rich"):
             raise
         print(f"error: the command line needs {error.name}, which is not installed", file=sys.stderr)
-        print('hint: pip install "qedge[host]"', file=sys.stderr)
+        from qedge.installing import install_command
+
+        print(f"hint: {install_command('host')}", file=sys.stderr)
         sys.exit(8)
     sys.exit(run(sys.argv[1:]))

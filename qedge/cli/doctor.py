@@ -13,6 +13,7 @@ import typer
 from qedge._version import __version__
 from qedge.cli._console import Ui
 from qedge.errors import QedgeError
+from qedge.installing import install_command
 from qedge.target import Requirement, names, resolve
 
 TargetOpt = Annotated[str | None, typer.Option("--target", "-t", help="Look at one target only.")]
@@ -56,7 +57,7 @@ def _host() -> list[Requirement]:
     supported = sys.version_info[:2] >= (3, 10)
     found = [Requirement("python", supported, f"{python} on {platform.machine()}, expected 3.10 or newer")]
     for module, distribution, purpose, extra in HOST_PACKAGES:
-        install = f'pip install "qedge[{extra}]"' if extra else f"pip install {distribution}"
+        install = install_command(extra) if extra else f"pip install {distribution}"
         try:
             present = importlib.util.find_spec(module) is not None
             detail = f"{version(distribution)}, for {purpose}" if present else f"for {purpose}"

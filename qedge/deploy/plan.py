@@ -24,6 +24,7 @@ DEVICE_RING = (
     "errors.py",
     "fields.py",
     "findings.py",
+    "installing.py",
     "quantmath.py",
     "archives.py",
     "__init__.py",

@@ -10,6 +10,7 @@ from qedge.frontends._tensorflow import ENVIRONMENT, NOISE
 from qedge.frontends.candidate import Candidate
 from qedge.frontends.protocol import Converted, FrontEnd, FrontEndInfo, Job, Match, Names, Need, Refusal
 from qedge.frontends.trust import Hazard, check_archive
+from qedge.installing import install_command
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _MEMBERS = {"config.json", "model.weights.h5"}
@@ -26,7 +27,7 @@ class KerasFrontEnd(FrontEnd):
             Need("tensorflow", "tensorflow", "Keras input"),
             Need("tf_keras", "tf-keras", "files that Keras 1 and 2 saved", optional=True),
         ),
-        install='pip install "qedge[keras]"',
+        install=install_command("keras"),
         environment=ENVIRONMENT,
         noise=NOISE,
     )

@@ -10,6 +10,7 @@ from qedge.frontends._tensorflow import ENVIRONMENT, NOISE
 from qedge.frontends.candidate import Candidate
 from qedge.frontends.protocol import Converted, FrontEnd, FrontEndInfo, Job, Match, Names, Need, Refusal
 from qedge.frontends.trust import Hazard
+from qedge.installing import install_command
 
 _FILE = "saved_model.pb"
 
@@ -25,7 +26,7 @@ class SavedModelFrontEnd(FrontEnd):
             Need("tensorflow", "tensorflow", "SavedModel input"),
             Need("tf_keras", "tf-keras", "SavedModels of recurrent layers that Keras 2 wrote", optional=True),
         ),
-        install='pip install "qedge[keras]"',
+        install=install_command("keras"),
         environment=ENVIRONMENT,
         noise=NOISE,
     )

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from qedge.frontends.candidate import Candidate
 from qedge.frontends.protocol import Converted, FrontEnd, FrontEndInfo, Job, Match, Need
+from qedge.installing import install_command
 
 
 class TFLiteFrontEnd(FrontEnd):
@@ -16,7 +17,7 @@ class TFLiteFrontEnd(FrontEnd):
         title="TFLite",
         takes="a .tflite file",
         needs=(Need("ai_edge_litert", "ai-edge-litert", "calibrating and running .tflite models"),),
-        install='pip install "qedge[host]"',
+        install=install_command("host"),
         isolated=False,
     )
 

@@ -9,6 +9,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 from qedge.errors import ModelError, ToolError
+from qedge.installing import install_command
 
 FILE_IDENTIFIER = b"TFL3"
 
@@ -24,7 +25,7 @@ def generated() -> Any:
         from ai_edge_litert import schema_py_generated
     except ImportError as error:
         raise ToolError(
-            "the TFLite schema needs ai-edge-litert, which is not installed", hint='pip install "qedge[host]"'
+            "the TFLite schema needs ai-edge-litert, which is not installed", hint=install_command("host")
         ) from error
     return schema_py_generated
 

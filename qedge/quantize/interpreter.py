@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qedge.errors import DataError, ModelError, ToolError
+from qedge.installing import install_command
 
 Array = npt.NDArray[Any]
 
@@ -30,7 +31,7 @@ class Runner:
             from ai_edge_litert import interpreter as litert
         except ImportError as error:
             raise ToolError(
-                "calibration needs ai-edge-litert, which is not installed", hint='pip install "qedge[host]"'
+                "calibration needs ai-edge-litert, which is not installed", hint=install_command("host")
             ) from error
         kind = litert.OpResolverType
         resolver = kind.BUILTIN_REF if reference else kind.AUTO

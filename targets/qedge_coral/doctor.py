@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from qedge.errors import ToolError
+from qedge.installing import install_command
 from qedge.target import Requirement
 from qedge_coral import compile as driver
 from qedge_coral import devices, system
@@ -51,7 +52,7 @@ def _library(base: Path) -> Requirement:
 def _combination(base: Path) -> Requirement:
     binding = system.binding()
     if binding is None:
-        return Requirement("TFLite binding", False, "none is installed", 'pip install "qedge[coral]"')
+        return Requirement("TFLite binding", False, "none is installed", install_command("coral"))
     version = system.package_version(base)
     problem = system.mismatch(binding, version)
     here = f"{binding[0]} {binding[1]} with libedgetpu {version or 'of unknown version'}"

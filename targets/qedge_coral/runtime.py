@@ -11,6 +11,7 @@ import numpy.typing as npt
 from qedge.bundle.manifest import MODEL, TensorSpec
 from qedge.bundle.read import Bundle
 from qedge.errors import ToolError, UsageError, unknown
+from qedge.installing import install_command
 from qedge.runtime import litert
 from qedge.runtime.engine import Engine
 from qedge_coral import devices, failures
@@ -126,7 +127,7 @@ def open_stage(bundle: Bundle, stage: int, name: str, options: dict[str, Any]) -
     try:
         binding = litert.find_binding(options.get("binding"))
     except ToolError as problem:
-        raise failures.failure("no-binding", problem.message, 'pip install "qedge[coral]"') from None
+        raise failures.failure("no-binding", problem.message, install_command("coral")) from None
     check_fit(library, binding, int(bundle.manifest.target_data.get("min_runtime", 0)), root)
     if options.get("probe", True):
         from qedge_coral.isolate import probe

@@ -9,6 +9,7 @@ from typing import Any
 
 from qedge.findings import Finding
 from qedge.graph import Graph
+from qedge.installing import install_command
 from qedge.oracle import tflm
 from qedge.target import Requirement
 from qedge.target.options import as_int_bytes
@@ -149,14 +150,14 @@ def requirements() -> list[Requirement]:
     for module, what in (("ziglang", "cross compiler"), ("unicorn", "emulator of Cortex-M cores")):
         here = importlib.util.find_spec(module) is not None
         detail = f"{what}, {installed(module)}" if here else f"{what} missing: no module {module}"
-        found.append(Requirement(module, here, detail, None if here else 'pip install "qedge[mcu]"'))
+        found.append(Requirement(module, here, detail, None if here else install_command("mcu")))
     oracle = tflm.available()
     found.append(
         Requirement(
             tflm.DISTRIBUTION,
             True if oracle else None,
             f"oracle, {tflm.version()}" if oracle else "oracle missing: golden vectors are compared instead",
-            None if oracle else 'pip install "qedge[mcu]" on Linux x86-64',
+            None if oracle else f"{install_command('mcu')} on Linux x86-64",
         )
     )
     return found

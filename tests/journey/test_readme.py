@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import qedge
+from qedge import installing
+
 MAKE_MODEL = """
 import sys, keras
 keras.utils.set_random_seed(0)
@@ -64,27 +67,33 @@ def test_every_command_of_the_readme_works(cli, project: Path, desk: Path) -> No
             continue
         if "model_int8.tflite" in words:
             shutil.copy(desk / "build" / "model" / "rpi" / "model.tflite", desk / "model_int8.tflite")
+        if words[1] == "deploy":
+            words.append("--dry-run")  # no Pi is here; tests/deploy and the emulated Pi deploy for real
         done = cli(*words[1:], cwd=desk)
         assert done.returncode == 0, f"{line}\n{done.stderr}"
         ran += 1
     assert ran >= 10
 
 
-def test_the_other_commands_are_the_two_of_make_and_pip(project: Path) -> None:
+def test_the_other_commands_are_words_of_make_and_the_environment(project: Path) -> None:
+    """Nothing is fetched from an index that does not have qedge."""
     text = (project / "README.md").read_text()
     makefile = (project / "Makefile").read_text()
-    extras = (project / "pyproject.toml").read_text()
     others = [line for line in shell_blocks(text) if not line.startswith("qedge ")]
     for line in others:
         words = shlex.split(line)
         if words[0] == "make":
             assert re.search(rf"^{words[1]}:", makefile, re.MULTILINE)
         else:
-            assert words[:2] == ["pip", "install"]
-            extra = re.fullmatch(r"qedge\[(\w+)\]", words[2])
-            assert extra is not None
-            assert re.search(rf"^{extra[1]} = ", extras, re.MULTILINE)
+            assert words == [".", ".venv/bin/activate"]
+    assert others[:2] == ["make install", ". .venv/bin/activate"]
     assert {"make demo", "make test"} <= set(others)
+    assert not installing.ON_INDEX
+    assert 'pip install "qedge[' not in text
+    (wheel,) = re.findall(r'pip install "(qedge-[^"]+)"', text)
+    extra = re.fullmatch(rf"qedge-{re.escape(qedge.__version__)}-py3-none-any\.whl\[(\w+)\]", wheel)
+    assert extra is not None
+    assert re.search(rf"^{extra[1]} = ", (project / "pyproject.toml").read_text(), re.MULTILINE)
 
 
 def test_the_python_of_the_readme_runs(cli, project: Path, desk: Path) -> None:

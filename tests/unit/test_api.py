@@ -13,6 +13,7 @@ from quantize_models import cnn, images
 import qedge
 from qedge.bundle import read_bundle
 from qedge.errors import DataError, QedgeError, ToolError, UsageError
+from qedge.installing import install_command
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +133,7 @@ def test_without_the_host_half_the_error_says_what_to_install() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     if done.stdout:
-        assert done.stdout == '8 pip install "qedge[host]"\n'
+        assert done.stdout == f"8 {install_command('host')}\n"
     assert issubclass(ToolError, QedgeError)
 
 

@@ -18,6 +18,7 @@ import pytest
 
 import qedge
 from qedge.errors import ToolError, UsageError
+from qedge.installing import install_command
 from qedge_coral import devices, system
 from qedge_coral.failures import EdgeTpuError
 from qedge_coral.runtime import CpuFallbackWarning
@@ -300,7 +301,7 @@ def test_no_binding(tpu: dict[str, Path]) -> None:
     )
     line = [sys.executable, "-c", script, str(tpu["bundle"])]
     done = subprocess.run(line, capture_output=True, text=True, check=True, env=_with_path())
-    assert done.stdout.startswith('no-binding pip install "qedge[coral]"')
+    assert done.stdout.startswith(f"no-binding {install_command('coral')}")
 
 
 def _with_path() -> dict[str, str]:

@@ -21,6 +21,7 @@ from qedge.errors import ModelError, ToolError
 from qedge.frontends import load_model
 from qedge.frontends.normalize import Normalized
 from qedge.graph import Graph
+from qedge.installing import install_command
 
 MAKER = Path(__file__).parent.parent / "frontends" / "make_zoo.py"
 SHAPES: Mapping[str, Mapping[str, tuple[int, ...]]] = {
@@ -297,7 +298,7 @@ def test_a_missing_framework_is_a_tool_error_with_the_command(zoo: Path, tmp_pat
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(ToolError, match="needs TensorFlow, which is not installed") as caught:
         load_model(tmp_path, workdir=tmp_path)
-    assert caught.value.hint == 'pip install "qedge[keras]"'
+    assert caught.value.hint == install_command("keras")
 
 
 def test_tensors_are_named_after_layers(converted) -> None:

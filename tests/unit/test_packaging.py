@@ -118,7 +118,8 @@ def test_the_plain_wheel_imports_numpy_at_most(tmp_path: Path, wheel: Path) -> N
     assert clean("python", "-W", "error", "-c", heavy).strip() == "[]"
     done = clean.run("qedge", "--help")
     assert done.returncode == 8
-    assert 'hint: pip install "qedge[host]"' in done.stderr
+    assert "hint: pip install" in done.stderr
+    assert "[host]" in done.stderr
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from typing import ClassVar
 from qedge.errors import ModelError
 from qedge.frontends.candidate import Candidate
 from qedge.frontends.protocol import Converted, FrontEnd, FrontEndInfo, Job, Match, Need
+from qedge.installing import install_command
 
 _FIELDS = frozenset({0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42, 0x72, 0xA2, 0xCA})
 """First bytes of ModelProto's further fields: producer, domain, version, text, graph, opsets, metadata, functions."""
@@ -25,7 +26,7 @@ class OnnxFrontEnd(FrontEnd):
             Need("onnxruntime", "onnxruntime", "folding constants and proving the conversion of .onnx files"),
             Need("ai_edge_litert", "ai-edge-litert", "running what .onnx files are converted to"),
         ),
-        install='pip install "qedge[onnx]"',
+        install=install_command("onnx"),
         noise=r"^\s*$|^INFO: |XNNPACK delegate|onnxruntime:Default",
     )
 
