@@ -25,6 +25,7 @@ import numpy as np
 from qedge import pipeline
 from qedge.bundle import read_bundle
 from qedge.errors import DataError, UsageError, unknown
+from qedge.frontends import registry
 from qedge.pipeline.existing import float_model_for, open_for, raw_samples
 from qedge.processing.spec import Postprocess, postprocess_from_json
 from qedge.quantize import Comparison, QuantizeOptions, compare
@@ -110,7 +111,9 @@ def build(
     labels: Sequence[str] | None = None,
     preprocess: Mapping[str, Any] | None = None,
     postprocess: str | Mapping[str, Any] | None = None,
-    input_shape: Sequence[int] | None = None,
+    input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+    input_values: Mapping[str, float | Sequence[float]] | None = None,
+    trust: bool = False,
     eval_data: Data | None = None,
     strict: bool = False,
     progress: Progress | None = None,
@@ -128,7 +131,9 @@ def build(
         preprocess: what turns an image or a clip into the model's input; its fields ``resize``, ``fit``,
             ``color``, ``range``, ``mean`` and ``std`` may also be given as keywords: ``range=(0, 1)``.
         postprocess: ``"classify"``, ``"detect"`` ..., or a mapping with ``kind``.
-        input_shape: static shape, batch 1, for a model with dynamic dimensions.
+        input_shape: static shape, batch 1, for a model with dynamic dimensions; a mapping for several inputs.
+        input_values: numbers by input name, for inputs that become constants.
+        trust: whether code in a model file may run; that of a model object is yours, and may.
         eval_data: samples to measure on, as ``data``; default: a part of ``data`` that is held out.
         strict: raise for warnings too.
         progress: called with a stage and a share from 0 to 1.
@@ -138,8 +143,9 @@ def build(
     Raises:
         QedgeError: what the command would exit with; nothing is written then.
     """
+    given = _Given(input_shape, input_values or {}, trust)
     with (
-        _request(model, data, targets, out, name, labels, preprocess, postprocess, input_shape, options) as r,
+        _request(model, data, targets, out, name, labels, preprocess, postprocess, given, options) as r,
         _data_file(eval_data) as measured,
     ):
         asked = replace(r, eval_data=measured, strict=strict)
@@ -156,7 +162,9 @@ def check(
     targets: str | Sequence[str] = "all",
     labels: Sequence[str] | None = None,
     preprocess: Mapping[str, Any] | None = None,
-    input_shape: Sequence[int] | None = None,
+    input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+    input_values: Mapping[str, float | Sequence[float]] | None = None,
+    trust: bool = False,
     progress: Progress | None = None,
     **options: Any,
 ) -> dict[str, CheckReport]:
@@ -169,7 +177,8 @@ def check(
         QedgeError: the model or the data cannot be used.
     """
     options = {"method": "minmax", **options}
-    with _request(model, data, targets, "build", None, labels, preprocess, None, input_shape, options) as r:
+    given = _Given(input_shape, input_values or {}, trust)
+    with _request(model, data, targets, "build", None, labels, preprocess, None, given, options) as r:
         return pipeline.check(pipeline.prepare(r, progress or _silent), r.targets)
 
 
@@ -222,6 +231,26 @@ def verify(
         return target.verify(place, inputs, typed_options(target.info, options, {}))
 
 
+@dataclass(frozen=True)
+class _Given:
+    """What is stated about the inputs of a model, and whether its file may run code."""
+
+    shape: Sequence[int] | Mapping[str, Sequence[int]] | None
+    values: Mapping[str, float | Sequence[float]]
+    trust: bool
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shapes by input name; ``""`` is the only input."""
+        if self.shape is None:
+            return {}
+        stated = self.shape if isinstance(self.shape, Mapping) else {"": self.shape}
+        return {name: tuple(map(int, shape)) for name, shape in stated.items()}
+
+    def numbers(self) -> dict[str, tuple[float, ...]]:
+        """Return the values by input name."""
+        return {name: tuple(np.ravel(value).tolist()) for name, value in self.values.items()}
+
+
 @contextmanager
 def _request(
     model: Any,
@@ -232,7 +261,7 @@ def _request(
     labels: Sequence[str] | None,
     preprocess: Mapping[str, Any] | None,
     postprocess: str | Mapping[str, Any] | None,
-    input_shape: Sequence[int] | None,
+    about: _Given,
     options: Mapping[str, Any],
 ) -> Iterator[pipeline.BuildRequest]:
     """Yield what the commands make of flags; models and arrays lie in files until the journey is over."""
@@ -263,7 +292,9 @@ def _request(
             preprocess={**(preprocess or {}), **words},
             postprocess=post,
             options=QuantizeOptions(**quantize),
-            input_shape=None if input_shape is None else tuple(map(int, input_shape)),
+            input_shapes=about.shapes(),
+            input_values=about.numbers(),
+            trust_model=about.trust or called is not None,
         )
 
 
@@ -278,10 +309,8 @@ def _known(options: Mapping[str, Any], targets: Sequence[Target], extra: Sequenc
 def _model_file(model: Any) -> Iterator[tuple[Path, str | None]]:
     """Yield a model's file, and its name where it is an object that has one."""
     if isinstance(model, (str, PathLike)):
-        path = Path(model)
-        if not path.exists():
-            raise UsageError(f"no model at {path}", hint="check the path; a model is a file or a folder")
-        yield path, None
+        registry.check_named(model if isinstance(model, str) else Path(model))
+        yield Path(model), None
         return
     home = type(model).__mro__
     if not any(base.__module__.partition(".")[0] in ("keras", "tf_keras") for base in home):

@@ -19,10 +19,11 @@ FILE_NAME = "qedge.toml"
 # Table -> key -> (accepted Python types, help); one table of the truth for reading, `init` and the docs.
 SECTIONS: Mapping[str, Mapping[str, tuple[tuple[type, ...], str]]] = {
     "model": {
-        "path": ((str,), "the trained model: .keras, .h5, SavedModel folder or .tflite"),
+        "path": ((str,), "the trained model: a file or folder that a front end reads"),
         "name": ((str,), "name of the build; the file's name by default"),
         "labels": ((str, list), "label file (one a line) or list, in the model's output order"),
-        "input_shape": ((list,), "static shape, batch 1, for a model with dynamic dimensions"),
+        "input_shape": ((list, dict), "static shape with batch 1, or a table of shapes by input name"),
+        "input_value": ((dict,), "numbers by input name, for inputs that become constants"),
     },
     "data": {
         "path": ((str,), "representative dataset: folder of images or wavs, .npz or .npy"),

@@ -8,19 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
+from qedge.cli._model import ModelArg, ShapeOpt, TrustOpt, ValueOpt, input_shapes, input_values
 from qedge.cli._options import numbers, options_of
 from qedge.config import Config
 from qedge.errors import DataError, UsageError
+from qedge.frontends import registry
 from qedge.pipeline import BuildRequest
 from qedge.processing.spec import Postprocess, postprocess_from_json
 from qedge.quantize import QuantizeOptions
 from qedge.target import default_name, resolve_all
 from qedge.target.options import percent
 
-ModelArg = Annotated[
-    Path | None,
-    typer.Argument(help="Model: .keras, .h5, SavedModel folder or .tflite. Default: qedge.toml's."),
-]
+__all__ = ["ModelArg", "ShapeOpt", "TrustOpt", "ValueOpt", "request_from"]
+
 DataOpt = Annotated[
     Path | None,
     typer.Option(
@@ -75,9 +75,6 @@ PostOpt = Annotated[
     str | None,
     typer.Option("--post", help="Post-processing: classify, detect, segment, keypoints, regression, raw ..."),
 ]
-ShapeOpt = Annotated[
-    str | None, typer.Option("--input-shape", help="Static input shape with batch 1, for instance 1,96,96,3.")
-]
 
 
 def request_from(
@@ -99,7 +96,9 @@ def request_from(
     min_sqnr: float | None = None,
     preprocess: Mapping[str, Any] | None = None,
     post: str | None = None,
-    input_shape: str | None = None,
+    input_shape: Sequence[str] | None = None,
+    input_value: Sequence[str] | None = None,
+    trust_model: bool = False,
     target_options: Mapping[str, Any] | None = None,
     eval_data: Path | None = None,
     strict: bool = False,
@@ -116,10 +115,7 @@ def request_from(
             "no model was named, and there is no qedge.toml here",
             hint="qedge build MODEL --data PATH --target TARGET, or write a qedge.toml with: qedge init",
         )
-    if not chosen.exists():
-        raise UsageError(
-            f"no model at {chosen}", hint="check the path; a model is a file or a SavedModel folder"
-        )
+    registry.check_named(chosen)
     data = data or config.path_of("data", "path")
     wanted = list(target or config.get("build", "targets") or [default_name()])
     io = io or str(config.get("build", "io", "int8"))
@@ -149,7 +145,9 @@ def request_from(
         options=options,
         eval_data=eval_data or config.path_of("data", "eval"),
         strict=strict or bool(config.get("build", "strict", False)),
-        input_shape=_shape(input_shape, config.get("model", "input_shape")),
+        input_shapes=input_shapes(input_shape, config.get("model", "input_shape")),
+        input_values=input_values(input_value, config.get("model", "input_value")),
+        trust_model=trust_model,
         all_or_nothing=all_or_nothing,
     )
 
@@ -161,18 +159,6 @@ def _first_int(flag: int | None, value: Any) -> int | None:
         return int(value)
     except ValueError:
         raise UsageError(f"found {value!r}, expected a whole number", hint="for instance 200") from None
-
-
-def _shape(flag: str | None, value: Any) -> tuple[int, ...] | None:
-    raw = flag.split(",") if flag else value
-    if raw is None:
-        return None
-    try:
-        return tuple(int(v) for v in raw)
-    except (TypeError, ValueError):
-        raise UsageError(
-            f"--input-shape: found {raw!r}", hint="for instance --input-shape 1,96,96,3"
-        ) from None
 
 
 def image_fields(

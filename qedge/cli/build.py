@@ -47,6 +47,8 @@ def command(
     pre: i.PreOpt = None,
     post: i.PostOpt = None,
     input_shape: i.ShapeOpt = None,
+    input_value: i.ValueOpt = None,
+    trust_model: i.TrustOpt = False,
     all_or_nothing: AllOpt = False,
     dry_run: DryOpt = False,
 ) -> None:
@@ -72,6 +74,8 @@ def command(
         preprocess=i.image_fields(resize, fit, color, range_, mean, std, pre),
         post=post,
         input_shape=input_shape,
+        input_value=input_value,
+        trust_model=trust_model,
         target_options=target_options,
         all_or_nothing=all_or_nothing,
     )

@@ -32,6 +32,8 @@ def command(
     std: i.StdOpt = None,
     pre: i.PreOpt = None,
     input_shape: i.ShapeOpt = None,
+    input_value: i.ValueOpt = None,
+    trust_model: i.TrustOpt = False,
 ) -> None:
     """Say for every operator where it runs and why, before anything is compiled.
 
@@ -49,6 +51,8 @@ def command(
         method=method or "minmax",
         preprocess=i.image_fields(resize, fit, color, range_, mean, std, pre),
         input_shape=input_shape,
+        input_value=input_value,
+        trust_model=trust_model,
         target_options=target_options,
     )
     with ui.progress() as progress:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -13,6 +12,7 @@ import typer
 from qedge._version import __version__
 from qedge.cli._console import Ui
 from qedge.errors import QedgeError
+from qedge.frontends import registry
 from qedge.installing import install_command
 from qedge.target import Requirement, names, resolve
 
@@ -22,13 +22,12 @@ HOST_PACKAGES = (
     ("numpy", "numpy", "everything", None),
     ("PIL", "pillow", "images", "host"),
     ("ai_edge_litert", "ai-edge-litert", "calibrating and running .tflite models", "host"),
-    ("tensorflow", "tensorflow", "Keras and SavedModel input", "keras"),
 )
 
 
 def command(ui: Ui, target: TargetOpt = None) -> None:
     """Tell what is installed, what is missing for which target, and the command that installs it."""
-    sections: dict[str, list[Requirement]] = {} if target else {"host": _host()}
+    sections: dict[str, list[Requirement]] = {} if target else {"host": _host(), "front ends": _front_ends()}
     for name in [target] if target else names():
         try:
             sections[name] = resolve(name).doctor()
@@ -58,13 +57,38 @@ def _host() -> list[Requirement]:
     found = [Requirement("python", supported, f"{python} on {platform.machine()}, expected 3.10 or newer")]
     for module, distribution, purpose, extra in HOST_PACKAGES:
         install = install_command(extra) if extra else f"pip install {distribution}"
+        present = registry.is_installed(module)
+        detail = f"{_version(distribution)}, for {purpose}" if present else f"for {purpose}"
+        found.append(Requirement(distribution, present, detail, None if present else install))
+    return found
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "without package metadata"
+
+
+def _front_ends() -> list[Requirement]:
+    """Return one row a front end: what it reads, and with which packages; none is needed by all."""
+    found = []
+    for name in registry.names():
         try:
-            present = importlib.util.find_spec(module) is not None
-            detail = f"{version(distribution)}, for {purpose}" if present else f"for {purpose}"
-        except (PackageNotFoundError, ValueError):
-            detail = f"without package metadata, for {purpose}"
-        ok: bool | None = True if present else (None if extra == "keras" else False)
-        found.append(Requirement(distribution, ok, detail, None if ok else install))
+            front_end = registry.resolve(name)
+        except QedgeError as error:
+            found.append(Requirement(name, False, error.message, error.hint))
+            continue
+        info, missing = front_end.info, registry.missing(front_end)
+        used = [
+            f"{n.distribution} {_version(n.distribution)}"
+            for n in info.needs
+            if registry.is_installed(n.module)
+        ]
+        detail = f"{info.takes}; {', '.join(used) or 'nothing more needed'}"
+        if missing:
+            detail = f"{info.takes}; needs {', '.join(n.distribution for n in missing)}"
+        found.append(Requirement(name, None if missing else True, detail, info.install if missing else None))
     return found
 
 

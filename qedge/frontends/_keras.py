@@ -9,36 +9,43 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from qedge.frontends._keras_ops import simplify
 from qedge.frontends._recurrent import unroll
-from qedge.frontends._shapes import check_numeric, static_shape
+from qedge.frontends._shapes import check_numeric, static_shapes
 from qedge.frontends.protocol import Refusal, require
 
 
 def traced(
-    path: Path, kind: str, shapes: Mapping[str, Sequence[int]]
+    path: Path, kind: str, shapes: Mapping[str, Sequence[int]], trusted: bool = False
 ) -> tuple[Any, Any, list[str], list[str]]:
-    """Return a Keras file's concrete function with batch 1, its model, and its input and output names."""
+    """Return a Keras file's concrete function with batch 1, its model, and its input and output names.
+
+    ``trusted`` lets Lambda layers run; the file has been looked through for them before.
+    """
     tf = require("tensorflow", "TensorFlow")
     keras = _keras_for(path, kind)
-    model = keras.models.load_model(str(path), compile=False)
+    if not trusted:
+        _forbid_code(keras)
+    simplify(keras)
+    model = keras.models.load_model(str(path), compile=False, **({"safe_mode": False} if trusted else {}))
     if not getattr(model, "inputs", None):
         raise Refusal("it has no defined inputs", "call the model once on data before you save it")
     _prepare(model)
     names = _input_names(model)
-    specs = []
     for name, tensor in zip(names, model.inputs):
         check_numeric(name, tensor.dtype)
-        only = len(names) == 1
-        specs.append(tf.TensorSpec(static_shape(name, tuple(tensor.shape), shapes, only), tensor.dtype, name))
+    settled = static_shapes([(n, tuple(t.shape)) for n, t in zip(names, model.inputs)], shapes)
+    specs = [
+        tf.TensorSpec(shape, tensor.dtype, f"input_{i:03d}")
+        for i, (shape, tensor) in enumerate(zip(settled, model.inputs))
+    ]
     outputs = _output_names(model)
 
     def call(*arrays: Any) -> dict[str, Any]:
         flat = tf.nest.flatten(_call(model, arrays))
         return {f"output_{i:03d}": tf.identity(t) for i, t in enumerate(flat)}
 
-    function = tf.function(call, autograph=False).get_concrete_function(
-        *[tf.TensorSpec(s.shape, s.dtype, f"input_{i:03d}") for i, s in enumerate(specs)]
-    )
+    function = tf.function(call, autograph=False).get_concrete_function(*specs)
     return function, model, names, outputs
 
 
@@ -48,6 +55,15 @@ def _keras_for(path: Path, kind: str) -> Any:
     if version.startswith(("1.", "2.")) or (kind != "keras" and not version):
         return require("tf_keras", "tf-keras (it was saved by Keras 2)")
     return require("keras", "Keras")
+
+
+def _forbid_code(keras: Any) -> None:
+    """Make loading a Lambda fail, whatever file it is in: tf-keras runs those of ``.h5`` files and SavedModels."""
+
+    def refuse(cls: Any, *_given: Any, **_named: Any) -> Any:
+        raise Refusal("it has a Lambda layer, which holds Python code that is not run for safety")
+
+    keras.layers.Lambda.from_config = classmethod(refuse)
 
 
 def is_recurrent_folder(path: Path) -> bool:

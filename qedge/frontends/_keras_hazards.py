@@ -148,20 +148,17 @@ def _judge(layer: str, node: Mapping[str, Any]) -> Iterator[Hazard]:
         named = f"the {kind.strip('_')} layer {layer!r}" if layer else f"a {kind.strip('_')}"
         yield Hazard(f"{named} {_RUNS[kind]}", _LAMBDA_OUT if "ambda" in kind else EXPORT_HINT)
         return
-    module = node.get("module")
-    if isinstance(module, str) and not any(module == m or module.startswith(f"{m}.") for m in _OWN_MODULES):
+    module, registered = node.get("module"), node.get("registered_name")
+    own = isinstance(module, str) and any(module == m or module.startswith(f"{m}.") for m in _OWN_MODULES)
+    if isinstance(module, str) and not own:
         yield Hazard(
-            f"the layer {layer!r} uses the custom object {kind!r} of the module {module!r}, whose code is not in"
-            " the file",
+            f"the layer {layer!r} uses {kind!r} of the module {module!r}, which would be imported",
             EXPORT_HINT,
         )
-    elif isinstance(node.get("registered_name"), str) and ">" in node["registered_name"]:
-        package = node["registered_name"].partition(">")[0]
-        if package not in ("keras", "keras.src", "Keras"):
-            yield Hazard(
-                f"the layer {layer!r} uses the custom object {node['registered_name']!r}, whose code is not in"
-                " the file",
-                EXPORT_HINT,
-            )
+    elif not own and isinstance(registered, str):
+        raise Refusal(
+            f"the layer {layer!r} uses the custom object {registered!r}, whose code is not in the file",
+            EXPORT_HINT,
+        )
     if kind in _LOOKUPS and isinstance(config, Mapping) and isinstance(config.get("vocabulary"), str):
         yield Hazard(f"the layer {layer!r} reads its vocabulary from the file {config['vocabulary']!r}")

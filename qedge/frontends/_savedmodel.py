@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from qedge.frontends._savedmodel_hazards import read
-from qedge.frontends._shapes import check_numeric, static_shape
+from qedge.frontends._shapes import check_numeric, static_shapes
+from qedge.frontends._tensorflow import layers_of
 from qedge.frontends.protocol import Refusal, require
+
+_LOOPS = ("While", "StatelessWhile", "TensorListReserve", "Enter", "CudnnRNNV3")
 
 
 def traced(
@@ -23,13 +26,10 @@ def traced(
     names = list(declared)
     for name in names:
         check_numeric(name, declared[name].dtype)
+    settled = static_shapes([(name, _dims(declared[name].shape)) for name in names], shapes)
     specs = [
-        tf.TensorSpec(
-            static_shape(name, _dims(declared[name].shape), shapes, len(names) == 1),
-            declared[name].dtype,
-            f"input_{i:03d}",
-        )
-        for i, name in enumerate(names)
+        tf.TensorSpec(shape, declared[name].dtype, f"input_{i:03d}")
+        for i, (name, shape) in enumerate(zip(names, settled))
     ]
     outputs = list(signature.structured_outputs)
 
@@ -38,6 +38,7 @@ def traced(
         return {f"output_{i:03d}": tf.identity(found[name]) for i, name in enumerate(outputs)}
 
     function = tf.function(call, autograph=False).get_concrete_function(*specs)
+    _refuse_loops(function)
     return function, owner, names, outputs
 
 
@@ -77,3 +78,19 @@ def _without_slots(path: Path, folder: Path) -> Path:
         if (path / name).is_dir():
             os.symlink(path / name, copy / name, target_is_directory=True)
     return copy
+
+
+def _refuse_loops(function: Any) -> None:
+    """Refuse recurrent layers, which a SavedModel holds as loops that no target runs.
+
+    Raises:
+        Refusal: there is a loop.
+    """
+    layers = [name for op in _LOOPS for name in layers_of(function, op)]
+    if layers:
+        named = ", ".join(map(repr, dict.fromkeys(layers)))
+        raise Refusal(
+            f"it holds a loop in place of each recurrent layer ({named}), which no target runs",
+            "pass the .keras file: qedge unrolls its recurrent layers; or export the model from layers made with"
+            " unroll=True",
+        )

@@ -62,7 +62,7 @@ def convert(front_end: FrontEnd, job: Job, limits: Limits) -> Converted:
     request = write_request(front_end, job)
     ended = run([request], [front_end], job.folder, limits)
     if ended.status is None:
-        hint = _YOURSELF if "took more than" in ended.why else f"{_LARGER}; the file may also be damaged"
+        hint = f"{_LARGER}; the file may also be damaged" if "memory" in ended.why else _YOURSELF
         said = _last_lines(front_end, ended.said)
         raise ModelError(f"the conversion of {job.given} {ended.why} and was ended{said}", hint=hint)
     return read_result(front_end, job, ended)
@@ -105,7 +105,7 @@ def read_result(front_end: FrontEnd, job: Job, ended: Ended) -> Converted:
     findings = [Finding(**f) for f in result["findings"]]
     if result["trusted"]:
         listed = "; ".join(result["trusted"][:5])
-        findings.append(Finding("warning", "trusted-model", f"you vouched for {job.given}: {listed}"))
+        findings.append(Finding("info", "trusted-model", f"you vouched for {job.given}: {listed}"))
     return Converted(
         data=(job.folder / "model.tflite").read_bytes(),
         names=None if names is None else Names(*(tuple(part) for part in names)),

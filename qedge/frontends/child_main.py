@@ -69,6 +69,8 @@ def _convert(front_end: FrontEnd, job: Job) -> dict[str, Any]:
     if hazards and not job.trusted:
         error = trust.refusal("it", hazards)
         raise Refusal(error.message.removeprefix("it is "), error.hint or "", kind="hazards")
+    if job.trusted:
+        sys.path.append(str(job.started_in))  # where the author's own modules are
     made = front_end.convert(job)
     (job.folder / "model.tflite").write_bytes(made.data)
     names = made.names

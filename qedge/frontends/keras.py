@@ -63,7 +63,7 @@ class KerasFrontEnd(FrontEnd):
         from qedge.frontends import _keras, _tensorflow
 
         kind = "h5" if job.path.read_bytes()[:8] == _HDF5 else "keras"
-        function, owner, inputs, outputs = _keras.traced(job.path, kind, job.input_shapes)
+        function, owner, inputs, outputs = _keras.traced(job.path, kind, job.input_shapes, job.trusted)
         layers = [str(layer.name) for layer in owner._flatten_layers()]
         data = _tensorflow.to_tflite(function, owner)
         return Converted(data, Names(tuple(inputs), tuple(outputs), tuple(layers)))

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import importlib.util
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 
-from qedge.errors import ModelError, QedgeError, ToolError, unknown
-from qedge.frontends.candidate import Candidate
+from qedge.errors import ModelError, QedgeError, ToolError, UsageError, unknown
+from qedge.frontends.candidate import Candidate, look
 from qedge.frontends.protocol import FrontEnd, Match, Need
+from qedge.runtime.plugins import OURS, bug_hint, origin_of
 
 GROUP = "qedge.frontends"
 
 
 @lru_cache(maxsize=1)
 def _found() -> dict[str, EntryPoint]:
-    return {e.name: e for e in entry_points(group=GROUP)}
+    """Return the entry point of every name; where two packages claim one, qedge's own comes first."""
+    entries = sorted(entry_points(group=GROUP), key=_rank, reverse=True)
+    return {e.name: e for e in entries}
+
+
+def _rank(entry: EntryPoint) -> tuple[bool, str]:
+    owner = entry.dist.name if entry.dist is not None else ""
+    return owner != OURS, owner
 
 
 def names() -> list[str]:
@@ -23,6 +32,7 @@ def names() -> list[str]:
     return sorted(_found())
 
 
+@cache
 def resolve(name: str) -> FrontEnd:
     """Return the front end called ``name``.
 
@@ -32,19 +42,18 @@ def resolve(name: str) -> FrontEnd:
     """
     if name not in _found():
         raise unknown("front end", name, names())
-    entry = _found()[name]
-    where = f" of {entry.dist.name}" if entry.dist is not None else ""
+    entry, origin = _found()[name], origin_of(GROUP, name)
     try:
         front_end = entry.load()
-    except Exception as error:  # a third party's module may raise anything
+    except (Exception, SystemExit) as problem:  # a third party's module may raise anything
+        said = f"{type(problem).__name__}: {problem}"
         raise ToolError(
-            f"the front end {name!r}{where} cannot be loaded: {type(error).__name__}: {error}",
-            hint=f"mend or remove the package that brings it{where}",
-        ) from error
-    if not isinstance(front_end, FrontEnd):
+            f"front end {name!r} of {origin} cannot be loaded: {said}", hint=bug_hint(origin)
+        ) from problem
+    if not isinstance(front_end, FrontEnd) or getattr(front_end, "info", None) is None:
         raise ToolError(
-            f"the front end {name!r}{where}: {entry.value} is no qedge.frontends.protocol.FrontEnd",
-            hint=f"mend or remove the package that brings it{where}",
+            f"front end {name!r} of {origin}: {entry.value} is no qedge.frontends.protocol.FrontEnd",
+            hint=bug_hint(origin),
         )
     return front_end
 
@@ -80,7 +89,7 @@ def recognise(candidate: Candidate) -> FrontEnd:
         ModelError: nothing is there, or nothing that any front end knows.
     """
     known = installed()
-    matches = [(front_end.detect(candidate), front_end) for front_end in known]
+    matches = [(match_of(front_end, candidate), front_end) for front_end in known]
     best = max((match for match, _ in matches), default=Match.NO)
     if best > Match.NO:
         return next(front_end for match, front_end in matches if match == best)
@@ -89,6 +98,25 @@ def recognise(candidate: Candidate) -> FrontEnd:
     raise ModelError(
         f"{candidate.given} is no model that can be read: found {candidate.describe()}", hint=expected(known)
     )
+
+
+def check_named(given: str | Path) -> None:
+    """Refuse what is neither there nor named in a way that a front end knows.
+
+    Raises:
+        UsageError: there is no such model.
+    """
+    candidate = look(given)
+    if candidate.kind == "nothing" and all(match_of(f, candidate) == Match.NO for f in installed()):
+        raise UsageError(f"no model at {given}", hint=f"check the path; {expected()}")
+
+
+def match_of(front_end: FrontEnd, candidate: Candidate) -> Match:
+    """Return what a front end says to a model; one that fails over it does not know it."""
+    try:
+        return front_end.detect(candidate)
+    except Exception:
+        return Match.NO
 
 
 def expected(known: list[FrontEnd] | None = None) -> str:

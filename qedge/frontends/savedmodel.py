@@ -57,7 +57,9 @@ class SavedModelFrontEnd(FrontEnd):
 
         layers: list[str] = []
         if _keras.is_recurrent_folder(job.path):
-            function, owner, inputs, outputs = _keras.traced(job.path, "savedmodel", job.input_shapes)
+            function, owner, inputs, outputs = _keras.traced(
+                job.path, "savedmodel", job.input_shapes, job.trusted
+            )
             layers = [str(layer.name) for layer in owner._flatten_layers()]
         else:
             function, owner, inputs, outputs = _savedmodel.traced(job.path, job.folder, job.input_shapes)

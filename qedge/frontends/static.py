@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from qedge.errors import ModelError
+from qedge.frontends._shapes import static_shapes
+from qedge.frontends.protocol import Refusal
 from qedge.frontends.tree import Tree
 
 _SHAPE_OF = "SHAPE"
@@ -38,37 +40,15 @@ def make_static(tree: Tree, origin: str, input_shapes: Mapping[str, Sequence[int
 
 def _wanted(tree: Tree, origin: str, given: Mapping[str, Sequence[int]]) -> dict[int, tuple[int, ...]]:
     """Return the static shape of each input, by tensor index."""
-    result = {}
-    inputs = tree.inputs
-    for index in inputs:
-        tensor = tree.tensors[index]
-        name = tree.input_name(index)
-        shape = list(tree.shape(index))
-        signature = shape if tensor.shapeSignature is None else [int(d) for d in tensor.shapeSignature]
-        stated = given.get(name, given.get("") if len(inputs) == 1 else None)
-        if stated is not None:
-            if len(stated) != len(signature) or any(d not in (-1, s) for d, s in zip(signature, stated)):
-                raise ModelError(
-                    f"{origin}: the input {name!r} has the shape {_show(signature)}, which {list(stated)}"
-                    " does not fit",
-                    hint="give every dimension, the batch of 1 included",
-                )
-            result[index] = tuple(int(d) for d in stated)
-            continue
-        open_dims = [i for i, d in enumerate(signature) if d < 0 and i > 0]
-        if open_dims:
-            example = _show([1, *signature[1:]]).strip("[]").replace(" ", "")
-            raise ModelError(
-                f"{origin}: the input {name!r} has the shape {_show(signature)}: dimension"
-                f"{'s' if len(open_dims) > 1 else ''} {', '.join(map(str, open_dims))} is not fixed",
-                hint=f"state the shape: --input-shape {name}={example} with numbers for the question marks",
-            )
-        result[index] = tuple(1 if d < 0 else d for d in signature)
-    return result
-
-
-def _show(shape: Sequence[int]) -> str:
-    return "[" + ", ".join("?" if d < 0 else str(d) for d in shape) + "]"
+    inputs = []
+    for index in tree.inputs:
+        signature = tree.tensors[index].shapeSignature
+        shape = tree.shape(index) if signature is None else tuple(int(d) for d in signature)
+        inputs.append((tree.input_name(index), [None if d < 0 else d for d in shape]))
+    try:
+        return dict(zip(tree.inputs, static_shapes(inputs, given)))
+    except Refusal as refusal:
+        raise ModelError(f"{origin}: {refusal.message}", hint=refusal.hint) from refusal
 
 
 def _settle(tree: Tree, origin: str, wanted: Mapping[int, tuple[int, ...]]) -> None:

@@ -43,7 +43,9 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
             request.model,
             workdir=Path(scratch),
             progress=progress,
-            input_shapes={"": request.input_shape} if request.input_shape else None,
+            input_shapes=request.input_shapes,
+            input_values=request.input_values,
+            trust=request.trust_model,
         )
     name = safe_name(request.name) if request.name else source.name
     graph = Graph.from_bytes(source.data, str(request.model))

@@ -33,6 +33,9 @@ class BuildRequest:
         out: folder of the builds; bundles go to ``out/<name>/<target>/``.
         labels: names of the outputs, in the model's order; None takes the dataset's class folders.
         preprocess: the fields that the user stated; sizes come from the model's input.
+        input_shapes: by input name, batch 1 included, for dynamic dimensions; ``""`` is the only input.
+        input_values: by name, for inputs that become constants.
+        trust_model: whether code in the model file may run.
         eval_data: samples to measure on, none of which calibrates; None holds some of ``data`` out.
         strict: whether a warning about the model, the data or the figures fails the build.
         all_or_nothing: whether one target's error leaves the others without a bundle too.
@@ -47,7 +50,9 @@ class BuildRequest:
     preprocess: Mapping[str, Any] = field(default_factory=dict)
     postprocess: Postprocess | None = None
     options: QuantizeOptions = field(default_factory=QuantizeOptions)
-    input_shape: tuple[int, ...] | None = None
+    input_shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    input_values: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    trust_model: bool = False
     eval_data: Path | None = None
     strict: bool = False
     all_or_nothing: bool = False

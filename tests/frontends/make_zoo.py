@@ -117,6 +117,22 @@ def keras3(folder: Path) -> None:
     keras.Sequential([layers.Input((3,)), layers.Lambda(lambda x: x * 2)]).save(folder / "lambda.keras")
     states = keras.Sequential([layers.Input(batch_shape=(1, 5, 3)), layers.GRU(2, stateful=True)])
     states.save(folder / "stateful.keras")
+    a, b = layers.Input((None, 4), name="a"), layers.Input((None, None, 3), name="b")
+    flat = [layers.GlobalAveragePooling1D()(a), layers.GlobalAveragePooling2D()(b)]
+    keras.Model([a, b], layers.Dense(2, name="d")(layers.Concatenate()(flat))).save(folder / "open_two.keras")
+    x = layers.Input((6, 4), name="x")
+    found = keras.ops.argmax(layers.Dense(5)(x), axis=-1)
+    model = shake(keras.Model(x, found))
+    model.save(folder / "largest.keras")
+    remember("largest", model, {"x": noise(1, 6, 4)}, ["argmax"])
+    x = layers.Input((6, 4), name="x")
+    gru = layers.GRU(3, name="reader")
+    model = keras.Model(x, gru(layers.Masking(name="holes")(x)))
+    model.save(folder / "masked.keras")
+    remember(
+        "masked", model, {"x": noise(1, 6, 4) * np.float32([[[1], [1], [0], [1], [0], [0]]])}, ["reader"]
+    )
+    model.export(folder / "exported_loop", verbose=False)
     lookup = layers.StringLookup(vocabulary=["a", "b"])
     keras.Sequential([layers.Input((1,), dtype="string"), lookup]).save(folder / "text.keras")
     cnn(keras).save_weights(folder / "only.weights.h5")
@@ -141,6 +157,18 @@ def keras2(folder: Path) -> None:
     model.save(folder / "recurrent_saved2")
     for name in ("old", "recurrent_saved2"):
         TRUTH.update({k.replace("recurrent2/", f"{name}/"): v for k, v in truth_of("recurrent2")})
+
+    mark = str(folder / "ran")
+    function = eval(f"lambda x: (open({mark!r}, 'w').close(), x)[1]")
+    layers_ = [
+        layers.Input((4, 3)),
+        layers.Lambda(function, output_shape=(4, 3), name="scale"),
+        layers.LSTM(2),
+    ]
+    model = tf_keras.Sequential(layers_)
+    model.save(folder / "code2.h5")
+    model.save(folder / "code_saved2")
+    Path(mark).unlink(missing_ok=True)
 
     tf_keras.mixed_precision.set_global_policy("mixed_float16")
     x = layers.Input((6,), name="v")
@@ -173,7 +201,27 @@ class Two(tf.Module):
         return {"y": tf.reshape(x, [-1, 2, tf.shape(x)[1] // 2])}
 
 
+class Reaches(tf.Module):
+    """A model that reads a file, and one that writes one."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path = path
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 4), tf.float32, "x")])
+    def reads(self, x: Any) -> Any:
+        return {"y": x + tf.cast(tf.strings.length(tf.io.read_file(self.path)), tf.float32)}
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 4), tf.float32, "x")])
+    def writes(self, x: Any) -> Any:
+        tf.io.write_file(self.path, "written")
+        return {"y": x * 2.0}
+
+
 def tflites(folder: Path) -> None:
+    reaching = Reaches(str(folder / "reached"))
+    for name in ("reads", "writes"):
+        tf.saved_model.save(reaching, str(folder / name), signatures=getattr(reaching, name))
     module = Two()
     tf.saved_model.save(module, str(folder / "two"), signatures={"one": module.one, "two": module.two})
     tf.saved_model.save(module, str(folder / "open_saved"), signatures={"serving_default": module.two})

@@ -17,7 +17,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from conversions import Outcome, convert_all
 
-from qedge.errors import ModelError, ToolError
+from qedge.errors import ModelError, ToolError, UnsupportedError
 from qedge.frontends import load_model
 from qedge.frontends.normalize import Normalized
 from qedge.graph import Graph
@@ -28,6 +28,8 @@ SHAPES: Mapping[str, Mapping[str, tuple[int, ...]]] = {
     "open_shaped": {"any": (1, 6, 5, 3)},
     "open_saved_shaped": {"": (6,)},
     "open_wrong": {"any": (1, 6, 5, 4)},
+    "open_two_wrong": {"a": (1, 7, 4), "c": (1, 2)},
+    "open_two_shaped": {"a": (1, 7, 4), "b": (1, 5, 6, 3)},
 }
 MODELS: Mapping[str, tuple[str, str]] = {
     "cnn3": ("cnn3.keras", "keras"),
@@ -61,6 +63,17 @@ MODELS: Mapping[str, tuple[str, str]] = {
     "open_saved_shaped": ("open_saved", "savedmodel"),
     "damaged_saved": ("damaged_saved", "savedmodel"),
     "not_in_tflite": ("not_in_tflite", "savedmodel"),
+    "open_two": ("open_two.keras", "keras"),
+    "open_two_wrong": ("open_two.keras", "keras"),
+    "open_two_shaped": ("open_two.keras", "keras"),
+    "largest": ("largest.keras", "keras"),
+    "masked": ("masked.keras", "keras"),
+    "exported_loop": ("exported_loop", "savedmodel"),
+    "code2": ("code2.h5", "keras"),
+    "code_saved2": ("code_saved2", "savedmodel"),
+    "code2_trusted": ("code2.h5", "keras"),
+    "reads": ("reads", "savedmodel"),
+    "writes": ("writes", "savedmodel"),
 }
 
 
@@ -94,7 +107,12 @@ def truth(zoo: Path) -> dict[str, np.ndarray]:
 def converted(zoo: Path) -> dict[str, Outcome]:
     """What became of every model of :data:`MODELS`; ``cnn3_again`` is a second conversion of ``cnn3``."""
     models = {name: (zoo / file, kind) for name, (file, kind) in MODELS.items()}
-    return convert_all({**models, "cnn3_again": models["cnn3"]}, zoo / "results", SHAPES)
+    (zoo / "ran").unlink(missing_ok=True)
+    safe = {name: model for name, model in models.items() if name != "code2_trusted"}
+    found = convert_all({**safe, "cnn3_again": models["cnn3"]}, zoo / "results", SHAPES)
+    assert not (zoo / "ran").exists(), "code of a model file ran"
+    trusted = {"code2_trusted": models["code2_trusted"]}
+    return {**found, **convert_all(trusted, zoo / "trusted", trusted=["code2_trusted"])}
 
 
 def model(outcome: Outcome) -> Normalized:
@@ -151,7 +169,17 @@ GOOD = [
         "nested",
         "embedding",
     ),
-    *("open_shaped", "cnn2", "saved2", "recurrent2", "recurrent_saved2", "old", "open_saved_shaped"),
+    *(
+        "open_shaped",
+        "largest",
+        "masked",
+        "cnn2",
+        "saved2",
+        "recurrent2",
+        "recurrent_saved2",
+        "old",
+        "open_saved_shaped",
+    ),
 ]
 
 
@@ -203,26 +231,37 @@ def test_the_same_model_gives_the_same_bytes(converted, zoo: Path, tmp_path: Pat
     [
         (
             "open",
-            r"'any' has the shape \[\?, \?, \?, 3\]: dimensions 1, 2 is not",
-            "--input-shape any=1,?,?,3",
+            r"'any' has the shape \[\?, \?, \?, 3\]: dimensions 1, 2 are not",
+            "--input-shape any=1,224,224,3",
         ),
         ("open_wrong", r"which \[1, 6, 5, 4\] does not fit", "batch of 1"),
-        ("custom", "custom object 'Custom'", "SavedModel"),
-        ("lambda", "Lambda layer", "SavedModel"),
+        ("custom", "the layer 'custom' uses the custom object.*Custom", "SavedModel"),
+        ("lambda", "the Lambda layer 'lambda' holds Python code", "SavedModel"),
         ("stateful", "keeps its state between calls", "stateful=False"),
         ("text", "of type string", "text preprocessing"),
         ("only_weights", "weights only", "save the whole model"),
         ("cut", "damaged or truncated", "again"),
         ("two", r"2 signatures \(one, two\)", "serving_default"),
-        ("open_saved", "dimension 1 is not fixed", "--input-shape x=1,?"),
+        (
+            "open_two",
+            r"'a' has the shape \[\?, \?, 4\]: dimension 1 is not fixed; the input 'b'.*1, 2 are",
+            "--input-shape a=1,100,4 --input-shape b=1,224,224,3",
+        ),
+        ("open_two_wrong", "it has no input 'c'", r"a [?, ?, 4], b [?, ?, ?, 3]"),
+        ("exported_loop", "a loop in place of each recurrent layer .*'reader", "pass the .keras file"),
+        ("code2", "not only data.*nothing of it was run.*Lambda layer 'scale' holds Python", "--trust-model"),
+        ("code_saved2", "not only data.*the Lambda layer 'scale' holds Python code", "--trust-model"),
+        ("reads", "the operator ReadFile .*reaches files", "is the program's work"),
+        ("writes", "the operator WriteFile .*reaches files", "--trust-model"),
+        ("open_saved", "dimension 1 is not fixed", "--input-shape x=1,100"),
         ("damaged_saved", "saved_model.pb is damaged", "again"),
         ("not_in_tflite", "operators that TFLite does not have: MatrixInverse", "replace"),
     ],
 )
 def test_what_cannot_be_converted_is_explained(name: str, message: str, hint: str, converted) -> None:
     error = converted[name]
-    assert isinstance(error, ModelError)
-    with pytest.raises(ModelError, match=message):
+    assert isinstance(error, UnsupportedError if name == "not_in_tflite" else ModelError)
+    with pytest.raises(type(error), match=message):
         raise error
     assert hint in str(error.hint)
 
@@ -313,3 +352,23 @@ def test_tensors_are_named_after_layers(converted) -> None:
 def test_a_recurrence_takes_few_operators(converted) -> None:
     for name, per_step in (("lstm", 11), ("gru", 11)):
         assert len(Graph.from_bytes(model(converted[name]).data).operators) <= 5 * per_step + 4
+
+
+def test_two_open_inputs_are_settled_by_their_names(converted) -> None:
+    graph = Graph.from_bytes(model(converted["open_two_shaped"]).data)
+    assert [graph.tensors[t].shape for t in graph.inputs] == [(1, 7, 4), (1, 5, 6, 3)]
+
+
+def test_a_file_that_the_user_vouches_for_is_read(converted, zoo: Path) -> None:
+    graph = Graph.from_bytes(model(converted["code2_trusted"]).data)
+    assert [graph.tensors[t].shape for t in graph.inputs] == [(1, 4, 3)]
+    assert (zoo / "ran").exists()  # its code ran, as the user said
+    assert not (zoo / "reached").exists()
+
+
+def test_a_child_that_takes_too_much_memory_is_ended(zoo: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        ModelError, match=r"took more than the 0\.1 GiB of memory|ran out of memory"
+    ) as caught:
+        load_model(zoo / "cnn3.keras", workdir=tmp_path, memory_bytes=100 << 20)
+    assert "larger machine" in str(caught.value.hint)
