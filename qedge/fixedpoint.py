@@ -97,6 +97,15 @@ def _reciprocal(a: int) -> int:
     return x
 
 
+def one_over_one_plus(a: int) -> int:
+    """Return ``1 / (1 + a)`` in Q0 for ``a`` in [0, 1], Q0.
+
+    >>> one_over_one_plus(0) == INT32_MAX
+    True
+    """
+    return scale(_reciprocal(a), 1)
+
+
 def logistic(a: int, integer_bits: int) -> int:
     """Return ``1 / (1 + exp(-a))`` in Q0 for ``a`` in ``Q<integer_bits>``."""
     if a == 0:

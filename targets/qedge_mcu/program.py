@@ -21,6 +21,7 @@ from qedge_mcu.streams import Place, Streams, in_place, state_offsets
 from qedge_mcu.structs import misfits
 
 CONTEXT_ALIGN = 8
+CONTROL_FLOW = ("IF", "WHILE", "CALL")
 # fmt: off
 HEADERS = frozenset(
     {
@@ -166,6 +167,13 @@ def _examined(c: OpContext) -> tuple[list[Reason], Emitted | None]:
 
 def _reasons(c: OpContext) -> list[Reason]:
     module = find(c)
+    if c.op.op in CONTROL_FLOW:
+        return [
+            Reason(
+                f"{c.op.op} runs other parts of the model, which no code is generated for",
+                "unroll the loop before the conversion (Keras: unroll=True), or take the branch out of the model",
+            )
+        ]
     if module is None:
         return [
             Reason(

@@ -32,7 +32,7 @@ from qedge.target import (
     VerifyReport,
 )
 from qedge.target.reports import Arrays, Options
-from qedge_mcu import report
+from qedge_mcu import oracle, report
 from qedge_mcu.boards import board, boards
 from qedge_mcu.cores import CORES, Core, core
 from qedge_mcu.emit import Generated, emit
@@ -147,12 +147,12 @@ class McuTarget(Target):
         with _opened(bundle, options) as (opened, library):
             inputs, golden = _samples(opened, samples)
             if tflm.available():
-                runs = tflm.run(opened.read("model.tflite"), inputs, inner=True)
-                oracle = f"{tflm.DISTRIBUTION} {tflm.version()}, inner tensors included"
+                runs = oracle.run(opened.read("model.tflite"), inputs, inner=True)
+                named = f"{oracle.describe(opened.read('model.tflite'))}, inner tensors included"
                 mismatches = compare_layers(library, inputs, [r.tensors for r in runs])
                 expected: Sequence[Sequence[Array]] = [r.outputs for r in runs]
             elif golden is not None:
-                oracle, mismatches, expected = "golden vectors of the bundle", [], golden
+                named, mismatches, expected = "golden vectors of the bundle", [], golden
             else:
                 raise UsageError(
                     f"{tflm.DISTRIBUTION} is not installed, so only golden vectors can be compared",
@@ -165,7 +165,7 @@ class McuTarget(Target):
         return VerifyReport(
             bit_exact=not mismatches,
             passed=not mismatches,
-            oracle=oracle,
+            oracle=named,
             core=_emulated(library),
             samples=len(inputs),
             mismatches=tuple(mismatches),
@@ -184,7 +184,7 @@ class McuTarget(Target):
     def golden_outputs(self, model: bytes, samples: Sequence[Arrays]) -> list[list[Array]] | None:
         """Return TFLite Micro's outputs, or those of the generated C where its wheel does not exist."""
         if tflm.available():
-            return [list(r.outputs) for r in tflm.run(model, [list(s) for s in samples])]
+            return [list(r.outputs) for r in oracle.run(model, [list(s) for s in samples])]
         program = build(Graph.from_bytes(model), core(DEFAULT_CORE), "golden")
         with _written(program) as library:
             outputs = library.run([list(s) for s in samples])

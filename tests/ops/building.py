@@ -65,8 +65,8 @@ def binary(
     b: Spec,
     out: tuple[float, int] = PLAIN,
     options: Mapping[str, Any] | None = None,
+    limits: tuple[int, int] = EVERY,
 ) -> Case:
     """Return a case of two inputs that broadcast."""
-    return Case(
-        f"{op.lower()}-{name}", op, [a, b], [q(np.broadcast_shapes(a.shape, b.shape), *out)], options or {}
-    )
+    outputs = [q(np.broadcast_shapes(a.shape, b.shape), *out)]
+    return Case(f"{op.lower()}-{name}", op, [a, b], outputs, options or {}, limits=limits)

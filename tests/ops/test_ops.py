@@ -25,6 +25,7 @@ from qedge.oracle import tflm
 from qedge.testing.cases import Merged, merge
 from qedge_mcu.cores import core
 from qedge_mcu.ops import Emitted, OpContext, find, operators, operators_int16
+from qedge_mcu.oracle import rewrite
 from tests.ops.executors import EXECUTORS, Array, Executor, generate
 from tests.ops.tables import TABLES
 
@@ -46,7 +47,7 @@ def batch(first: int, for_oracle: bool = False) -> Merged:
 def expected(first: int) -> list[tflm.Run] | ModelError:
     """Return what TFLite Micro says."""
     model = batch(first, for_oracle=True)
-    (found,) = tflm.run_many([tflm.Job(model.data, model.samples())])
+    (found,) = tflm.run_many([tflm.Job(rewrite(model.data)[0], model.samples())])
     return found
 
 

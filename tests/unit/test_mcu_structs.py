@@ -19,8 +19,8 @@ from qedge_mcu.program import check
 from qedge_mcu.structs import Field, Struct, misfits, structs
 
 
-def declared_in_headers(folder: Path) -> dict[str, list[tuple[str, str, bool]]]:
-    """Return (name, type, pointer) of every member of every parameter struct in the headers."""
+def declared_in_headers(folder: Path) -> dict[str, list[tuple[str, str, bool, int]]]:
+    """Return (name, type, pointer, entries) of every member of every parameter struct in the headers."""
     found = {}
     for header in sorted(folder.glob("*.h")):
         text = re.sub(r"/\*.*?\*/", "", header.read_text(), flags=re.DOTALL)
@@ -29,15 +29,16 @@ def declared_in_headers(folder: Path) -> dict[str, list[tuple[str, str, bool]]]:
             for declaration in filter(None, (" ".join(d.split()) for d in body.split(";"))):
                 match = re.fullmatch(r"(?:const )?(\w+) (.+)", declaration)
                 assert match is not None, declaration
-                for part in match[2].split(","):
-                    members.append((part.strip().lstrip("*"), match[1], part.strip().startswith("*")))
+                for part in map(str.strip, match[2].split(",")):
+                    name_of, _, count = part.lstrip("*").rstrip("]").partition("[")
+                    members.append((name_of, match[1], part.startswith("*"), int(count or 0)))
             found[name] = members
     return found
 
 
 def test_declarations_are_those_of_the_headers(project: Path) -> None:
     headers = declared_in_headers(project / "targets/qedge_mcu/kernels/include")
-    ours = {n: [(f.name, f.type, f.pointer) for f in s.fields] for n, s in structs().items()}
+    ours = {n: [(f.name, f.type, f.pointer, f.count) for f in s.fields] for n, s in structs().items()}
     assert ours == headers
 
 

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import typing
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import cast
 
 from qedge_mcu.ops.base import Emitted, OpContext, OpModule, Reason
 
-__all__ = ["Emitted", "OpContext", "OpModule", "Reason", "find", "operators", "operators_int16"]
+__all__ = [
+    "Emitted",
+    "OpContext",
+    "OpModule",
+    "Reason",
+    "find",
+    "operators",
+    "operators_int16",
+    "operators_int32",
+]
 
 
 @lru_cache(maxsize=1)
@@ -25,11 +34,19 @@ def operators_int16() -> Mapping[str, OpModule]:
     return _modules("INT16")
 
 
+@lru_cache(maxsize=1)
+def operators_int32() -> Mapping[str, OpModule]:
+    """Return the modules for plain int32 values where they are others than :func:`operators`: those with ``INT32``."""
+    return _modules("INT32")
+
+
 def find(c: OpContext) -> OpModule | None:
     """Return the module for an operator with its types, or None."""
     name = c.op.op
     if name in operators_int16() and "int16" in {t.dtype for t in (*c.inputs, *c.outputs) if t is not None}:
         return operators_int16()[name]
+    if name in operators_int32() and c.input(0).dtype == "int32":
+        return operators_int32()[name]
     return operators().get(name)
 
 
@@ -37,7 +54,7 @@ def _modules(attribute: str) -> dict[str, OpModule]:
     found: dict[str, OpModule] = {}
     for entry in pkgutil.iter_modules(__path__):
         imported = importlib.import_module(f"{__name__}.{entry.name}")
-        module = cast(OpModule, imported)
+        module = typing.cast(OpModule, imported)
         for name in getattr(imported, attribute, ()):
             if name in found:
                 raise ValueError(f"{name} has two modules, one of them {entry.name}")

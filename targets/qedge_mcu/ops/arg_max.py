@@ -1,4 +1,4 @@
-"""ARG_MAX: int8 to int32, along any axis; the first of equal values; exact."""
+"""ARG_MAX, ARG_MIN: int8 to int32, along any axis; the first of equal values; exact."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qedge_mcu.ops.base import (
     expect_type,
 )
 
-NAMES = ("ARG_MAX",)
+NAMES = ("ARG_MAX", "ARG_MIN")
 
 
 def check(c: OpContext) -> list[Reason]:
@@ -34,9 +34,10 @@ def emit(c: OpContext) -> Emitted:
     for size in shape[axis + 1 :]:
         inner *= size
     return Emitted(
-        function="qe_arg_max_s8",
+        function=f"qe_{c.op.op.lower()}_s8",
         args=("{params}", "{in0}", "{out0}"),
         kernels=("qe_arg_max_s8.c",),
+        defines=frozenset({f"QE_{c.op.op}"}),
         params=Params(
             "qe_arg_max_params",
             (("outer", c.output.elements // inner), ("count", shape[axis]), ("inner", inner)),

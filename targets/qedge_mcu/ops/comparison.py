@@ -12,7 +12,7 @@ from qedge_mcu.ops.base import Emitted, OpContext, Reason, expect_quantized, exp
 
 LESS, EQUAL, GREATER = 1, 2, 4
 
-_WHEN = {
+WHEN = {
     "EQUAL": EQUAL,
     "NOT_EQUAL": LESS | GREATER,
     "GREATER": GREATER,
@@ -20,7 +20,7 @@ _WHEN = {
     "LESS": LESS,
     "LESS_EQUAL": LESS | EQUAL,
 }
-NAMES = tuple(_WHEN)
+NAMES = tuple(WHEN)
 
 
 def check(c: OpContext) -> list[Reason]:
@@ -54,6 +54,6 @@ def emit(c: OpContext) -> Emitted:
             ("offset_b", -scalar(c.input(1))[1]),
             ("shift_a", a[1]),
             ("shift_b", b[1]),
-            ("when", _WHEN[c.op.op]),
+            ("when", WHEN[c.op.op]),
         ),
     )

@@ -67,12 +67,17 @@ def copy(
     b: Sequence[int],
     in_start: int = 0,
     note: str = "",
+    source: int = 0,
 ) -> Emitted:
-    """Return the call that copies ``sizes`` elements with input strides ``a`` and output strides ``b``."""
+    """Return the call that copies ``sizes`` elements with input strides ``a`` and output strides ``b``.
+
+    Args:
+        source: position of the input that is copied.
+    """
     members, steps = copy_parts(tensor, sizes, a, b, in_start)
     return Emitted(
         function="qe_copy",
-        args=("{params}", "{in0}", "{out0}"),
+        args=("{params}", f"{{in{source}}}", "{out0}"),
         kernels=("qe_copy.c",),
         headers=("qe_walk.h",),
         params=Params("qe_copy_params", members),

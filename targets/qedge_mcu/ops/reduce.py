@@ -1,4 +1,4 @@
-"""MEAN, SUM, REDUCE_MAX: int8, over any axes, with or without keep_dims; bit-exact to TFLite Micro.
+"""MEAN, SUM, REDUCE_MAX, REDUCE_MIN: int8, over any axes, with or without keep_dims; bit-exact to TFLite Micro.
 
 MEAN and SUM take int16 too.
 """
@@ -21,19 +21,19 @@ from qedge_mcu.ops.base import (
 )
 from qedge_mcu.ops.walk import RANK, Level, merge, steps, strides
 
-NAMES = ("MEAN", "SUM", "REDUCE_MAX")
+NAMES = ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN")
 
 
 def check(c: OpContext) -> list[Reason]:
-    """Return what stands in the way: types, axes at run time, a maximum that changes the scale."""
+    """Return what stands in the way: types, axes at run time, an extreme that changes the scale."""
     dtypes = ("int8", "int16") if c.op.op in ("MEAN", "SUM") else ("int8",)
     reasons = [
         *expect_quantized(c.input(0), what="the input", dtypes=dtypes),
         *expect_quantized(c.output, what="the output", dtypes=(c.input(0).dtype,)),
         *expect_constant(c.input(1), what="the axes"),
     ]
-    if not reasons and c.op.op == "REDUCE_MAX" and scalar(c.input(0)) != scalar(c.output):
-        reasons.append(Reason("the maximum is quantised otherwise than the input", "convert the model again"))
+    if not reasons and c.op.op not in ("MEAN", "SUM") and scalar(c.input(0)) != scalar(c.output):
+        reasons.append(Reason("the extreme is quantised otherwise than the input", "convert the model again"))
     if not reasons and max(len(levels) for levels in _levels(c)) > RANK:
         reasons.append(Reason(f"more than {RANK} dimensions that cannot be merged"))
     return reasons
@@ -63,15 +63,15 @@ def emit(c: OpContext) -> Emitted:
             params=Params("qe_reduce_s16_params", (*members, *((name, found[name]) for name in order))),
             arrays=(ConstArray("kept", steps(kept)), ConstArray("reduced", steps(outer))),
         )
-    if c.op.op != "REDUCE_MAX":
+    if c.op.op in ("MEAN", "SUM"):
         members += _requantize(c)
-    name = "max" if c.op.op == "REDUCE_MAX" else "sum"
+    name = {"REDUCE_MAX": "max", "REDUCE_MIN": "min"}.get(c.op.op, "sum")
     return Emitted(
         function=f"qe_reduce_{name}_s8",
         args=("{params}", "{in0}", "{out0}"),
         kernels=(f"qe_reduce_{name}_s8.c",),
         headers=("qe_reduce_s8.h", "qe_walk.h"),
-        params=Params(f"qe_reduce_{name}_params", members),
+        params=Params("qe_reduce_sum_params" if name == "sum" else "qe_reduce_max_params", members),
         arrays=(ConstArray("kept", steps(kept)), ConstArray("reduced", steps(outer))),
     )
 

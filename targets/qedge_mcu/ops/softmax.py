@@ -34,6 +34,7 @@ def emit(c: OpContext) -> Emitted:
         function="qe_softmax_s8",
         args=("{params}", "{in0}", "{out0}"),
         kernels=("qe_softmax_s8.c",),
+        headers=("qe_fixed_point.h",),
         params=Params(
             "qe_softmax_params",
             (

@@ -107,4 +107,33 @@ STRUCTS = (
         fields("int32_t", "scale_y scale_x start_y start_x"),
         fields("uint16_t", "in_height in_width out_height out_width channels", 1),
     ),
+    struct(
+        "qe_sums_params",
+        fields("int32_t", "outer count inner", 0),
+        fields("int32_t", "input_multiplier output_multiplier", 0),
+        fields("int16_t", "input_offset", -127, 128),
+        fields("int8_t", "input_shift output_shift", *SHIFT),
+        fields("int8_t", "output_zero_point"),
+        fields("uint8_t", "exclusive reverse", 0, 1),
+    ),
+    struct(
+        "qe_div_params",
+        _WALK,
+        pointers("int32_t", "reciprocal", 0),
+        fields("int32_t", "multiplier", 0),
+        _OFFSETS,
+        fields("int8_t", "shift", *SHIFT),
+        _CLAMP,
+    ),
+    struct(
+        "qe_arithmetic_s32_params", _WALK, fields("uint8_t", "what", 0, 4), fields("uint8_t", "when", 0, 7)
+    ),
+    struct(
+        "qe_log_softmax_params",
+        fields("int32_t", "rows depth", 1),
+        fields("int32_t", "multiplier reverse_multiplier", 0),
+        fields("int32_t", "diff_min"),
+        fields("int8_t", "shift", 0, 30),
+        fields("int8_t", "reverse_shift", 0, 31),
+    ),
 )

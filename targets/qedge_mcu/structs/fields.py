@@ -41,6 +41,7 @@ class Field:
         type: C type; of the elements, where it is a pointer.
         low, high: range of the value, or of every element pointed to; inclusive.
         pointer: the member is the address of a constant array.
+        count: entries, where the member is an array itself; 0 for a single value.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Field:
     low: int | None = None
     high: int | None = None
     pointer: bool = False
+    count: int = 0
 
     @property
     def limits(self) -> tuple[int, int] | None:
@@ -69,6 +71,11 @@ class Field:
         """
         if self.pointer:
             return None if array is None else self._misfit_array(array)
+        if self.count:
+            single = Field(self.name, self.type, self.low, self.high)
+            if not isinstance(value, tuple) or len(value) != self.count:
+                return f"{self.name} is {value!r}, expected {self.count} values"
+            return next((said for v in value if (said := single.misfit(v)) is not None), None)
         if isinstance(value, (str, tuple)) or value is None:
             return f"{self.name} is {value!r}, expected a number"
         if self.type == "float":
@@ -110,7 +117,7 @@ class Struct:
         for field in self.fields:
             size = 4 if field.pointer or field.type == "float" else _ITEM_BYTES[field.type]
             align = max(align, size)
-            at = -(-at // size) * size + size
+            at = -(-at // size) * size + size * max(field.count, 1)
         return -(-at // align) * align
 
 

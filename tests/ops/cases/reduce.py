@@ -1,4 +1,4 @@
-"""MEAN, SUM, REDUCE_MAX: any axes, both ends, saturation."""
+"""MEAN, SUM, REDUCE_MAX, REDUCE_MIN: any axes, both ends, saturation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def case(
     """Return a case named after its geometry."""
     positive = {a % len(shape) for a in axes}
     out = [1 if d in positive else n for d, n in enumerate(shape) if keep or d not in positive]
-    if op == "REDUCE_MAX":
+    if op in ("REDUCE_MAX", "REDUCE_MIN"):
         quantized_out = quantized_in
     name = f"{op}-{shape}-{axes}-{keep}-{quantized_in}-{quantized_out}"
     return Case(
@@ -29,7 +29,7 @@ def case(
 
 CASES = [
     one
-    for op in ("MEAN", "SUM", "REDUCE_MAX")
+    for op in ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN")
     for one in (
         case(op, (1, 5, 7, 3), (1, 2), False),
         case(op, (1, 5, 7, 3), (1, 2), True, (0.1, -128), (0.09 if op == "MEAN" else 2.9, -128)),

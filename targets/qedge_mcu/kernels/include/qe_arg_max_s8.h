@@ -12,6 +12,9 @@ typedef struct {
 /* input [outer][count][inner], output [outer][inner]: the index of the largest value, the first of equal ones. */
 void qe_arg_max_s8(const qe_arg_max_params *p, const int8_t *input, int32_t *output);
 
+/* The same for the smallest value. */
+void qe_arg_min_s8(const qe_arg_max_params *p, const int8_t *input, int32_t *output);
+
 QE_EXTERN_C_END
 
 #endif

@@ -28,6 +28,7 @@ typedef struct {
 void qe_reduce_sum_s8(const qe_reduce_sum_params *p, const int8_t *input, int8_t *output);
 
 void qe_reduce_max_s8(const qe_reduce_max_params *p, const int8_t *input, int8_t *output);
+void qe_reduce_min_s8(const qe_reduce_max_params *p, const int8_t *input, int8_t *output);
 
 QE_EXTERN_C_END
 

@@ -1,0 +1,105 @@
+"""TFLite Micro as the oracle of every model that can be generated, also where its kernels lack something.
+
+What it lacks is written in operators that it has, which compute the same bytes: a table of a function as CAST, ADD and
+GATHER, TILE as concatenations, the padding of SPACE_TO_BATCH_ND, which it leaves to chance, as PAD. All tensors keep
+their index. The tables themselves are held to the functions by tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from qedge.graph import Graph, Operator
+from qedge.graph.edit import Editor, Node
+from qedge.oracle import tflm
+from qedge_mcu.cores import core
+from qedge_mcu.ops import OpContext, find
+from qedge_mcu.ops.base import Array, constant
+from qedge_mcu.ops.functions import FUNCTIONS
+
+_LACKING = frozenset(FUNCTIONS) - {"ELU"}
+
+
+def run(model: bytes, samples: Sequence[Sequence[Array]], *, inner: bool = False) -> list[tflm.Run]:
+    """Return what TFLite Micro gives; see `qedge.oracle.tflm.run`."""
+    runs = tflm.run(rewrite(model)[0], samples, inner=inner)
+    if not inner:
+        return runs
+    known = len(Graph.from_bytes(model).tensors)
+    return [tflm.Run(r.outputs, {t: v for t, v in r.tensors.items() if t < known}) for r in runs]
+
+
+def describe(model: bytes) -> str:
+    """Return the oracle's name and version, with the operators that it runs in another form."""
+    replaced = rewrite(model)[1]
+    form = f", {', '.join(replaced)} written in its operators" if replaced else ""
+    return f"{tflm.DISTRIBUTION} {tflm.version()}{form}"
+
+
+def rewrite(model: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """Return a model that TFLite Micro runs, and the names of the operators that were replaced."""
+    graph = Graph.from_bytes(model)
+    chosen = [(op, form) for op in graph if (form := _form(graph, op)) is not None]
+    if not chosen:
+        return model, ()
+    editor = Editor.from_bytes(model)
+    for op, form in chosen:
+        node = editor.node(op.index)
+        editor.replace([node], form(editor, OpContext(graph, op, core("host"))))
+    return editor.pack(), tuple(sorted({op.op for op, _ in chosen}))
+
+
+def _form(graph: Graph, op: Operator) -> Callable[[Editor, OpContext], list[Node]] | None:
+    if op.op in _LACKING and graph.tensors[op.outputs[0]].dtype == "int8":
+        return _table
+    if op.op == "SPACE_TO_BATCH_ND":
+        padding = graph.tensors[op.inputs[2]].data
+        return _padded if padding is not None and np.any(padding) else None
+    return _FORMS.get(op.op)
+
+
+def _table(editor: Editor, c: OpContext) -> list[Node]:
+    module = find(c)
+    assert module is not None
+    (array,) = module.emit(c).arrays
+    shape = c.output.shape
+    wide, index = (editor.tensor(f"{c.op.label} {what}", shape, "int32") for what in ("wide", "index"))
+    quantization = editor.tensors[c.op.outputs[0]].quantization
+    table = editor.constant(array.values, quantization=quantization)
+    return [
+        editor.operator("CAST", [c.op.inputs[0]], [wide]),
+        editor.operator("ADD", [wide, editor.constant(np.array(128, np.int32))], [index]),
+        editor.operator("GATHER", [table, index], [c.op.outputs[0]], {"axis": 0}),
+    ]
+
+
+def _tile(editor: Editor, c: OpContext) -> list[Node]:
+    source, shape = c.op.inputs[0], list(c.input(0).shape)
+    counts = [int(n) for n in constant(c.input(1)).reshape(-1)]
+    wanted = [axis for axis, count in enumerate(counts) if count != 1]
+    nodes = []
+    for axis in wanted or [0]:
+        shape[axis] *= counts[axis]
+        last = axis == (wanted or [0])[-1]
+        joined = c.op.outputs[0] if last else editor.tensor_like(source, f"{c.op.label} {axis}", shape)
+        nodes.append(editor.operator("CONCATENATION", [source] * counts[axis], [joined], {"axis": axis}))
+        source = joined
+    return nodes
+
+
+def _padded(editor: Editor, c: OpContext) -> list[Node]:
+    pads = constant(c.input(2)).reshape(-1, 2).astype(np.int32)
+    around = np.zeros((len(c.input(0).shape), 2), np.int32)
+    around[1 : 1 + len(pads)] = pads
+    shape = [n + int(p.sum()) for n, p in zip(c.input(0).shape, around)]
+    padded = editor.tensor_like(c.op.inputs[0], f"{c.op.label} padded", shape)
+    rest = [c.op.inputs[1], editor.constant(np.zeros_like(pads))]
+    return [
+        editor.operator("PAD", [c.op.inputs[0], editor.constant(around)], [padded]),
+        editor.operator("SPACE_TO_BATCH_ND", [padded, *rest], list(c.op.outputs)),
+    ]
+
+
+_FORMS: Mapping[str, Callable[[Editor, OpContext], list[Node]]] = {"TILE": _tile}

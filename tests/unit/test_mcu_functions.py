@@ -1,0 +1,116 @@
+"""Tables of functions without an int8 kernel in TFLite Micro: the function rounded, LiteRT's where it has one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qedge.graph import Graph
+from qedge.oracle import tflm
+from qedge.testing.opmodels import ModelBuilder, Spec, constant, single_op
+from qedge_mcu.cores import core
+from qedge_mcu.emit import emit
+from qedge_mcu.library import Library
+from qedge_mcu.library import describe as describe_library
+from qedge_mcu.ops import OpContext, find
+from qedge_mcu.ops.functions import FUNCTIONS
+from qedge_mcu.oracle import describe, rewrite, run
+from qedge_mcu.program import build, check
+from qedge_mcu.verify import compare_layers
+
+# where each is defined and finite on the whole int8 range
+RANGES = {"LOG": (0.05, -128), "SQRT": (0.05, -128)}
+
+
+def table(op: str, source: tuple[float, int], target: tuple[float, int], **options: object) -> np.ndarray:  # type: ignore[type-arg]
+    spec = Spec((1, 256), "int8", *source)
+    graph = Graph.from_bytes(single_op(op, [spec], [Spec((1, 256), "int8", *target)], options or None))
+    c = OpContext(graph, graph.operators[0], core("cortex-m4"))
+    module = find(c)
+    assert module is not None
+    assert module.check(c) == []
+    (array,) = module.emit(c).arrays
+    return array.values
+
+
+@pytest.mark.parametrize("op", sorted(FUNCTIONS))
+def test_a_table_is_the_function_to_half_a_step(op: str) -> None:
+    scale, zero = RANGES.get(op, (0.02, 3))
+    found = table(op, (scale, zero), (0.03, -4)).astype(np.float64)
+    real = np.array([FUNCTIONS[op](scale * (q - zero)) for q in range(-128, 128)])
+    inside = np.isfinite(real) & (np.abs(real / 0.03 - 4) < 120)
+    assert inside.sum() > 60
+    assert np.abs(0.03 * (found + 4) - real)[inside].max() <= 0.03 * 0.501
+
+
+def test_a_value_outside_the_domain_is_the_least_one() -> None:
+    assert table("LOG", (0.1, 0), (0.05, 0))[:129].tolist() == [-128] * 129
+    assert table("SQRT", (0.1, 0), (0.05, 0))[:128].tolist() == [-128] * 128
+
+
+@pytest.mark.parametrize("op", ["EXP", "LOG", "GELU"])
+def test_tables_are_those_of_litert(op: str) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    source, target = ((0.05, -128) if op == "LOG" else (0.03, 5)), (0.04, -7)
+    data = single_op(
+        op, [Spec((1, 256), "int8", *source)], [Spec((1, 256), "int8", *target)], {} if op != "LOG" else None
+    )
+    values = np.arange(-128, 128).astype(np.int8).reshape(1, 256)
+    interpreter = Interpreter(model_content=data)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], values)
+    interpreter.invoke()
+    expected = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    start = 1 if op == "LOG" else 0
+    assert np.abs(table(op, source, target)[start:].astype(int) - expected.reshape(-1)[start:]).max() <= 0
+
+
+def test_loops_and_branches_are_refused_by_name() -> None:
+    builder = ModelBuilder()
+    main = builder.subgraph()
+    body = builder.subgraph("body")
+    body.output(body.input(Spec((1, 4), "int8", 0.1)))
+    x = main.input(Spec((1, 4), "int8", 0.1))
+    condition = main.tensor(constant(True, "bool"))
+    y = main.tensor(Spec((1, 4), "int8", 0.1))
+    main.operator("IF", [condition, x], [y], {"then_subgraph_index": 1, "else_subgraph_index": 1})
+    main.output(y)
+    _, findings = check(Graph.from_bytes(builder.pack()), core("cortex-m4"))
+    assert [f.op for f in findings] == ["#0 IF"]
+    assert "runs other parts of the model" in findings[0].message
+    assert findings[0].hint is not None
+    assert "unroll" in findings[0].hint
+
+
+def test_the_oracle_runs_what_tflite_micro_lacks_in_its_own_operators(tmp_path: Path) -> None:
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    x = g.input(Spec((1, 4, 6), "int8", 0.03, 5))
+    for op, scale in (("EXP", 0.05), ("SQRT", 0.02), ("GELU", 0.02)):
+        y = g.tensor(Spec((1, 4, 6), "int8", scale, -128))
+        g.operator(op, [x], [y])
+        x = y
+    tiled = g.tensor(Spec((1, 8, 12), "int8", 0.02, -128))
+    g.operator("TILE", [x, g.tensor(constant([1, 2, 2]))], [tiled])
+    spread = g.tensor(Spec((2, 5, 12), "int8", 0.02, -128))
+    g.operator("SPACE_TO_BATCH_ND", [tiled, g.tensor(constant([2])), g.tensor(constant([[1, 1]]))], [spread])
+    g.output(spread)
+    data = builder.pack()
+    rewritten, replaced = rewrite(data)
+    assert replaced == ("EXP", "GELU", "SPACE_TO_BATCH_ND", "SQRT", "TILE")
+    before, after = Graph.from_bytes(data), Graph.from_bytes(rewritten)
+    assert [t.name for t in after.tensors[: len(before.tensors)]] == [t.name for t in before.tensors]
+    assert "EXP" in describe(data)
+    if not tflm.available():
+        pytest.skip("the tflite-micro wheel is not installed")
+    built = build(before, core("cortex-m4"), "model", tries=0)
+    generated = emit(built)
+    generated.write(tmp_path)
+    library = Library(tmp_path, describe_library(built, generated.sources))
+    sample = [np.random.default_rng(0).integers(-128, 128, (1, 4, 6), np.int8)]
+    (expected,) = run(data, [sample], inner=True)
+    assert compare_layers(library, [sample], [expected.tensors]) == []
+    assert len(expected.tensors) == 5
