@@ -19,13 +19,16 @@ from qedge.bundle import Bundle, read_bundle
 from qedge.bundle.manifest import MANIFEST, Manifest
 from qedge.cli._console import Ui, size
 from qedge.config import FILE_NAME, to_toml
+from qedge.deploy import wheel
 from qedge.errors import ModelError, ToolError, UsageError, unknown
+from qedge.installing import ON_INDEX, install_command
 from qedge.runtime.loader import GROUP as RUNTIMES
 from qedge.runtime.plugins import OURS, origin_of
 from qedge.target import default_name, resolve
 
 CODE = (".py", ".html", ".css", ".js")
 ABOUT = "project/about.json"
+WHEELS = "wheels"
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
 AppArg = Annotated[str, typer.Argument(help="Which sample app: camera or voice.", metavar="APP")]
@@ -95,7 +98,7 @@ def apps_home() -> Path:
     for home in (package / "sample_apps", package.parent / "sample_apps"):
         if home.is_dir():
             return home
-    raise ToolError(f"no sample apps beside {package}", hint='pip install --force-reinstall "qedge[host]"')
+    raise ToolError(f"no sample apps beside {package}", hint=f"{install_command('host')} --force-reinstall")
 
 
 def app_names(home: Path) -> list[str]:
@@ -169,6 +172,8 @@ def project(app: Path, name: str, bundle: Bundle) -> dict[str, bytes]:
         texts["labels.txt"] = "".join(f"{label}\n" for label in labels)
     files = {path.name: path.read_bytes() for path in sorted(app.iterdir()) if path.suffix in CODE}
     files.update({path: text.encode() for path, text in sorted(texts.items())})
+    if not ON_INDEX:
+        files[f"{WHEELS}/{wheel.NAME}"] = wheel.device_wheel(manifest.target)
     files[f"bundle/{MANIFEST}"] = manifest.encoded()
     files.update({f"bundle/{path}": bundle.read(path) for path in sorted(manifest.files)})
     return files
@@ -186,7 +191,8 @@ def _requirements(path: Path, target: str) -> str:
     lines = f"{usual.requirement or OURS}>={__version__}"
     if origin.distribution and origin.distribution != OURS:
         lines += f"\n{origin.requirement}>={origin.version}"
-    return re.sub(r"(?m)^qedge\b.*$", lines, path.read_text(encoding="utf-8"))
+    found = re.sub(r"(?m)^qedge\b.*$", lines, path.read_text(encoding="utf-8"))
+    return found if ON_INDEX else f"--find-links {WHEELS}\n{found}"
 
 
 def _configuration(manifest: Manifest) -> str:

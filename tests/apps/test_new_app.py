@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "unit"))
 
 from tiny_bundles import make_bundle
 
+import qedge
 from qedge.bundle import pack_bundle, read_bundle
 from qedge.cli.new import app_names, apps_home, write_folder
 from qedge.errors import UsageError
@@ -111,7 +112,8 @@ def test_a_project_is_whole(cli, made: Project) -> None:
         assert tuple((folder / "labels.txt").read_text().splitlines()) == bundle.manifest.labels
     requirements = (folder / "requirements.txt").read_text().splitlines()
     assert any(re.fullmatch(r"qedge\[rpi\]>=\d+\.\d+\.\d+", line) for line in requirements)
-    assert all(">=" in line for line in requirements)
+    assert requirements[0] == "--find-links wheels"
+    assert all(">=" in line for line in requirements[1:])
     for path in folder.glob("*"):
         if path.suffix in (".md", ".service", ".toml", ".txt"):
             assert not re.search(r"@[A-Z]+@", path.read_text()), path.name
@@ -119,6 +121,39 @@ def test_a_project_is_whole(cli, made: Project) -> None:
     told = [name.strip("`/") for line in told for name in line.split(", ")]
     there = {path.name for path in folder.iterdir()} - {".venv", "README.md", "requirements.txt"}
     assert sorted(told) == sorted(there - {f"{made.name}.service", "__pycache__"})
+
+
+def test_the_wheel_it_carries_installs_and_runs_it(made: Project, tmp_path: Path) -> None:
+    """As on a device: pip takes qedge from the project, with no index that could have it."""
+    place = tmp_path / "site"
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        str(place),
+    ]
+    wanted = [line for line in (made.folder / "requirements.txt").read_text().splitlines() if "qedge" in line]
+    links = ["--find-links", str(made.folder / "wheels")]
+    subprocess.run([*command, *links, *wanted], check=True, capture_output=True)
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import qedge; print(qedge.__file__); "
+        "m = qedge.load(sys.argv[2]); print(m.name, m.describe()['binding'])"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(place), str(made.folder / "bundle")],
+        env=environment, cwd="/", capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    home, said = done.stdout.splitlines()
+    assert home.startswith(str(place))
+    assert "litert" in said
+    told = (place / f"qedge-{qedge.__version__}.dist-info" / "METADATA").read_text()
+    assert re.search(r"^Requires-Dist: ai-edge-litert.*extra == 'rpi'", told, re.MULTILINE)
 
 
 def test_the_service_unit_is_valid(made: Project, tmp_path: Path) -> None:
