@@ -19,7 +19,9 @@ from qedge_coral.rewrite import (
     leaky_relu,
     lower_versions,
     nearest_upsampling,
+    shuffles,
     unfuse_activation,
+    unparsed,
 )
 from qedge_coral.rewrite.draft import Draft
 from qedge_coral.rewrite.write import write
@@ -61,10 +63,12 @@ REWRITES: tuple[Rewrite, ...] = tuple(
         fold_shapes,
         drop_quantize,
         nearest_upsampling,
+        shuffles,
         unfuse_activation,
         leaky_relu,
         dense_rows,
         lower_versions,
+        unparsed,
     )
 )
 MAX_ROUNDS = 8

@@ -44,10 +44,31 @@ class Draft:
         values.flags.writeable = False
         return self._add(name, values.dtype.name, values.shape, quantization, values)
 
-    def tensor_like(self, index: int, name: str, shape: Sequence[int] | None = None) -> int:
-        """Add a computed tensor with the type and quantisation of another one and return its index."""
-        old = self._tensors[index]
-        return self._add(name, old.dtype, tuple(old.shape if shape is None else shape), old.quantization)
+    def tensor_like(
+        self,
+        index: int,
+        name: str,
+        shape: Sequence[int] | None = None,
+        quantization: tuple[float, int] | None = None,
+    ) -> int:
+        """Add a computed tensor with the type and quantisation of another one and return its index.
+
+        Args:
+            quantization: another scale and zero point.
+        """
+        old, kept = self._tensors[index], self._tensors[index].quantization
+        if quantization is not None:
+            scale, zero_point = quantization
+            kept = Quantization(np.asarray([scale], np.float32), np.asarray([zero_point], np.int64), 0)
+        return self._add(name, old.dtype, tuple(old.shape if shape is None else shape), kept)
+
+    def computed(self, name: str, dtype: str, shape: Sequence[int]) -> int:
+        """Add a computed tensor without quantisation and return its index."""
+        return self._add(name, dtype, tuple(shape), None)
+
+    def table(self, name: str, values: Array, index: int) -> int:
+        """Add a constant with the quantisation of another tensor and return its index."""
+        return self._add(name, values.dtype.name, values.shape, self._tensors[index].quantization, values)
 
     def constant_like(self, index: int, name: str, shape: Sequence[int]) -> int:
         """Add a constant with the values and quantisation of another one in a new shape; its bytes are shared."""
