@@ -111,7 +111,7 @@ def test_the_python_of_the_readme_runs(cli, project: Path, desk: Path) -> None:
 
 
 def test_links_of_the_pages_lead_somewhere(project: Path) -> None:
-    pages = [project / "README.md", *sorted((project / "docs").glob("*.md"))]
+    pages = [*sorted(project.glob("*.md")), *sorted((project / "docs").glob("*.md"))]
     for folder in ("targets", "sample_apps", "examples"):
         pages += sorted((project / folder).glob("**/README.md"))
     checked = 0
@@ -122,3 +122,13 @@ def test_links_of_the_pages_lead_somewhere(project: Path) -> None:
             assert (page.parent / link).exists(), f"{page.relative_to(project)}: {link}"
             checked += 1
     assert checked > 3
+
+
+def test_the_workflow_and_the_guide_call_words_that_make_has(project: Path) -> None:
+    makefile = (project / "Makefile").read_text()
+    for page in (".github/workflows/test.yml", "CONTRIBUTING.md", ".ci/run"):
+        text = (project / page).read_text()
+        words = re.findall(r"(?m)^\s*(?:- run: )?make ([a-z-]+)", text)
+        assert words, page
+        for word in words:
+            assert re.search(rf"^{word}:", makefile, re.MULTILINE), f"{page}: make {word}"
