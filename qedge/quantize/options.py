@@ -20,7 +20,7 @@ class QuantizeOptions:
         method: ``auto``, or one of :data:`qedge.quantize.METHODS`.
         io: type of the model's inputs and outputs.
         samples: how many samples to use, or None for all.
-        seed: which ones, and which of them are held out.
+        seed: which ones, and which of them check the choice.
         threads: of the float model's runs.
         max_drop: largest loss of accuracy (labels) or agreement (no labels), as a share: 0.01 is 1 point.
         min_sqnr: smallest SQNR in dB.
@@ -65,7 +65,7 @@ class Candidate:
 
     Args:
         method: its name.
-        sqnr_db: on held-out samples.
+        sqnr_db: of the worst output, on the samples that candidates are judged by (they calibrate too).
         agreement: share of them with the float model's top class, or None.
         accuracy: share of them that is right, where there are labels.
         bytes: size of the model.

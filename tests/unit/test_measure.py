@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 from quantize_models import f32
 
+from qedge.cli.build import figure_rows, measured_on
 from qedge.datasets import InputInfo, linter, open_dataset, values
 from qedge.datasets.split import hold_out
 from qedge.errors import AccuracyError, DataError, ModelError
 from qedge.findings import Finding, condensed
 from qedge.graph import Graph
-from qedge.pipeline import BuildRequest, Prepared, prepare
+from qedge.pipeline import BuildRequest, Prepared, build, prepare
 from qedge.pipeline.gate import stop
 from qedge.quantize import QuantizeOptions, prove_full_integer, quantize
+from qedge.target import resolve_all
 from qedge.testing.opmodels import ModelBuilder, Spec, constant
 
 MINMAX = QuantizeOptions(method="minmax", mixed=False)
@@ -244,3 +246,51 @@ def test_quantising_alone_refuses_broken_weights_too() -> None:
 
 
 _NOTHING: Any = []
+
+
+def _two_heads() -> bytes:
+    """Return a classifier of four and, from the same input, three numbers of unlike size."""
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    x = g.input(Spec((1, 6), "float32", name="features"))
+
+    def layer(rows: np.ndarray, name: str) -> int:
+        y = g.tensor(Spec((1, len(rows)), "float32", name=name))
+        weights, bias = constant(rows, "float32"), constant(np.zeros(len(rows)), "float32")
+        g.operator("FULLY_CONNECTED", [x, g.tensor(weights), g.tensor(bias)], [y])
+        return int(y)
+
+    scores = g.tensor(Spec((1, 4), "float32", name="kind"))
+    g.operator("SOFTMAX", [layer(ROWS, "logits")], [scores], {"beta": 1.0})
+    g.output(scores)
+    g.output(layer(np.eye(3, 6) * [[500.0], [400.0], [1.0]], "where"))
+    return builder.pack()
+
+
+def test_table_report_and_json_have_every_output_and_say_of_which_samples(tmp_path: Path) -> None:
+    x, y = classes(200)
+    (tmp_path / "m.tflite").write_bytes(_two_heads())
+    np.savez(tmp_path / "d.npz", x=x, y_kind=y, y_where=(x[:, :3] * [500, 400, 1]).astype(np.float32))
+    options = replace(MINMAX, mixed=False)
+    request = BuildRequest(
+        tmp_path / "m.tflite", [(t, {}) for t in resolve_all(["rpi"])], tmp_path / "out", tmp_path / "d.npz",
+        options=options,
+    )  # fmt: skip
+    result = build(request, lambda stage, share: None)
+    document = result.report.to_json()
+    assert document["data"]["measured_on"] == "held-out"
+    kind, where = document["outputs"]
+    assert (kind["name"], kind["metric"], kind["float_metric"]) == ("kind", "accuracy", 1.0)
+    assert (where["name"], where["metric"]) == ("where", "mae")
+    assert [p["columns"] for p in where["parts"]] == ["0-1", "2"]
+    worst = min(p["sqnr_db"] for p in where["parts"])
+    assert document["quantization"]["sqnr_db"] == worst
+    assert document["quantization"]["worst_output"] == "where"
+    page = (result.bundles["rpi"] / "report.html").read_text()
+    for words in ("Outputs", "50 held-out samples", "worst output: where", "columns 2", "95 % interval"):
+        assert words in page
+    rows = {what: (before, after) for what, before, after in figure_rows(document["outputs"])}
+    assert set(rows) >= {"SQNR of kind", "same answer of kind", "accuracy of kind", "mean error of where"}
+    assert rows["accuracy of kind"][0].startswith("100.0 % (")
+    assert f"{worst:.1f} dB" in rows["SQNR of where, columns 2"][1]
+    assert measured_on(60, "calibration") == "60 calibration samples (too few to hold any out)"
