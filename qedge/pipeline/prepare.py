@@ -20,11 +20,12 @@ from qedge.frontends import load_model
 from qedge.graph import Graph
 from qedge.graph.broken import check_constants
 from qedge.pipeline.gate import stop
+from qedge.pipeline.lift import quantize_above_floor
 from qedge.pipeline.measure import assess, require_strict, require_usable_gate, without_losses
 from qedge.pipeline.request import BuildRequest, MeasuredOn, Prepared
 from qedge.processing.image import ImagePreprocess
 from qedge.processing.spec import Postprocess, Preprocess, postprocess_from_json, preprocess_from_json
-from qedge.quantize import compare, prove_full_integer, quantize
+from qedge.quantize import compare, prove_full_integer
 from qedge.target.protocol import Progress
 
 EVALUATION_SAMPLES = 1000
@@ -75,7 +76,9 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
     findings += lint(dataset, input_infos(graph, source.orders), float_model=source.data)
     stop(findings, "the data cannot be used")
     calibration, measured, on = _sets(dataset, request, graph, preprocess, source.orders)
-    quantized = quantize(source.data, calibration, request.options, steps(progress))
+    quantized = quantize_above_floor(
+        source.data, calibration, request.options, request.targets, name, steps(progress)
+    )
     findings += without_losses(quantized.findings, [o.name for o in outputs])
     graph = Graph.from_bytes(quantized.data, "the quantised model")
     findings += prove_full_integer(graph, io=request.options.io)

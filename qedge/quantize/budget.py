@@ -8,7 +8,7 @@ compared with the float model before it is trusted.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from qedge.errors import AccuracyError
@@ -80,16 +80,25 @@ def worst_layers(builder: Builder, data: bytes) -> list[LayerError]:
 
 
 def mixed_precision(
-    builder: Builder, judge: Judge, recipe: Recipe, layers: list[LayerError], options: QuantizeOptions
+    builder: Builder,
+    judge: Judge,
+    recipe: Recipe,
+    layers: list[LayerError],
+    meets: Callable[[Comparison], bool],
+    *,
+    modes: Sequence[str] = ("int16", "float"),
 ) -> tuple[Recipe, bytes, Comparison] | None:
-    """Return the recipe with the fewest layers in 16x8 or float that meets the budget, or None.
+    """Return the recipe with the fewest layers in 16x8 or float that meets a demand, or None.
 
-    The number of layers doubles until the budget is met, then halves back; the worst layers go first. Float is
+    The number of layers doubles until the demand is met, then halves back; the worst layers go first. Float is
     tried where 16x8 misses too.
+
+    Args:
+        meets: whether a result is good enough.
+        modes: what to try, in this order.
     """
-    return _fewest(builder, judge, recipe, layers, options, "int16") or _fewest(
-        builder, judge, recipe, layers, options, "float"
-    )
+    tried = (_fewest(builder, judge, recipe, layers, meets, mode) for mode in modes)
+    return next((found for found in tried if found is not None), None)
 
 
 def _fewest(
@@ -97,7 +106,7 @@ def _fewest(
     judge: Judge,
     recipe: Recipe,
     layers: list[LayerError],
-    options: QuantizeOptions,
+    meets: Callable[[Comparison], bool],
     mode: str,
 ) -> tuple[Recipe, bytes, Comparison] | None:
     graph = builder.model.graph
@@ -111,7 +120,7 @@ def _fewest(
         trial = replace(recipe, mixed=mixed)
         data = builder.build(trial)
         result = judge.judge(data).comparison
-        return (trial, data, result) if missed(result, options) is None else None
+        return (trial, data, result) if meets(result) else None
 
     fails, count, best = 0, 1, None
     while best is None and fails < len(order):
@@ -121,14 +130,14 @@ def _fewest(
             fails, count = count, count * 2
     if best is None:
         return None
-    meets = count
-    while meets - fails > 1:
-        middle = (meets + fails) // 2
+    enough = count
+    while enough - fails > 1:
+        middle = (enough + fails) // 2
         found = attempt(middle)
         if found is None:
             fails = middle
         else:
-            meets, best = middle, found
+            enough, best = middle, found
     return best
 
 

@@ -291,7 +291,7 @@ def _accuracy(first: Array, second: Array) -> dict[str, Any]:
     found["drop"] = before - after
     if np.isin(first, (0.0, 1.0)).all() and np.isin(second, (0.0, 1.0)).all():
         lost, won = int(((first == 1) & (second == 0)).sum()), int(((first == 0) & (second == 1)).sum())
-        intervals = wilson(first.sum(), n), wilson(second.sum(), n), paired_drop(lost, won, n)
+        intervals = wilson(float(first.sum()), n), wilson(float(second.sum()), n), paired_drop(lost, won, n)
     else:
         intervals = mean_interval(first), mean_interval(second), mean_interval(first - second)
     return found | dict(zip(("float_interval", "quantized_interval", "drop_interval"), intervals))

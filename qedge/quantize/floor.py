@@ -11,9 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qedge.findings import Finding
+from qedge.graph import Graph
 from qedge.quantize.compare import Comparison
 from qedge.quantize.figures import OutputFigures
 from qedge.quantize.layers import LayerError
+from qedge.quantize.recipe import Recipe
 
 MOST_DROP = 0.01
 MOST_BOXES = 0.05
@@ -88,6 +90,26 @@ def _noise(output: OutputFigures) -> str | None:
         if centred is not None and centred < LEAST_CENTRED_DB:
             return f"SQNR {centred:.1f} dB about the mean{place}, under {LEAST_CENTRED_DB:g} dB"
     return None
+
+
+def lifted_finding(graph: Graph, recipe: Recipe, before: bytes, after: bytes) -> Finding:
+    """Return what was done to lift a result over the floor, and what that costs.
+
+    Args:
+        graph: of the float model.
+        recipe: names the layers that moved.
+        before, after: the model without and with them.
+    """
+    names = [graph.operators[i].label for i, _ in recipe.mixed]
+    some = ", ".join(names[:8]) + (" ..." if len(names) > 8 else "")
+    more = 100 * (len(after) / len(before) - 1)
+    return Finding(
+        "info",
+        "lifted",
+        f"int8 alone is under the floor: {len(names)} of {len(graph.operators)} operators have 16-bit activations"
+        f" ({some}), {more:.1f} % more bytes",
+        "16-bit layers take more time and twice the memory for their activations; a recipe pins them",
+    )
 
 
 def loss_findings(misses: tuple[Miss, ...], layers: list[LayerError], way_out: str) -> list[Finding]:

@@ -29,6 +29,7 @@ class QuantizeOptions:
         effort: how many candidates ``auto`` tries: ``fast`` three, ``normal`` up to eleven, ``thorough`` up to
             seventeen.
         mixed: whether operators may go to 16x8 or float where an accuracy budget is missed.
+        floor: whether operators go to 16x8 where the result is under the floor (:mod:`qedge.quantize.floor`).
     """
 
     method: str = "auto"
@@ -41,6 +42,7 @@ class QuantizeOptions:
     recipe: Path | None = None
     per_channel: bool | None = None
     mixed: bool = True
+    floor: bool = False
     effort: str = "normal"
 
     def __post_init__(self) -> None:
@@ -94,6 +96,7 @@ class Quantized:
         candidates: everything that was tried.
         findings: what a person should know, for instance operators that stay float.
         seconds: time in all.
+        plain: the same without the layers in 16x8 that lifted it over the floor, or None where none had to.
     """
 
     data: bytes
@@ -103,3 +106,4 @@ class Quantized:
     candidates: tuple[Candidate, ...]
     findings: tuple[Finding, ...]
     seconds: float
+    plain: Quantized | None = None

@@ -16,6 +16,7 @@ from qedge.quantize.budget import accuracy_error, missed, mixed_precision, worst
 from qedge.quantize.build import Builder
 from qedge.quantize.calibrate import Progress
 from qedge.quantize.compare import Comparison
+from qedge.quantize.floor import below_floor, lifted_finding
 from qedge.quantize.judge import Judge
 from qedge.quantize.model import FloatModel
 from qedge.quantize.options import Candidate, Quantized, QuantizeOptions
@@ -149,6 +150,18 @@ def _quantize(
         tried.append(found)
         findings.append(_mixed_finding(model, found.recipe))
         chosen = found
+    plain = None
+    if options.floor and below_floor(chosen.result):
+        lifted = _lift(builder(samples), judge, chosen)
+        if lifted is not None:
+            plain = _result(chosen, tried, findings, started)
+            tried.append(lifted)
+            findings.append(lifted_finding(model.graph, lifted.recipe, chosen.data, lifted.data))
+            chosen = lifted
+    return replace(_result(chosen, tried, findings, started), plain=plain)
+
+
+def _result(chosen: _Tried, tried: list[_Tried], findings: list[Finding], started: float) -> Quantized:
     candidates = tuple(
         Candidate(
             t.recipe.name,
@@ -334,9 +347,24 @@ def _rescue(builder: Builder, judge: Judge, chosen: _Tried, options: QuantizeOpt
     """
     started = time.perf_counter()
     layers = worst_layers(builder, chosen.data)
-    found = mixed_precision(builder, judge, chosen.recipe, layers, options) if options.mixed else None
+    found = None
+    if options.mixed:
+        found = mixed_precision(builder, judge, chosen.recipe, layers, lambda r: missed(r, options) is None)
     if found is None:
         raise accuracy_error(why, layers, options.mixed)
+    recipe, data, result = found
+    return _Tried(recipe, data, result, math.nan, time.perf_counter() - started)
+
+
+def _lift(builder: Builder, judge: Judge, chosen: _Tried) -> _Tried | None:
+    """Return the chosen recipe with the fewest layers in 16x8 that lift every output over the floor, or None."""
+    started = time.perf_counter()
+    layers = worst_layers(builder, chosen.data)
+    found = mixed_precision(
+        builder, judge, chosen.recipe, layers, lambda r: not below_floor(r), modes=("int16",)
+    )
+    if found is None:
+        return None
     recipe, data, result = found
     return _Tried(recipe, data, result, math.nan, time.perf_counter() - started)
 

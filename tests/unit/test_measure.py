@@ -61,7 +61,10 @@ def built(folder: Path, model: bytes, **arrays: Any) -> Prepared:
     (folder / "m.tflite").write_bytes(model)
     np.savez(folder / "d.npz", **{k: v for k, v in arrays.items() if k.islower()})
     stated = {k.lower(): v for k, v in arrays.items() if not k.islower()}
-    request = BuildRequest(folder / "m.tflite", [], folder, folder / "d.npz", **{"options": MINMAX, **stated})
+    targets = stated.pop("targets", [])
+    request = BuildRequest(
+        folder / "m.tflite", targets, folder, folder / "d.npz", **{"options": MINMAX, **stated}
+    )
     return prepare(request, lambda stage, share: None)
 
 
@@ -294,3 +297,66 @@ def test_table_report_and_json_have_every_output_and_say_of_which_samples(tmp_pa
     assert rows["accuracy of kind"][0].startswith("100.0 % (")
     assert f"{worst:.1f} dB" in rows["SQNR of where, columns 2"][1]
     assert measured_on(60, "calibration") == "60 calibration samples (too few to hold any out)"
+
+
+def _one_large_channel() -> bytes:
+    """Return a classifier whose hidden layer has one channel a thousand times larger than the others."""
+    rng = np.random.default_rng(0)
+    rows = np.concatenate([np.eye(6), 1000 * rng.normal(size=(1, 6))])
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    x = g.input(Spec((1, 6), "float32", name="features"))
+
+    def tensor(name: str, *shape: int) -> int:
+        return int(g.tensor(Spec(shape, "float32", name=name)))
+
+    def const(values: Any, dtype: str = "float32") -> int:
+        return int(g.tensor(constant(np.asarray(values), dtype) if dtype == "float32" else constant(values)))
+
+    image, hidden = tensor("image", 1, 1, 1, 6), tensor("hidden", 1, 1, 1, 7)
+    flat, logits, scores = tensor("flat", 1, 7), tensor("logits", 1, 4), tensor("scores", 1, 4)
+    g.operator("RESHAPE", [x, const([1, 1, 1, 6], "int32")], [image])
+    conv = {"padding": "SAME", "stride_h": 1, "stride_w": 1, "dilation_h_factor": 1, "dilation_w_factor": 1}
+    conv |= {"fused_activation_function": "RELU"}  # type: ignore[dict-item]
+    g.operator("CONV_2D", [image, const(rows.reshape(7, 1, 1, 6)), const(np.zeros(7))], [hidden], conv)
+    g.operator("RESHAPE", [hidden, const([1, 7], "int32")], [flat])
+    back = np.concatenate([6 * np.eye(4, 6), np.full((4, 1), 1e-6)], axis=1)
+    g.operator("FULLY_CONNECTED", [flat, const(back), const(np.zeros(4))], [logits])
+    g.operator("SOFTMAX", [logits], [scores], {"beta": 1.0})
+    g.output(scores)
+    return builder.pack()
+
+
+def test_a_result_under_the_floor_is_lifted_where_the_targets_run_it(tmp_path: Path) -> None:
+    x, y = classes(400)
+    mixed = QuantizeOptions(method="minmax")
+    lost = built(tmp_path, _one_large_channel(), x=x, y=y)
+    assert rules(lost) == ["accuracy-loss"]
+    lifted = built(tmp_path, _one_large_channel(), x=x, y=y, OPTIONS=mixed, TARGETS=_targets("rpi"))
+    assert rules(lifted) == []
+    assert lifted.comparison is not None
+    assert lost.comparison is not None
+    assert lifted.comparison.quantized_metric == 1.0
+    assert lost.comparison.quantized_metric is not None
+    assert lost.comparison.quantized_metric < 0.5
+    (said,) = [f for f in lifted.findings if f.rule == "lifted"]
+    assert "CONV_2D" in said.message
+    assert "more bytes" in said.message
+    assert not prove_full_integer(lifted.graph)
+
+
+def test_a_target_that_runs_int8_only_is_named_with_the_way_out(tmp_path: Path) -> None:
+    x, y = classes(400)
+    mixed = QuantizeOptions(method="minmax")
+    prepared = built(
+        tmp_path, _one_large_channel(), x=x, y=y, OPTIONS=mixed, TARGETS=_targets("rpi", "coral")
+    )
+    assert rules(prepared) == ["not-lifted", "accuracy-loss"]
+    (said,) = [f for f in prepared.findings if f.rule == "not-lifted"]
+    assert "coral does not run them as well" in said.message
+    assert "apart" in str(said.hint)
+    assert {t.dtype for t in prepared.graph.tensors} <= {"int8", "int32"}
+
+
+def _targets(*names: str) -> list[Any]:
+    return [(target, {}) for target in resolve_all(names)]

@@ -1,0 +1,58 @@
+"""Quantise above the floor: layers in 16 bit where int8 alone is under it and every target runs them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from qedge.datasets import Dataset
+from qedge.findings import Finding, errors
+from qedge.graph import Graph
+from qedge.quantize import Quantized, QuantizeOptions, quantize
+from qedge.target import Request, Target
+
+Targets = Sequence[tuple[Target, Mapping[str, Any]]]
+
+
+def quantize_above_floor(
+    float_model: bytes,
+    calibration: Dataset,
+    options: QuantizeOptions,
+    targets: Targets,
+    name: str,
+    progress: Callable[[str, int, int], None],
+) -> Quantized:
+    """Return the int8 form, or where that is under the floor the one with layers in 16 bit, if all targets run it.
+
+    A target that refuses the 16-bit form, or runs less of it on its accelerator, is named, with the way out.
+    """
+    found = quantize(float_model, calibration, replace(options, floor=options.mixed), progress)
+    if found.plain is None:
+        return found
+    plain = found.plain
+    objecting = [
+        target.info.name
+        for target, chosen in targets
+        if _runs(target, chosen, name, found.data) < _runs(target, chosen, name, plain.data)
+    ]
+    if not objecting:
+        return found
+    one = len(objecting) == 1
+    refused = Finding(
+        "warning",
+        "not-lifted",
+        f"layers in 16 bit would lift int8 over the floor, and {', '.join(objecting)} {'does' if one else 'do'} not"
+        " run them as well: all targets get the int8 form",
+        f"build {'it' if one else 'these'} apart, so that the other targets get the better form",
+    )
+    return replace(plain, findings=(*plain.findings, refused))
+
+
+def _runs(target: Target, options: Mapping[str, Any], name: str, model: bytes) -> tuple[bool, int]:
+    """Return whether a target takes a model without an error, and how many operators its accelerator runs."""
+    with tempfile.TemporaryDirectory(prefix="qedge-") as scratch:
+        report = target.check(Request(Graph.from_bytes(model), name, Path(scratch), options))
+    return not errors(report.findings), sum(p.placement == target.info.accelerator for p in report.operators)
