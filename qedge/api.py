@@ -114,6 +114,7 @@ def build(
     input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
     input_values: Mapping[str, float | Sequence[float]] | None = None,
     trust: bool = False,
+    example_inputs: Any = None,
     eval_data: Data | None = None,
     strict: bool = False,
     progress: Progress | None = None,
@@ -122,7 +123,7 @@ def build(
     """Turn a trained model into one bundle a target.
 
     Args:
-        model: a path (as for ``qedge build``), or a Keras model.
+        model: a path (as for ``qedge build``), a Keras model, or a PyTorch module.
         data: representative samples: a path (folder of images or wavs, ``.npz``, ``.npy``), an array (samples
             first), ``(x, y)`` with class indices, or a mapping of input names to arrays.
         targets: one, several, or ``"all"``; None takes the one that is built for where nobody names any.
@@ -134,6 +135,7 @@ def build(
         input_shape: static shape, batch 1, for a model with dynamic dimensions; a mapping for several inputs.
         input_values: numbers by input name, for inputs that become constants.
         trust: whether code in a model file may run; that of a model object is yours, and may.
+        example_inputs: of a PyTorch module: a tensor, or a tuple of what ``forward`` takes, batch 1.
         eval_data: samples to measure on, as ``data``; default: a part of ``data`` that is held out.
         strict: raise for warnings too.
         progress: called with a stage and a share from 0 to 1.
@@ -143,7 +145,7 @@ def build(
     Raises:
         QedgeError: what the command would exit with; nothing is written then.
     """
-    given = _Given(input_shape, input_values or {}, trust)
+    given = _Given(input_shape, input_values or {}, trust, example_inputs)
     with (
         _request(model, data, targets, out, name, labels, preprocess, postprocess, given, options) as r,
         _data_file(eval_data) as measured,
@@ -165,6 +167,7 @@ def check(
     input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
     input_values: Mapping[str, float | Sequence[float]] | None = None,
     trust: bool = False,
+    example_inputs: Any = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> dict[str, CheckReport]:
@@ -177,7 +180,7 @@ def check(
         QedgeError: the model or the data cannot be used.
     """
     options = {"method": "minmax", **options}
-    given = _Given(input_shape, input_values or {}, trust)
+    given = _Given(input_shape, input_values or {}, trust, example_inputs)
     with _request(model, data, targets, "build", None, labels, preprocess, None, given, options) as r:
         return pipeline.check(pipeline.prepare(r, progress or _silent), r.targets)
 
@@ -238,6 +241,7 @@ class _Given:
     shape: Sequence[int] | Mapping[str, Sequence[int]] | None
     values: Mapping[str, float | Sequence[float]]
     trust: bool
+    example_inputs: Any = None
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shapes by input name; ``""`` is the only input."""
@@ -281,7 +285,7 @@ def _request(
     if postprocess is not None:
         stated = {"kind": postprocess} if isinstance(postprocess, str) else dict(postprocess)
         post = postprocess_from_json(stated, "postprocess", UsageError)
-    with _model_file(model) as (path, called), _data_file(data) as samples:
+    with _model_file(model, about.example_inputs) as (path, called), _data_file(data) as samples:
         yield pipeline.BuildRequest(
             model=path,
             targets=[(t, typed_options(t.info, rest, {})) for t in chosen],
@@ -306,16 +310,20 @@ def _known(options: Mapping[str, Any], targets: Sequence[Target], extra: Sequenc
 
 
 @contextmanager
-def _model_file(model: Any) -> Iterator[tuple[Path, str | None]]:
+def _model_file(model: Any, example_inputs: Any = None) -> Iterator[tuple[Path, str | None]]:
     """Yield a model's file, and its name where it is an object that has one."""
     if isinstance(model, (str, PathLike)):
         registry.check_named(model if isinstance(model, str) else Path(model))
         yield Path(model), None
         return
     home = type(model).__mro__
+    if any(base.__module__ == "torch.nn.modules.module" for base in home):
+        with _program_file(model, example_inputs) as made:
+            yield made
+        return
     if not any(base.__module__.partition(".")[0] in ("keras", "tf_keras") for base in home):
         raise UsageError(
-            f"found a model of type {type(model).__name__}, expected a path or a Keras model",
+            f"found a model of type {type(model).__name__}, expected a path, a Keras model or a PyTorch module",
             hint="save it first, and pass the file",
         )
     called = pipeline.safe_name(str(getattr(model, "name", "") or "model"))
@@ -323,6 +331,23 @@ def _model_file(model: Any) -> Iterator[tuple[Path, str | None]]:
     with tempfile.TemporaryDirectory(prefix="qedge-") as scratch:
         path = Path(scratch, f"{called}.{'h5' if legacy else 'keras'}")
         model.save(str(path))
+        yield path, called
+
+
+@contextmanager
+def _program_file(module: Any, example_inputs: Any) -> Iterator[tuple[Path, str]]:
+    """Yield a PyTorch module as an exported program, and a name for it."""
+    from qedge.frontends._torch import save_program
+
+    if example_inputs is None:
+        raise UsageError(
+            "a PyTorch module needs example inputs, from which it is exported",
+            hint="example_inputs=torch.zeros(1, 3, 224, 224), or a tuple of what forward takes",
+        )
+    called = pipeline.safe_name(type(module).__name__.lower())
+    with tempfile.TemporaryDirectory(prefix="qedge-") as scratch:
+        path = Path(scratch, f"{called}.pt2")
+        save_program(module, example_inputs, path)
         yield path, called
 
 

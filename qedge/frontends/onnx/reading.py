@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from qedge.frontends.protocol import Refusal, require
+from qedge.frontends.trust import inside
 
 OLDEST_OPSET = 7
 MAX_FILE_BYTES = (1 << 31) - 1
@@ -26,19 +26,28 @@ def read_model(path: Path) -> Any:
         Refusal: it is damaged, too large, too old, quantised, or its external data are not what and where they
             must be.
     """
-    onnx = require("onnx", "ONNX")
     size = path.stat().st_size
     if size > MAX_FILE_BYTES:
         raise Refusal(f"it has {size} bytes, expected at most {MAX_FILE_BYTES}")
+    return proto_of(path.read_bytes(), path.parent)
+
+
+def proto_of(data: bytes, folder: Path | None = None) -> Any:
+    """Return the ``ModelProto`` of a file's bytes, as :func:`read_model`; without a folder there are no external data.
+
+    Raises:
+        Refusal: as for :func:`read_model`.
+    """
+    onnx = require("onnx", "ONNX")
     try:
-        model = onnx.load_model_from_string(path.read_bytes())
+        model = onnx.load_model_from_string(data)
     except Exception as error:
         raise Refusal(
             f"the file is damaged: {str(error).strip() or type(error).__name__}", _DAMAGED
         ) from None
     _check_shell(model)
     for tensor in tensors(model.graph):
-        _check_tensor(tensor, path.parent)
+        _check_tensor(tensor, folder)
     if model.functions:
         inliner = require("onnx.inliner", "ONNX")
         try:
@@ -98,7 +107,7 @@ def tensors(graph: Any) -> Iterator[Any]:
                 yield from attribute.tensors
 
 
-def _check_tensor(tensor: Any, folder: Path) -> None:
+def _check_tensor(tensor: Any, folder: Path | None) -> None:
     """Refuse a tensor whose data are not of its size; read external data, from the model's folder only."""
     onnx = require("onnx", "ONNX")
     name = tensor.name or "a constant"
@@ -130,7 +139,7 @@ def _check_tensor(tensor: Any, folder: Path) -> None:
             raise Refusal(f"{name} has {stored} values, expected {count}", _DAMAGED)
 
 
-def _external(tensor: Any, folder: Path, size: int) -> bytes:
+def _external(tensor: Any, folder: Path | None, size: int) -> bytes:
     """Return the bytes of external data.
 
     Raises:
@@ -138,11 +147,10 @@ def _external(tensor: Any, folder: Path, size: int) -> bytes:
     """
     fields = {entry.key: entry.value for entry in tensor.external_data}
     location = fields.get("location", "")
-    root = Path(os.path.realpath(folder))
     hint = "keep the data file beside the .onnx, where the exporter wrote it"
-    place = Path(os.path.realpath(root / location)) if location and "\0" not in location else root
-    if not location or Path(location).is_absolute() or root not in place.parents:
-        raise Refusal(f"{tensor.name} lies in {location!r}, expected a file in the model's folder", hint)
+    if folder is None:
+        raise Refusal(f"{tensor.name} lies in {location!r}, expected all weights in one file", hint)
+    place = inside(folder, location)
     if not place.is_file():
         raise Refusal(f"{tensor.name} lies in {location!r}, which is not there", hint)
     try:
