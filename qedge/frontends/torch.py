@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from qedge.errors import ModelError
 from qedge.frontends.candidate import Candidate
 from qedge.frontends.protocol import Converted, FrontEnd, FrontEndInfo, Job, Match, Need
+from qedge.frontends.source import model_name
 from qedge.frontends.trust import Hazard, check_archive
 
 WAY_OUT = (
@@ -73,6 +75,12 @@ class TorchFrontEnd(FrontEnd):
             raise ModelError(
                 f"{candidate.given} is no exported program: found {candidate.describe()}", hint=WAY_OUT
             )
+
+    def name_of(self, candidate: Candidate) -> str:
+        """Return the file's name, or that of the factory."""
+        if candidate.kind == "nothing":
+            return model_name(Path(candidate.given.rpartition(":")[2].replace(".", "_")))
+        return super().name_of(candidate)
 
     def hazards(self, job: Job) -> Sequence[Hazard]:
         """Return pickles inside an exported program that would do more than build tensors."""
