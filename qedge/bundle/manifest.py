@@ -11,6 +11,7 @@ from qedge.bundle import canonical
 from qedge.bundle.digest import sha256
 from qedge.errors import IntegrityError
 from qedge.fields import Field
+from qedge.processing.affine import InputStep
 from qedge.processing.spec import Postprocess, Preprocess, postprocess_from_json, preprocess_from_json
 
 FORMAT = "qedge-bundle"
@@ -41,6 +42,7 @@ class TensorSpec(NamedTuple):
         scale: ``real = scale * (q - zero_point)``; None where the tensor is not quantised.
         order: where the author's layout differs from the tensor's: dimension i of the tensor is the author's
             dimension ``order[i]`` (0, 2, 3, 1: the author has NCHW). None: they are the same.
+        step: what is done to an input in the author's units before it is quantised, or None.
     """
 
     name: str
@@ -49,6 +51,7 @@ class TensorSpec(NamedTuple):
     scale: float | None = None
     zero_point: int | None = None
     order: tuple[int, ...] | None = None
+    step: InputStep | None = None
 
     @property
     def author_shape(self) -> tuple[int, ...]:
@@ -58,7 +61,7 @@ class TensorSpec(NamedTuple):
         return tuple(self.shape[self.order.index(d)] for d in range(len(self.shape)))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as a JSON object; ``order`` only where there is one."""
+        """Return the fields as a JSON object; ``order`` and ``step`` only where there is one."""
         fields: dict[str, Any] = {
             "name": self.name,
             "shape": list(self.shape),
@@ -66,12 +69,16 @@ class TensorSpec(NamedTuple):
             "scale": self.scale,
             "zero_point": self.zero_point,
         }
-        return fields if self.order is None else {**fields, "order": list(self.order)}
+        if self.order is not None:
+            fields["order"] = list(self.order)
+        if self.step is not None:
+            fields["step"] = self.step.to_json()
+        return fields
 
     @classmethod
     def from_json(cls, entry: Field) -> "TensorSpec":
         """Return what :meth:`to_json` wrote."""
-        entry.object(("name", "shape", "dtype", "scale", "zero_point"), ("order",))
+        entry.object(("name", "shape", "dtype", "scale", "zero_point"), ("order", "step"))
         scale, zero_point = entry["scale"], entry["zero_point"]
         if (scale.value is None) != (zero_point.value is None):
             raise entry.fail("scale and zero_point both, or neither")
@@ -91,7 +98,18 @@ class TensorSpec(NamedTuple):
             scale=scale.number() if known else None,
             zero_point=zero_point.integer(-(1 << 31), (1 << 31) - 1) if known else None,
             order=order,
+            step=None if entry["step"].value is None else _step(entry["step"], shape),
         )
+
+
+def _step(entry: Field, shape: tuple[int, ...]) -> InputStep:
+    """Return a step whose lists have one value, or one a channel of the last axis."""
+    entry.object(("offset", "factor"))
+    lists = [tuple(v.number() for v in entry[key].items()) for key in ("offset", "factor")]
+    for key, values in zip(("offset", "factor"), lists):
+        if len(values) not in (1, (shape or (1,))[-1]):
+            raise entry[key].fail(f"1 value, or {(shape or (1,))[-1]}: one a channel")
+    return InputStep(*lists)
 
 
 class FileEntry(NamedTuple):

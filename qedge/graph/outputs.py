@@ -42,3 +42,13 @@ def tensor_named(data: bytes, name: str) -> int:
 def outputs_of(data: bytes) -> tuple[int, ...]:
     """Return the tensor indices of the main subgraph's outputs."""
     return tuple(int(t) for t in schema.generated().Model.GetRootAs(data, 0).Subgraphs(0).OutputsAsNumpy())
+
+
+def metadata_of(data: bytes, name: str) -> bytes:
+    """Return what a model holds beside its graph under a name, ``b""`` where there is nothing."""
+    root, wanted = schema.generated().Model.GetRootAs(data, 0), name.encode()
+    for index in range(root.MetadataLength()):
+        entry = root.Metadata(index)
+        if entry.Name() == wanted:
+            return bytes(root.Buffers(entry.Buffer()).DataAsNumpy())
+    return b""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from qedge.datasets import Dataset
 from qedge.errors import ModelError
 from qedge.graph import Graph
+from qedge.processing.affine import INPUTS_KEY, apply_steps, steps_in
 from qedge.quantmath import quantize
 from qedge.runtime.litert import open_engine, tensor_specs
 
@@ -21,9 +22,10 @@ def golden_samples(graph: Graph, dataset: Dataset | None, count: int) -> Samples
     """Return ``count`` inputs in the model's own types, evenly from the dataset, or seeded noise without one."""
     samples: Samples = []
     if dataset is not None and len(dataset):
+        steps = steps_in(graph.metadata.get(INPUTS_KEY, b""))
         indices = np.unique(np.linspace(0, len(dataset) - 1, count).round().astype(int))
         for i in indices:
-            values = dataset[int(i)]
+            values = apply_steps([steps.get(k) for k in range(len(graph.inputs))], dataset[int(i)])
             samples.append([_as_input(graph, t, v) for t, v in zip(graph.inputs, values)])
         return samples
     rng = np.random.default_rng(0)

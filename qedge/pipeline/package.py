@@ -15,6 +15,7 @@ from qedge.oracle.builtin import builtin_outputs
 from qedge.oracle.golden import reference_outputs
 from qedge.pipeline.prepare import default_postprocess
 from qedge.pipeline.request import BuildRequest, Prepared
+from qedge.processing.affine import INPUTS_KEY, steps_in
 from qedge.report import BuildReport, render_html
 from qedge.target import Compiled, Target
 
@@ -41,7 +42,10 @@ def bundle_contents(
         name=prepared.name,
         model_sha256=prepared.source.sha256,
         target=target.info.name,
-        inputs=specs(graph, graph.inputs, prepared.graph.input_names, prepared.source.orders),
+        inputs=with_steps(
+            specs(graph, graph.inputs, prepared.graph.input_names, prepared.source.orders),
+            prepared.graph.metadata.get(INPUTS_KEY, b""),
+        ),
         outputs=specs(graph, graph.outputs, prepared.graph.output_names, prepared.source.orders),
         preprocess=prepared.preprocess,
         postprocess=request.postprocess or default_postprocess(graph),
@@ -62,6 +66,12 @@ def specs(
         spec = tensor_spec(graph.tensors[index], name)
         found.append(spec if order is None else spec._replace(order=tuple(int(d) for d in order)))
     return tuple(found)
+
+
+def with_steps(inputs: Sequence[TensorSpec], notes: bytes) -> tuple[TensorSpec, ...]:
+    """Return the inputs with the step of each; ``notes`` are those of the model at the waist."""
+    steps = steps_in(notes)
+    return tuple(spec._replace(step=steps.get(k)) for k, spec in enumerate(inputs))
 
 
 def tensor_spec(tensor: Tensor, name: str) -> TensorSpec:

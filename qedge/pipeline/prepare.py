@@ -76,8 +76,12 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
     findings += lint(dataset, input_infos(graph, source.orders), float_model=source.data)
     stop(findings, "the data cannot be used")
     calibration, measured, on = _sets(dataset, request, graph, preprocess, source.orders)
+    options = request.options
+    if preprocess is not None and preprocess.kind != "image":
+        # A stream of sound is quantised where it is made, by a step that knows its own units only.
+        options = replace(options, input_steps=False)
     quantized = quantize_above_floor(
-        source.data, calibration, request.options, request.targets, name, steps(progress)
+        source.data, calibration, options, request.targets, name, steps(progress)
     )
     findings += without_losses(quantized.findings, [o.name for o in outputs])
     graph = Graph.from_bytes(quantized.data, "the quantised model")

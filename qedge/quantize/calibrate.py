@@ -92,6 +92,7 @@ def calibrate(
     for done, i in enumerate(chosen):
         sample = dataset[i]
         runner.run(sample)
+        sample = runner.stepped(sample)
         for observer in observers:
             for k in floats:
                 observer.observe(model.graph.inputs[k], sample[k])

@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from qedge.errors import DataError, ModelError, ToolError
+from qedge.graph.outputs import metadata_of
 from qedge.installing import install_command
+from qedge.processing.affine import INPUTS_KEY, apply_steps, steps_in
 
 Array = npt.NDArray[Any]
 
@@ -50,11 +52,16 @@ class Runner:
                 f"LiteRT cannot load the model: {str(error).strip()}",
                 hint="check that it has only TFLite builtin operators and a static shape",
             ) from error
+        self._steps = steps_in(metadata_of(data, INPUTS_KEY))
         self.inputs: list[dict[str, Any]] = self._interpreter.get_input_details()
         self.outputs: list[dict[str, Any]] = self._interpreter.get_output_details()
 
+    def stepped(self, sample: Sequence[Array]) -> list[Array]:
+        """Return a sample with what is noted of its inputs done: what the first layer reads."""
+        return apply_steps([self._steps.get(k) for k in range(len(sample))], sample)
+
     def run(self, sample: Sequence[Array]) -> None:
-        """Run one sample of float arrays, one an input; they are quantised as the model asks.
+        """Run one sample of float arrays in the author's units, one an input; they are quantised as the model asks.
 
         Raises:
             DataError: another number of arrays or another shape than the model's.
@@ -64,14 +71,16 @@ class Runner:
                 f"a sample has {len(sample)} arrays, expected {len(self.inputs)}: one for each input",
                 hint="name the arrays of an .npz like the model's inputs",
             )
-        for detail, value in zip(self.inputs, sample):
+        for k, (detail, value) in enumerate(zip(self.inputs, sample)):
             expected = tuple(int(d) for d in detail["shape"])
             if value.shape != expected:
                 raise DataError(
                     f"a sample has the shape {value.shape} for input {detail['name']!r}, expected {expected}",
                     hint="check the pre-processing: size, channels and layout",
                 )
-            self._interpreter.set_tensor(detail["index"], _encode(value, detail))
+            step = self._steps.get(k)
+            given = value if step is None else step.apply(value)
+            self._interpreter.set_tensor(detail["index"], _encode(given, detail))
         try:
             self._interpreter.invoke()
         except (RuntimeError, ValueError) as error:

@@ -102,11 +102,12 @@ def layer_errors(
     for done, i in enumerate(chosen):
         sample = dataset[i]
         real = dict(zip(model.graph.inputs, sample))
+        entry = dict(zip(graph.inputs, trace.entry(sample)))
         for t, values, found in trace.run(sample):
             real[t] = values
             measured[t].add(values, found)
         for layer in measured.values():
-            layer.isolate(real, trace.factors)
+            layer.isolate(real, entry, trace.factors)
         if progress is not None:
             progress("layers", done + 1, len(chosen))
     return [layer.result() for layer in measured.values()]
@@ -128,7 +129,7 @@ class _Layer:
         names = [graph.tensors[t].name.rsplit("/int", 1)[0] for t in inputs]
         self.sources = [(floats.get(n), of) for n, of in zip(names, inputs)]
         self.runner: Runner | None = None
-        if all(source is not None for source, _ in self.sources) and self.op.op != "DEQUANTIZE":
+        if all(s is not None or t in graph.inputs for s, t in self.sources) and self.op.op != "DEQUANTIZE":
             self.runner = Runner(
                 single_operator(editor, self.op.index, list(dict.fromkeys(inputs))), threads=1
             )
@@ -146,14 +147,17 @@ class _Layer:
         self.inside += int(((real >= low) & (real <= high)).sum())
         self.values += real.size
 
-    def isolate(self, real: dict[int, Array], factors: dict[int, Array]) -> None:
-        """Run the layer alone on the float model's values."""
+    def isolate(self, real: dict[int, Array], entry: dict[int, Array], factors: dict[int, Array]) -> None:
+        """Run the layer alone on the float model's values; ``entry`` has what the quantised model's inputs take."""
         if self.runner is None or self.current is None:
             return
         feed = {}
         for source, tensor in self.sources:
-            assert source is not None
-            values = real[source]
+            if tensor in entry:
+                values = entry[tensor]
+            else:
+                assert source is not None
+                values = real[source]
             feed[tensor] = values / factors[tensor] if tensor in factors else values
         found = self.runner.predict(list(feed.values()))[self.output]
         factor = factors.get(self.tensor.index)

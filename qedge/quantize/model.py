@@ -14,6 +14,7 @@ from qedge.errors import ModelError
 from qedge.graph import Graph
 from qedge.graph.broken import check_constants
 from qedge.graph.edit import Editor
+from qedge.processing.affine import INPUTS_KEY, InputStep, note_of
 
 STEPS_PER_OCTAVE = 8
 STEPS_KEY = "qedge.equalization"
@@ -49,7 +50,8 @@ class FloatModel:
             )
         for t in graph.inputs:
             tensor = graph.tensors[t]
-            if tensor.dtype in ("int8", "uint8", "int16"):
+            pixels = tensor.dtype == "uint8" and {op.op for op in graph.consumers[t]} == {"CAST"}
+            if tensor.dtype in ("int8", "uint8", "int16") and not pixels:
                 raise ModelError(
                     f"input {tensor.name!r} is {tensor.dtype}: quantised already; expected float32",
                     hint="pass the float model that it was made from",
@@ -100,3 +102,10 @@ def read_steps(graph: Graph) -> dict[int, npt.NDArray[np.int8]]:
     for tensor, count in json.loads(counts or b"{}").items():
         found[int(tensor)], values = values[:count], values[count:]
     return found
+
+
+def with_input_steps(model: FloatModel, steps: Mapping[int, InputStep]) -> FloatModel:
+    """Return the model that notes what is done to its inputs in front of it, by their position."""
+    editor = model.editor()
+    editor.add_metadata(INPUTS_KEY, note_of(steps))
+    return FloatModel.from_bytes(editor.pack())

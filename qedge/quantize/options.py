@@ -28,6 +28,7 @@ class QuantizeOptions:
         per_channel: True or False forces it for all weights; None leaves it to the operator.
         effort: how many candidates ``auto`` tries: ``fast`` three, ``normal`` up to eleven, ``thorough`` up to
             seventeen.
+        input_steps: whether what a model does to its input first may be left to whoever feeds it.
         mixed: whether operators may go to 16x8 or float where an accuracy budget is missed.
         floor: whether operators go to 16x8 where the result is under the floor (:mod:`qedge.quantize.floor`).
     """
@@ -44,6 +45,7 @@ class QuantizeOptions:
     mixed: bool = True
     floor: bool = False
     effort: str = "normal"
+    input_steps: bool = True
 
     def __post_init__(self) -> None:
         if self.io not in IO_TYPES:

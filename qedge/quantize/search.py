@@ -12,6 +12,7 @@ import numpy as np
 from qedge.datasets.protocol import Dataset
 from qedge.errors import DataError, UsageError
 from qedge.findings import Finding
+from qedge.processing.affine import INPUTS_KEY, steps_in
 from qedge.quantize.budget import accuracy_error, missed, mixed_precision, worst_layers
 from qedge.quantize.build import Builder
 from qedge.quantize.calibrate import Progress
@@ -23,7 +24,8 @@ from qedge.quantize.options import Candidate, Quantized, QuantizeOptions
 from qedge.quantize.pins import RecipeFile, read_recipe, unmatched
 from qedge.quantize.plan import default_modes, derived
 from qedge.quantize.recipe import Recipe
-from qedge.quantize.rewrite import rewrite
+from qedge.quantize.rewrites import rewrite
+from qedge.quantize.rewrites.input_step import take_steps
 
 JUDGED_SAMPLES = 64
 SEARCH_SAMPLES = 128
@@ -97,9 +99,11 @@ def _quantize(
     file = read_recipe(options.recipe) if options.recipe is not None else RecipeFile()
     method = options.method if options.method != "auto" else file.method
     pinned = None if method == "auto" else Recipe.parse(method)
-    model = rewrite(FloatModel.from_bytes(float_model))
-    check_pins(model, file)
+    model = FloatModel.from_bytes(float_model)
     samples = choose(len(dataset), options.samples, options.seed)
+    model = take_steps(model, dataset, thin(model, samples, options.seed), options.input_steps)
+    model = rewrite(model)
+    check_pins(model, file)
     # Threads that wait for each other cost more than they do where a layer takes microseconds.
     threads = 1 if values_of(model) <= SMALL_MODEL else options.threads
 
@@ -143,7 +147,7 @@ def _quantize(
         if len(some) < len(samples):
             chosen = _refit(builder(samples), judge, chosen)
         tried = [chosen if t.recipe == chosen.recipe else t for t in search.tried]
-    findings += float_findings(model)
+    findings += [*step_findings(model), *float_findings(model)]
     why = missed(chosen.result, options)
     if why is not None:
         found = _rescue(builder(samples), judge, chosen, options, why)
@@ -424,6 +428,21 @@ def values_of(model: FloatModel) -> int:
     """Return how many values the activations of one sample have that calibration reads."""
     known = derived(model.graph)
     return sum(model.graph.tensors[t].elements for t in model.activations if t not in known)
+
+
+def step_findings(model: FloatModel) -> list[Finding]:
+    """Return a note for each input whose first step is done in front of the model."""
+    return [
+        Finding(
+            "info",
+            "input-step",
+            f"the features of input {model.graph.input_names[k]!r} differ in size: they are brought to one in float,"
+            " in front of the model",
+            "pass the units that the model was trained with; raw int8 inputs stand behind that step",
+            tensor=model.graph.input_names[k],
+        )
+        for k in steps_in(model.graph.metadata.get(INPUTS_KEY, b""))
+    ]
 
 
 def float_findings(model: FloatModel) -> list[Finding]:

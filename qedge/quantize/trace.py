@@ -39,6 +39,10 @@ class Trace:
         self._places = [of_name[model.graph.tensors[t].name] for t in self.tensors]
         self._quantised = Runner(with_outputs(quantised, self._places), threads=threads)
 
+    def entry(self, sample: Sequence[Array]) -> list[Array]:
+        """Return what the quantised model's inputs take for a sample, in real numbers."""
+        return self._quantised.stepped(sample)
+
     def run(self, sample: Sequence[Array]) -> Iterator[tuple[int, Array, Array]]:
         """Run one sample and give (tensor, float values, quantised values in real numbers), in order."""
         self._real.run(sample)

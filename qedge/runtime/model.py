@@ -20,6 +20,7 @@ from qedge.processing.spec import Postprocess, quantize_in_place
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from qedge.processing.affine import InputStep
     from qedge.runtime.engine import Engine
 
     Array = npt.NDArray[Any]
@@ -145,6 +146,7 @@ class Model:
         self.inputs = engine.inputs
         self.outputs = engine.outputs
         self._provenance: dict[str, Any] = {}
+        self._steps = [spec.step for spec in manifest.inputs]
         self._one_output = len(engine.outputs) == 1
         self._run = engine.run
 
@@ -195,8 +197,11 @@ class Model:
         if len(self.inputs) > 1:
             if not isinstance(sample, (list, tuple)) or len(sample) != len(self.inputs):
                 raise DataError(f"expected a list of {len(self.inputs)}: the sample, then the other inputs")
-            rest = [_as_input(array, other) for array, other in zip(sample[1:], self.inputs[1:])]
+            others = zip(sample[1:], self.inputs[1:], self._steps[1:])
+            rest = [as_input(array, other, step) for array, other, step in others]
             sample = sample[0]
+        if self._steps[0] is not None:
+            return [as_input(self.preprocess.apply(sample), spec, self._steps[0]), *rest]
         if spec.scale is not None and spec.zero_point is not None:
             return [self.preprocess.encode(sample, spec.scale, spec.zero_point, spec.dtype), *rest]
         if np.dtype(spec.dtype).kind in "iu":  # integers in steps of one: the levels of an image as they are
@@ -301,11 +306,13 @@ class Model:
             sample = [sample]
         if len(sample) != len(self.inputs):
             raise DataError(f"found {len(sample)} inputs, expected {len(self.inputs)}")
-        return [_as_input(array, spec) for array, spec in zip(sample, self.inputs)]
+        return [as_input(array, spec, step) for array, spec, step in zip(sample, self.inputs, self._steps)]
 
 
-def _as_input(value: Any, spec: TensorSpec) -> Array:
+def as_input(value: Any, spec: TensorSpec, step: InputStep | None = None) -> Array:
     """Return ``value`` in the type and layout of the input: as it is where it has those, else quantised or turned.
+
+    ``step`` is done first to values in the author's units.
 
     Raises:
         DataError: another shape (the batch of 1 may be left out), or values that are no finite numbers.
@@ -323,15 +330,15 @@ def _as_input(value: Any, spec: TensorSpec) -> Array:
             f"{spec.name}: found {array.dtype} {list(array.shape)}, expected {list(spec.author_shape)}",
             hint="one sample, as float in the model's own units" if array.ndim == len(spec.shape) else None,
         )
-    if array.dtype == np.dtype(spec.dtype):
+    if array.dtype == np.dtype(spec.dtype) and (step is None or array.dtype.kind != "f"):
         return array
     if spec.scale is None or spec.zero_point is None:
-        return array.astype(spec.dtype)
+        return (array if step is None else step.apply(array)).astype(spec.dtype)
     if array.dtype.kind != "f":
         raise DataError(
             f"{spec.name}: found {array.dtype}, expected float in the model's own units or {spec.dtype}"
         )
-    found = array.astype(np.float32)
+    found = array.astype(np.float32) if step is None else step.apply(array)
     _refuse_other_units(found, spec)
     return quantize_in_place(found, spec.scale, spec.zero_point, spec.dtype)
 

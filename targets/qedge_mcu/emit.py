@@ -13,6 +13,8 @@ import numpy as np
 
 from qedge._version import __version__
 from qedge.graph import Tensor
+from qedge.processing.affine import INPUTS_KEY, steps_in
+from qedge_mcu.input_step import write_input
 from qedge_mcu.ops.base import Array, ConstArray, Ref, Value
 from qedge_mcu.program import CONTEXT_ALIGN, Program, Step, in_arena
 from qedge_mcu.structs import C_TYPES, structs
@@ -377,6 +379,9 @@ def _header(program: Program) -> str:
     for kind, tensors in (("input", graph.inputs), ("output", graph.outputs)):
         for k, t in enumerate(tensors):
             lines.append(_accessor(program, kind, k, len(tensors), graph.tensors[t]))
+    for k, step in steps_in(graph.metadata.get(INPUTS_KEY, b"")).items():
+        tensor, io = graph.tensors[graph.inputs[k]], _io_name("input", k, len(graph.inputs))
+        lines.append(write_input(name, io, tensor, C_TYPES[tensor.dtype], step))
     lines += [_EXTERN_END, "#endif\n"]
     return "\n".join(lines)
 

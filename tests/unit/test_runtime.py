@@ -502,10 +502,10 @@ def test_an_array_in_other_units_is_refused(tmp_path) -> None:
         wide.reshape(-1)[: wide.size // 3] = (
             100 * high
         )  # what lies far outside saturates, where most does not
-        from qedge.runtime.model import _as_input
+        from qedge.runtime.model import as_input
 
-        assert _as_input(good, spec).dtype == np.dtype(spec.dtype)
-        assert _as_input(wide, spec).max() == 127
+        assert as_input(good, spec).dtype == np.dtype(spec.dtype)
+        assert as_input(wide, spec).max() == 127
         with pytest.raises(DataError, match="found values from") as caught:
-            _as_input(good * 100 + 50 * (high - low), spec)
+            as_input(good * 100 + 50 * (high - low), spec)
         assert "units" in str(caught.value.hint)

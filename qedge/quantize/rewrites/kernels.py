@@ -1,4 +1,4 @@
-"""Rewrites of the float model that compute the same and quantise better, or quantise at all."""
+"""Operators without an int8 kernel, or with a poor one, put as others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from qedge.graph import Graph, Operator
 from qedge.quantize.model import FloatModel
 
 
-def rewrite(model: FloatModel) -> FloatModel:
+def use_kernels(model: FloatModel) -> FloatModel:
     """Return the model with those operators replaced that have no int8 kernel or a poor one.
 
     * NEG has none: multiply by -1.

@@ -1,0 +1,16 @@
+"""Rewrites of the float model that compute the same and quantise better, or quantise at all: one module each."""
+
+from __future__ import annotations
+
+from qedge.quantize.model import FloatModel
+from qedge.quantize.rewrites.kernels import use_kernels
+from qedge.quantize.rewrites.normalisation import fold_normalisation
+
+__all__ = ["rewrite"]
+
+
+def rewrite(model: FloatModel) -> FloatModel:
+    """Return the model after every rewrite that needs no samples."""
+    for step in (use_kernels, fold_normalisation):
+        model = step(model)
+    return model

@@ -1,0 +1,64 @@
+"""The step that a model leaves to whoever feeds it, as a function of the generated header.
+
+The same arithmetic as :class:`qedge.processing.affine.InputStep` and :func:`qedge.quantmath.quantize`: float32, one
+rounding an operation, ties to even. No two operations can be joined to one instruction, so compilers agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qedge.graph import Tensor
+from qedge.processing.affine import InputStep
+
+_C = """\
+/* Write {what} from values in the units that the model was trained with: (value - offset) * factor, quantised.
+ * Not for -ffast-math. */
+static inline void {name}_write_{io}({name}_context *context, const float *values)
+{{
+    static const float offset[{count}] = {{{offset}}};
+    static const float factor[{count}] = {{{factor}}};
+    {ctype} *const codes = {name}_{io}(context);
+    for (int32_t i = 0; i < {upper}_ELEMENTS; ++i) {{
+        const int32_t channel = i % {count};
+        float q = (values[i] - offset[channel]) * factor[channel] / {lower}_scale;
+        q = q > -70000.0f ? q : -70000.0f;
+        q = q < 70000.0f ? q : 70000.0f;
+        int32_t code = (int32_t)q;
+        const float rest = q - (float)code;
+        if (rest > 0.5f || (rest == 0.5f && (code & 1) != 0)) {{
+            ++code;
+        }} else if (rest < -0.5f || (rest == -0.5f && (code & 1) != 0)) {{
+            --code;
+        }}
+        code += {lower}_zero_point;
+        code = code < {low} ? {low} : code;
+        codes[i] = ({ctype})(code > {high} ? {high} : code);
+    }}
+}}
+"""
+_LIMITS = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}
+
+
+def write_input(name: str, io: str, tensor: Tensor, ctype: str, step: InputStep) -> str:
+    """Return the C function for an input; ``io`` is what its accessor is called (``input``, ``input_1``)."""
+    count = max(len(step.offset), len(step.factor))
+    low, high = _LIMITS[tensor.dtype]
+    return _C.format(
+        name=name,
+        io=io,
+        what=f"the {io.replace('_', ' ')}",
+        lower=f"{name}_{io}",
+        upper=f"{name}_{io}".upper(),
+        count=count,
+        offset=_list(step.offset, count),
+        factor=_list(step.factor, count),
+        ctype=ctype,
+        low=low,
+        high=high,
+    )
+
+
+def _list(values: Sequence[float], count: int) -> str:
+    repeated = list(values) * (count if len(values) == 1 else 1)
+    return ", ".join(f"{float(v).hex()}f" for v in repeated)
