@@ -1,7 +1,8 @@
 """Stand-in for ``edgetpu_compiler`` 16: its command line, its log, and models for the stand-in device.
 
-Its mapping is its own and crude: operators of a fixed list, from the first of them up to the first that is
-not. ``EDGETPU_DOUBLE_CPU`` names operators to leave to the CPU, ``EDGETPU_DOUBLE_COMPILER`` a way to fail:
+Its mapping is its own and crude: operators of a fixed list on 8 bits, in versions that were seen mapped, with at most
+three dimensions above 1; from the first of them on, every one that needs nothing from an operator that is
+none. ``EDGETPU_DOUBLE_CPU`` names operators to leave to the CPU, ``EDGETPU_DOUBLE_COMPILER`` a way to fail:
 ``crash``, ``large``, ``slow``, ``hang``, ``silent`` (success without a file), ``unquantised`` or
 ``unparsed``.
 """
@@ -18,14 +19,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import package
 
-from qedge.graph import Graph
+from qedge.graph import Graph, Operator
 
 VERSION = "16.0.384591198"
 # fmt: off
 MAPPED = {
-    "ADD", "AVERAGE_POOL_2D", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "LOGISTIC",
-    "MAX_POOL_2D", "MEAN", "MUL", "PAD", "QUANTIZE", "RELU", "RELU6", "RESHAPE", "RESIZE_BILINEAR",
-    "RESIZE_NEAREST_NEIGHBOR", "SOFTMAX", "SUB", "TANH",
+    "ADD", "AVERAGE_POOL_2D", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED",
+    "LOGISTIC", "MAXIMUM", "MAX_POOL_2D", "MEAN", "MINIMUM", "MUL", "PAD", "PRELU", "QUANTIZE", "RELU",
+    "RELU6", "RESHAPE", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "SOFTMAX", "SPLIT", "SQUEEZE",
+    "STRIDED_SLICE", "SUB", "TANH", "TRANSPOSE",
 }
 # fmt: on
 FAILURES = {
@@ -98,14 +100,40 @@ def segments(data: bytes, stem: str, count: int) -> list[tuple[bytes, str]]:
     return found
 
 
+def takes(graph: Graph, op: Operator) -> bool:
+    """Whether an operator could be mapped by itself."""
+    if op.op not in MAPPED or (op.op == "ADD" and op.version > 3):
+        return False
+    values = [t for t in (*graph.input_tensors(op), *graph.output_tensors(op)) if t is not None]
+    moved = [t for t in values if not t.is_constant]
+    wide = any(d > 1 for t in moved for d in t.shape[:-3])
+    rows = op.op in ("SOFTMAX", "FULLY_CONNECTED") and any(
+        d > 1 for d in graph.output_tensors(op)[0].shape[:-1]
+    )
+    return all(t.dtype in ("int8", "uint8") for t in moved) and not wide and not rows
+
+
+def first_part(graph: Graph, kinds: list[bool]) -> list[int]:
+    """Return the operators of the first part: all that need nothing from one of the others that comes late."""
+    late: set[int] = set()
+    members: list[int] = []
+    started = False
+    for op, kind in zip(graph, kinds):
+        waits = any(t in late for t in op.inputs)
+        if kind and not waits:
+            members.append(op.index)
+            started = True
+        elif started or waits:
+            late.update(op.outputs)
+    return members
+
+
 def compile_one(data: bytes, stem: str, folder: Path, table: bool, silent: bool) -> None:
     """Write one compiled model and print its log."""
     graph = Graph.from_bytes(data)
     left = set(os.environ.get("EDGETPU_DOUBLE_CPU", "").split(","))
-    kinds = [op.op in MAPPED and op.op not in left for op in graph]
-    start = kinds.index(True) if True in kinds else len(kinds)
-    end = next((i for i in range(start, len(kinds)) if not kinds[i]), len(kinds))
-    members = list(range(start, end))
+    kinds = [op.op not in left and takes(graph, op) for op in graph]
+    members = first_part(graph, kinds)
     result = package.fold(data, members) if members else data
     if not silent:
         (folder / f"{stem}_edgetpu.tflite").write_bytes(result)

@@ -45,31 +45,27 @@ def package_bytes(model: bytes, min_runtime: int = 13) -> bytes:
 
 def parameters(model: bytes) -> bytes:
     """Return the weights of a model as the compiler lays them out: in lines, uint8, 64 outputs by 4 inputs a piece."""
-    graph = Graph.from_bytes(model)
-    found = b""
-    for op in graph:
+    found = []
+    for op in (graph := Graph.from_bytes(model)):
         if op.op not in ("CONV_2D", "FULLY_CONNECTED", "DEPTHWISE_CONV_2D"):
             continue
         w = graph.tensors[op.inputs[1]]
-        values = np.asarray(w.data).astype(np.int16) + (128 if w.dtype == "int8" else 0)
+        values = (np.asarray(w.data).astype(np.int16) + (128 if w.dtype == "int8" else 0)).astype(np.uint8)
         zero = int(w.quantization.zero_point[0]) + (128 if w.dtype == "int8" else 0)
         if op.op == "DEPTHWISE_CONV_2D":
-            for first in range(0, values.shape[-1], 4):
-                for tap in values.reshape(-1, values.shape[-1])[:, first : first + 4]:
-                    square = np.full((4, 4), zero, np.uint8)
-                    square[range(len(tap)), range(len(tap))] = tap
-                    found += square.tobytes()
+            taps = values.reshape(-1, values.shape[-1])
+            taps = np.pad(taps, ((0, 0), (0, -taps.shape[1] % 4)), constant_values=zero)
+            squares = np.full((taps.shape[1] // 4, len(taps), 4, 4), zero, np.uint8)
+            squares[:, :, range(4), range(4)] = taps.reshape(len(taps), -1, 4).transpose(1, 0, 2)
+            found.append(squares.tobytes())
             continue
         deep = values.reshape(values.shape[0], -1, values.shape[-1])
+        deep = np.pad(deep, ((0, 0), (0, 0), (0, -deep.shape[2] % 4)), constant_values=zero)
         for first in range(0, len(deep), 64):
-            for tap in range(deep.shape[1]):
-                for inner in range(0, deep.shape[2], 4):
-                    part = deep[first : first + 64, tap, inner : inner + 4]
-                    full = np.full((part.shape[0], 4), zero, np.uint8)
-                    full[:, : part.shape[1]] = part
-                    line = full.tobytes()
-                    found += line + bytes(-len(line) % 64)
-    return bytes(-len(model) % 64) + found
+            part = deep[first : first + 64]
+            pieces = part.reshape(len(part), -1, 4).transpose(1, 0, 2).reshape(-1, len(part) * 4)
+            found.append(np.pad(pieces, ((0, 0), (0, -pieces.shape[1] % 64))).tobytes())
+    return bytes(-len(model) % 64) + b"".join(found)
 
 
 def _executable(model: bytes) -> bytes:
@@ -112,7 +108,7 @@ def fold(model: bytes, members: list[int]) -> bytes:
     tree.operatorCodes.append(code)
     op = generated.OperatorT()
     op.opcodeIndex, op.inputs, op.outputs = len(tree.operatorCodes) - 1, inputs, outputs
-    op.customOptions = list(package_bytes(part))
+    op.customOptions = np.frombuffer(package_bytes(part), np.uint8)
     rest = [o for i, o in enumerate(operators) if i not in inside]
     before = [o for o in rest if all(int(t) not in made for t in _all_inputs(o, rest, made))]
     graph.operators = [*before, op, *[o for o in rest if o not in before]]
@@ -121,14 +117,17 @@ def fold(model: bytes, members: list[int]) -> bytes:
 
 def _all_inputs(op: Any, rest: list[Any], made: set[int]) -> list[int]:
     """Return the tensors that an operator depends on, through the other operators that stay outside."""
-    found, queue = [], [int(t) for t in op.inputs]
+    found: set[int] = set()
+    queue = [int(t) for t in op.inputs]
     producers = {int(t): o for o in rest for t in o.outputs}
     while queue:
         t = queue.pop()
-        found.append(t)
+        if t in found:
+            continue
+        found.add(t)
         if t not in made and t in producers:
             queue += [int(i) for i in producers[t].inputs]
-    return found
+    return sorted(found)
 
 
 def cut(model: bytes, members: list[int], inputs: list[int], outputs: list[int]) -> bytes:

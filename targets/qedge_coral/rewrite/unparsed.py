@@ -1,9 +1,9 @@
 """Write operators that compiler 16 cannot parse in others that it can: without this it refuses the whole model.
 
-A GELU becomes ``x * sigmoid(c * x)`` where a constant ``c`` gives every one of the 256 values within 1 step: LOGISTIC
-and MUL run on the Edge TPU. Any other function of one value that TensorFlow Lite 2.6 does not have is looked up in a
-table on the CPU, exactly. What it has in float only stays on the CPU as a float operator between DEQUANTIZE and
-QUANTIZE.
+A GELU becomes a gate, ``x * sigmoid(1.702 x)`` or with a cubic argument, where that gives every one of the 256
+values within 1 step: MUL, ADD and LOGISTIC run on the Edge TPU. Any other function of one value that TensorFlow
+Lite 2.6 does not have is looked up in a table on the CPU, exactly. What it has in float only stays on the CPU as a
+float operator between DEQUANTIZE and QUANTIZE.
 """
 
 from __future__ import annotations
@@ -16,10 +16,14 @@ from qedge.graph import Graph, Operator, Quantization
 from qedge.graph.edit import Editor, affine
 from qedge_coral import versions
 from qedge_coral.rewrite.draft import Array, Draft
+from qedge_coral.rewrite.write import write
 
 TITLE = "operators that compiler 16 cannot parse, in those that it can"
-SLOPES = np.arange(1.5, 1.9, 0.01)
-"""Candidates for ``c``; 1.702 is the best for GELU in real numbers."""
+SLOPE = 1.702
+RISE, BEND = 1.5957691, 0.07135482
+"""2 * sqrt(2 / pi), and 0.044715 times that: the argument of the usual approximation by tanh."""
+SATURATED, ARGUMENT = 4.0, 8.0
+"""Where the gate is 0 or 1 to 8 bits: of x, and of the sigmoid's argument."""
 WITHIN = 1
 EIGHT_BIT = ("int8", "uint8")
 
@@ -51,16 +55,6 @@ def _same_shape(graph: Graph, op: Operator) -> bool:
 
 
 def _function(draft: Draft, graph: Graph, op: Operator) -> None:
-    wanted = values(graph, op)
-    found = _sigmoid_form(graph, op, wanted) if op.op == "GELU" else None
-    if found is not None:
-        _replace_by_sigmoid(draft, graph, op, found)
-    else:
-        _replace_by_table(draft, graph, op, wanted)
-
-
-def values(graph: Graph, op: Operator) -> Array:
-    """Return what a function of one value gives for each of the 256 it can get, from the lowest to the highest."""
     source, result = graph.tensors[op.inputs[0]], graph.output_tensors(op)[0]
     editor = Editor.empty(op.op)
     x, y = (
@@ -68,7 +62,19 @@ def values(graph: Graph, op: Operator) -> Array:
         for name, t in (("x", source), ("y", result))
     )
     editor.append(editor.operator(op.op, [x], [y], op.options, version=op.version))
-    return _run(editor, x, y)
+    editor.inputs, editor.outputs = [x], [y]
+    alone = editor.pack()
+    wanted = values(alone)
+    for form in FORMS if op.op == "GELU" else ():
+        # The form is tried on a model of this operator alone, by the interpreter, with every value there is.
+        tiny = Graph.from_bytes(alone)
+        trial = Draft(tiny)
+        trial.replace([tiny.operators[0]], form(trial, tiny, tiny.operators[0]), "tried")
+        given = values(write(tiny, trial.finish()))
+        if np.abs(given.astype(np.int64) - wanted.astype(np.int64)).max() <= WITHIN:
+            draft.replace([op], form(draft, graph, op), f"{op.label} in operators that map: {form.__doc__}")
+            return
+    _replace_by_table(draft, graph, op, wanted)
 
 
 def _affine(quantization: Quantization | None) -> object:
@@ -76,11 +82,10 @@ def _affine(quantization: Quantization | None) -> object:
     return affine(quantization.scale, quantization.zero_point, quantization.axis)
 
 
-def _run(editor: Editor, x: int, y: int) -> Array:
+def values(model: bytes) -> Array:
+    """Return what a model of one value gives for each of the 256 it can get, from the lowest to the highest."""
     from qedge.runtime.litert import BUILTIN, open_engine, tensor_specs
 
-    editor.inputs, editor.outputs = [x], [y]
-    model = editor.pack()
     engine = open_engine(model, *tensor_specs(model), threads=1, kernels=BUILTIN)
     try:
         low = np.iinfo(engine.inputs[0].dtype).min
@@ -90,46 +95,71 @@ def _run(editor: Editor, x: int, y: int) -> Array:
         engine.close()
 
 
-def _sigmoid_form(graph: Graph, op: Operator, wanted: Array) -> float | None:
-    """Return the slope whose ``x * sigmoid(slope * x)`` is nearest to a GELU's 256 values; None beyond 1 step."""
-    source, result = graph.tensors[op.inputs[0]], graph.output_tensors(op)[0]
-    assert source.quantization is not None
-    assert result.quantization is not None
-    scale, zero = source.quantization.scalar
-    out_scale, out_zero = result.quantization.scalar
-    kind = np.iinfo(source.dtype)
-    real = (np.arange(256) + kind.min - zero) * scale
-    best: tuple[float, float] | None = None
-    for slope in SLOPES:
-        gate = np.clip(np.round(256 / (1 + np.exp(-slope * real))), 0, 255) / 256
-        given = np.clip(np.round(real * gate / out_scale) + out_zero, kind.min, kind.max)
-        error = float(np.abs(given - wanted.astype(np.int64)).max())
-        total = error + float(np.abs(given - wanted.astype(np.int64)).mean())
-        if error <= WITHIN and (best is None or total < best[0]):
-            best = (total, float(slope))
-    return None if best is None else best[1]
+class _Steps:
+    """Operators on 8 bits one after another, from one tensor."""
+
+    def __init__(self, draft: Draft, graph: Graph, op: Operator) -> None:
+        self.draft, self.x, self.y = draft, op.inputs[0], op.outputs[0]
+        source = graph.tensors[self.x]
+        assert source.quantization is not None
+        self.scale, self.zero = source.quantization.scalar
+        self.kind = np.dtype(source.dtype)
+        self.low, self.high = int(np.iinfo(self.kind).min), int(np.iinfo(self.kind).max)
+        self.version = 2 if source.dtype == "int8" else 1
+        self.name, self.nodes = graph.tensors[self.y].name, list[Operator]()
+
+    @property
+    def largest(self) -> float:
+        """The largest amount of the source."""
+        return max(abs(self.low - self.zero), abs(self.high - self.zero)) * self.scale
+
+    def fixed(self, what: str, value: float) -> int:
+        """Return a constant, exact but for the rounding of its scale."""
+        held = np.full(1, 127, self.kind.type)
+        return self.draft.constant(f"{self.name}/{what}", held, scale=value / 127)
+
+    def made(self, op: str, what: str, inputs: list[int], scale: float, zero: int) -> int:
+        """Add an operator and return its result."""
+        result = self.draft.tensor_like(self.x, f"{self.name}/{what}", quantization=(scale, zero))
+        self.add(op, inputs, result)
+        return result
+
+    def add(self, op: str, inputs: list[int], result: int) -> None:
+        """Add an operator that writes a tensor."""
+        options = {} if op == "LOGISTIC" else {"fused_activation_function": "NONE"}
+        self.nodes.append(self.draft.operator(op, self.version, inputs, [result], options))
+
+    def gated(self, argument: int) -> list[Operator]:
+        """Return the operators with ``x * sigmoid(argument)`` at their end."""
+        gate = self.made("LOGISTIC", "gate", [argument], 1 / 256, self.low)
+        self.add("MUL", [self.x, gate], self.y)
+        return self.nodes
 
 
-def _replace_by_sigmoid(draft: Draft, graph: Graph, op: Operator, slope: float) -> None:
-    source, result = graph.tensors[op.inputs[0]], graph.output_tensors(op)[0]
-    assert source.quantization is not None
-    scale, zero = source.quantization.scalar
-    name, kind = result.name, np.dtype(source.dtype).type
-    version = 2 if source.dtype == "int8" else 1
-    slopes = draft.constant(f"{name}/slope", np.full(1, 127, kind), scale=slope / 127)
-    steep = draft.tensor_like(source.index, f"{name}/steep", quantization=(scale * slope, zero))
-    low = int(np.iinfo(source.dtype).min)
-    gate = draft.tensor_like(source.index, f"{name}/gate", quantization=(1 / 256, low))
-    nodes = [
-        draft.operator(
-            "MUL", version, [source.index, slopes], [steep], {"fused_activation_function": "NONE"}
-        ),
-        draft.operator("LOGISTIC", version, [steep], [gate]),
-        draft.operator(
-            "MUL", version, [source.index, gate], [result.index], {"fused_activation_function": "NONE"}
-        ),
-    ]
-    draft.replace([op], nodes, f"{op.label} as x * sigmoid({slope:.2f} x)")
+def sigmoid(draft: Draft, graph: Graph, op: Operator) -> list[Operator]:
+    """x * sigmoid(1.702 x)"""
+    steps = _Steps(draft, graph, op)
+    steep = steps.made(
+        "MUL", "steep", [steps.x, steps.fixed("slope", SLOPE)], steps.scale * SLOPE, steps.zero
+    )
+    return steps.gated(steep)
+
+
+def cubic(draft: Draft, graph: Graph, op: Operator) -> list[Operator]:
+    """x * sigmoid(x * (1.596 + 0.0714 x^2))"""
+    steps = _Steps(draft, graph, op)
+    most = min(steps.largest, SATURATED) ** 2
+    square = steps.made("MUL", "square", [steps.x, steps.x], most / 255, steps.low)
+    bent = steps.made("MUL", "bent", [square, steps.fixed("bend", BEND)], most * BEND / 255, steps.low)
+    top = RISE + most * BEND
+    factor = steps.made("ADD", "factor", [bent, steps.fixed("rise", RISE)], top / 255, steps.low)
+    reach = min(min(steps.largest, SATURATED) * top, ARGUMENT)
+    argument = steps.made("MUL", "argument", [steps.x, factor], 2 * reach / 255, steps.low + 128)
+    return steps.gated(argument)
+
+
+FORMS = (sigmoid, cubic)
+"""Forms of GELU in operators that map, the shortest first."""
 
 
 def _replace_by_table(draft: Draft, graph: Graph, op: Operator, table: Array) -> None:
