@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from qedge.errors import UsageError, nearest
+from qedge.trust.card import FIELDS
 
 FILE_NAME = "qedge.toml"
 
@@ -47,6 +48,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[tuple[type, ...], str]]] = {
         "min_sqnr": ((float, int), "SQNR in dB that int8 must reach"),
         "per_channel": ((bool,), "one weight scale a channel (true), a tensor (false)"),
     },
+    "card": {key: ((str,), help) for key, help in FIELDS.items()},
     "target": {},
 }
 OPEN_SECTIONS = ("preprocess", "postprocess", "target")

@@ -118,6 +118,10 @@ class FileEntry(NamedTuple):
     size: int
     sha256: str
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry as the manifest has it."""
+        return {"bytes": self.size, "sha256": self.sha256}
+
     @classmethod
     def of(cls, data: bytes) -> "FileEntry":
         """Return the entry for a file's contents."""
@@ -166,10 +170,7 @@ class Manifest(NamedTuple):
             "labels": list(self.labels),
             "quantization": _sorted(self.quantization),
             "target_data": _sorted(self.target_data),
-            "files": {
-                name: {"bytes": entry.size, "sha256": entry.sha256}
-                for name, entry in sorted(self.files.items())
-            },
+            "files": {name: entry.to_json() for name, entry in sorted(self.files.items())},
         }
         return {**document, "digest": digest(document)}
 

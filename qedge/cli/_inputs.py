@@ -149,6 +149,7 @@ def request_from(
         input_values=input_values(input_value, config.get("model", "input_value")),
         trust_model=trust_model,
         all_or_nothing=all_or_nothing,
+        card={key: str(value) for key, value in config.section("card").items()},
     )
 
 

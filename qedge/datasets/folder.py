@@ -102,7 +102,7 @@ def scan(root: Path) -> tuple[str, list[Path], list[str] | None]:
     """
     found: list[tuple[Path, str, str]] = []
     passed_over: set[str] = set()
-    for file in _files(root):
+    for file in walk_files(root):
         inside = file.relative_to(root)
         if any(part.startswith(".") for part in inside.parts) or not file.is_file():
             continue
@@ -132,7 +132,7 @@ def scan(root: Path) -> tuple[str, list[Path], list[str] | None]:
     return kinds[0], [f for f, _, _ in found], None if loose else [name for _, _, name in found]
 
 
-def _files(root: Path) -> list[Path]:
+def walk_files(root: Path) -> list[Path]:
     """Return what lies below ``root``, sorted; folders that are links are followed, each real folder once."""
     found: list[Path] = []
     seen: set[str] = set()

@@ -19,7 +19,7 @@ from qedge.bundle import Manifest, write_bundle
 from qedge.errors import QedgeError, ToolError
 from qedge.oracle.golden import golden_samples
 from qedge.pipeline.gate import raise_for
-from qedge.pipeline.package import bundle_contents, write_atomically
+from qedge.pipeline.package import bundle_contents, data_facts, write_atomically
 from qedge.pipeline.preflight import preflight
 from qedge.pipeline.prepare import prepare
 from qedge.pipeline.request import BuildRequest, BuildResult, Prepared, target_request
@@ -79,10 +79,13 @@ def build(request: BuildRequest, progress: Progress) -> BuildResult:
         infos = [target.info for target, _ in request.targets]
         report = build_report(prepared, {n: checks[n] for n in compiled}, compiled, layers, infos)
         progress("write bundles", 0.0)
+        data = data_facts(request.data)
         for name in list(compiled):
             with _kept(name, failures, request):
                 target, _ = asked[name]
-                contents[name] = bundle_contents(request, prepared, target, compiled[name], samples, report)
+                contents[name] = bundle_contents(
+                    request, prepared, target, compiled[name], samples, report, data
+                )
     _raise_if_none(contents, failures)
     root = request.out / prepared.name
     bundles = {name: root / name for name in contents}

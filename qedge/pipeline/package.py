@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
-from qedge.bundle import Manifest, TensorSpec, golden_files
+from qedge._version import __version__
+from qedge.bundle import FileEntry, Manifest, TensorSpec, golden_files
+from qedge.datasets.identity import dataset_identity
 from qedge.graph import Graph, Tensor
 from qedge.oracle.builtin import builtin_outputs
 from qedge.oracle.golden import reference_outputs
@@ -18,6 +23,7 @@ from qedge.pipeline.request import BuildRequest, Prepared
 from qedge.processing.affine import INPUTS_KEY, steps_in
 from qedge.report import BuildReport, render_html
 from qedge.target import Compiled, Target
+from qedge.trust.card import Facts, bill_of_materials, model_card
 
 
 def bundle_contents(
@@ -27,8 +33,9 @@ def bundle_contents(
     compiled: Compiled,
     samples: list[list[npt.NDArray[Any]]],
     report: BuildReport,
+    data: Mapping[str, Any] | None,
 ) -> tuple[Manifest, dict[str, bytes]]:
-    """Return the manifest and the files of one target's bundle."""
+    """Return the manifest and the files of one target's bundle; ``data`` is what :func:`data_facts` gave."""
     model = compiled.model if compiled.model is not None else prepared.model
     graph = prepared.graph if compiled.model is None else Graph.from_bytes(model, "the compiled model")
     outputs, builtin = target.golden_outputs(model, samples), None
@@ -53,7 +60,38 @@ def bundle_contents(
         quantization=report.quantization,
         target_data=dict(compiled.extra),
     )
+    facts = Facts(
+        {**manifest.to_json(), "files": {n: FileEntry.of(d).to_json() for n, d in files.items()}},
+        report.to_json(),
+        data,
+        {key: _plain(value) for key, value in asdict(request.options).items()},
+        _tools(),
+        request.card,
+    )
+    files["bom.json"] = bill_of_materials(facts)
+    files["card.md"] = model_card(facts)
     return manifest, files
+
+
+def data_facts(path: Path | None) -> dict[str, Any] | None:
+    """Return what the calibration data are, by their hashes; None without any."""
+    if path is None:
+        return None
+    found = dataset_identity(path)
+    return {"root": found.root, "files": found.files, "bytes": found.size}
+
+
+def _tools() -> dict[str, str]:
+    """Return name and version of what decides a bundle's bytes."""
+    found = {"qedge": __version__}
+    for name in ("ai-edge-litert", "flatbuffers"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    return value.name if isinstance(value, Path) else value
 
 
 def specs(

@@ -38,6 +38,7 @@ class BuildRequest:
         trust_model: whether code in the model file may run.
         eval_data: samples to measure on, none of which calibrates; None holds some of ``data`` out.
         strict: whether a warning about the model, the data or the figures fails the build.
+        card: what only people know of the model, by the keys of :data:`qedge.trust.card.FIELDS`.
         all_or_nothing: whether one target's error leaves the others without a bundle too.
     """
 
@@ -56,6 +57,7 @@ class BuildRequest:
     eval_data: Path | None = None
     strict: bool = False
     all_or_nothing: bool = False
+    card: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
