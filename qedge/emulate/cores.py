@@ -37,7 +37,7 @@ class Core:
     mve: bool = False
     qemu: str | None = None
     flash: int = 0x0000_0000
-    flash_bytes: int = 4 << 20
+    flash_bytes: int = 64 << 20
     ram: int = 0x2000_0000
     ram_bytes: int = 4 << 20
     big_ram: int | None = None
@@ -119,6 +119,7 @@ _ALL = (
         arch="riscv",
         qemu="virt",
         flash=0x8000_0000,
+        flash_bytes=4 << 20,
         ram=0x8040_0000,
     ),
 )

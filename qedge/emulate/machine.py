@@ -11,6 +11,7 @@ from qedge.emulate.cores import Core, find_core
 from qedge.emulate.elf import Elf
 from qedge.errors import QedgeError, ToolError, UsageError, VerificationError
 
+_MORE = 0x4000_0000
 _STACK = 0x6000_0000
 _RETURN = 0x7000_0000
 _PAGE = 0x1000
@@ -84,6 +85,7 @@ class Machine:
         self._next = max(
             [self.core.ram, *(s.address + s.memory_bytes for s in elf.segments if s.address >= self.core.ram)]
         )
+        self._more = _MORE
         self._blocks: dict[int, list[int]] = {}
         self._watched: dict[int, str] = {}
         self._open: list[tuple[int, int, str, int]] = []
@@ -119,12 +121,16 @@ class Machine:
     def allocate(self, size: int, align: int = 16) -> int:
         """Return the address of ``size`` zeroed bytes in RAM beyond the image's own data."""
         address = -(-self._next // align) * align
-        if address + size > self.core.ram + self.core.ram_bytes:
-            raise UsageError(
-                f"{size} bytes do not fit the {self.core.ram_bytes} bytes of emulated RAM",
-                hint="make the buffers smaller",
-            )
-        self._next = address + size
+        if address + size <= self.core.ram + self.core.ram_bytes:
+            self._next = address + size
+            return address
+        # What a real chip of the core would have outside: mapped as it is asked for, each piece for itself.
+        address = self._more
+        pages = -(-size // _PAGE) * _PAGE
+        if address + pages > _STACK:
+            raise UsageError(f"{size} bytes do not fit the emulated memory", hint="make the buffers smaller")
+        self._uc.mem_map(address, pages, self._unicorn.UC_PROT_READ | self._unicorn.UC_PROT_WRITE)
+        self._more = address + pages
         return address
 
     def address(self, where: str | int) -> int:

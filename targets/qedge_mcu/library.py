@@ -222,7 +222,7 @@ class Library:
         results: list[dict[int, Array]] = [{} for _ in samples]
         for first, last in self._portions():
             machine, context = self._start(self.observed_image)
-            log = machine.allocate(LOG_BYTES)
+            log = machine.allocate(self._log_bytes(first, last))
             for name, value in (("qe_log", log), ("qe_first", first), ("qe_last", last)):
                 machine.write(name, value.to_bytes(4, "little"))
             for sample, found in zip(samples, results):
@@ -281,6 +281,11 @@ class Library:
             for t in self.description.outputs
         ]
 
+    def _log_bytes(self, first: int, last: int) -> int:
+        """Return the bytes that the steps of one portion write."""
+        steps = self.description.steps[first : last + 1]
+        return max(sum(t.nbytes for s in steps for t in s.tensors), 4)
+
     def _portions(self) -> Iterator[tuple[int, int]]:
         """Yield ranges of steps whose tensors fit the log together."""
         first, used = 0, 0
@@ -308,6 +313,7 @@ def _observer(description: Description) -> str:
 #include <string.h>
 
 static const struct { int32_t step; uint32_t offset, bytes; } tensors[] = {
+    {-1, 0u, 0u}, /* no empty array where no step writes anything */
 """
         + "\n".join(rows)
         + """

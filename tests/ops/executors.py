@@ -143,4 +143,9 @@ def _on_core(
     return results
 
 
-EXECUTORS = (Executor("host", "host", on_host=True), Executor("cortex-m4", "cortex-m4"))
+EXECUTORS = (
+    Executor("host", "host", on_host=True),
+    Executor("cortex-m4", "cortex-m4"),
+)
+LONG = (Executor("riscv32", "riscv32"),)
+"""Executors of the tests that take minutes."""

@@ -26,7 +26,7 @@ from qedge.testing.cases import Merged, merge
 from qedge_mcu.cores import core
 from qedge_mcu.ops import Emitted, OpContext, find, operators, operators_int16
 from qedge_mcu.oracle import rewrite
-from tests.ops.executors import EXECUTORS, Array, Executor, generate
+from tests.ops.executors import EXECUTORS, LONG, Array, Executor, generate
 from tests.ops.tables import TABLES
 
 TABLES_AT_ONCE = 14
@@ -57,7 +57,7 @@ def results(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untype
 
     @cache
     def run(first: int, executor: str) -> list[list[Array]] | QedgeError:
-        (found,) = (e for e in EXECUTORS if e.name == executor)
+        (found,) = (e for e in (*EXECUTORS, *LONG) if e.name == executor)
         try:
             return found.run(batch(first).data, batch(first).samples(), tmp_path_factory.mktemp("ops"))
         except QedgeError as error:
@@ -66,8 +66,11 @@ def results(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untype
     return run
 
 
+PLACES = [*EXECUTORS, *(pytest.param(e, marks=pytest.mark.long) for e in LONG)]
+
+
 @needs_wheel
-@pytest.mark.parametrize("executor", EXECUTORS, ids=lambda e: e.name)
+@pytest.mark.parametrize("executor", PLACES, ids=lambda e: e.name)
 @pytest.mark.parametrize("table", NAMES)
 def test_operator_is_bit_exact(table: str, executor: Executor, results) -> None:  # type: ignore[no-untyped-def]
     if table in executor.skips:
@@ -103,6 +106,31 @@ def test_the_library_is_cpp_too(first: int, tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[:3000]
     assert generated.sources
+
+
+COMPILERS = {
+    "cortex-m4": ["arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"],
+    "cortex-m55": ["arm-none-eabi-gcc", "-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard"],
+    "riscv32": ["riscv64-unknown-elf-gcc", "-march=rv32imc", "-mabi=ilp32", "--specs=picolibc.specs"],
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("core_name", sorted(COMPILERS))
+def test_gcc_has_nothing_to_say(core_name: str, tmp_path: Path) -> None:
+    command = COMPILERS[core_name]
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"no {command[0]} on this machine")
+    cases = [replace(case, name=f"{name}/{case.name}") for name in NAMES for case in TABLES[name]]
+    _, generated = generate(Graph.from_bytes(merge(cases).data), core_name, tmp_path)
+    flags = ["-std=c11", "-O2", "-fsyntax-only", *WARNINGS, "-Werror", f"-I{tmp_path}/src"]
+    done = subprocess.run(
+        [*command, *flags, *(str(tmp_path / s) for s in generated.sources)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[:3000]
 
 
 def test_every_operator_has_cases() -> None:

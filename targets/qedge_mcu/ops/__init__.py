@@ -43,7 +43,7 @@ def operators_int32() -> Mapping[str, OpModule]:
 def find(c: OpContext) -> OpModule | None:
     """Return the module for an operator with its types, or None."""
     name = c.op.op
-    if name in operators_int16() and "int16" in {t.dtype for t in (*c.inputs, *c.outputs) if t is not None}:
+    if name in operators_int16() and "int16" in {t.dtype for t in c.inputs if t is not None}:
         return operators_int16()[name]
     if name in operators_int32() and c.input(0).dtype == "int32":
         return operators_int32()[name]

@@ -1,4 +1,4 @@
-"""SOFTMAX: int8 to int8 over the last dimension; bit-exact to TFLite Micro."""
+"""SOFTMAX: int8 to int8 or int16 over the last dimension; bit-exact to TFLite Micro."""
 
 from __future__ import annotations
 
@@ -16,11 +16,17 @@ def check(c: OpContext) -> list[Reason]:
     """Return what stands in the way: types, an output of another scale than 1/256."""
     reasons = [
         *expect_quantized(c.input(0), what="the input"),
-        *expect_quantized(c.output, what="the output"),
+        *expect_quantized(c.output, what="the output", dtypes=("int8", "int16")),
     ]
-    if not reasons and scalar(c.output) != (1 / 256, -128):
-        scale, zero = scalar(c.output)
+    if reasons:
+        return reasons
+    scale, zero = scalar(c.output)
+    if c.output.dtype == "int8" and (scale, zero) != (1 / 256, -128):
         reasons.append(Reason(f"the output has scale {scale} and zero point {zero}, expected 1/256 and -128"))
+    if c.output.dtype == "int16" and (abs(scale * 65536 - 1) > 0.001 or zero != -32768):
+        reasons.append(
+            Reason(f"the output has scale {scale} and zero point {zero}, expected 1/65536 and -32768")
+        )
     return reasons
 
 
@@ -30,11 +36,12 @@ def emit(c: OpContext) -> Emitted:
     real = float(c.option("beta", 1.0)) * scalar(c.input(0))[0] * (1 << (31 - INTEGER_BITS))
     multiplier, left_shift = quantize_multiplier(min(real, (1 << 31) - 1.0))
     radius = ((1 << INTEGER_BITS) - 1) * (1 << (31 - INTEGER_BITS)) / (1 << left_shift)
+    name = "qe_softmax_s8" if c.output.dtype == "int8" else "qe_softmax_s8_s16"
     return Emitted(
-        function="qe_softmax_s8",
+        function=name,
         args=("{params}", "{in0}", "{out0}"),
-        kernels=("qe_softmax_s8.c",),
-        headers=("qe_fixed_point.h",),
+        kernels=(f"{name}.c",),
+        headers=("qe_softmax_s8.h", "qe_fixed_point.h"),
         params=Params(
             "qe_softmax_params",
             (
@@ -45,5 +52,5 @@ def emit(c: OpContext) -> Emitted:
                 ("left_shift", left_shift),
             ),
         ),
-        overlap={0: elementwise()},
+        overlap={0: elementwise()} if c.output.dtype == "int8" else {},
     )

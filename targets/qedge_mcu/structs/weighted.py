@@ -152,4 +152,17 @@ STRUCTS = (
         fields("uint16_t", "time_step batch_step"),
         fields("int8_t", "hidden_zero_point"),
     ),
+    struct(
+        "qe_svdf_params",
+        pointers("int8_t", "features"),
+        pointers("void", "times"),
+        pointers("int32_t", "bias"),
+        fields("int32_t", "feature_multiplier output_multiplier", 0),
+        fields("int32_t", "state_zero_point", -32768, 32767),
+        fields("uint16_t", "batches inputs filters rank memory", 1),
+        fields("int16_t", "input_zero_point", -128, 127),
+        fields("int8_t", "feature_shift output_shift", *SHIFT),
+        fields("int8_t", "output_zero_point"),
+        fields("uint8_t", "wide", 0, 1),
+    ),
 )

@@ -16,6 +16,9 @@ typedef struct {
 /* input and output [rows][depth]; the output's scale is 1/256, its zero point -128; it may lie on the input. */
 void qe_softmax_s8(const qe_softmax_params *p, const int8_t *input, int8_t *output);
 
+/* The same with an int16 output of scale 1/65536 and zero point -32768. */
+void qe_softmax_s8_s16(const qe_softmax_params *p, const int8_t *input, int16_t *output);
+
 QE_EXTERN_C_END
 
 #endif
