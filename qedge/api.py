@@ -182,7 +182,7 @@ def check(
     options = {"method": "minmax", **options}
     given = _Given(input_shape, input_values or {}, trust, example_inputs)
     with _request(model, data, targets, "build", None, labels, preprocess, None, given, options) as r:
-        return pipeline.check(pipeline.prepare(r, progress or _silent), r.targets)
+        return pipeline.check(pipeline.prepare(replace(r, judge=False), progress or _silent), r.targets)
 
 
 def evaluate(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from qedge import pipeline
@@ -56,7 +57,7 @@ def command(
         target_options=target_options,
     )
     with ui.progress() as progress:
-        prepared = pipeline.prepare(request, progress)
+        prepared = pipeline.prepare(replace(request, judge=False), progress)
     reports = pipeline.check(prepared, request.targets)
     ui.findings(prepared.findings)
     for name, report in reports.items():

@@ -25,11 +25,11 @@ def quantize_above_floor(
     name: str,
     progress: Callable[[str, int, int], None],
 ) -> Quantized:
-    """Return the int8 form, or where that is under the floor the one with layers in 16 bit, if all targets run it.
+    """Return the int8 form, or with ``options.floor`` the one with layers in 16 bit where all targets run it.
 
     A target that refuses the 16-bit form, or runs less of it on its accelerator, is named, with the way out.
     """
-    found = quantize(float_model, calibration, replace(options, floor=options.mixed), progress)
+    found = quantize(float_model, calibration, options, progress)
     if found.plain is None:
         return found
     plain = found.plain

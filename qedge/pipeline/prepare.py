@@ -76,7 +76,7 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
     findings += lint(dataset, input_infos(graph, source.orders), float_model=source.data)
     stop(findings, "the data cannot be used")
     calibration, measured, on = _sets(dataset, request, graph, preprocess, source.orders)
-    options = request.options
+    options = replace(request.options, floor=request.judge and request.options.mixed)
     if preprocess is not None and preprocess.kind != "image":
         # A stream of sound is quantised where it is made, by a step that knows its own units only.
         options = replace(options, input_steps=False)
@@ -90,7 +90,8 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
     comparison = compare(
         source.data, quantized.data, measured, steps(progress), postprocess=request.postprocess
     )
-    findings += assess(source.data, quantized.data, comparison, calibration, request.options)
+    if request.judge:
+        findings += assess(source.data, quantized.data, comparison, calibration, request.options)
     if request.strict:
         require_strict(findings)
     return Prepared(

@@ -37,6 +37,7 @@ class BuildRequest:
         input_values: by name, for inputs that become constants.
         trust_model: whether code in the model file may run.
         eval_data: samples to measure on, none of which calibrates; None holds some of ``data`` out.
+        judge: whether the figures are judged: warned of, lifted, held to budgets. A check asks where operators run.
         strict: whether a warning about the model, the data or the figures fails the build.
         card: what only people know of the model, by the keys of :data:`qedge.trust.card.FIELDS`.
         all_or_nothing: whether one target's error leaves the others without a bundle too.
@@ -55,6 +56,7 @@ class BuildRequest:
     input_values: Mapping[str, Sequence[float]] = field(default_factory=dict)
     trust_model: bool = False
     eval_data: Path | None = None
+    judge: bool = True
     strict: bool = False
     all_or_nothing: bool = False
     card: Mapping[str, str] = field(default_factory=dict)

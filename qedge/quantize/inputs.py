@@ -7,6 +7,7 @@ import numpy as np
 from qedge.datasets.protocol import Dataset
 from qedge.findings import Finding
 from qedge.graph import Graph
+from qedge.processing.affine import INPUTS_KEY, apply_steps, steps_in
 
 LOOKED_AT = 256  # samples
 MOST_FEATURES = 1024  # a longer last axis is a signal, not a list of features
@@ -24,12 +25,15 @@ def coarse_features(graph: Graph, dataset: Dataset) -> list[Finding]:
         dataset: samples in the model's own units.
     """
     findings = []
+    steps = steps_in(graph.metadata.get(INPUTS_KEY, b""))
+    stated = [steps.get(k) for k in range(len(graph.inputs))]
     for k, (t, name) in enumerate(zip(graph.inputs, graph.input_names)):
         tensor, step = graph.tensors[t], _step(graph, t)
         if step is None or not 2 <= len(tensor.shape) <= 3 or not 2 <= tensor.shape[-1] <= MOST_FEATURES:
             continue
         count = min(len(dataset), LOOKED_AT)
-        rows = np.concatenate([dataset[i][k].reshape(-1, tensor.shape[-1]) for i in range(count)])
+        fed = (apply_steps(stated, dataset[i])[k] for i in range(count))
+        rows = np.concatenate([np.asarray(values).reshape(-1, tensor.shape[-1]) for values in fed])
         span = rows.max(axis=0) - rows.min(axis=0)
         lost = np.flatnonzero((span > 0) & (span < STEPS * step))
         if lost.size:

@@ -156,15 +156,17 @@ def test_a_loss_names_the_layer_and_the_features_and_is_exit_6_when_strict(tmp_p
     sizes = np.array([1e-2, 1e-2, 1, 1, 1e4, 1])
     x, y = classes(400, sizes)
     model = dense(ROWS / sizes)
-    prepared = built(tmp_path, model, x=x, y=y)
+    alone = replace(MINMAX, input_steps=False)
+    prepared = built(tmp_path, model, x=x, y=y, OPTIONS=alone)
     assert rules(prepared) == ["coarse-features", "accuracy-loss"]
     coarse, loss = prepared.findings[-2:]
     assert "features 0, 1, 2, 3, 5" in coarse.message
     assert "dense" in loss.message
     assert "accuracy falls" in loss.message
     assert loss.hint
+    assert rules(built(tmp_path, model, x=x, y=y)) == []  # one size in front of the model
     with pytest.raises(AccuracyError, match="strict") as caught:
-        built(tmp_path, model, x=x, y=y, STRICT=True)
+        built(tmp_path, model, x=x, y=y, OPTIONS=alone, STRICT=True)
     assert caught.value.exit_code == 6
     assert built(tmp_path, dense(ROWS), x=classes(400)[0], y=y, STRICT=True).comparison is not None
 
@@ -360,3 +362,12 @@ def test_a_target_that_runs_int8_only_is_named_with_the_way_out(tmp_path: Path) 
 
 def _targets(*names: str) -> list[Any]:
     return [(target, {}) for target in resolve_all(names)]
+
+
+def test_a_check_asks_where_operators_run_and_judges_nothing(tmp_path: Path) -> None:
+    x, y = classes(400)
+    asked = built(
+        tmp_path, _one_large_channel(), x=x, y=y, OPTIONS=QuantizeOptions(method="minmax"), JUDGE=False
+    )
+    assert rules(asked) == []
+    assert {t.dtype for t in asked.graph.tensors} <= {"int8", "int32"}
