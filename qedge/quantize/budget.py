@@ -18,6 +18,7 @@ from qedge.quantize.compare import Comparison
 from qedge.quantize.judge import Judge
 from qedge.quantize.layers import LayerError, layer_errors
 from qedge.quantize.options import QuantizeOptions
+from qedge.quantize.plan import default_modes
 from qedge.quantize.recipe import Recipe
 from qedge.quantize.rules import RULES
 from qedge.quantize.tasks import Task
@@ -110,8 +111,10 @@ def _fewest(
     mode: str,
 ) -> tuple[Recipe, bytes, Comparison] | None:
     graph = builder.model.graph
+    defaults = default_modes(graph)
     of_tensor = {graph.tensors[t].name: op for op in graph.operators for t in op.outputs}
     order = [of_tensor[e.tensor] for e in layers if e.tensor in of_tensor]
+    order = [op for op in order if op.op in RULES and defaults[op.index] == "int8"]
 
     def attempt(count: int) -> tuple[Recipe, bytes, Comparison] | None:
         mixed = tuple(

@@ -88,7 +88,8 @@ class Builder:
             for op in model.graph.operators:
                 if pin.matches(model.graph, op):
                     self._pin(pin, op, recipe, ranges)
-                    modes[op.index] = pin.mode or modes[op.index]
+                    if pin.mode is not None and modes[op.index] not in ("table", "plain"):
+                        modes[op.index] = pin.mode
                     if pin.per_channel is not None:
                         per_channel[op.index] = pin.per_channel
         ranges = complete(model.graph, ranges)

@@ -24,6 +24,7 @@ from qedge.quantize.affine import FLOAT, Affine
 from qedge.quantize.model import STEPS_KEY, FloatModel, encode_steps
 from qedge.quantize.plan import Plan, data_slots, weight_slots
 from qedge.quantize.rules import RULES
+from qedge.quantize.tables import Table, entries, find_tables
 
 Array = npt.NDArray[Any]
 Codes = Mapping[int, npt.NDArray[np.int8]]
@@ -70,6 +71,7 @@ class _Writer:
         self.converted: dict[tuple[int, Affine], int] = {}
         self.constants: dict[tuple[int, Affine | None], int] = {}
         # Names of the float model are not given away: its activations keep them.
+        self.tables = {table.operators[-1]: table for table in find_tables(self.graph)}
         self.kept = {t.name for t in self.graph.tensors if not t.is_constant}
         self.named: set[str] = set()
         self.short = _short_names()
@@ -191,11 +193,23 @@ class _Writer:
 
     # Operators
 
-    def _emit(self, name: str, version: int, inputs: list[int], outputs: list[int]) -> None:
-        self.editor.append(self.editor.operator(name, inputs, outputs, version=version))
+    def _emit(
+        self,
+        name: str,
+        version: int,
+        inputs: list[int],
+        outputs: list[int],
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.editor.append(self.editor.operator(name, inputs, outputs, options, version=version))
 
     def _operator(self, op: Operator) -> None:
         mode = self.plan.modes[op.index]
+        if mode == "table":
+            table = self.tables.get(op.index)
+            if table is not None:
+                self._table(table)
+            return
         rule = RULES.get(op.op)
         inputs = []
         data = set(data_slots(self.graph, op))
@@ -227,9 +241,24 @@ class _Writer:
             setattr(node, key, getattr(original, key))
         self.editor.append(node)
 
+    def _table(self, table: Table) -> None:
+        """Write a function as CAST, ADD and GATHER; all between its input and its output is gone."""
+        given, wanted = self.plan.tensors[table.source], self.plan.tensors[table.result]
+        coded = self.plan.coded.get(table.source, given)
+        shape = self.graph.tensors[table.source].shape
+        source = self._read(table.source, coded)
+        number, index = (self._tensor("", shape, "int32", None) for _ in range(2))
+        first = self._tensor("", (), "int32", None, np.int32(128).tobytes())
+        codes = entries(self.source, self.graph, table, coded, wanted)
+        values = self._tensor("", (256,), "int8", wanted, codes.tobytes())
+        self.native[table.result] = self._activation(table.result, wanted)
+        self._emit("CAST", 1, [source], [number], {"in_data_type": "INT8", "out_data_type": "INT32"})
+        self._emit("ADD", 1, [number, first], [index], {"fused_activation_function": "NONE"})
+        self._emit("GATHER", 2, [values, index], [self.native[table.result]], {"axis": 0})
+
     def _version(self, op: Operator, mode: str) -> int:
         rule = RULES.get(op.op)
-        if rule is None or mode == "float":
+        if rule is None or mode in ("float", "plain"):
             return op.version
         needed = rule.version if mode == "int8" else rule.version_int16 or rule.version
         if op.op == "FULLY_CONNECTED":

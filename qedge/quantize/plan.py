@@ -10,8 +10,10 @@ import numpy as np
 from qedge.graph import Graph, Operator
 from qedge.quantize.affine import FLOAT, Affine, from_range, symmetric
 from qedge.quantize.rules import RULES, Rule
+from qedge.quantize.tables import find_tables
 
 Range = tuple[float, float]
+REAL = ("float32", "float16", "float64", "bfloat16", "complex64")
 BIAS_LIMIT = float(1 << 30)
 
 
@@ -20,15 +22,18 @@ class Plan:
     """How each tensor and operator is stored.
 
     Args:
-        modes: ``int8``, ``int16`` or ``float``, one an operator.
+        modes: ``int8``, ``int16``, ``float``, ``table`` (part of a function that becomes a table) or ``plain``
+            (no real numbers are involved), one an operator.
         tensors: quantisation of each activation as its producer writes it, and of weights.
         wanted: what an operator reads at (operator, slot) where that is not what the producer writes.
+        coded: int8 form of what a table reads where that is stored otherwise.
         outside: int8 form of those model inputs and outputs that are stored otherwise.
     """
 
     modes: tuple[str, ...]
     tensors: dict[int, Affine] = field(default_factory=dict)
     wanted: dict[tuple[int, int], Affine] = field(default_factory=dict)
+    coded: dict[int, Affine] = field(default_factory=dict)
     outside: dict[int, Affine] = field(default_factory=dict)
 
     def reads(self, op: Operator, slot: int) -> Affine:
@@ -109,8 +114,18 @@ def complete(graph: Graph, ranges: Mapping[int, Range]) -> dict[int, Range]:
 
 
 def default_modes(graph: Graph) -> tuple[str, ...]:
-    """Return ``int8`` for each operator with int8 kernels, ``float`` for the others."""
-    return tuple("int8" if _has_int8(graph, op) else "float" for op in graph.operators)
+    """Return ``plain`` for each operator of integers alone, ``table`` for those of a function without an int8 kernel,
+    ``int8`` for those that have one, else ``float``."""
+    tables = {k for table in find_tables(graph) for k in table.operators}
+
+    def mode(op: Operator) -> str:
+        if not any(graph.tensors[t].dtype in REAL for t in (*op.inputs, *op.outputs) if t >= 0):
+            return "plain"
+        if op.index in tables:
+            return "table"
+        return "int8" if _has_int8(graph, op) else "float"
+
+    return tuple(mode(op) for op in graph.operators)
 
 
 def _has_int8(graph: Graph, op: Operator) -> bool:
@@ -187,6 +202,9 @@ def _plan(
     for t in (*graph.inputs, *graph.outputs):
         if t in plan.tensors and plan.tensors[t].dtype != "int8":
             plan.outside[t] = from_range(*_constant_range(graph, t, ranges))
+    for table in find_tables(graph) if "table" in modes else ():
+        if plan.tensors[table.source].dtype != "int8":
+            plan.coded[table.source] = from_range(*_constant_range(graph, table.source, ranges))
     _weights(graph, plan, per_channel, weight_limits)
     return plan
 
@@ -229,11 +247,11 @@ def _tie(graph: Graph, modes: tuple[str, ...]) -> _Groups:
     for op, mode in zip(graph.operators, modes):
         for t in op.outputs:
             if graph.tensors[t].dtype == "float32":
-                groups.types[groups.root(t)] = mode
-                if mode != "float" and RULES[op.op].kind == "fixed":
+                groups.types[groups.root(t)] = "int8" if mode == "table" else mode
+                if mode not in ("float", "table") and RULES[op.op].kind == "fixed":
                     groups.fixed[groups.root(t)] = RULES[op.op]
     for op, mode in zip(graph.operators, modes):
-        for s in data_slots(graph, op):
+        for s in data_slots(graph, op) if mode != "table" else ():
             constant = graph.tensors[op.inputs[s]].is_constant
             if constant:
                 groups.types.setdefault(groups.root(op.inputs[s]), mode)
@@ -274,7 +292,7 @@ def _constant_range(graph: Graph, t: int, ranges: Mapping[int, Range]) -> Range:
 def _wants(graph: Graph, plan: Plan, ranges: Mapping[int, Range], op: Operator) -> None:
     """Note where ``op`` must read another type or scale than the producer writes."""
     mode = plan.modes[op.index]
-    for s in data_slots(graph, op):
+    for s in data_slots(graph, op) if mode != "table" else ():
         t = op.inputs[s]
         written = plan.tensors[t]
         if mode == "float":
@@ -295,7 +313,7 @@ def _weights(
     floors: dict[int, np.ndarray] = {}
     layouts: dict[int, tuple[int, bool]] = {}
     for op in graph.operators:
-        if plan.modes[op.index] == "float" or RULES[op.op].kind != "weights":
+        if plan.modes[op.index] not in ("int8", "int16") or RULES[op.op].kind != "weights":
             continue
         weight, bias = weight_slots(graph, op)
         wide = per_channel.get(op.index, op.op != "FULLY_CONNECTED")

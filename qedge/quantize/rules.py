@@ -110,6 +110,12 @@ RULES: Mapping[str, Rule] = {
     "ELU": Rule("free", 1, None),
     "EXP": Rule("free", 2, None),
     "LOG": Rule("free", 2, None),
+    "SELECT": Rule("tied", 1, None, data=(1, 2)),
+    "SELECT_V2": Rule("tied", 1, None, data=(1, 2)),
+    "GREATER": Rule("index", 2),
+    "GREATER_EQUAL": Rule("index", 2),
+    "LESS": Rule("index", 2),
+    "LESS_EQUAL": Rule("index", 2),
     "ARG_MAX": Rule("index", 2),
     "ARG_MIN": Rule("index", 2),
 }

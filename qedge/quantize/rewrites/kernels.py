@@ -7,11 +7,16 @@ import numpy as np
 from qedge.graph import Graph, Operator
 from qedge.quantize.model import FloatModel
 
+LONGEST_SUM = (
+    256  # values that a running sum has at most to become a layer, whose weights are that many squared
+)
+
 
 def use_kernels(model: FloatModel) -> FloatModel:
     """Return the model with those operators replaced that have no int8 kernel or a poor one.
 
-    * NEG has none: multiply by -1.
+    * NEG has none: multiply by -1. SQUARE has none: multiply by itself. DIV has none: multiply by the reciprocal
+      of a constant. CUMSUM has none: a layer of ones along the last axis.
     * AVERAGE_POOL_2D must keep its input's scale, so that the mean of a whole map, which varies far less than
       the map, keeps few of the 256 steps: MEAN has a scale of its own.
     """
@@ -20,6 +25,20 @@ def use_kernels(model: FloatModel) -> FloatModel:
         if op.op == "NEG":
             made = editor.constant(np.float32(-1.0))
             node = editor.operator("MUL", [op.inputs[0], made], op.outputs)
+        elif op.op == "SQUARE":
+            node = editor.operator("MUL", [op.inputs[0], op.inputs[0]], op.outputs)
+        elif op.op == "DIV" and _divides_by_constant(model.graph, op):
+            divisor = model.graph.tensors[op.inputs[1]].data
+            assert divisor is not None
+            made = editor.constant(np.asarray(1 / divisor, np.float32))
+            activation = {"fused_activation_function": op.options["fused_activation_function"]}
+            node = editor.operator("MUL", [op.inputs[0], made], op.outputs, activation)
+        elif op.op == "CUMSUM" and _along_last(model.graph, op):
+            size = model.graph.tensors[op.inputs[0]].shape[-1]
+            ones = np.tri(size, k=-1 if op.options["exclusive"] else 0, dtype=np.float32)
+            made = editor.constant(ones.T.copy() if op.options["reverse"] else ones)
+            flat = {"keep_num_dims": True}
+            node = editor.operator("FULLY_CONNECTED", [op.inputs[0], made, -1], op.outputs, flat)
         elif op.op == "AVERAGE_POOL_2D" and _covers_map(model.graph, op):
             made = editor.constant(np.array([1, 2], np.int32))
             node = editor.operator("MEAN", [op.inputs[0], made], op.outputs, {"keep_dims": True})
@@ -38,3 +57,16 @@ def _covers_map(graph: Graph, op: Operator) -> bool:
         and (options["filter_height"], options["filter_width"]) == shape[1:3]
         and options["fused_activation_function"] == "NONE"
     )
+
+
+def _divides_by_constant(graph: Graph, op: Operator) -> bool:
+    values = graph.tensors[op.inputs[1]].data
+    return values is not None and values.dtype == np.float32 and bool((values != 0).all())
+
+
+def _along_last(graph: Graph, op: Operator) -> bool:
+    """Whether a running sum goes along an axis that a layer can sum over, short enough for its weights."""
+    shape, axis = graph.tensors[op.inputs[0]].shape, graph.tensors[op.inputs[1]].data
+    if axis is None or graph.tensors[op.inputs[0]].dtype != "float32" or not shape or shape[-1] > LONGEST_SUM:
+        return False
+    return int(axis.reshape(-1)[0]) % len(shape) == len(shape) - 1
