@@ -276,7 +276,7 @@ def _request(
     known = {f.name for f in fields(QuantizeOptions)}
     quantize = {key: value for key, value in given.items() if key in known}
     rest = {key: value for key, value in given.items() if key not in known}
-    _known(rest, chosen, extra=[*known, *PREPROCESS_WORDS])
+    _known(rest, [target for target, _ in chosen], extra=[*known, *PREPROCESS_WORDS])
     if isinstance(quantize.get("max_drop"), str):
         quantize["max_drop"] = percent(quantize["max_drop"], "max_drop") / 100
     if quantize.get("recipe") is not None:
@@ -288,7 +288,7 @@ def _request(
     with _model_file(model, about.example_inputs) as (path, called), _data_file(data) as samples:
         yield pipeline.BuildRequest(
             model=path,
-            targets=[(t, typed_options(t.info, rest, {})) for t in chosen],
+            targets=[(t, typed_options(t.info, {**meant, **rest}, {})) for t, meant in chosen],
             out=Path(out),
             data=samples,
             name=name or called,

@@ -136,7 +136,10 @@ def request_from(
     return BuildRequest(
         model=chosen,
         data=data,
-        targets=[(t, options_of(t.info, target_options or {}, config)) for t in resolve_all(wanted)],
+        targets=[
+            (t, options_of(t.info, {**meant, **(target_options or {})}, config))
+            for t, meant in resolve_all(wanted)
+        ],
         out=out or config.folder / str(config.get("build", "out", "build")),
         name=name or config.get("model", "name"),
         labels=read_labels(labels) if labels else _labels_of(config),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -74,6 +74,8 @@ class TargetInfo:
         columns: figures for the tables of ``qedge build`` and the report.
         on_device: what a person does with a bundle that Python does not run there, as a hint.
         is_default: whether it is built for where nobody names a target.
+        aliases: other names that people have for it, each with the options that it stands for:
+            ``{"pico2": {"board": "pico2"}}``.
     """
 
     name: str
@@ -87,3 +89,4 @@ class TargetInfo:
     columns: tuple[Column, ...] = ()
     on_device: str = "use the files in the bundle"
     is_default: bool = False
+    aliases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

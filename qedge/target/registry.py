@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 from qedge.bundle.read import Bundle
 from qedge.errors import IntegrityError, QedgeError, ToolError, UsageError, unknown
@@ -70,10 +72,42 @@ def _checked(name: str, value: str, target: object, origin: Origin) -> Target:
     return target
 
 
-def resolve_all(wanted: list[str]) -> list[Target]:
-    """Return the targets named, once each and in order; ``all`` stands for every installed one."""
-    expanded = [n for w in wanted for n in (names() if w == "all" else [w])]
-    return [resolve(n) for n in dict.fromkeys(expanded)]
+def resolve_all(wanted: Sequence[str]) -> list[tuple[Target, Mapping[str, Any]]]:
+    """Return the targets named, once each and in order, with the options that a name stands for.
+
+    ``all`` is every installed one; ``pico2`` may be ``mcu`` with its board, where a target says so.
+
+    Raises:
+        UsageError: no such target, or two names for one target that stand for different things.
+    """
+    found: dict[str, tuple[str, Target, Mapping[str, Any]]] = {}
+    for word in (n for w in wanted for n in (names() if w == "all" else [w])):
+        target, options = _named(word)
+        name = target.info.name
+        if name in found and found[name][2] != options:
+            raise UsageError(
+                f"{found[name][0]!r} and {word!r} are both the target {name!r}, with other options",
+                hint="build for one after the other, each with its own --out",
+            )
+        found[name] = word, target, options
+    return [(target, options) for _, target, options in found.values()]
+
+
+def _named(word: str) -> tuple[Target, Mapping[str, Any]]:
+    """Return the target that a word names, by its name or one of its aliases."""
+    known = names()
+    if word in known:
+        return resolve(word), {}
+    aliases: dict[str, tuple[Target, Mapping[str, Any]]] = {}
+    for name in known:
+        try:
+            target = resolve(name)
+        except QedgeError:
+            continue  # a target that cannot be loaded has no aliases; naming it says why
+        aliases.update({alias: (target, options) for alias, options in target.info.aliases.items()})
+    if word in aliases:
+        return aliases[word]
+    raise unknown("target", word, [*known, *sorted(aliases)])
 
 
 def default_name() -> str:

@@ -39,6 +39,7 @@ class CoralTarget(Target):
 
     info: ClassVar[TargetInfo] = TargetInfo(
         name="coral",
+        aliases={"edgetpu": {}, "edge-tpu": {}},
         title="Coral Edge TPU",
         summary="Full-integer models on Google's Edge TPU (USB, PCIe, Dev Board), the rest on the CPU",
         io_types=("int8", "uint8", "float32"),

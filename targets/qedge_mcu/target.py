@@ -47,12 +47,25 @@ Array = npt.NDArray[Any]
 DEFAULT_CORE = "cortex-m4"
 ENGINES = ("qedge", "tflm")
 
+FAMILIES = {
+    "stm32": {"board": "nucleo-l4r5zi"},
+    "esp32": {"board": "esp32-s3"},
+    "nrf52": {"board": "arduino-nano-33-ble"},
+    "nrf53": {"board": "nrf5340dk"},
+    "arduino": {"board": "arduino-nano-33-ble"},
+    "rp2040": {"board": "pico"},
+    "rp2350": {"board": "pico2"},
+    "microcontroller": {},
+}
+"""What people call their chips: the board of each that stands for the others until they name one."""
+
 
 class McuTarget(Target):
     """C11 from an int8 model, bit-exact to TFLite Micro."""
 
     info = TargetInfo(
         name="mcu",
+        aliases={**{name: {"board": name} for name in boards()}, **FAMILIES},
         title="Microcontroller",
         summary="a C library without heap or dependencies, bit-exact to TFLite Micro",
         io_types=("int8", "uint8", "float32"),

@@ -38,6 +38,7 @@ class RpiTarget(Target):
 
     info: ClassVar[TargetInfo] = TargetInfo(
         name="rpi",
+        aliases={"raspberrypi": {}, "raspberry-pi": {}, "raspberry": {}, "pi": {}},
         title="Raspberry Pi",
         summary="int8 on the CPU through LiteRT or tflite-runtime, 64-bit and 32-bit",
         is_default=True,

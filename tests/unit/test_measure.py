@@ -278,7 +278,7 @@ def test_table_report_and_json_have_every_output_and_say_of_which_samples(tmp_pa
     np.savez(tmp_path / "d.npz", x=x, y_kind=y, y_where=(x[:, :3] * [500, 400, 1]).astype(np.float32))
     options = replace(MINMAX, mixed=False)
     request = BuildRequest(
-        tmp_path / "m.tflite", [(t, {}) for t in resolve_all(["rpi"])], tmp_path / "out", tmp_path / "d.npz",
+        tmp_path / "m.tflite", resolve_all(["rpi"]), tmp_path / "out", tmp_path / "d.npz",
         options=options,
     )  # fmt: skip
     result = build(request, lambda stage, share: None)
@@ -361,7 +361,7 @@ def test_a_target_that_runs_int8_only_is_named_with_the_way_out(tmp_path: Path) 
 
 
 def _targets(*names: str) -> list[Any]:
-    return [(target, {}) for target in resolve_all(names)]
+    return resolve_all(names)
 
 
 def test_a_check_asks_where_operators_run_and_judges_nothing(tmp_path: Path) -> None:

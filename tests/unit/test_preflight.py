@@ -16,6 +16,7 @@ from quantize_models import cnn, images
 import qedge.pipeline  # noqa: F401
 from qedge.cli._app import run
 from qedge.processing.wav import write_wav
+from qedge.target import names, resolve_all
 
 
 @pytest.fixture
@@ -147,3 +148,23 @@ def test_one_target_s_refusal_leaves_the_others_be(desk: Path, capfd: pytest.Cap
     assert not (desk / "strict").exists()
     assert run([*words[:6], "-t", "mcu", "--ram", "300", "--out", "strict"]) == 5
     assert not (desk / "strict").exists()
+
+
+def test_a_target_goes_by_the_names_that_people_have(desk: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def planned(*words: str) -> dict:
+        assert run(["build", "model.tflite", "--data", "data.npy", "--dry-run", "--json", *words]) == 0
+        return json.loads(capfd.readouterr().out)["targets"]
+
+    assert list(planned("-t", "edgetpu", "-t", "raspberrypi")) == ["coral", "rpi"]
+    assert list(planned("-t", "esp32")) == ["mcu"]
+    found = dict(resolve_all(["pico2"]))
+    ((target, options),) = found.items()
+    assert (target.info.name, options) == ("mcu", {"board": "pico2"})
+    assert resolve_all(["mcu"])[0][1] == {}
+    taken = [name for t, _ in resolve_all(["all"]) for name in t.info.aliases]
+    assert len(taken) == len(set(taken))
+    assert not set(taken) & set(names())
+    assert run(["build", "model.tflite", "--data", "data.npy", "-t", "pico", "-t", "pico2"]) == 2
+    assert "other options" in capfd.readouterr().err
+    assert run(["build", "model.tflite", "--data", "data.npy", "-t", "stm33"]) == 2
+    assert "did you mean 'stm32'" in capfd.readouterr().err
