@@ -280,6 +280,8 @@ def main() -> None:
     given = parser.parse_args()
     result: dict[str, Any] = {"latency": latency_table()}
     result["pairs"] = [p for name in PAIRS for p in pairs(given.shared / "coral" / name)]
+    yolo = given.shared / "coral/pairs_more/yolov10n.tflite"
+    result["rewritten"] = [{"model": "yolov10n", **rewritten(yolo.read_bytes())}]
     if given.keras:
         result["keras"] = list(keras_models())
     if given.json:
@@ -292,6 +294,7 @@ def main() -> None:
         print(shown(f"Latency by {title[:-1]}", [*lines, {title[:-1]: "all", **found["all"]}]))
     print("fit:", json.dumps(found["rates"]), "\n")
     print(shown("Models beside their compiled form", result["pairs"]))
+    print(shown("Before and after the rewrites, run on the CPU", result["rewritten"]))
     if given.keras:
         print(shown("Keras networks, random weights", result["keras"]))
 

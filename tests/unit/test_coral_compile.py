@@ -14,7 +14,7 @@ import pytest
 from qedge.errors import ModelError, ToolError, UnsupportedError, UsageError
 from qedge.graph import Graph, schema
 from qedge.target import Requirement
-from qedge.testing.opmodels import ModelBuilder, Spec, single_op
+from qedge.testing.opmodels import ModelBuilder, Spec, constant, single_op
 from qedge.testing.requests import request
 from qedge_coral import compile as driver
 from qedge_coral import compiler_log, doctor, statuses, system
@@ -432,3 +432,31 @@ def test_after_compiling_the_compiled_file_speaks(
     again = TARGET.check(request(Graph.from_bytes(made.files[COMPILED])))
     assert dict(again.figures)["parameters"] == said["parameters"]
     assert not again.predicted
+
+
+def detector(decoding: int) -> bytes:
+    """A convolution, and behind it as many operators that the Edge TPU does not have."""
+    conv = {"padding": "SAME", "stride_w": 1, "stride_h": 1, "dilation_w_factor": 1, "dilation_h_factor": 1}
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    x, last = g.input(Spec((1, 8, 8, 16), scale=0.05)), g.tensor(Spec((1, 8, 8, 16), scale=0.05, name="maps"))
+    w = g.tensor(constant(np.ones((16, 3, 3, 16)), "int8", scale=0.01))
+    g.operator("CONV_2D", [x, w, g.tensor(constant(np.zeros(16), scale=0.0005))], [last], conv, version=3)
+    for _ in range(decoding):
+        made = g.tensor(Spec((1, 8, 8, 16), scale=0.05))
+        g.operator("HARD_SWISH", [last], [made])
+        last = made
+    g.output(last)
+    return builder.pack()
+
+
+def test_where_a_detector_ends_on_the_edge_tpu_is_named() -> None:
+    def said(model: bytes) -> list[str]:
+        report = TARGET.check(request(Graph.from_bytes(model)))
+        return [f.message for f in report.findings if f.rule == "head-on-cpu"]
+
+    (message,) = said(detector(4))
+    assert message.startswith("the last 4 operators decode on the CPU, from 'maps' on: ")
+    assert "estimate" in message
+    assert said(detector(2)) == []
+    assert said(doubles.small_model()) == []

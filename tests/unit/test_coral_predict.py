@@ -79,6 +79,9 @@ def test_benchmark_keeps_what_it_promises(shared: Path, project: Path) -> None:
     for pair in found["pairs"]:
         assert pair["wrong_placements"] == 0
         assert abs(pair["bytes_error_percent"]) <= 3
+    (detector,) = found["rewritten"]
+    assert detector["mapped_percent"] >= 50
+    assert detector["largest_difference"] <= 1
     lane = next(p for p in found["pairs"] if p["model"] == "lane_nav")
     assert lane["predicted_cached"] == pytest.approx(lane["cached"], rel=0.1)
     assert lane["predicted_streamed"] == pytest.approx(lane["streamed"], rel=0.1)
