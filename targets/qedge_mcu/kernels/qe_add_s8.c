@@ -4,13 +4,7 @@
 /* Return a * b / 2^32, rounded to nearest with ties upwards: the first rounding, for a doubled. */
 static inline int32_t high_word(int32_t a, int32_t b)
 {
-#if defined(__ARM_FEATURE_DSP) && !defined(QE_NO_ASM)
-    int32_t product;
-    __asm__("smmulr %0, %1, %2" : "=r"(product) : "r"(a), "r"(b));
-    return product;
-#else
     return (int32_t)(((int64_t)a * b + ((int64_t)1 << 31)) >> 32);
-#endif
 }
 
 /* Return x / 2^shift with ties away from zero; half is 2^(shift - 1). */

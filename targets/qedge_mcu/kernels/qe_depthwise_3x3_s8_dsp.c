@@ -21,6 +21,8 @@ typedef struct {
     const int8_t *end;  /* of the outputs */
     int32_t offset;     /* 2 * output zero point + 1 */
     uint32_t below;     /* bytes to the strip's second row of outputs; 0 drops it */
+    uint32_t plane_bytes;
+    uint32_t left;      /* channels, at least 1; those before it in the struct move on to the next one */
 } row_call;
 
 typedef struct {
@@ -65,11 +67,13 @@ QE_NAKED static void pair_rows(const pair_call *call __attribute__((unused)))
 }
 
 /* r0: plane, r1: output, r2-r4: upper taps, r5-r7: lower taps, r10: shift, lr: below.
- * Frame, in words: 0 multiplier, 1 offset, 2 step, 3 end, 4 bias. */
+ * Frame, in words: 0 multiplier, 1 offset, 2 step, 3 end, 4 bias, 5 call. */
 #define ROW_BEGIN \
     ".syntax unified\n" \
     "push {r4-r11, lr}\n" \
-    "sub sp, #20\n" \
+    "sub sp, #24\n" \
+    "str r0, [sp, #20]\n" \
+    "3:\n" \
     "ldm.w r0, {r1, r4, r5, r8, r9, r12, lr}\n" \
     "mov r0, r4\n" \
     "ldr r2, [r5, #32]\n" \
@@ -85,7 +89,20 @@ QE_NAKED static void pair_rows(const pair_call *call __attribute__((unused)))
     "add r1, r8\n" \
     "cmp r1, r9\n" \
     "bne 1b\n" \
-    "add sp, #20\n" \
+    "ldr r0, [sp, #20]\n" \
+    "ldm.w r0, {r1, r2, r3}\n" \
+    "ldr r4, [r0, #16]\n" \
+    "ldrd r5, r6, [r0, #28]\n" \
+    "adds r1, #1\n" \
+    "adds r2, r2, r5\n" \
+    "adds r3, #36\n" \
+    "adds r4, #1\n" \
+    "stm.w r0, {r1, r2, r3}\n" \
+    "str r4, [r0, #16]\n" \
+    "subs r6, #1\n" \
+    "str r6, [r0, #32]\n" \
+    "bne 3b\n" \
+    "add sp, #24\n" \
     "pop {r4-r11, pc}\n"
 
 #ifdef QE_DSP_SIGNED
@@ -102,7 +119,7 @@ QE_NAKED static void pair_rows(const pair_call *call __attribute__((unused)))
     "smlabt r11, r9, " LOWER ", r11\n"
 
 #define ROWS_OF_TWO(NAME, PAIR) \
-    QE_NAKED static void NAME(const row_call *call __attribute__((unused))) \
+    QE_NAKED static void NAME(row_call *call __attribute__((unused))) \
     { \
         __asm__ volatile( \
             ROW_BEGIN \
@@ -127,7 +144,7 @@ QE_NAKED static void pair_rows(const pair_call *call __attribute__((unused)))
     "smlabt r11, r9, " LOWER ", r11\n"
 
 #define ROW_OF_ONE(NAME, PAIR) \
-    QE_NAKED static void NAME(const row_call *call __attribute__((unused))) \
+    QE_NAKED static void NAME(row_call *call __attribute__((unused))) \
     { \
         __asm__ volatile( \
             ROW_BEGIN \
@@ -184,36 +201,42 @@ static int8_t output_of(const row_call *call, uint32_t x, uint32_t stride, uint3
     return qe_dsp_requantize((int32_t)sum, taps->multiplier, taps->shift, call->offset);
 }
 
-static void run_row(const row_call *call, uint32_t stride, uint32_t odd)
+static void run_row(row_call *call, uint32_t stride, uint32_t odd)
 {
-    uint32_t x = 0;
-    for (int8_t *out = call->output; out != call->end; out += call->step) {
-        if (stride == 1) {
-            out[call->below] = output_of(call, x, stride, odd, 1);
+    for (; call->left > 0; --call->left) {
+        uint32_t x = 0;
+        for (int8_t *out = call->output; out != call->end; out += call->step) {
+            if (stride == 1) {
+                out[call->below] = output_of(call, x, stride, odd, 1);
+            }
+            out[0] = output_of(call, x, stride, odd, 0);
+            ++x;
         }
-        out[0] = output_of(call, x, stride, odd, 0);
-        ++x;
+        ++call->output;
+        ++call->end;
+        ++call->taps;
+        call->plane += call->plane_bytes / sizeof *call->plane;
     }
 }
 
 #ifdef QE_DEPTHWISE_STRIDE_1
-static void rows_even(const row_call *call)
+static void rows_even(row_call *call)
 {
     run_row(call, 1, 0);
 }
 
-static void rows_odd(const row_call *call)
+static void rows_odd(row_call *call)
 {
     run_row(call, 1, 1);
 }
 #endif
 #ifdef QE_DEPTHWISE_STRIDE_2
-static void row_even(const row_call *call)
+static void row_even(row_call *call)
 {
     run_row(call, 2, 0);
 }
 
-static void row_odd(const row_call *call)
+static void row_odd(row_call *call)
 {
     run_row(call, 2, 1);
 }
@@ -297,6 +320,7 @@ void qe_depthwise_3x3_s8_dsp(const qe_depthwise_3x3_dsp_params *p, const int8_t 
     }
     call.step = p->channels;
     call.offset = 2 * p->output_zero_point + 1;
+    call.plane_bytes = 8u * columns;
     for (uint32_t channel = 0; channel < p->channels; channel += 4) {
         uint32_t odd = 0;
         int32_t y = -(int32_t)p->pad_top;
@@ -306,30 +330,29 @@ void qe_depthwise_3x3_s8_dsp(const qe_depthwise_3x3_dsp_params *p, const int8_t 
             y += 2;
             fill_pair(p, input + channel, y, inside, planes + 1u - odd, 8u * columns);
             call.below = rows == 2 && oy + 1 < p->out_height ? row_bytes : 0u;
-            for (uint32_t i = 0; i < 4; ++i) {
-                call.output = output + (uint32_t)oy * row_bytes + channel + i;
-                call.end = call.output + row_bytes;
-                call.plane = planes + 2u * columns * i;
-                call.taps = taps + i;
+            call.output = output + (uint32_t)oy * row_bytes + channel;
+            call.end = call.output + row_bytes;
+            call.plane = planes;
+            call.taps = taps;
+            call.left = 4;
 #ifdef QE_DEPTHWISE_STRIDE_1
-                if (rows == 2) {
-                    if (odd != 0) {
-                        rows_odd(&call);
-                    } else {
-                        rows_even(&call);
-                    }
+            if (rows == 2) {
+                if (odd != 0) {
+                    rows_odd(&call);
+                } else {
+                    rows_even(&call);
                 }
+            }
 #endif
 #ifdef QE_DEPTHWISE_STRIDE_2
-                if (rows == 1) {
-                    if (odd != 0) {
-                        row_odd(&call);
-                    } else {
-                        row_even(&call);
-                    }
+            if (rows == 1) {
+                if (odd != 0) {
+                    row_odd(&call);
+                } else {
+                    row_even(&call);
                 }
-#endif
             }
+#endif
             odd ^= 1u;
         }
     }

@@ -79,6 +79,15 @@ QE_NAKED void qe_dot_2x2_dsp(const qe_dot_dsp_call *call __attribute__((unused))
         "pop {r4-r11, pc}\n");
 }
 
+#define EXPAND_FOUR \
+    "ldr r12, [r1], #4\n" \
+    "ldr lr, [r2], #4\n" \
+    "sxtb16 r4, r12\n" \
+    "sxtb16 r5, r12, ror #8\n" \
+    "sxtb16 r6, lr\n" \
+    "sxtb16 r12, lr, ror #8\n" \
+    "stm r0!, {r4, r5, r6, r12}\n"
+
 QE_NAKED uint32_t *qe_expand_2_dsp(uint32_t *columns __attribute__((unused)),
                                    const int8_t *pixel0 __attribute__((unused)),
                                    const int8_t *pixel1 __attribute__((unused)),
@@ -88,15 +97,15 @@ QE_NAKED uint32_t *qe_expand_2_dsp(uint32_t *columns __attribute__((unused)),
         ".syntax unified\n"
         "push {r4, r5, r6, lr}\n"
         "bic r3, r3, #3\n"
+        "tst r3, #4\n"
+        "beq 1f\n"
+        "adds r3, #4\n"
+        "b 2f\n"
         "1:\n"
-        "ldr r12, [r1], #4\n"
-        "ldr lr, [r2], #4\n"
-        "sxtb16 r4, r12\n"
-        "sxtb16 r5, r12, ror #8\n"
-        "sxtb16 r6, lr\n"
-        "sxtb16 r12, lr, ror #8\n"
-        "stm r0!, {r4, r5, r6, r12}\n"
-        "subs r3, #4\n"
+        EXPAND_FOUR
+        "2:\n"
+        EXPAND_FOUR
+        "subs r3, #8\n"
         "bne 1b\n"
         "pop {r4, r5, r6, pc}\n");
 }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from qedge.quantmath import quantize_multiplier
+from qedge_mcu.cores import Family
 from qedge_mcu.ops import broadcast
 from qedge_mcu.ops.base import (
     Emitted,
@@ -18,6 +21,8 @@ from qedge_mcu.ops.overlap import elementwise
 
 NAMES = ("ADD",)
 LEFT_SHIFT = 20
+DSP_SHIFT = 20
+"""The largest shift of the output before which its zero point can be added, in 32 bits."""
 
 
 def check(c: OpContext) -> list[Reason]:
@@ -69,12 +74,13 @@ def emit(c: OpContext) -> Emitted:
         )
     large, small = (0, 1) if scale1 >= scale2 else (1, 0)
     small_multiplier, small_shift = ((multiplier1, shift1), (multiplier2, shift2))[small]
-    function = "qe_add_s8_mve" if c.core.family == "mve" else "qe_add_s8"
+    family = c.core.family if c.core.family != "dsp" or -output_shift <= DSP_SHIFT else "portable"
+    function, headers = _KERNELS[family]
     return Emitted(
         function=function,
         args=("{params}", f"{{in{large}}}", f"{{in{small}}}", "{out0}"),
         kernels=(f"{function}.c",),
-        headers=("qe_add_s8.h", "qe_mve.h") if c.core.family == "mve" else (),
+        headers=headers,
         defines=frozenset() if (low, high) == (-128, 127) else frozenset({"QE_ADD_CLAMP"}),
         params=Params(
             "qe_add_params",
@@ -95,3 +101,11 @@ def emit(c: OpContext) -> Emitted:
         ),
         overlap={0: elementwise(), 1: elementwise()},
     )
+
+
+_KERNELS: Mapping[Family, tuple[str, tuple[str, ...]]] = {
+    "mve": ("qe_add_s8_mve", ("qe_add_s8.h", "qe_mve.h")),
+    "dsp": ("qe_add_s8_dsp", ("qe_add_s8.h", "qe_dsp.h")),
+    "portable": ("qe_add_s8", ()),
+}
+"""Of each family the function, which has a file of its own, and the headers that it includes."""

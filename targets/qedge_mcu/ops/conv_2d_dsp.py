@@ -17,18 +17,21 @@ from qedge_mcu.ops.base import (
 from qedge_mcu.ops.geometry import window
 from qedge_mcu.ops.requantize import bias_values, per_channel
 
+LONG_ROW = 16
+"""``QE_CONV_2D_LONG_ROW`` of ``qe_conv_2d_s8_dsp.h``."""
+
 
 def emit(c: OpContext) -> Emitted | None:
     """Return the call of the DSP kernel, or None where it does not apply.
 
-    It takes one group, no dilation, an even number of output channels and rows of the window up to 65,535
-    bytes, as long as the sums and shifts fit (`dsp.channel_words`, `dsp.pair_stream`).
+    It takes one group, no dilation, an even number of output channels and windows up to 65,535 bytes,
+    as long as the sums and shifts fit (`dsp.channel_words`, `dsp.pair_stream`).
     """
     data, weights, output = c.input(0), c.input(1), c.output
     w = window(c, weights.shape[1], weights.shape[2])
     taps = w.filter_width * w.in_channels
-    run = -(-taps // 4) * 4
-    if w.out_channels % 2 or weights.shape[3] != w.in_channels or run > 65535:
+    depth = -(-w.filter_height * taps // 4) * 4
+    if w.out_channels % 2 or weights.shape[3] != w.in_channels or depth > 65535:
         return None
     if (w.dilation_height, w.dilation_width) != (1, 1):
         return None
@@ -43,12 +46,12 @@ def emit(c: OpContext) -> Emitted | None:
     if channels is None:
         return None
     values[channels.fixed] = 0
-    padded = np.zeros((w.out_channels, w.filter_height, run), np.int8)
-    padded[:, :, :taps] = values.reshape(w.out_channels, w.filter_height, taps)
-    stream = dsp.pair_stream(padded.reshape(w.out_channels, -1), channels.words)
+    padded = np.zeros((w.out_channels, depth), np.int8)
+    padded[:, : w.filter_height * taps] = values.reshape(w.out_channels, -1)
+    stream = dsp.pair_stream(padded, channels.words)
     if stream is None:
         return None
-    scratch = 4 * w.filter_height * run
+    scratch = 4 * depth
     if w.is_pointwise:
         function = "qe_conv_2d_1x1_s8_dsp"
         lead = overlap.pixels(
@@ -60,7 +63,7 @@ def emit(c: OpContext) -> Emitted | None:
         )
     else:
         function = "qe_conv_2d_s8_dsp"
-        scratch += 2 * taps
+        scratch += 2 * (depth if taps % 4 or taps < LONG_ROW else taps)
         lead = w.row_lead
     return Emitted(
         function=function,
@@ -71,13 +74,13 @@ def emit(c: OpContext) -> Emitted | None:
             "qe_conv_2d_dsp_params",
             (
                 ("weights", Ref("weights")),
+                ("depth", depth),
                 ("in_height", w.in_height),
                 ("in_width", w.in_width),
                 ("in_channels", w.in_channels),
                 ("out_height", w.out_height),
                 ("out_width", w.out_width),
                 ("out_channels", w.out_channels),
-                ("run", run),
                 ("filter_height", w.filter_height),
                 ("filter_width", w.filter_width),
                 ("stride_height", w.stride_height),

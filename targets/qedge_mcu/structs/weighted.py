@@ -42,8 +42,8 @@ STRUCTS = (
     struct(
         "qe_conv_2d_dsp_params",
         pointers("void", "weights"),
+        fields("uint32_t", "depth", 4),
         _IN_OUT,
-        fields("uint16_t", "run", 1),
         _FILTER,
         _PADDING,
         _FOLDED,

@@ -7,9 +7,9 @@ QE_EXTERN_C_BEGIN
 
 typedef struct {
     const void *weights; /* stream of qe_dot_dsp.h; the input's zero point is folded into the biases */
+    uint32_t depth;      /* inputs of a window, rounded up to a multiple of 4 */
     uint16_t in_height, in_width, in_channels;
     uint16_t out_height, out_width, out_channels;
-    uint16_t run;        /* filter_width * in_channels, rounded up to a multiple of 4 */
     uint8_t filter_height, filter_width;
     uint8_t stride_height, stride_width;
     uint8_t pad_top, pad_left;
@@ -17,9 +17,12 @@ typedef struct {
     int8_t low, high;    /* clamp of the output; used where QE_DSP_CLAMP is defined */
 } qe_conv_2d_dsp_params;
 
+/* Rows of a window that are as long, and multiples of 4 bytes, are expanded one by one, others together. */
+#define QE_CONV_2D_LONG_ROW 16
+
 /* input [in_height][in_width][in_channels], output [out_height][out_width][out_channels]; batch 1; no dilation,
- * one group. scratch: 4 * filter_height * run bytes of columns, then 2 * filter_width * in_channels
- * bytes that the 1x1 kernel does not need. */
+ * one group. scratch: 4 * depth bytes of columns, then, which the 1x1 kernel does not need, two rows of a window, or,
+ * where those are expanded together, two windows (2 * depth bytes). */
 void qe_conv_2d_s8_dsp(const qe_conv_2d_dsp_params *p, const int8_t *input, int8_t *output, void *scratch);
 
 /* The same for a 1x1 filter with stride 1. */

@@ -70,6 +70,15 @@ static inline uint32_t qe_load4(const int8_t *from)
     return word;
 }
 
+static inline void qe_store4(int8_t *to, uint32_t word)
+{
+#if QE_DSP_ASM
+    __builtin_memcpy(to, &word, sizeof word);
+#else
+    memcpy(to, &word, sizeof word);
+#endif
+}
+
 /* Bytes 0 and 2 of a word, sign-extended, as two 16-bit lanes. */
 static inline uint32_t qe_lanes02(uint32_t word)
 {
