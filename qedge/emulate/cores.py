@@ -89,7 +89,7 @@ _ALL = (
     ),
     Core(
         "cortex-m33",
-        "cortex_m33+fp_armv8d16sp",
+        "cortex_m33+dsp+fp_armv8d16sp",
         "eabihf",
         f"-mcpu=cortex-m33 -mfpu=fpv5-sp-d16 {_HARD}",
         "UC_CPU_ARM_CORTEX_M33",

@@ -277,6 +277,17 @@ def test_a_gcc_and_its_flags_build_what_clang_builds(program: Path, core: str, f
     assert image.sizes().rodata >= 128
 
 
+@pytest.mark.parametrize("compiler", ["clang", "gcc"])
+@pytest.mark.parametrize("core", CORES)
+def test_the_compiler_knows_what_the_core_has(tmp_path: Path, core: str, compiler: str) -> None:
+    source = tmp_path / "features.c"
+    lines = []
+    for macro, has in (("__ARM_FEATURE_DSP", CORES[core].dsp), ("__ARM_FEATURE_MVE", CORES[core].mve)):
+        lines += [f"#if{'n' if has else ''}def {macro}", f"#error {macro}", "#endif"]
+    source.write_text("\n".join([*lines, "typedef int nothing;", ""]))
+    check_c([source], core, cc=gcc_for(core) if compiler == "gcc" else None)
+
+
 @pytest.mark.parametrize("wrong", ["gcc", "no-such-gcc", "'"])
 def test_a_compiler_for_another_machine_is_refused(program: Path, wrong: str) -> None:
     expected = {"gcc": "expected arm for cortex-m4", "no-such-gcc": "is not installed", "'": "--cc"}[wrong]

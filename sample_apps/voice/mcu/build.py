@@ -42,7 +42,7 @@ class Board:
 
 
 BOARDS = {
-    "pico2": Board("cortex_m33", 0x1000_0000, 4096 * KIB, 0x2000_0000, 520 * KIB, "voice.uf2"),
+    "pico2": Board("cortex_m33+dsp", 0x1000_0000, 4096 * KIB, 0x2000_0000, 520 * KIB, "voice.uf2"),
     "nucleo_l4r5zi": Board("cortex_m4", 0x0800_0000, 2048 * KIB, 0x2000_0000, 640 * KIB),
     "emulated": Board(
         "cortex_m4", 0, 4096 * KIB, 0x2000_0000, 4096 * KIB, microphone=False, defines=("SEMIHOSTING",)
