@@ -61,15 +61,6 @@ BROKEN = {
         "        return Compiled({**made.files, 'log.txt': str(request.workdir.parent).encode()}, made.extra)",
         ["test_nothing_tells_where_it_was_made", "test_compiling_twice_gives_the_same_bytes"],
     ),
-    "silent": (
-        "def check(self, request):\n"
-        "        found = super().check(request)\n"
-        "        return CheckReport((), tuple(dataclasses.replace(p, placement='cpu') for p in found.operators))",
-        [
-            "test_an_unknown_operator_is_refused_in_words_not_by_an_exception",
-            "test_a_budget_that_nothing_fits_is_missed",
-        ],
-    ),
 }
 RUNNER = """
 import json, sys

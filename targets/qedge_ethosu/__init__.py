@@ -1,0 +1,1 @@
+"""Arm Ethos-U: int8 models compiled by Vela for the NPU beside a Cortex-M or Cortex-A."""

@@ -1,0 +1,4 @@
+#pragma once
+namespace tflite {
+const Model* GetModel(const void* buffer);
+}  // namespace tflite
