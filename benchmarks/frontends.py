@@ -228,9 +228,10 @@ def main() -> None:
             path = next(
                 p for p in sorted(place.iterdir()) if p.name.endswith(model.member.replace("/", "__"))
             )
+            found = measured(path, model)
             more = built(path, model) if given.build else ""
             print(
-                _row(f"{model.package.partition('==')[0]} {model.member}"[-44:], measured(path, model), more),
+                _row(f"{model.package.partition('==')[0]} {model.member}"[-44:], found, more),
                 flush=True,
             )
         return
@@ -238,7 +239,8 @@ def main() -> None:
         [Path(p) for p in given.paths] if given.what == "files" else _zoo(Path(given.paths[0]), given.cache)
     )
     for path in paths:
-        print(_row(path.name, measured(path), built(path) if given.build else ""), flush=True)
+        found = measured(path)
+        print(_row(path.name, found, built(path) if given.build else ""), flush=True)
 
 
 if __name__ == "__main__":

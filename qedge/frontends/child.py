@@ -13,6 +13,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
 
 import qedge
 from qedge.errors import ModelError, QedgeError, ToolError, UnsupportedError
@@ -68,9 +71,26 @@ def convert(front_end: FrontEnd, job: Job, limits: Limits) -> Converted:
     return read_result(front_end, job, ended)
 
 
-def write_request(front_end: FrontEnd, job: Job) -> Path:
+def prove(front_end: FrontEnd, job: Job, samples: Sequence[Sequence[Any]], limits: Limits) -> list[Finding]:
+    """Compare a conversion with its original on samples, in a child process; return its findings.
+
+    Raises:
+        ModelError: they differ, or the child crashed or passed a limit.
+    """
+    arrays = {f"{i}_{k}": array for i, sample in enumerate(samples) for k, array in enumerate(sample)}
+    np.savez(job.folder / "samples.npz", **cast(Any, arrays))
+    request = write_request(front_end, job, prove=True)
+    ended = run([request], [front_end], job.folder, limits)
+    if ended.status is None:
+        said = _last_lines(front_end, ended.said)
+        raise ModelError(f"comparing {job.given} on samples {ended.why} and was ended{said}", hint=_LARGER)
+    return [Finding(**f) for f in _result(front_end, job, ended)["findings"]]
+
+
+def write_request(front_end: FrontEnd, job: Job, *, prove: bool = False) -> Path:
     """Write what the child is to do with one model into the job's folder; return the file."""
     request = {
+        "prove": prove,
         "front_end": front_end.info.name,
         "given": job.given,
         "path": str(job.path),
@@ -92,15 +112,7 @@ def read_result(front_end: FrontEnd, job: Job, ended: Ended) -> Converted:
         ModelError, UnsupportedError: it crashed, or refused the model.
         ToolError: something is not installed.
     """
-    result_file = job.folder / "result.json"
-    if not result_file.is_file():
-        raise _crash(front_end, job.given, ended)
-    result = json.loads(result_file.read_text())
-    if "error" in result:
-        error = result["error"]
-        findings = [Finding(**f) for f in error["findings"]]
-        refusal = Refusal(error["message"], error["hint"], error["kind"], findings)
-        raise as_error(front_end, job.given, refusal)
+    result = _result(front_end, job, ended)
     names = result["names"]
     findings = [Finding(**f) for f in result["findings"]]
     if result["trusted"]:
@@ -113,6 +125,20 @@ def read_result(front_end: FrontEnd, job: Job, ended: Ended) -> Converted:
         findings=tuple(findings),
         shapes_applied=result["shapes_applied"],
     )
+
+
+def _result(front_end: FrontEnd, job: Job, ended: Ended) -> dict[str, Any]:
+    """Return the child's answer, or raise what it refused."""
+    result_file = job.folder / "result.json"
+    if not result_file.is_file():
+        raise _crash(front_end, job.given, ended)
+    result = json.loads(result_file.read_text())
+    if "error" in result:
+        error = result["error"]
+        findings = [Finding(**f) for f in error["findings"]]
+        refusal = Refusal(error["message"], error["hint"], error["kind"], findings)
+        raise as_error(front_end, job.given, refusal)
+    return dict(result)
 
 
 def run(requests: Sequence[Path], front_ends: Sequence[FrontEnd], folder: Path, limits: Limits) -> Ended:

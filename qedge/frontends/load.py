@@ -6,8 +6,10 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from qedge.errors import ModelError
+from qedge.findings import Finding
 from qedge.frontends import child, registry
 from qedge.frontends.candidate import Candidate, look
 from qedge.frontends.normalize import normalize
@@ -83,6 +85,40 @@ def load_model(
         findings=(*made.findings, *result.findings),
         orders=made.orders,
     )
+
+
+def prove(
+    given: str | Path,
+    source: SourceModel,
+    samples: Sequence[Sequence[Any]],
+    *,
+    workdir: Path,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    input_values: Mapping[str, Sequence[float]] | None = None,
+) -> list[Finding]:
+    """Compare a model that was read with its original on samples, where its front end can; return the findings.
+
+    Args:
+        given: what :func:`load_model` was given.
+        samples: one array an input, as ``source.data`` takes them.
+
+    Raises:
+        ModelError: they differ; nothing is to be built from it.
+    """
+    front_end = registry.resolve(source.origin)
+    if not front_end.info.proves or not samples:
+        return []
+    candidate = look(given)
+    with tempfile.TemporaryDirectory(prefix="prove-", dir=workdir) as folder:
+        job = Job(
+            given=candidate.given,
+            path=candidate.path.resolve(),
+            folder=Path(folder).resolve(),
+            started_in=Path.cwd(),
+            input_shapes=dict(input_shapes or {}),
+            input_values=dict(input_values or {}),
+        )
+        return child.prove(front_end, job, samples, child.Limits())
 
 
 def _here(front_end: FrontEnd, job: Job) -> Converted:

@@ -75,6 +75,7 @@ class FrontEndInfo:
         needs: the packages; :func:`qedge.frontends.registry.missing` looks for them.
         install: the command that installs them.
         isolated: whether it converts in the child process.
+        proves: whether :meth:`FrontEnd.prove` compares a conversion with its original on samples.
         environment: variables of the child process.
         noise: regular expression of lines that its framework prints and nobody needs.
     """
@@ -85,6 +86,7 @@ class FrontEndInfo:
     needs: tuple[Need, ...] = ()
     install: str | None = None
     isolated: bool = True
+    proves: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
     noise: str = r"^\s*$"
 
@@ -194,6 +196,18 @@ class FrontEnd(ABC):
         Raises:
             Refusal: it cannot be converted.
         """
+
+    def prove(self, job: Job, samples: Sequence[Sequence[Any]]) -> Sequence[Finding]:
+        """Compare the conversion with the original on the user's samples, in the child; return what is worth saying.
+
+        Args:
+            job: the same as for :meth:`convert`.
+            samples: one array an input, as the ``.tflite`` takes them.
+
+        Raises:
+            Refusal: they differ.
+        """
+        return ()
 
     def explain(self, error: BaseException) -> Refusal:
         """Return what an unexpected exception of :meth:`convert` means for the user."""

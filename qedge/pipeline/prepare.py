@@ -16,7 +16,7 @@ from qedge.datasets.outputs import output_infos
 from qedge.datasets.split import hold_out
 from qedge.errors import UsageError
 from qedge.findings import Finding
-from qedge.frontends import load_model
+from qedge.frontends import SourceModel, load_model, prove
 from qedge.graph import Graph
 from qedge.graph.broken import check_constants
 from qedge.pipeline.gate import stop
@@ -29,6 +29,7 @@ from qedge.quantize import compare, prove_full_integer
 from qedge.target.protocol import Progress
 
 EVALUATION_SAMPLES = 1000
+PROOF_SAMPLES = 4
 
 
 def prepare(request: BuildRequest, progress: Progress) -> Prepared:
@@ -75,6 +76,7 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
     progress("check data", 0.0)
     findings += lint(dataset, input_infos(graph, source.orders), float_model=source.data)
     stop(findings, "the data cannot be used")
+    findings += _proved(request, source, dataset)
     calibration, measured, on = _sets(dataset, request, graph, preprocess, source.orders)
     options = replace(request.options, floor=request.judge and request.options.mixed)
     if preprocess is not None and preprocess.kind != "image":
@@ -110,6 +112,24 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
         if request.options.samples is None
         else min(request.options.samples, len(calibration)),
     )
+
+
+def _proved(request: BuildRequest, source: SourceModel, dataset: Dataset) -> list[Finding]:
+    """Return what comparing the float model with the user's own on a few samples found.
+
+    Raises:
+        ModelError: they differ.
+    """
+    chosen = [dataset[k] for k in spread(len(dataset), PROOF_SAMPLES)]
+    with tempfile.TemporaryDirectory(prefix="qedge-") as scratch:
+        return prove(
+            request.model,
+            source,
+            chosen,
+            workdir=Path(scratch),
+            input_shapes=request.input_shapes,
+            input_values=request.input_values,
+        )
 
 
 def read_data(

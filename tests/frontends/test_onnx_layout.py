@@ -95,3 +95,29 @@ def test_folders_of_images_serve_a_channels_first_model(tmp_path: Path) -> None:
     with built.load("rpi") as model:
         result = model(tmp_path / "photos" / "0.png")
         assert result.outputs[0].shape == (1, 5, 4, 3)
+
+
+def test_the_users_samples_are_compared_too(built: qedge.Build) -> None:
+    told = [finding.message for finding in built.report.findings if finding.rule == "compared"]
+    assert len(told) == 2
+    assert "on 4 of your samples" in told[1]
+
+
+def test_samples_on_which_the_conversion_differs_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from qedge.frontends.onnx import compare, ops
+    from qedge.frontends.onnx.lower import Lowering
+    from qedge.frontends.onnx.net import Node
+    from qedge.frontends.protocol import Refusal
+    from tests.frontends.onnx_cases import one
+
+    def wrong_beyond_six(g: Lowering, node: Node) -> None:
+        g.unary(node, "RELU6")
+
+    path = tmp_path / "net.onnx"
+    path.write_bytes(model_of(one("Relu", (1, 4))))
+    monkeypatch.setitem(ops.table(), "Relu", wrong_beyond_six)
+    assert compare(path, [[np.ones((1, 4), np.float32)]], {}, {})[0].rule == "compared"
+    with pytest.raises(Refusal, match="differs from onnxruntime on your samples"):
+        compare(path, [[np.full((1, 4), 9, np.float32)]], {}, {})

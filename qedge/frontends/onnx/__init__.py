@@ -66,6 +66,38 @@ def convert(
     return convert_proto(read_model(Path(path)), input_shapes or {}, input_values or {}, samples)
 
 
+def compare(
+    path: Path,
+    samples: Sequence[Sequence[Any]],
+    input_shapes: Mapping[str, Sequence[int]],
+    input_values: Mapping[str, Sequence[float]],
+) -> list[Finding]:
+    """Return what comparing the conversion with onnxruntime on samples found; the same file is the same conversion.
+
+    Args:
+        samples: one array an input, as the ``.tflite`` takes them.
+
+    Raises:
+        Refusal: they differ; the first value that does is named.
+    """
+    import numpy as np
+
+    from qedge.frontends.onnx.reading import read_model
+
+    made = convert_proto(read_model(Path(path)), input_shapes, input_values, samples=0)
+    dtypes = made.prover.model.dtypes
+    fed = []
+    for sample in samples:
+        named = {}
+        for (name, order), values in zip(made.inputs.items(), sample):
+            turned = values.transpose(np.argsort(order)) if order else values.reshape(())
+            named[name] = np.ascontiguousarray(turned).astype(dtypes[name]).reshape(turned.shape)
+        fed.append(named)
+    proof = made.prover.compare(fed, "your samples")
+    told = f"compared with onnxruntime on {len(samples)} of your samples: differs by {proof.error:.1g}"
+    return [Finding("info", "compared", f"{told} of the largest value")]
+
+
 def convert_proto(
     proto: Any,
     input_shapes: Mapping[str, Sequence[int]],

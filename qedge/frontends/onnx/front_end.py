@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from qedge.errors import ModelError
+from qedge.findings import Finding
 from qedge.frontends.candidate import Candidate
 from qedge.frontends.protocol import Converted, FrontEnd, FrontEndInfo, Job, Match, Need
-from qedge.installing import install_command
 
 _FIELDS = frozenset({0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42, 0x72, 0xA2, 0xCA})
 """First bytes of ModelProto's further fields: producer, domain, version, text, graph, opsets, metadata, functions."""
@@ -26,7 +27,8 @@ class OnnxFrontEnd(FrontEnd):
             Need("onnxruntime", "onnxruntime", "folding constants and proving the conversion of .onnx files"),
             Need("ai_edge_litert", "ai-edge-litert", "running what .onnx files are converted to"),
         ),
-        install=install_command("onnx"),
+        proves=True,
+        install='pip install "qedge[onnx]"',
         noise=r"^\s*$|^INFO: |XNNPACK delegate|onnxruntime:Default",
     )
 
@@ -55,6 +57,12 @@ class OnnxFrontEnd(FrontEnd):
 
         made = convert(job.path, job.input_shapes, job.input_values)
         return made.for_registry()
+
+    def prove(self, job: Job, samples: Sequence[Sequence[Any]]) -> Sequence[Finding]:
+        """Compare with onnxruntime on the user's samples."""
+        from qedge.frontends.onnx import compare
+
+        return compare(job.path, samples, job.input_shapes, job.input_values)
 
 
 FRONT_END = OnnxFrontEnd()
