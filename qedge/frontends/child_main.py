@@ -56,7 +56,7 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
         trusted=request["trusted"],
     )
     try:
-        if request["prove"]:
+        if request.get("prove"):
             return {"findings": [asdict(f) for f in front_end.prove(job, _samples(job.folder))]}
         return _convert(front_end, job)
     except (Refusal, QedgeError, MemoryError):

@@ -84,6 +84,13 @@ class Writer:
         """Return whether a tensor is stored in the file."""
         return bool(self.tensors[tensor].buffer)
 
+    def values(self, tensor: int) -> Array | None:
+        """Return what a constant holds, None for what is computed."""
+        if not self.is_constant(tensor):
+            return None
+        raw = self.buffers[self.tensors[tensor].buffer].data
+        return np.frombuffer(raw.tobytes(), self.dtype(tensor)).reshape(self.shape(tensor))
+
     def shape(self, tensor: int) -> Shape:
         """Return the shape of a tensor."""
         return tuple(int(d) for d in self.tensors[tensor].shape)
@@ -149,6 +156,10 @@ class Writer:
         code = next(k for k, v in self._codes.items() if v == made.opcodeIndex)
         return schema.enum_names("BuiltinOperator")[code[0]], [int(t) for t in made.inputs]
 
+    def options(self, tensor: int) -> Any:
+        """Return the options of the operator that writes a tensor."""
+        return self._sources[tensor].builtinOptions
+
     def reshape(self, tensor: int, shape: Sequence[int]) -> int:
         """Return the tensor with another shape of as many values."""
         shape = tuple(int(d) for d in shape)
@@ -157,9 +168,9 @@ class Writer:
             return self.reshape(source[1][0], shape)
         if self.shape(tensor) == shape:
             return tensor
-        if self.is_constant(tensor):
-            raw = self.buffers[self.tensors[tensor].buffer].data
-            return self.constant(np.frombuffer(raw.tobytes(), self.dtype(tensor)).reshape(shape))
+        known = self.values(tensor)
+        if known is not None:
+            return self.constant(known.reshape(shape))
         key = ("RESHAPE", tensor, shape)
         if key not in self._shared:
             new = np.asarray(shape, np.int32)

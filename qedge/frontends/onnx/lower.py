@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,6 +18,8 @@ from qedge.frontends.onnx.net import Net, Node, Unsupported
 Array = npt.NDArray[Any]
 Handler = Callable[["Lowering", Node], None]
 
+MOST_JOINED = 10
+"""Inputs of one CONCATENATION."""
 NONE, RELU, RELU6 = 0, 1, 3
 """Fused activation functions of TFLite's schema."""
 
@@ -325,17 +328,56 @@ class Lowering:
         return self.writer.constant(np.asarray(values, np.int32))
 
     def slice(self, tensor: int, begin: Sequence[int], size: Sequence[int]) -> int:
-        """Return a part of a tensor."""
-        if self.writer.shape(tensor) == tuple(size):
+        """Return a part of a tensor; where that is one of the tensors that were joined to it, that one."""
+        writer = self.writer
+        if writer.shape(tensor) == tuple(size):
             return tensor
-        return self.writer.op(
+        whole = self._joined_part(tensor, begin, size)
+        if whole is not None:
+            return whole
+        return writer.op(
             "SLICE", [tensor, self.integers(begin), self.integers(size)], tuple(size), "SliceOptions"
         )
 
+    def _joined_part(self, tensor: int, begin: Sequence[int], size: Sequence[int]) -> int | None:
+        """Return which of the tensors that were joined one after the other a slice is, None if it is none."""
+        writer = self.writer
+        shape = writer.shape(tensor)
+        first = next((d for d, s in enumerate(size) if s != 1), len(size))
+        if tuple(size[first + 1 :]) != shape[first + 1 :]:
+            return None  # its numbers do not lie in a row
+        start = 0
+        for s, b in zip(shape, begin):
+            start = start * s + b
+        count = math.prod(size)
+        source = writer.source(tensor)
+        while source is not None and source[0] == "RESHAPE":
+            tensor = source[1][0]
+            source = writer.source(tensor)
+        if source is None or source[0] != "CONCATENATION":
+            return None
+        axis = int(writer.options(tensor).axis)
+        if math.prod(writer.shape(tensor)[:axis]) != 1:
+            return None
+        for part in source[1]:
+            length = math.prod(writer.shape(part))
+            if start == 0 and length == count:
+                return writer.reshape(part, size)
+            if start < length:
+                return self._joined_part(
+                    part, _place(start, writer.shape(part)), _run(count, writer.shape(part))
+                )
+            start -= length
+        return None
+
     def concat(self, tensors: Sequence[int], axis: int) -> int:
-        """Return tensors joined along an axis."""
+        """Return tensors joined along an axis, at most ten at a time: more TensorFlow Lite Micro does not take."""
         if len(tensors) == 1:
             return tensors[0]
+        if len(tensors) > MOST_JOINED:
+            step = MOST_JOINED
+            parts = [self.concat(tensors[k : k + step], axis) for k in range(0, len(tensors), step)]
+            return self.concat(parts, axis)
         shape = list(self.writer.shape(tensors[0]))
         shape[axis] = sum(self.writer.shape(t)[axis] for t in tensors)
         return self.writer.op("CONCATENATION", tensors, shape, "ConcatenationOptions", axis=axis)
@@ -349,6 +391,22 @@ class Lowering:
         else:
             result = [s for d, s in enumerate(shape) if d not in axes]
         return self.writer.op(op, [tensor, self.integers(axes)], result, "ReducerOptions", keepDims=keep)
+
+
+def _place(start: int, shape: Sequence[int]) -> list[int]:
+    """Return the indices of a place in a flattened tensor."""
+    return [int(i) for i in np.unravel_index(start, tuple(shape))]
+
+
+def _run(count: int, shape: Sequence[int]) -> list[int]:
+    """Return the sizes of ``count`` numbers in a row, if they are whole rows of a tensor; else sizes of none."""
+    sizes = [1] * len(shape)
+    for d in reversed(range(len(shape))):
+        if count % shape[d]:
+            sizes[d] = count
+            return sizes
+        sizes[d], count = shape[d], count // shape[d]
+    return sizes
 
 
 class UnsupportedNodes(Exception):

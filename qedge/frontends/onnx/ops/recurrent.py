@@ -44,18 +44,44 @@ def _halves(g: Lowering, tensor: int, count: int) -> list[int]:
     rows, width = g.writer.shape(tensor)
     if count == 1:
         return [tensor]
+    known = g.writer.values(tensor)
+    if known is not None:
+        return [g.writer.constant(part) for part in np.split(known, count, 1)]
     return g.writer.ops(
         "SPLIT", [g.integers([1]), tensor], [(rows, width // count)] * count, "SplitOptions",
         g.writer.dtype(tensor), numSplits=count,
     )  # fmt: skip
 
 
+def _product(g: Lowering, h: int, weights: Array, bias: Array) -> int:
+    """Return the product with the state; that of a first state that is known is a constant."""
+    known = g.writer.values(h)
+    if known is None:
+        return dense(g, h, weights, bias)
+    return g.writer.constant((known @ weights.T + bias).astype(np.float32))
+
+
+def _is_zero(g: Lowering, tensor: int) -> bool:
+    known = g.writer.values(tensor)
+    return known is not None and not known.any()
+
+
+def _sum(g: Lowering, a: int, b: int) -> int:
+    """Return a sum; nothing is added where ``b`` is zero."""
+    return a if _is_zero(g, b) else g.add(a, b)
+
+
+def _blend(g: Lowering, h: int, n: int, z: int) -> int:
+    """Return ``n + z * (h - n)``, the next state of a GRU."""
+    return g.sub(n, g.mul(z, n)) if _is_zero(g, h) else g.add(n, g.mul(z, g.sub(h, n)))
+
+
 def _lstm_step(g: Lowering, layer: _Layer, x: int, state: State) -> State:
     h, c = state
     gate, cell, out = layer.functions
-    total = g.add(x, dense(g, h, layer.state_weights, layer.state_bias))
-    i, o, f, z = _halves(g, total, 4)
-    c = g.add(g.mul(g.one(gate, f), c), g.mul(g.one(gate, i), g.one(cell, z)))
+    i, o, f, z = _halves(g, _sum(g, x, _product(g, h, layer.state_weights, layer.state_bias)), 4)
+    new = g.mul(g.one(gate, i), g.one(cell, z))
+    c = new if _is_zero(g, c) else g.add(g.mul(g.one(gate, f), c), new)
     return g.mul(g.one(gate, o), g.one(out, c)), c
 
 
@@ -63,11 +89,11 @@ def _gru_step(g: Lowering, layer: _Layer, x: int, state: State) -> State:
     (h,) = state
     gate, new = layer.functions
     zx, rx, nx = _halves(g, x, 3)
-    zh, rh, nh = _halves(g, dense(g, h, layer.state_weights, layer.state_bias), 3)
-    z = g.one(gate, g.add(zx, zh))
-    r = g.one(gate, g.add(rx, rh))
-    n = g.one(new, g.add(nx, g.mul(r, nh)))
-    return (g.add(n, g.mul(z, g.sub(h, n))),)
+    zh, rh, nh = _halves(g, _product(g, h, layer.state_weights, layer.state_bias), 3)
+    z = g.one(gate, _sum(g, zx, zh))
+    r = g.one(gate, _sum(g, rx, rh))
+    n = g.one(new, nx if _is_zero(g, nh) else g.add(nx, g.mul(r, nh)))
+    return (_blend(g, h, n, z),)
 
 
 def _gru_step_before(g: Lowering, layer: _Layer, x: int, state: State) -> State:
@@ -76,16 +102,16 @@ def _gru_step_before(g: Lowering, layer: _Layer, x: int, state: State) -> State:
     gate, new = layer.functions
     size = 2 * layer.hidden
     zx, rx, nx = _halves(g, x, 3)
-    gates = dense(g, h, layer.state_weights[:size], layer.state_bias[:size])
-    zh, rh = _halves(g, gates, 2)
-    z = g.one(gate, g.add(zx, zh))
-    r = g.one(gate, g.add(rx, rh))
-    n = g.one(new, g.add(nx, dense(g, g.mul(r, h), layer.state_weights[size:], layer.state_bias[size:])))
-    return (g.add(n, g.mul(z, g.sub(h, n))),)
+    zh, rh = _halves(g, _product(g, h, layer.state_weights[:size], layer.state_bias[:size]), 2)
+    z = g.one(gate, _sum(g, zx, zh))
+    weights, bias = layer.state_weights[size:], layer.state_bias[size:]
+    reset = h if _is_zero(g, h) else g.mul(g.one(gate, _sum(g, rx, rh)), h)
+    n = g.one(new, _sum(g, nx, _product(g, reset, weights, bias)))
+    return (_blend(g, h, n, z),)
 
 
 def _rnn_step(g: Lowering, layer: _Layer, x: int, state: State) -> State:
-    total = g.add(x, dense(g, state[0], layer.state_weights, layer.state_bias))
+    total = _sum(g, x, _product(g, state[0], layer.state_weights, layer.state_bias))
     return (g.one(layer.functions[0], total),)
 
 
