@@ -118,6 +118,7 @@ class Case:
             runner = Runner(read_bundle(path).read("model.tflite"), threads=1)
             return [runner.predict([s]) for s in samples]
         model = qedge.load(path)
+        samples = [s.astype(np.float32) if s.dtype == np.uint8 else s for s in samples]
         return [[np.asarray(o) for o in model(s).outputs] for s in samples]
 
 

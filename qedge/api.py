@@ -210,7 +210,8 @@ def evaluate(
             raise UsageError(f"no float.tflite beside {place}", hint="name the float model: float_model=PATH")
         if path is None:
             raise UsageError("evaluating needs data", hint="qedge.evaluate(bundle, (x, y))")
-        return compare(reference, opened.read("model.tflite"), open_for(opened, path, samples))
+        model, post = opened.read("model.tflite"), opened.manifest.postprocess
+        return compare(reference, model, open_for(opened, path, samples), postprocess=post)
 
 
 def verify(

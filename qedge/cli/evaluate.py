@@ -15,7 +15,8 @@ from qedge.cli.build import figure_rows
 from qedge.errors import UsageError
 from qedge.graph import Graph
 from qedge.pipeline import finite, steps
-from qedge.pipeline.existing import float_model_for, open_for
+from qedge.pipeline.existing import float_model_for, open_labelled
+from qedge.pipeline.measure import figure_findings
 from qedge.quantize import compare
 
 FloatOpt = Annotated[
@@ -37,10 +38,15 @@ def command(
         raise UsageError("evaluating needs a dataset", hint=f"qedge evaluate {bundle} --data PATH")
     opened = read_bundle(bundle)
     reference = float_model_for(bundle, float_model)
-    dataset = open_for(opened, data, samples)
+    dataset, findings = open_labelled(opened, data, samples)
     model = opened.read("model.tflite")
     with ui.progress() as progress:
-        result = compare(reference or model, model, dataset, steps(progress))
+        result = compare(
+            reference or model, model, dataset, steps(progress), postprocess=opened.manifest.postprocess
+        )
+    if reference is not None:
+        findings += figure_findings(result)
+    ui.findings(findings)
     metric = result.metric or "sqnr_db"
     sqnr = finite(result.sqnr_db) if reference else None
     document: dict[str, Any] = {
@@ -53,6 +59,7 @@ def command(
         "sqnr_db": sqnr,
         "agreement": result.agreement if reference else None,
         "outputs": [_figures(o.to_json(), reference is not None) for o in result.outputs],
+        "findings": [f.to_json() for f in findings],
         "ran": "model.tflite on the CPU of this machine",
     }
     if layers:

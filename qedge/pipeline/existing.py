@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +14,45 @@ from qedge.datasets import Dataset, InputInfo, choose, open_dataset
 from qedge.datasets.labels import fit_labels
 from qedge.datasets.outputs import output_infos
 from qedge.errors import ModelError, UsageError
+from qedge.findings import Finding
 from qedge.frontends import load_model
 from qedge.graph import Graph
 from qedge.oracle.golden import golden_samples
 
 
 def open_for(bundle: Bundle, data: Path, samples: int | None, seed: int = 0) -> Dataset:
-    """Return a dataset read with the bundle's own pre-processing, labels in the model's output order.
+    """Return :func:`open_labelled`'s dataset alone."""
+    return open_labelled(bundle, data, samples, seed)[0]
+
+
+def open_labelled(
+    bundle: Bundle, data: Path, samples: int | None, seed: int = 0
+) -> tuple[Dataset, list[Finding]]:
+    """Return a dataset read with the bundle's own pre-processing, its labels as what the outputs should say.
+
+    Also what stands in the way of the labels.
 
     Raises:
-        DataError: the data cannot be used.
+        DataError: the data cannot be used, or a label is wrong without doubt.
     """
+    outputs = output_infos(Graph.from_bytes(bundle.read("model.tflite"), "model.tflite"))
+    opened = _open(bundle, data, [o.name for o in outputs])
+    dataset, findings = fit_labels(opened, bundle.manifest.labels or None, outputs)
+    if samples is None or samples >= len(dataset):
+        return dataset, findings
+    return dataset.subset(choose(len(dataset), samples, dataset.labels, seed)), findings
+
+
+def _open(bundle: Bundle, data: Path, outputs: Sequence[str]) -> Dataset:
     manifest = bundle.manifest
     infos = [InputInfo(t.name, t.shape, "float32", t.order) for t in manifest.inputs]
-    preprocess = manifest.preprocess
-    outputs = output_infos(Graph.from_bytes(bundle.read("model.tflite"), "model.tflite"))
-    names = [o.name for o in outputs]
-    dataset, _ = fit_labels(
-        open_dataset(data, infos, preprocess, outputs=names), manifest.labels or None, outputs
-    )
-    if samples is None or samples >= len(dataset):
-        return dataset
-    return dataset.subset(choose(len(dataset), samples, dataset.labels, seed))
+    return open_dataset(data, infos, manifest.preprocess, outputs=outputs)
 
 
 def raw_samples(bundle: Bundle, data: Path, samples: int | None) -> list[list[npt.NDArray[Any]]]:
-    """Return samples of a dataset in the types of the bundle's inputs."""
-    dataset = open_for(bundle, data, None)
+    """Return samples of a dataset in the types of the bundle's inputs; its labels are not looked at."""
     graph = Graph.from_bytes(bundle.read("model.tflite"), "model.tflite")
-    return golden_samples(graph, dataset, samples or 8)
+    return golden_samples(graph, _open(bundle, data, graph.output_names), samples or 8)
 
 
 def float_model_for(path: Path, given: Path | None) -> bytes | None:

@@ -57,7 +57,7 @@ def assess(
     Raises:
         AccuracyError: the budget is missed on the samples that were measured.
     """
-    findings = [f for output in comparison.outputs for f in (_constant(output), _unrelated(output)) if f]
+    findings = figure_findings(comparison)
     unrelated = next((f for f in findings if f.rule == "labels"), None)
     if options.max_drop is not None and unrelated is not None:
         raise AccuracyError(f"{CANNOT_APPLY}: {unrelated.message}", hint=unrelated.hint)
@@ -69,6 +69,11 @@ def assess(
         raise accuracy_error(why, layers, options.mixed)
     coarse = coarse_features(Graph.from_bytes(quantized, "the quantised model"), calibration)
     return findings + coarse + loss_findings(misses, layers, WAY_OUT)
+
+
+def figure_findings(comparison: Comparison) -> list[Finding]:
+    """Return outputs that never change and labels that the float model knows no better than a guess."""
+    return [f for output in comparison.outputs for f in (_constant(output), _unrelated(output)) if f]
 
 
 def without_losses(findings: Sequence[Finding], names: Sequence[str]) -> list[Finding]:

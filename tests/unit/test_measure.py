@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from quantize_models import f32
 
+from qedge.bundle import read_bundle
 from qedge.cli.build import figure_rows, measured_on
 from qedge.datasets import InputInfo, linter, open_dataset, values
 from qedge.datasets.split import hold_out
@@ -17,6 +18,7 @@ from qedge.errors import AccuracyError, DataError, ModelError
 from qedge.findings import Finding, condensed
 from qedge.graph import Graph
 from qedge.pipeline import BuildRequest, Prepared, build, prepare
+from qedge.pipeline.existing import open_labelled, raw_samples
 from qedge.pipeline.gate import stop
 from qedge.quantize import QuantizeOptions, prove_full_integer, quantize
 from qedge.target import resolve_all
@@ -371,3 +373,22 @@ def test_a_check_asks_where_operators_run_and_judges_nothing(tmp_path: Path) -> 
     )
     assert rules(asked) == []
     assert {t.dtype for t in asked.graph.tensors} <= {"int8", "int32"}
+
+
+def test_labels_are_looked_at_where_they_are_measured_and_nowhere_else(tmp_path: Path) -> None:
+    x, y = classes(100)
+    (tmp_path / "m.tflite").write_bytes(dense(ROWS))
+    np.savez(tmp_path / "d.npz", x=x, y=y)
+    np.savez(tmp_path / "wrong.npz", x=x, y=y + 9)
+    np.savez(tmp_path / "text.npz", x=x, y=np.array(["a", "b", "c", "d"])[y])
+    request = BuildRequest(
+        tmp_path / "m.tflite", _targets("rpi"), tmp_path / "out", tmp_path / "d.npz", options=MINMAX
+    )
+    with read_bundle(build(request, lambda stage, share: None).bundles["rpi"]) as bundle:
+        dataset, findings = open_labelled(bundle, tmp_path / "d.npz", 30)
+        assert dataset.labels is not None
+        assert (len(dataset), len(dataset.labels), findings) == (30, 30, [])
+        with pytest.raises(DataError, match="row 0"):
+            open_labelled(bundle, tmp_path / "wrong.npz", None)
+        assert [f.rule for f in open_labelled(bundle, tmp_path / "text.npz", None)[1]] == ["labels"]
+        assert len(raw_samples(bundle, tmp_path / "wrong.npz", 5)) == 5
