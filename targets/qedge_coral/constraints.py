@@ -300,18 +300,25 @@ def default_weights_format(graph: Graph, op: Operator) -> str | None:
     return None if found in ("DEFAULT", None) else f"weights format {found}"
 
 
+_SOFTMAX_ROWS = (
+    "only one row is mapped: where it is the last operator, leave it out and apply it after the model; in attention it"
+    " stays on the CPU with what follows"
+)
+
+
 @rule(
     statuses.LIMITATION,
     "flatten what goes in, or write the layer as a 1x1 convolution, which has no such limit",
     ["FULLY_CONNECTED", "SOFTMAX"],
 )
-def one_row(graph: Graph, op: Operator) -> str | None:
+def one_row(graph: Graph, op: Operator) -> str | Broken | None:
     """Input and output are one row: one-dimensional but for leading 1s."""
     for t in (data_inputs(graph, op)[0], graph.output_tensors(op)[0]):
         if op.op == "FULLY_CONNECTED" and t.index in op.inputs:
             continue
         if any(d > 1 for d in t.shape[:-1]):
-            return f"{t.elements // max(t.shape[-1], 1)} rows in {_name(t)}"
+            fact = f"{t.elements // max(t.shape[-1], 1)} rows in {_name(t)}"
+            return fact if op.op == "FULLY_CONNECTED" else Broken(fact, _SOFTMAX_ROWS)
     return None
 
 

@@ -240,6 +240,20 @@ def test_what_the_compiler_cannot_parse_stays_on_the_cpu_with_its_values(
     assert np.array_equal(run(model, [EVERY])[0], run(after, [EVERY])[0])
 
 
+@pytest.mark.parametrize(
+    "model",
+    [
+        single_op("QUANTIZE", [spec(1, 8, dtype="int16", zero_point=0)], [spec(1, 8)], version=3),
+        single_op("STABLEHLO_LOGISTIC", [spec(1, 8)], [spec(1, 8)]),
+        single_op("SIGN", [spec(1, 8)], [spec(1, 8)], version=2),
+    ],
+)
+def test_what_has_no_other_form_stays_as_it_is(model: bytes) -> None:
+    assert rewrite.rewrite(model).changes == ()
+    (failure,) = predict(Graph.from_bytes(model)).failures
+    assert failure.rule == "operator-version"
+
+
 def windows(order: list[int]) -> bytes:
     """Windows of 2 x 2 cut out of a map: six dimensions, as vision transformers and pixel shuffles write it."""
     shape = (1, 3, 2, 4, 2, 5)

@@ -230,6 +230,8 @@ def custom(name: str, follows: bool) -> bytes:
         (resize(4, 36), "in steps of at most 8"),
         (resize(128, 1024), "end the model at 128x128 and enlarge its output outside it"),
         (resize(1, 8), "broadcasts it"),
+        (softmax(4, 16), "only one row is mapped"),
+        (dense(5), "1x1 convolution"),
         (custom("PosenetDecoderOp", False), "end the model before it"),
         (custom("PosenetDecoderOp", True), "what follows it stays on the CPU too"),
         (custom("TFLite_Detection_PostProcess", False), "leave it"),

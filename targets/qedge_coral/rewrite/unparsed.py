@@ -25,6 +25,16 @@ RISE, BEND = 1.5957691, 0.07135482
 SATURATED, ARGUMENT = 4.0, 8.0
 """Where the gate is 0 or 1 to 8 bits: of x, and of the sigmoid's argument."""
 WITHIN = 1
+FUNCTIONS = ("GELU", "RELU_0_TO_1")
+"""Functions of one value that TensorFlow Lite 2.6 does not have."""
+# fmt: off
+IN_FLOAT = frozenset({
+    "ABS", "ADD", "BATCH_MATMUL", "CEIL", "COS", "CUMSUM", "DIV", "ELU", "EXP", "FLOOR", "HARD_SWISH", "LEAKY_RELU",
+    "LOG", "LOG_SOFTMAX", "MAXIMUM", "MEAN", "MINIMUM", "MUL", "NEG", "POW", "REDUCE_PROD", "ROUND", "RSQRT", "SIN",
+    "SQRT", "SQUARE", "SQUARED_DIFFERENCE", "SUB", "SUM",
+})
+# fmt: on
+"""Operators whose first version computes the same in float."""
 EIGHT_BIT = ("int8", "uint8")
 
 
@@ -36,10 +46,9 @@ def apply(graph: Graph) -> Draft:
             continue
         if not _is_eight_bit(graph, op):
             continue
-        if versions.parsed_version(op.op) == 0:
-            if len(op.inputs) == 1 and _same_shape(graph, op):
-                _function(draft, graph, op)
-        else:
+        if op.op in FUNCTIONS and _same_shape(graph, op):
+            _function(draft, graph, op)
+        elif op.op in IN_FLOAT and _takes_eight_bit(graph, op):
             _in_float(draft, graph, op)
     return draft
 
@@ -47,6 +56,15 @@ def apply(graph: Graph) -> Draft:
 def _is_eight_bit(graph: Graph, op: Operator) -> bool:
     results = graph.output_tensors(op)
     return bool(results) and all(t.dtype in EIGHT_BIT and t.quantization is not None for t in results)
+
+
+def _takes_eight_bit(graph: Graph, op: Operator) -> bool:
+    """Whether what an operator reads is on 8 bits with a scale, or integers that say how (axes)."""
+    values = [t for t in graph.input_tensors(op) if t is not None]
+    return all(
+        (t.dtype in EIGHT_BIT and t.quantization is not None) or (t.dtype == "int32" and t.is_constant)
+        for t in values
+    )
 
 
 def _same_shape(graph: Graph, op: Operator) -> bool:
