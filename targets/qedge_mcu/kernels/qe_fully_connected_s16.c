@@ -7,10 +7,7 @@ void qe_fully_connected_s16(const qe_fully_connected_s16_params *p, const int16_
         const int8_t *weights = p->weights;
         for (int32_t o = 0; o < p->outputs; ++o) {
             const int32_t channel = p->step != 0 ? o : 0;
-            int64_t sum = p->bias[o];
-            for (int32_t i = 0; i < p->inputs; ++i) {
-                sum += (int32_t)input[i] * weights[i];
-            }
+            const int64_t sum = p->bias[o] + qe_dot_s16(input, weights, p->inputs);
             weights += p->inputs;
             const int32_t y = qe_requantize_s64(sum, p->multiplier[channel], p->shift[channel]);
             *output++ = qe_clamp_s16(y, p->low, p->high);

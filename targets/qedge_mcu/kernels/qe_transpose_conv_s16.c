@@ -21,9 +21,7 @@ static int64_t gather(const qe_conv_2d_s16_params *p, const int16_t *input, cons
             const int32_t in_x = source(x, fx, p->pad_left, p->stride_width, p->in_width);
             if (in_y >= 0 && in_x >= 0) {
                 const int16_t *pixel = input + (in_y * p->in_width + in_x) * p->in_channels;
-                for (int32_t c = 0; c < p->in_channels; ++c) {
-                    sum += (int32_t)pixel[c] * weights[c];
-                }
+                sum += qe_dot_s16(pixel, weights, p->in_channels);
             }
             weights += p->in_channels;
         }

@@ -22,6 +22,19 @@ typedef struct {
     int16_t low, high;         /* clamp of the output */
 } qe_conv_2d_s16_params;
 
+/* Return the first tap of an axis with origin + tap * dilation >= 0. */
+static inline int32_t qe_first_tap(int32_t origin, int32_t dilation)
+{
+    return origin < 0 ? (dilation - 1 - origin) / dilation : 0;
+}
+
+/* Return one more than the last tap with origin + tap * dilation < size. */
+static inline int32_t qe_end_tap(int32_t origin, int32_t dilation, int32_t size, int32_t filter)
+{
+    const int32_t end = (size - origin + dilation - 1) / dilation;
+    return end < filter ? end : filter;
+}
+
 /* input [in_height][in_width][in_channels], output [out_height][out_width][out_channels]; batch 1. */
 void qe_conv_2d_s16(const qe_conv_2d_s16_params *p, const int16_t *input, int16_t *output);
 void qe_depthwise_conv_2d_s16(const qe_conv_2d_s16_params *p, const int16_t *input, int16_t *output);

@@ -1,0 +1,56 @@
+"""A whole model with 16-bit activations: keyword spotting as TensorFlow's converter writes it, exact on a Cortex-M4."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qedge.graph import Graph
+from qedge.oracle import tflm
+from qedge_mcu.cores import core
+from qedge_mcu.emit import emit
+from qedge_mcu.library import Library, describe
+from qedge_mcu.program import build
+from qedge_mcu.verify import compare_layers, compare_outputs
+
+CONVERT = """
+import sys, numpy as np, tensorflow as tf
+x = np.load(sys.argv[2])["x"]
+converter = tf.lite.TFLiteConverter.from_saved_model(sys.argv[1])
+converter.optimizations = [tf.lite.Optimize.DEFAULT]
+converter.representative_dataset = lambda: ([sample[None]] for sample in x)
+kinds = tf.lite.OpsSet
+converter.target_spec.supported_ops = [kinds.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8]
+converter.inference_input_type = converter.inference_output_type = tf.int16
+open(sys.argv[3], "wb").write(converter.convert())
+"""
+
+
+@pytest.mark.long
+@pytest.mark.shared
+@pytest.mark.skipif(not tflm.available(), reason="the tflite-micro wheel is not installed")
+def test_keyword_spotting_with_16_bit_activations_is_exact(shared: Path, tmp_path: Path) -> None:
+    with np.load(shared / "data/kws01/kws01_1000.npz") as data:
+        x = (data["x_int8"][:40].astype(np.float32) - 83) * np.float32(0.5847029)
+    np.savez(tmp_path / "x.npz", x=x)
+    made = tmp_path / "kws.tflite"
+    model = shared / "models/mlperf_tiny/kws01_dscnn_saved_model"
+    command = [sys.executable, "-c", CONVERT, str(model), str(tmp_path / "x.npz"), str(made)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    graph = Graph.from_file(made)
+    scale = graph.tensors[graph.inputs[0]].quantization
+    assert scale is not None
+    samples = [[np.clip(np.rint(s[None] / scale.scalar[0]), -32768, 32767).astype(np.int16)] for s in x[:2]]
+    built = build(graph, core("cortex-m4"), "kws", tries=0)
+    generated = emit(built)
+    generated.write(tmp_path)
+    library = Library(tmp_path, describe(built, generated.sources))
+    expected = tflm.run(graph.data, samples, inner=True)
+    assert compare_layers(library, samples, [r.tensors for r in expected]) == []
+    assert compare_outputs(library, library.run(samples), [r.outputs for r in expected]) == []
+    assert len(built.steps) == 13
