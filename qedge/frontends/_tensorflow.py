@@ -8,6 +8,7 @@ from typing import Any
 
 from qedge.findings import Finding
 from qedge.frontends.protocol import Refusal, require
+from qedge.frontends.runnable import LOG_MEL
 
 ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "-1",
@@ -99,12 +100,8 @@ def _unsupported(missing: Sequence[str], function: Any) -> Refusal:
 
 
 _REPLACE = "replace these operators in the model by others, or move them out of it"
-_LOG_MEL = (
-    "leave the spectrogram out of the model: qedge computes log-mel features of sound itself, on every target"
-    " (--pre kind=log_mel, see docs/models_and_data.md)"
-)
 _WAYS_OUT = dict.fromkeys(
-    ("FFT", "RFFT", "IRFFT", "IFFT", "RFFT2D", "DecodeWav", "AudioSpectrogram"), _LOG_MEL
+    ("FFT", "RFFT", "IRFFT", "IFFT", "RFFT2D", "DecodeWav", "AudioSpectrogram"), LOG_MEL
 )
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -125,7 +127,19 @@ def bound(memory_bytes: int) -> None:
             continue
 
 
+def end_with(parent: int) -> None:
+    """End this process within seconds of its parent, which may have been killed."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 if __name__ == "__main__":
+    end_with(os.getppid())
     bound(int(sys.argv[1]))
     for argument in sys.argv[2:]:
         main(argument)

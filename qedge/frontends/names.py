@@ -95,7 +95,13 @@ class _Layers:
         head = max(sorted(set(heads)), key=heads.count) if heads else ""
         self._prefix = f"{head}/" if heads and heads.count(head) > 0.8 * len(heads) else ""
         ours = [path.removeprefix(self._prefix) for path in paths if path.startswith(self._prefix)]
-        self._again = bool(layers) and all(self._plain(path.partition("/")[0]) in layers for path in ours)
+        known = [
+            head
+            for head in {path.partition("/")[0] for path in ours}
+            if {head, self._plain(head)} & set(layers)
+        ]
+        self._again = bool(known) and all(self._plain(head) in layers for head in known)
+        self._layers = layers
 
     @staticmethod
     def _plain(component: str) -> str | None:
@@ -105,4 +111,5 @@ class _Layers:
     def name(self, path: str) -> str:
         """Return the short name of a path."""
         head, slash, rest = path.removeprefix(self._prefix).partition("/")
-        return f"{(self._plain(head) or head) if self._again else head}{slash}{rest}"
+        again = self._again and self._plain(head) in self._layers
+        return f"{self._plain(head) if again else head}{slash}{rest}"

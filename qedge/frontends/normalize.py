@@ -11,6 +11,7 @@ from qedge.errors import ModelError
 from qedge.findings import Finding
 from qedge.frontends.names import shorten
 from qedge.frontends.protocol import Names
+from qedge.frontends.runnable import require_runnable
 from qedge.frontends.static import make_static
 from qedge.frontends.tree import Tree
 from qedge.graph import Graph
@@ -57,7 +58,6 @@ def normalize(
     """
     graph = Graph.from_bytes(data, origin)
     _refuse_control_flow(graph, origin)
-    _refuse_flex(graph, origin)
     try:
         return _normalize(graph, origin, names, dict(input_shapes or {}))
     except _DAMAGE as error:
@@ -76,6 +76,7 @@ def _normalize(
     findings: list[Finding] = []
     tree = Tree(graph.data, origin)
     if kind == "float":
+        require_runnable(graph, origin)
         _refuse_partial(graph, origin)
         halves = tree.fold_half_precision()
         if halves:
@@ -116,16 +117,6 @@ def _refuse_state(graph: Graph, origin: str) -> None:
             f"{origin} keeps state between runs and is float, expected a plain graph or one that is quantised:"
             f" {_labels(found)}",
             hint="quantise the streaming model with the tool that made it, and pass the full-integer .tflite",
-        )
-
-
-def _refuse_flex(graph: Graph, origin: str) -> None:
-    found = [op for op in graph if (op.custom_name or "").startswith("Flex")]
-    if found:
-        raise ModelError(
-            f"{origin} needs TensorFlow's own operators (SELECT_TF_OPS), which no device here runs:"
-            f" {_labels(found)}",
-            hint="replace these operators in the model, and convert it with TFLITE_BUILTINS only",
         )
 
 

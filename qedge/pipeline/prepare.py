@@ -26,6 +26,7 @@ from qedge.pipeline.request import BuildRequest, MeasuredOn, Prepared
 from qedge.processing.image import ImagePreprocess
 from qedge.processing.spec import Postprocess, Preprocess, postprocess_from_json, preprocess_from_json
 from qedge.quantize import compare, prove_full_integer
+from qedge.quantize.support import require_integer_forms
 from qedge.target.protocol import Progress
 
 EVALUATION_SAMPLES = 1000
@@ -54,6 +55,7 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
     findings = list(source.findings)
     if source.kind == "float":
         check_constants(graph)
+        require_integer_forms(source.data, str(request.model))
     outputs = output_infos(graph)
     preprocess = complete_preprocess(request.preprocess, _folder(request.data, request.eval_data), graph)
     dataset, names = None, request.labels

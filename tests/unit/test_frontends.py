@@ -300,13 +300,13 @@ def test_a_full_integer_tflite_is_taken_as_it_is(zoo: Path, tmp_path: Path) -> N
     [
         ("dynamic_range.tflite", "dynamic-range quantised"),
         ("loop.tflite", r"control flow.*WHILE"),
-        ("flex.tflite", r"SELECT_TF_OPS.*FlexMatrixInverse"),
+        ("flex.tflite", r"no target runs: FlexMatrixInverse in '"),
     ],
 )
 def test_tflites_that_cannot_be_quantised_are_refused(
     file: str, message: str, zoo: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(ModelError, match=message) as caught:
+    with pytest.raises((ModelError, UnsupportedError), match=message) as caught:
         load_model(zoo / file, workdir=tmp_path)
     assert caught.value.hint
 

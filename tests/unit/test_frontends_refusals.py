@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from quantize_models import cnn
 
-from qedge.errors import ModelError
+from qedge.errors import ModelError, UnsupportedError
 from qedge.frontends import load_model
 from qedge.frontends.normalize import normalize
 from qedge.frontends.source import hash_path, model_name
+from qedge.testing.opmodels import ModelBuilder, Spec, constant
 
 
 def refused(path: Path, workdir: Path) -> ModelError:
@@ -110,3 +111,31 @@ def test_the_hash_of_a_folder_covers_names_and_contents(tmp_path: Path) -> None:
     renamed = hash_path(tmp_path)
     (tmp_path / "b").write_bytes(b"3")
     assert len({first, renamed, hash_path(tmp_path)}) == 3
+
+
+def test_operators_that_no_target_runs_are_named_with_their_layers() -> None:
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    x = g.input(Spec((1, 1, 8), "float32", name="pcm"))
+    spectrum = g.tensor(Spec((1, 1, 5), "complex64", name="front/stft/RFFT"))
+    g.operator("RFFT2D", [x, g.tensor(constant([1, 8]))], [spectrum])
+    places = [g.tensor(Spec((1, 1, 5), "float32", name=f"net/head_{i}/Mine")) for i in range(2)]
+    for place in places:
+        g.custom("Mine", [spectrum], [place], b"\x01")
+    g.output(places[1])
+    with pytest.raises(
+        UnsupportedError, match=r"runs: RFFT2D in 'front/stft'; Mine in 'net/head_0', 'net/head_1'"
+    ) as caught:
+        normalize(builder.pack(), "m.tflite")
+    assert "kind=log_mel" in str(caught.value.hint)
+    assert [f.op for f in caught.value.findings] == ["Mine"]
+
+
+def test_a_detection_head_of_tflite_itself_is_no_foreign_operator() -> None:
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    x = g.input(Spec((1, 4), "float32", name="x"))
+    y = g.tensor(Spec((1, 4), "float32", name="y"))
+    g.custom("TFLite_Detection_PostProcess", [x], [y], b"\x01")
+    g.output(y)
+    assert normalize(builder.pack(), "m.tflite").kind == "float"
