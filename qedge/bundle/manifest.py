@@ -11,7 +11,7 @@ from qedge.bundle import canonical
 from qedge.bundle.digest import sha256
 from qedge.errors import IntegrityError
 from qedge.fields import Field
-from qedge.processing.affine import InputStep
+from qedge.processing.affine import FINISHES, InputStep
 from qedge.processing.spec import Postprocess, Preprocess, postprocess_from_json, preprocess_from_json
 
 FORMAT = "qedge-bundle"
@@ -42,6 +42,7 @@ class TensorSpec(NamedTuple):
         scale: ``real = scale * (q - zero_point)``; None where the tensor is not quantised.
         order: where the author's layout differs from the tensor's: dimension i of the tensor is the author's
             dimension ``order[i]`` (0, 2, 3, 1: the author has NCHW). None: they are the same.
+        finish: what is left to be done to an output in real numbers: ``softmax``, or None.
         step: what is done to an input in the author's units before it is quantised, or None.
     """
 
@@ -52,6 +53,7 @@ class TensorSpec(NamedTuple):
     zero_point: int | None = None
     order: tuple[int, ...] | None = None
     step: InputStep | None = None
+    finish: str | None = None
 
     @property
     def author_shape(self) -> tuple[int, ...]:
@@ -61,7 +63,7 @@ class TensorSpec(NamedTuple):
         return tuple(self.shape[self.order.index(d)] for d in range(len(self.shape)))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as a JSON object; ``order`` and ``step`` only where there is one."""
+        """Return the fields as a JSON object; ``order``, ``step`` and ``finish`` only where there is one."""
         fields: dict[str, Any] = {
             "name": self.name,
             "shape": list(self.shape),
@@ -73,12 +75,14 @@ class TensorSpec(NamedTuple):
             fields["order"] = list(self.order)
         if self.step is not None:
             fields["step"] = self.step.to_json()
+        if self.finish is not None:
+            fields["finish"] = self.finish
         return fields
 
     @classmethod
     def from_json(cls, entry: Field) -> "TensorSpec":
         """Return what :meth:`to_json` wrote."""
-        entry.object(("name", "shape", "dtype", "scale", "zero_point"), ("order", "step"))
+        entry.object(("name", "shape", "dtype", "scale", "zero_point"), ("order", "step", "finish"))
         scale, zero_point = entry["scale"], entry["zero_point"]
         if (scale.value is None) != (zero_point.value is None):
             raise entry.fail("scale and zero_point both, or neither")
@@ -98,6 +102,7 @@ class TensorSpec(NamedTuple):
             scale=scale.number() if known else None,
             zero_point=zero_point.integer(-(1 << 31), (1 << 31) - 1) if known else None,
             order=order,
+            finish=None if entry["finish"].value is None else entry["finish"].string(FINISHES),
             step=None if entry["step"].value is None else _step(entry["step"], shape),
         )
 

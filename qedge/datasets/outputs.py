@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from qedge.graph import Graph
+from qedge.processing.affine import OUTPUTS_KEY, finishes_in
 
 Ending = Literal["softmax", "sigmoid", "linear", "index"]
 
@@ -65,15 +66,16 @@ class OutputInfo:
 
 def output_infos(graph: Graph) -> tuple[OutputInfo, ...]:
     """Return what each output of a model is, float or quantised, in order."""
+    finishes = finishes_in(graph.metadata.get(OUTPUTS_KEY, b""))
     sizes = {graph.tensors[t].elements for t in graph.inputs}
     return tuple(
         OutputInfo(
             name,
             graph.tensors[t].shape,
-            _ending(graph, t),
+            "softmax" if finishes.get(k) == "softmax" else _ending(graph, t),
             graph.tensors[t].elements > 1 and graph.tensors[t].elements in sizes,
         )
-        for t, name in zip(graph.outputs, graph.output_names)
+        for k, (t, name) in enumerate(zip(graph.outputs, graph.output_names))
     )
 
 

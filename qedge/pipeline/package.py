@@ -20,7 +20,7 @@ from qedge.oracle.builtin import builtin_outputs
 from qedge.oracle.golden import reference_outputs
 from qedge.pipeline.prepare import default_postprocess
 from qedge.pipeline.request import BuildRequest, Prepared
-from qedge.processing.affine import INPUTS_KEY, steps_in
+from qedge.processing.affine import INPUTS_KEY, OUTPUTS_KEY, finishes_in, steps_in
 from qedge.report import BuildReport, render_html
 from qedge.target import Compiled, Target
 from qedge.trust.card import Facts, bill_of_materials, model_card
@@ -53,9 +53,12 @@ def bundle_contents(
             specs(graph, graph.inputs, prepared.graph.input_names, prepared.source.orders),
             prepared.graph.metadata.get(INPUTS_KEY, b""),
         ),
-        outputs=specs(graph, graph.outputs, prepared.graph.output_names, prepared.source.orders),
+        outputs=with_finishes(
+            specs(graph, graph.outputs, prepared.graph.output_names, prepared.source.orders),
+            prepared.graph.metadata.get(OUTPUTS_KEY, b""),
+        ),
         preprocess=prepared.preprocess,
-        postprocess=request.postprocess or default_postprocess(graph),
+        postprocess=request.postprocess or default_postprocess(prepared.graph),
         labels=prepared.labels or (),
         quantization=report.quantization,
         target_data=dict(compiled.extra),
@@ -110,6 +113,12 @@ def with_steps(inputs: Sequence[TensorSpec], notes: bytes) -> tuple[TensorSpec, 
     """Return the inputs with the step of each; ``notes`` are those of the model at the waist."""
     steps = steps_in(notes)
     return tuple(spec._replace(step=steps.get(k)) for k, spec in enumerate(inputs))
+
+
+def with_finishes(outputs: Sequence[TensorSpec], notes: bytes) -> tuple[TensorSpec, ...]:
+    """Return the outputs with what is left to be done to each; ``notes`` are those of the model at the waist."""
+    finishes = finishes_in(notes)
+    return tuple(spec._replace(finish=finishes.get(k)) for k, spec in enumerate(outputs))
 
 
 def tensor_spec(tensor: Tensor, name: str) -> TensorSpec:

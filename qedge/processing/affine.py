@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 INPUTS_KEY = "qedge.inputs"
 """Name of the note in a model's metadata."""
+OUTPUTS_KEY = "qedge.outputs"
+"""The same for what is left to be done to outputs."""
+FINISHES = ("softmax",)
 
 
 class InputStep(NamedTuple):
@@ -66,6 +69,29 @@ def steps_in(metadata: bytes) -> dict[int, InputStep]:
 
     notes = json.loads(metadata or b"{}")
     return {int(k): InputStep(tuple(note["offset"]), tuple(note["factor"])) for k, note in notes.items()}
+
+
+def finishes_note(finishes: Mapping[int, str]) -> bytes:
+    """Return what is left to be done to outputs, by position, as a model holds it beside its graph."""
+    import json
+
+    return json.dumps({str(k): name for k, name in sorted(finishes.items())}, separators=(",", ":")).encode()
+
+
+def finishes_in(metadata: bytes) -> dict[int, str]:
+    """Return what :func:`finishes_note` wrote; nothing for ``b""``."""
+    import json
+
+    return {int(k): str(name) for k, name in json.loads(metadata or b"{}").items()}
+
+
+def finish(values: Float, name: str | None) -> Float:
+    """Return an output in real numbers with what was left to be done to it done: ``softmax`` or None."""
+    if name is None:
+        return values
+    from qedge.processing.classify import softmax
+
+    return softmax(values)
 
 
 def apply_steps(steps: Sequence[InputStep | None], sample: Sequence[npt.NDArray[Any]]) -> list[Any]:

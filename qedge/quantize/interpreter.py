@@ -11,7 +11,14 @@ import numpy.typing as npt
 from qedge.errors import DataError, ModelError, ToolError
 from qedge.graph.outputs import metadata_of
 from qedge.installing import install_command
-from qedge.processing.affine import INPUTS_KEY, apply_steps, steps_in
+from qedge.processing.affine import (
+    INPUTS_KEY,
+    OUTPUTS_KEY,
+    apply_steps,
+    finish,
+    finishes_in,
+    steps_in,
+)
 
 Array = npt.NDArray[Any]
 
@@ -52,6 +59,7 @@ class Runner:
                 f"LiteRT cannot load the model: {str(error).strip()}",
                 hint="check that it has only TFLite builtin operators and a static shape",
             ) from error
+        self._finishes = finishes_in(metadata_of(data, OUTPUTS_KEY))
         self._steps = steps_in(metadata_of(data, INPUTS_KEY))
         self.inputs: list[dict[str, Any]] = self._interpreter.get_input_details()
         self.outputs: list[dict[str, Any]] = self._interpreter.get_output_details()
@@ -99,7 +107,8 @@ class Runner:
     def output(self, k: int) -> Array:
         """Return output ``k`` of the last run in real numbers, float32 (integers stay as they are)."""
         detail = self.outputs[k]
-        return decode(self._interpreter.get_tensor(detail["index"]), detail)
+        found = decode(self._interpreter.get_tensor(detail["index"]), detail)
+        return finish(found, self._finishes.get(k))
 
     def predict(self, sample: Sequence[Array]) -> list[Array]:
         """Run one sample and return all outputs in real numbers."""

@@ -19,7 +19,7 @@ from qedge._version import __version__
 from qedge.graph import Operator, schema
 from qedge.graph.edit import Editor
 from qedge.graph.view import Tensor
-from qedge.processing.affine import INPUTS_KEY
+from qedge.processing.affine import INPUTS_KEY, OUTPUTS_KEY
 from qedge.quantize.affine import FLOAT, Affine
 from qedge.quantize.model import STEPS_KEY, FloatModel, encode_steps
 from qedge.quantize.plan import Plan, data_slots, weight_slots
@@ -86,8 +86,9 @@ class _Writer:
         editor.sign(list(zip(self.graph.input_names, inputs)), list(zip(self.graph.output_names, outputs)))
         if self.steps:
             self._note_equalisation()
-        if INPUTS_KEY in self.graph.metadata:
-            editor.add_metadata(INPUTS_KEY, self.graph.metadata[INPUTS_KEY])
+        for key in (INPUTS_KEY, OUTPUTS_KEY):
+            if key in self.graph.metadata:
+                editor.add_metadata(key, self.graph.metadata[key])
         editor.sweep(share=True)
         return editor.pack()
 

@@ -25,6 +25,7 @@ from qedge.quantize.pins import RecipeFile, read_recipe, unmatched
 from qedge.quantize.plan import default_modes, derived
 from qedge.quantize.recipe import Recipe
 from qedge.quantize.rewrites import rewrite
+from qedge.quantize.rewrites.final_softmax import leave_softmax
 from qedge.quantize.rewrites.input_step import take_steps
 
 JUDGED_SAMPLES = 64
@@ -102,7 +103,7 @@ def _quantize(
     model = FloatModel.from_bytes(float_model)
     samples = choose(len(dataset), options.samples, options.seed)
     model = take_steps(model, dataset, thin(model, samples, options.seed), options.input_steps)
-    model = rewrite(model)
+    model = leave_softmax(rewrite(model), dataset, samples)
     check_pins(model, file)
     # Threads that wait for each other cost more than they do where a layer takes microseconds.
     threads = 1 if values_of(model) <= SMALL_MODEL else options.threads

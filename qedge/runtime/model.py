@@ -15,6 +15,7 @@ from qedge import quantmath
 from qedge.bundle.manifest import TensorSpec
 from qedge.bundle.read import Bundle
 from qedge.errors import DataError, UsageError
+from qedge.processing.affine import finish
 from qedge.processing.spec import Postprocess, quantize_in_place
 
 if TYPE_CHECKING:
@@ -144,7 +145,10 @@ class Model:
         self.preprocess = manifest.preprocess
         self.postprocess = manifest.postprocess
         self.inputs = engine.inputs
+        finishes = [spec.finish for spec in manifest.outputs]
         self.outputs = engine.outputs
+        if any(finishes):
+            self.outputs = tuple(s._replace(finish=f) for s, f in zip(engine.outputs, finishes))
         self._provenance: dict[str, Any] = {}
         self._steps = [spec.step for spec in manifest.inputs]
         self._one_output = len(engine.outputs) == 1
@@ -382,5 +386,5 @@ def _read_npy(path: str) -> Array:
 
 def _dequantized(array: Array, spec: TensorSpec) -> npt.NDArray[np.float32]:
     if spec.scale is None or spec.zero_point is None:
-        return array.astype(np.float32, copy=False)
-    return quantmath.dequantize(array, spec.scale, spec.zero_point)
+        return finish(array.astype(np.float32, copy=False), spec.finish)
+    return finish(quantmath.dequantize(array, spec.scale, spec.zero_point), spec.finish)

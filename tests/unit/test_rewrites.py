@@ -13,15 +13,19 @@ from quantize_models import ArrayDataset
 
 from qedge import quantmath
 from qedge.bundle.manifest import TensorSpec
+from qedge.datasets.outputs import output_infos
 from qedge.emulate.host import compile_host, run_host
+from qedge.errors import IntegrityError
+from qedge.fields import Field
 from qedge.graph import Graph
+from qedge.pipeline.package import with_finishes
 from qedge.processing.affine import InputStep, apply_steps, note_of, steps_in
 from qedge.quantize import QuantizeOptions, compare, layer_errors, prove_full_integer, quantize
 from qedge.quantize.interpreter import Runner
 from qedge.quantize.model import FloatModel
 from qedge.quantize.rewrites import rewrite
 from qedge.quantize.rewrites.input_step import take_steps
-from qedge.runtime.model import as_input
+from qedge.runtime.model import Result, as_input
 from qedge.testing.opmodels import ModelBuilder, Spec, SubgraphBuilder, constant
 from qedge_mcu.input_step import write_input
 
@@ -213,3 +217,47 @@ def test_the_c_function_gives_the_codes_of_python(tmp_path: Path) -> None:
     expected = quantmath.quantize(step.apply(values), scale, -3, np.dtype("int8"))
     assert run_host(program, values.tobytes()) == expected.tobytes()
     np.testing.assert_array_equal(as_input(values[2:], spec._replace(shape=(1998, 6)), step), expected[2:])
+
+
+def many_classes(sharp: float) -> bytes:
+    net = Net(1, 16)
+    rng = np.random.default_rng(2)
+    y = net.op(
+        "SOFTMAX",
+        [net.dense(net.input, rng.normal(size=(400, 16)) * sharp, np.zeros(400))],
+        (1, 400),
+        {"beta": 1.0},
+    )
+    return net.done(y)
+
+
+def test_a_softmax_over_many_classes_is_left_to_the_reader_who_sees_probabilities() -> None:
+    model = many_classes(0.3)
+    data = ArrayDataset(np.random.default_rng(4).normal(size=(60, 16)).astype(np.float32))
+    result = quantize(model, data, QuantizeOptions("minmax"))
+    graph = Graph.from_bytes(result.data)
+    assert [op.op for op in graph] == ["FULLY_CONNECTED"]
+    (info,) = output_infos(graph)
+    assert info.ending == "softmax"
+    np.testing.assert_allclose(Runner(result.data).predict(data[0])[0].sum(), 1, rtol=1e-5)
+    found = compare(model, result.data, data)
+    assert found.agreement is not None
+    assert found.agreement >= 0.9
+    (spec,) = with_finishes([TensorSpec("y", (1, 400), "int8", 0.1, 3)], graph.metadata["qedge.outputs"])
+    read = Result([np.zeros((1, 400), np.int8)], [spec], (), None)
+    np.testing.assert_allclose(read.outputs[0], np.full((1, 400), 1 / 400), rtol=1e-5)
+    assert TensorSpec.from_json(Field(spec.to_json(), "$", IntegrityError)) == spec
+
+
+def test_a_softmax_that_is_sure_of_its_classes_stays() -> None:
+    data = ArrayDataset(np.random.default_rng(4).normal(size=(60, 16)).astype(np.float32))
+    result = quantize(many_classes(6.0), data, QuantizeOptions("minmax"))
+    assert [op.op for op in Graph.from_bytes(result.data)] == ["FULLY_CONNECTED", "SOFTMAX"]
+
+
+def test_a_step_of_the_manifest_has_a_value_a_channel() -> None:
+    spec = TensorSpec("x", (1, 3), "int8", 0.5, 1, step=InputStep.of([1, 2, 3], 0.5))
+    assert TensorSpec.from_json(Field(spec.to_json(), "$", IntegrityError)) == spec
+    wrong = spec._replace(step=InputStep((1.0, 2.0), (0.5, 0.5)))
+    with pytest.raises(IntegrityError, match="one a channel"):
+        TensorSpec.from_json(Field(wrong.to_json(), "$", IntegrityError))

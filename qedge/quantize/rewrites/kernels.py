@@ -16,7 +16,8 @@ def use_kernels(model: FloatModel) -> FloatModel:
     """Return the model with those operators replaced that have no int8 kernel or a poor one.
 
     * NEG has none: multiply by -1. SQUARE has none: multiply by itself. DIV has none: multiply by the reciprocal
-      of a constant. CUMSUM has none: a layer of ones along the last axis.
+      of a constant. SELECT of equal shapes is SELECT_V2, which every target has. CUMSUM has none: a layer of ones
+      along the last axis.
     * AVERAGE_POOL_2D must keep its input's scale, so that the mean of a whole map, which varies far less than
       the map, keeps few of the 256 steps: MEAN has a scale of its own.
     """
@@ -33,6 +34,8 @@ def use_kernels(model: FloatModel) -> FloatModel:
             made = editor.constant(np.asarray(1 / divisor, np.float32))
             activation = {"fused_activation_function": op.options["fused_activation_function"]}
             node = editor.operator("MUL", [op.inputs[0], made], op.outputs, activation)
+        elif op.op == "SELECT" and len({model.graph.tensors[t].shape for t in op.inputs}) == 1:
+            node = editor.operator("SELECT_V2", op.inputs, op.outputs)
         elif op.op == "CUMSUM" and _along_last(model.graph, op):
             size = model.graph.tensors[op.inputs[0]].shape[-1]
             ones = np.tri(size, k=-1 if op.options["exclusive"] else 0, dtype=np.float32)
