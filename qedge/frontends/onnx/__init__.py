@@ -105,6 +105,22 @@ def convert_proto(
     samples: int = 2,
 ) -> Converted:
     """Return the ``.tflite`` of a ``ModelProto``, which is changed; see :func:`convert`."""
+    try:
+        return _convert(proto, input_shapes, input_values, samples)
+    except (LookupError, TypeError, ValueError, ArithmeticError, AssertionError, AttributeError) as error:
+        told = " ".join(str(error).split())[:200]
+        raise Refusal(
+            f"its graph contradicts itself ({type(error).__name__}: {told})",
+            "check it with onnx.checker.check_model(path, full_check=True), and export it again",
+        ) from error
+
+
+def _convert(
+    proto: Any,
+    input_shapes: Mapping[str, Sequence[int]],
+    input_values: Mapping[str, Sequence[float]],
+    samples: int,
+) -> Converted:
     from qedge.frontends.onnx.lower import Lowering, UnsupportedNodes
     from qedge.frontends.onnx.ops import table
     from qedge.frontends.onnx.prove import Prover
