@@ -147,4 +147,5 @@ def _in_metadata(path: Path) -> Iterator[Hazard]:
         raise Refusal(f"keras_metadata.pb is damaged ({error})", "save or copy it again") from error
     for node in metadata.nodes:
         if node.metadata:
-            yield from _keras_hazards.in_text(node.metadata)
+            for hazard in _keras_hazards.in_text(node.metadata):
+                yield Hazard(hazard.what, "replace it by a layer of Keras and save the model again")
