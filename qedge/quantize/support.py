@@ -38,7 +38,7 @@ def require_integer_forms(float_model: bytes, origin: str) -> None:
     if not found:
         return
     kinds = kinds_with_layers(graph, found)
-    hint = _MASK if {"NOT_EQUAL", "SELECT_V2"} <= kinds.keys() else _OTHER
+    hint = _MASK if "NOT_EQUAL" in kinds and _has_select(graph) else _OTHER
     said = "; ".join(listed(name, layers) for name, layers in kinds.items())
     raise UnsupportedError(f"{origin} has operators that no int8 form exists of: {said}", hint=hint)
 
@@ -53,3 +53,7 @@ def _without(graph: Graph) -> Iterator[tuple[str, Operator]]:
         touched = [graph.tensors[t].dtype for t in (*op.inputs, *op.outputs) if t >= 0]
         if mode == "float" and any(dtype in ("float32", "complex64") for dtype in touched):
             yield op.custom_name or op.op, op
+
+
+def _has_select(graph: Graph) -> bool:
+    return any(op.op in ("SELECT", "SELECT_V2") for op in graph)
