@@ -15,7 +15,7 @@ from qedge_ethosu.vela import Compilation
 NPU = "ethosu"
 NPU_OPERATOR = "ethos-u"
 DEADLY_TYPES = ("int4", "uint4", "int2")
-_INT4_HINT = "quantise the weights to int8: qedge build without a method for int4"
+_INT4_HINT = "build from the float model, or export it with int8 weights"
 _CPU_HINT = "replace it with operators that Vela maps: vela --supported-ops-report lists them"
 
 

@@ -25,7 +25,7 @@ from qedge.target import (
     VerifyReport,
 )
 from qedge.target.answers import UNSUPPORTED
-from qedge_ethosu.configurations import ACCELERATORS, DEFAULT, configuration, peers
+from qedge_ethosu.configurations import ACCELERATORS, DEFAULT, VELA_INI, configuration, peers
 from qedge_ethosu.example import COMPILED, example_files
 from qedge_ethosu.placement import NPU, deadly_operators, distinct_names, placements, refuse_before_vela
 from qedge_ethosu.vela import (
@@ -105,6 +105,7 @@ class EthosUTarget(Target):
                 "accelerator": done.configuration.accelerator,
                 "system_config": done.configuration.system_config,
                 "memory_mode": done.configuration.memory_mode,
+                "own_config": done.configuration.config != VELA_INI,
                 "vela": done.version,
                 "placement": {"npu": sum(p.placement == NPU for p in places), "operators": len(places)},
                 "cpu_operators": [f"#{p.index} {p.op}" for p in places if p.placement != NPU],
@@ -134,7 +135,8 @@ class EthosUTarget(Target):
         """Take what `compile` writes."""
         words = ("accelerator", "system_config", "memory_mode", "vela")
         numbers = ("cycles", "sram_bytes", "dram_bytes")
-        data.object((*words, *numbers, "placement", "cpu_operators", "inference_ms"))
+        data.object((*words, *numbers, "placement", "cpu_operators", "inference_ms", "own_config"))
+        data["own_config"].boolean()
         data["accelerator"].string(ACCELERATORS)
         for word in words[1:]:
             data[word].string()
@@ -227,6 +229,7 @@ def metrics(done: Compilation) -> dict[str, Any]:
 
 def over_budget(done: Compilation, budget: Mapping[str, Any]) -> list[Finding]:
     """Return what does not fit: SRAM as Vela allocates it, flash as the array in the firmware."""
+    dram = " or, on a U65 or U85, --memory-mode Dedicated_Sram: the arena in DRAM"
     needs = {"ram": (done.sram_bytes, "SRAM"), "flash": (len(done.model), "flash")}
     found = []
     for name, (needed, memory) in needs.items():
@@ -237,8 +240,7 @@ def over_budget(done: Compilation, budget: Mapping[str, Any]) -> list[Finding]:
                     "error",
                     "capacity",
                     f"{needed:,} bytes of {memory}, {needed - int(limit):,} over the {int(limit):,} given",
-                    hint="a smaller model or input"
-                    + ("; --memory-mode Dedicated_Sram moves the arena to DRAM" if name == "ram" else ""),
+                    hint="a smaller model or input" + (dram if name == "ram" else ""),
                 )
             )
     return found

@@ -29,6 +29,9 @@ _REFUSAL = re.compile(
 )
 
 
+_OPTION = re.compile(r"(?:ConfigOptionError|CliOptionError): \W*Error: (.*?)'?$", re.MULTILINE)
+
+
 class Refusal(NamedTuple):
     """Why Vela left one operator to the CPU, in its words, by the operator's output tensor."""
 
@@ -86,6 +89,7 @@ def compile_with_vela(
 
     Raises:
         ToolError: Vela is not installed.
+        UsageError: there is no such configuration, or the NPU cannot have it.
         VelaFailed: it refuses the model, dies of it, or takes longer than ``timeout_s``.
     """
     found = installed_version()
@@ -118,6 +122,12 @@ def _run(model: bytes, wanted: Configuration, folder: Path, timeout_s: float) ->
             f"Vela did not end within {timeout_s:g} s", hint="raise --timeout, or take a smaller model"
         ) from None
     text = done.stdout + done.stderr
+    option = _OPTION.search(text) if done.returncode else None
+    if option is not None:
+        raise UsageError(
+            f"Vela does not take the configuration: {option[1].strip()}",
+            hint="--system-config and --memory-mode name sections of --vela-config; see: vela --list-configs",
+        )
     if done.returncode or not (folder / f"{STEM}_vela.tflite").is_file():
         raise VelaFailed(
             _cause(done.returncode, text), hint=f"run it by hand: vela --verbose-all {STEM}.tflite"

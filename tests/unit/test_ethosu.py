@@ -16,7 +16,7 @@ import pytest
 
 from qedge.bundle import read_bundle, write_bundle
 from qedge.emulate import check_c
-from qedge.errors import CapacityError, IntegrityError, QedgeError, ToolError, UnsupportedError
+from qedge.errors import CapacityError, IntegrityError, QedgeError, ToolError, UnsupportedError, UsageError
 from qedge.fields import Field
 from qedge.graph import Graph
 from qedge.pipeline import BuildRequest, build, raise_for
@@ -183,6 +183,28 @@ def test_a_vela_that_fails_says_why(
     assert not list(tmp_path.glob("*/vela.log")), "a failure must not be read again"
 
 
+CLI_ERROR = (
+    "ethosu.vela.errors.CliOptionError: 'Error: Incorrect argument --memory-mode=Mine: Section not found'"
+)
+CONFIG_ERROR = (
+    "ethosu.vela.errors.ConfigOptionError: 'Error: Invalid configuration of arena_mem_area=OffChipFlash'"
+)
+
+
+@pytest.mark.parametrize(("said", "words"), [(CLI_ERROR, "Mine: Section"), (CONFIG_ERROR, "arena_mem_area")])
+def test_a_configuration_that_is_not_there_is_a_usage_error(
+    said: str, words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(vela, "installed_version", lambda: "5.2.0")
+    done = subprocess.CompletedProcess([], 1, "Traceback ...\n", said + "\n")
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: done)
+    with pytest.raises(UsageError, match=words) as caught:
+        TARGET.check(request(small_classifier(), tmp_path, memory_mode="Mine"))
+    assert not caught.value.message.endswith("'")
+    with pytest.raises(UsageError, match="no Vela configuration at"):
+        TARGET.check(request(small_classifier(), tmp_path, vela_config=str(tmp_path / "none.ini")))
+
+
 def own_run(model: bytes, folder: Path, accelerator: str) -> dict[str, str]:
     """Return the summary of Vela's own run with its defaults."""
     folder.mkdir()
@@ -313,13 +335,15 @@ def test_its_c_compiles_for_the_core_beside_the_npu(bundle: Path, tmp_path: Path
     assert done.returncode == 0, done.stderr
 
 
-def test_verify_is_the_twin_and_the_placement_and_says_so(bundle: Path) -> None:
+def test_verify_is_the_twin_and_the_placement_and_says_so(bundle: Path, tmp_path: Path) -> None:
     report = TARGET.verify(bundle, None, {})
     assert report.passed
     assert "the NPU was not run" in report.core
     assert [f.rule for f in report.findings] == ["not-on-npu"]
     assert report.metrics["placement"] == {"npu": 2, "operators": 5}
     assert report.metrics["compiled_again"] is True
+    own = rewritten(bundle, tmp_path / "own", lambda files: None, own_config=True)
+    assert TARGET.verify(own, None, {}).metrics["compiled_again"] is False
     found = TARGET.bench(bundle, {})
     assert found["cycles"]["estimate"] is True
     assert found["cycles"]["value"] > 0
