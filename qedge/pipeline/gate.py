@@ -32,10 +32,15 @@ def raise_for(target: str, report: CheckReport) -> None:
     raise kind(f"target {target}: {place}{first.message}{more}", hint=first.hint, findings=stopping[1:])
 
 
+def _order(finding: Finding) -> tuple[bool, bool]:
+    """Sort causes first, and among them what is not a conversion to or from float of another one's account."""
+    return finding.rule not in CAUSES, (finding.op or "").endswith("QUANTIZE")
+
+
 def stop(findings: Sequence[Finding], what: str) -> None:
     """Raise ModelError for the first error among ``findings``, the others attached; nothing without one."""
     # An operator that computes in float is why its tensors are float: the cause goes first, once.
-    stopping = condensed(sorted(errors(findings), key=lambda f: f.rule not in CAUSES))
+    stopping = condensed(sorted(errors(findings), key=_order))
     if stopping:
         first = stopping[0]
         others = [f for f in stopping[1:] if first.rule != "float-operator" or f.rule != "float-tensor"]

@@ -230,6 +230,17 @@ def g_relu(g: Any, x: int) -> int:
     return y
 
 
+def test_a_conversion_to_float_is_not_the_cause_of_it() -> None:
+    found = [
+        Finding(
+            "error", "float-operator", "DEQUANTIZE computes in float, in 'x/float32'", op="#0 DEQUANTIZE"
+        ),
+        Finding("error", "float-operator", "COS computes in float, in 'waves'", op="#1 COS"),
+    ]
+    with pytest.raises(ModelError, match="COS computes in float, in 'waves'"):
+        stop(found, "the model is not full-integer")
+
+
 def test_one_cause_is_said_once_and_different_ones_each() -> None:
     def finding(message: str, rule: str = "a") -> Finding:
         return Finding("error", rule, message, "hint")
