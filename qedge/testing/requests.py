@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ def request(
 ) -> Request:
     """Return the request for a model; ``stated`` are fields of :class:`qedge.target.Request`, else options.
 
-    Without ``workdir`` it fits targets and calls that write no file.
+    Without ``workdir`` it fits targets and calls that write no file: writing one fails.
     """
     graph = model if isinstance(model, Graph) else Graph.from_bytes(model)
     fields = {k: stated.pop(k) for k in ("labels", "preprocess", "golden_inputs", "found") if k in stated}
-    return Request(graph, name, workdir or Path("no-workdir-was-given"), options=stated, **fields)
+    return Request(graph, name, workdir or Path(os.devnull, "no-workdir-was-given"), options=stated, **fields)

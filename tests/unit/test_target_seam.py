@@ -308,7 +308,7 @@ def test_columns_sum_parts_and_skip_what_is_not_there() -> None:
     assert Column("cycles", "cycles").value({}) is None
 
 
-def test_answers_of_our_targets_keep_the_contract() -> None:
+def test_answers_of_our_targets_keep_the_contract(tmp_path: Path) -> None:
     graph = Graph.from_bytes(tiny_model())
     for name in names():
-        assert answers.faults_of_check(resolve(name).check(request(graph)), graph) == []
+        assert answers.faults_of_check(resolve(name).check(request(graph, tmp_path)), graph) == []
