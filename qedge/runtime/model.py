@@ -338,9 +338,11 @@ def as_input(value: Any, spec: TensorSpec, step: InputStep | None = None) -> Arr
         return array
     if spec.scale is None or spec.zero_point is None:
         return (array if step is None else step.apply(array)).astype(spec.dtype)
-    if array.dtype.kind != "f":
+    if (
+        array.dtype == np.int8
+    ):  # somebody's raw values, but not this model's: guessing would be wrong in silence
         raise DataError(
-            f"{spec.name}: found {array.dtype}, expected float in the model's own units or {spec.dtype}"
+            f"{spec.name}: found {array.dtype}, expected numbers in the model's own units, or {spec.dtype} as it is"
         )
     found = array.astype(np.float32) if step is None else step.apply(array)
     _refuse_other_units(found, spec)

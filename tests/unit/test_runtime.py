@@ -509,3 +509,16 @@ def test_an_array_in_other_units_is_refused(tmp_path) -> None:
         with pytest.raises(DataError, match="found values from") as caught:
             as_input(good * 100 + 50 * (high - low), spec)
         assert "units" in str(caught.value.hint)
+
+
+def test_whole_numbers_are_in_the_model_s_own_units(tmp_path) -> None:
+    with qedge.load(make_bundle(tmp_path / "b")) as model:
+        from qedge.runtime.model import as_input
+
+        spec = model.inputs[0]._replace(scale=1.0, zero_point=-128)
+        levels = np.arange(np.prod(spec.shape)).reshape(spec.shape) % 256
+        expected = (levels - 128).astype(np.int8)
+        for kind in (np.uint8, np.int16, np.int32, np.int64, np.float32):
+            assert np.array_equal(as_input(levels.astype(kind), spec), expected)
+        with pytest.raises(DataError, match="found int8"):
+            as_input(levels.astype(np.int8), spec._replace(dtype="uint8", zero_point=0))
