@@ -68,6 +68,10 @@ def to_tflite(function: Any, owner: Any) -> bytes:
         missing = _not_in_tflite(str(error))
         if not missing:
             raise
+        if missing == ["Erf"]:
+            from qedge.frontends._erf import without_erf
+
+            return to_tflite(without_erf(function), owner)
         raise _unsupported(missing, function) from error
     return data
 

@@ -116,6 +116,7 @@ def test_raw_samples_on_standard_input_give_what_the_file_gives(bundle: Path) ->
     assert [w["label"] for w in words(from_file)] == ["six"]
 
 
+@pytest.mark.long
 def test_a_bundle_with_float_inputs_hears_the_same(bundle: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "qedge", "build", "--target", "rpi", "--io", "float32", "-q"]
     subprocess.run([*command, "--out", str(tmp_path)], cwd=CLIPS.parent, check=True, timeout=300)

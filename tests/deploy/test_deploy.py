@@ -540,8 +540,8 @@ def installed(python: Path) -> set[str]:
     return {entry["name"].replace("_", "-") for entry in json.loads(done.stdout)}
 
 
+@pytest.mark.long
 @needs_sshd
-@pytest.mark.slow
 def test_a_fresh_device_without_internet_installs_from_wheels(device, bundles, wheels, sshd) -> None:
     """The agent makes the environment and fills it; nothing of this interpreter's packages is seen there."""
     (sshd[2] / ".config/pip").mkdir(parents=True, exist_ok=True)

@@ -50,6 +50,7 @@ def test_the_emulated_core_hears_what_the_cpu_hears(cli, digits_build: Path, pro
     assert heard[0] == heard[1] == ["three", "seven"]
 
 
+@pytest.mark.long
 def test_the_same_build_gives_the_same_bytes(cli, digits_build: Path, project: Path, tmp_path: Path) -> None:
     folder = project / "examples" / "digits"
     cli.json("build", "-t", "rpi", "-t", "coral", "-t", "mcu", "-o", tmp_path, cwd=folder)

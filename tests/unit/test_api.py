@@ -153,7 +153,7 @@ print(built.name, round(float(same), 2), sorted(built.bundles))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_keras_model_builds_as_it_is(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", KERAS, str(tmp_path)], capture_output=True, text=True, check=False

@@ -136,7 +136,7 @@ def test_the_rpi_install_runs_a_bundle_without_tensorflow(
     assert clean("python", "-W", "error", "-c", program).strip() == "three"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_wheel_makes_projects_that_run(tmp_path: Path, wheel: Path, project: Path) -> None:
     clean = Clean(tmp_path / "host", wheel, "[host,rpi]")
     clip = next((project / "examples" / "digits" / "clips" / "three").glob("*.wav"))
