@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import importlib
+import itertools
 import os
 import pkgutil
 import sys
@@ -41,6 +42,9 @@ ORDER = (
     "targets",
     "doctor",
 )
+
+
+SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
 
 
 def command_names() -> list[str]:
@@ -90,11 +94,24 @@ def build_app() -> typer.Typer:
 def run(arguments: list[str]) -> int:
     """Run one command line; return the exit code. Never lets an exception through."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if _names_a_shell(arguments):
+        os.environ["_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION"] = "1"
     ui = Ui(as_json="--json" in arguments)
     if "--debug" in arguments:
         return _run(ui, arguments)
     with _native_messages_aside():
         return _run(ui, arguments)
+
+
+def _names_a_shell(arguments: list[str]) -> bool:
+    """Whether a shell is named after --show-completion or --install-completion.
+
+    typer takes the name only where it does not look for the shell itself, which under make or cron finds none.
+    """
+    pairs = itertools.pairwise(arguments)
+    return any(
+        flag in ("--show-completion", "--install-completion") and name in SHELLS for flag, name in pairs
+    )
 
 
 def _run(ui: Ui, arguments: list[str]) -> int:

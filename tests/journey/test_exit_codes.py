@@ -186,9 +186,10 @@ def test_errors_are_json_too(cli, tmp_path: Path) -> None:
 
 
 def test_completion_scripts_are_printed(cli) -> None:
-    done = cli("--show-completion", "bash")
-    assert done.returncode == 0
-    assert "_QEDGE_COMPLETE" in done.stdout.upper()
+    for shell in ("bash", "zsh", "fish"):
+        done = cli("--show-completion", shell)
+        assert done.returncode == 0, done.stderr
+        assert "_QEDGE_COMPLETE" in done.stdout.upper()
 
 
 @pytest.fixture
