@@ -79,8 +79,8 @@ def command(
         target_options=target_options,
         all_or_nothing=all_or_nothing,
     )
-    pipeline.preflight(request)
     if dry_run:
+        pipeline.preflight(request)
         _plan(ui, request)
         return
     with ui.progress() as progress:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from qedge.datasets.folder import scan
+from qedge.datasets.folder import scan, walk_files
 from qedge.errors import DataError
 
 CONVERT = {
@@ -39,25 +38,23 @@ def refuse_unreadable(root: Path) -> None:
         DataError: what they are and what to do; also what :func:`qedge.datasets.folder.scan` raises.
     """
     kind, files, _ = scan(root)
-    found = [*_others(root), *_damaged(kind, files)]
+    others = list(_others(root))
+    found = [*others, *_damaged(kind, files)]
     if not found:
         return
     listed = "; ".join(f"{path.relative_to(root)} ({why})" for path, why in found[:_NAMED])
     more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
     raise DataError(
-        f"{root}: {len(found)} of {len(files) + sum(1 for _ in _others(root))} files cannot be used:"
-        f" {listed}{more}",
+        f"{root}: {len(found)} of {len(files) + len(others)} files cannot be used: {listed}{more}",
         hint="convert or remove them: a sample that is left out in silence is one that nobody misses",
     )
 
 
 def _others(root: Path) -> Iterator[tuple[Path, str]]:
-    for folder, names, files in os.walk(root, followlinks=True):
-        names[:] = sorted(n for n in names if not n.startswith("."))
-        for name in sorted(files):
-            why = CONVERT.get(os.path.splitext(name)[1].lower())
-            if why is not None and not name.startswith("."):
-                yield Path(folder, name), why
+    for file in walk_files(root):
+        why = CONVERT.get(file.suffix.lower())
+        if why is not None and not any(part.startswith(".") for part in file.relative_to(root).parts):
+            yield file, why
 
 
 def _damaged(kind: str, files: list[Path]) -> Iterator[tuple[Path, str]]:
