@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,20 @@ def npy_bytes(array: Array) -> bytes:
     return buffer.getvalue()
 
 
+def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return shape, whether the order is Fortran's, and type of an ``.npy`` file; ``file`` then stands at its values.
+
+    Raises:
+        Exception: the header is damaged: whatever numpy's reader, Python's tokenizer and its parser raise.
+    """
+    version = np.lib.format.read_magic(file)
+    reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = reader(file)
+    if any(d < 0 for d in shape):
+        raise ValueError(f"its shape is {list(shape)}")
+    return tuple(int(d) for d in shape), fortran, dtype
+
+
 def npy_array(data: bytes, origin: str) -> Array:
     """Return the array of an ``.npy`` file; never unpickles.
 
@@ -51,12 +65,9 @@ def npy_array(data: bytes, origin: str) -> Array:
     """
     try:
         file = io.BytesIO(data)
-        version = np.lib.format.read_magic(file)
-        header = np.lib.format
-        read = header.read_array_header_1_0 if version == (1, 0) else header.read_array_header_2_0
-        shape, _, dtype = read(file)
+        shape, _, dtype = npy_header(file)
         if math.prod(shape) * dtype.itemsize != len(data) - file.tell():
             raise ValueError(f"{dtype} {list(shape)} in {len(data) - file.tell()} bytes")
         return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-    except Exception as problem:  # numpy's reader raises what Python's tokenizer and parser raise
+    except Exception as problem:  # see npy_header
         raise IntegrityError(f"{origin}: not an .npy file: {problem}") from None

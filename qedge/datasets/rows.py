@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qedge.archives import check_archive
+from qedge.bundle.golden import npy_header
 from qedge.errors import DataError
 
 MAX_BYTES = 1 << 40
@@ -34,23 +35,15 @@ class Rows:
         self._file, self._lock = file, threading.Lock()
         weakref.finalize(self, file.close)
         try:
-            version = np.lib.format.read_magic(file)
-            read = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
-            )
-            shape, fortran, dtype = read(file)
-        except Exception as error:  # numpy's reader raises what Python's tokenizer and parser raise
+            shape, fortran, dtype = npy_header(file)
+        except Exception as error:  # see npy_header
             raise _damaged(source, error) from error
-        if any(d < 0 for d in shape):
-            raise _damaged(source, f"its shape is {list(shape)}")
         if dtype.hasobject:
             raise DataError(
                 f"{source} holds Python objects, expected numbers",
                 hint="samples of different shapes? save one array of one shape",
             )
-        self.shape: tuple[int, ...] = tuple(int(d) for d in shape)
+        self.shape = shape
         self.dtype: np.dtype[Any] = dtype
         self._offset = file.tell()
         self._whole: npt.NDArray[Any] | None = None
