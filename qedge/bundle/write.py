@@ -35,8 +35,8 @@ def write_bundle(directory: str | os.PathLike[str], manifest: Manifest, files: M
     try:
         fresh.chmod(0o755)
         for name, data in sorted(files.items()):
-            _write(fresh / name, data)
-        _write(fresh / MANIFEST, manifest.with_files(files).encoded())
+            write_file(fresh / name, data)
+        write_file(fresh / MANIFEST, manifest.with_files(files).encoded())
         move_into_place(fresh, place)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
@@ -44,30 +44,48 @@ def write_bundle(directory: str | os.PathLike[str], manifest: Manifest, files: M
 
 def pack_bundle(bundle: Bundle, place: str | os.PathLike[str]) -> None:
     """Write ``bundle`` as one ``.zip``, whole or not at all, the same bytes for the same content."""
+    contents = {path: bundle.read(path) for path in sorted(bundle.manifest.files)}
+    if bundle.signature is not None:
+        contents[SIGNATURE] = bundle.signature
+    write_whole(Path(place), zip_bytes({MANIFEST: bundle.manifest.encoded(), **contents}))
+
+
+def zip_bytes(files: Mapping[str, bytes]) -> bytes:
+    """Return a ``.zip`` of files in their order: the same bytes for the same content, no times in it."""
+    import io
     import zipfile
 
-    target = Path(place)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, data in files.items():
+            entry = zipfile.ZipInfo(path, (1980, 1, 1, 0, 0, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.create_system = 3
+            entry.external_attr = 0o100644 << 16
+            archive.writestr(entry, data)
+    return packed.getvalue()
+
+
+def write_whole(place: Path, data: bytes, scratch: Path | None = None) -> None:
+    """Write a file that is whole or not there; folders on the way are made.
+
+    Args:
+        scratch: folder for it until it is whole, on the same disk; default: the one that ``place`` is in.
+    """
+    place.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{place.name}.", dir=scratch or place.parent)
+    os.close(handle)
     try:
-        with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            contents = {path: bundle.read(path) for path in sorted(bundle.manifest.files)}
-            if bundle.signature is not None:
-                contents[SIGNATURE] = bundle.signature
-            for path, data in {MANIFEST: bundle.manifest.encoded(), **contents}.items():
-                entry = zipfile.ZipInfo(path, (1980, 1, 1, 0, 0, 0))
-                entry.compress_type = zipfile.ZIP_DEFLATED
-                entry.create_system = 3
-                entry.external_attr = 0o100644 << 16
-                archive.writestr(entry, data)
+        write_file(Path(name), data)
         os.chmod(name, 0o644)
-        os.replace(name, target)
+        os.replace(name, place)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
 
 
-def _write(place: Path, data: bytes) -> None:
+def write_file(place: Path, data: bytes) -> None:
+    """Write a file and wait until the disk has it; folders on the way are made."""
     place.parent.mkdir(parents=True, exist_ok=True)
     with open(place, "wb") as file:
         file.write(data)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
-import zipfile
 from importlib import metadata
 
 from qedge._version import __version__
+from qedge.bundle.write import zip_bytes
 from qedge.deploy.plan import device_half
 
 NAME = f"qedge-{__version__}-py3-none-any.whl"
@@ -31,15 +30,7 @@ def device_wheel(target: str) -> bytes:
     record = f"{info}/RECORD"
     lines = [f"{path},sha256={_digest(data)},{len(data)}" for path, data in sorted(files.items())]
     files[record] = ("\n".join([*lines, f"{record},,"]) + "\n").encode()
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path, data in sorted(files.items()):
-            entry = zipfile.ZipInfo(path, (1980, 1, 1, 0, 0, 0))
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.create_system = 3
-            entry.external_attr = 0o100644 << 16
-            archive.writestr(entry, data)
-    return packed.getvalue()
+    return zip_bytes(dict(sorted(files.items())))
 
 
 def _metadata() -> str:

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from qedge.bundle import Manifest, write_bundle
+from qedge.bundle.write import write_whole
 from qedge.errors import QedgeError, ToolError
 from qedge.oracle.golden import golden_samples
 from qedge.pipeline.gate import raise_for
-from qedge.pipeline.package import bundle_contents, data_facts, write_atomically
+from qedge.pipeline.package import bundle_contents, data_facts
 from qedge.pipeline.preflight import preflight
 from qedge.pipeline.prepare import prepare
 from qedge.pipeline.request import BuildRequest, BuildResult, Prepared, target_request
@@ -93,7 +94,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildResult:
         for name, (manifest, files) in contents.items():
             write_bundle(bundles[name], manifest, files)
         if prepared.quantized is not None:
-            write_atomically(root / "float.tflite", prepared.source.data)
+            write_whole(root / "float.tflite", prepared.source.data)
     except OSError as problem:
         raise ToolError(
             f"{root}: the bundles cannot be written: {problem.strerror or problem}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
@@ -125,12 +124,3 @@ def tensor_spec(tensor: Tensor, name: str) -> TensorSpec:
     """Return the manifest's description of an input or output."""
     scale, zero_point = tensor.quantization.scalar if tensor.quantization else (None, None)
     return TensorSpec(name=name, shape=tensor.shape, dtype=tensor.dtype, scale=scale, zero_point=zero_point)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file that is whole or not there; folders on the way are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".qedge-", delete=False) as handle:
-        handle.write(data)
-    Path(handle.name).chmod(0o644)
-    Path(handle.name).replace(path)

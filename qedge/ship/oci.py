@@ -24,7 +24,7 @@ from qedge.bundle.manifest import (
     check_name,
 )
 from qedge.bundle.read import read_bundle
-from qedge.bundle.write import move_into_place, refuse_to_replace
+from qedge.bundle.write import move_into_place, refuse_to_replace, write_file
 from qedge.errors import DataError, IntegrityError, QedgeError
 from qedge.fields import Field
 from qedge.ship.http import Registry
@@ -141,9 +141,7 @@ def pull(
             if data is None:
                 data = _get_blob(registry, blob, size, f"{place}: {name}")
                 received += size
-            path = fresh / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _write(path, data)
+            write_file(fresh / name, data)
         signed = _fetch_signature(registry, digest, fresh, trusted, least_serial)
         with read_bundle(fresh):
             move_into_place(fresh, target)
@@ -289,7 +287,7 @@ def _fetch_signature(
     """
     refusal: QedgeError | None = None
     for signature in _signatures(registry, digest):
-        _write(folder / SIGNATURE, signature)
+        write_file(folder / SIGNATURE, signature)
         if trusted is None:
             return None, None
         try:
@@ -355,10 +353,3 @@ def _descriptor(kind: str, data: bytes, annotations: Mapping[str, str] | None = 
 
 def _digest(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
-
-
-def _write(path: Path, data: bytes) -> None:
-    with open(path, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())

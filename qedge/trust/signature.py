@@ -166,25 +166,15 @@ def _of(manifest: Manifest, serial: int) -> Signature:
 
 def _write(bundle: Bundle, data: bytes) -> None:
     """Put the signature into the bundle in one step."""
-    import tempfile
-    from pathlib import Path
+    from qedge.bundle.write import pack_bundle, write_whole
 
     place = bundle.root
     if place.is_file():
-        from qedge.bundle.write import pack_bundle
-
         bundle.signature = data
         pack_bundle(bundle, place)
-        return
-    handle, name = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(name).chmod(0o644)
-        Path(name).replace(_signature_place(place))
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    else:
+        # not in the bundle while it is unfinished: a reader would refuse the file
+        write_whole(_signature_place(place), data, scratch=place.parent)
 
 
 def _signature_place(folder: Path) -> Path:
