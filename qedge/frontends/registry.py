@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 from functools import cache, lru_cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from qedge.errors import ModelError, QedgeError, ToolError, UsageError, unknown
 from qedge.frontends.candidate import Candidate, look
 from qedge.frontends.protocol import FrontEnd, Match, Need
-from qedge.runtime.plugins import OURS, bug_hint, origin_of
+from qedge.runtime.plugins import bug_hint, origin_of, registered
 
 GROUP = "qedge.frontends"
 
 
 @lru_cache(maxsize=1)
 def _found() -> dict[str, EntryPoint]:
-    """Return the entry point of every name; where two packages claim one, qedge's own comes first."""
-    entries = sorted(entry_points(group=GROUP), key=_rank, reverse=True)
-    return {e.name: e for e in entries}
-
-
-def _rank(entry: EntryPoint) -> tuple[bool, str]:
-    owner = entry.dist.name if entry.dist is not None else ""
-    return owner != OURS, owner
+    return registered(GROUP)
 
 
 def names() -> list[str]:

@@ -1,4 +1,4 @@
-"""Statistics of each channel (last axis) of chosen activations."""
+"""Channels, the last axis of an activation: their statistics, and which operators leave them where they are."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from qedge.graph import Graph, Operator
 
 Float = npt.NDArray[np.float64]
 BLOCK = 512  # values that one step of a reduction covers, so that it runs over long rows
@@ -56,3 +58,17 @@ def _reduce(ufunc: Any, values: npt.NDArray[Any], channels: int) -> Float:
         parts.append(flat[whole:])
     result: Float = ufunc.reduce(np.concatenate(parts).astype(np.float64), axis=0)
     return result
+
+
+def keeps_channels(graph: Graph, op: Operator, channels: int) -> bool:
+    """Whether an operator on one tensor leaves each of its ``channels``, the last axis, by itself and where it is."""
+    source, result = graph.tensors[op.inputs[0]].shape, graph.tensors[op.outputs[0]].shape
+    if not source or not result or source[-1] != channels or result[-1] != channels:
+        return False
+    if op.op == "MEAN":
+        axes = graph.tensors[op.inputs[1]].data
+        return axes is not None and all(int(a) % len(source) != len(source) - 1 for a in axes.reshape(-1))
+    if op.op == "PAD":
+        pads = graph.tensors[op.inputs[1]].data
+        return pads is not None and not pads.reshape(-1, 2)[-1].any()
+    return True

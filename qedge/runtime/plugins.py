@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from qedge.errors import PluginError, QedgeError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 OURS = "qedge"
 
@@ -38,6 +41,19 @@ class Origin(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.distribution} {self.version}".strip() or "a package without a name"
+
+
+def registered(group: str) -> dict[str, EntryPoint]:
+    """Return the entry point of every name in a group; where two packages claim one, qedge's own comes first."""
+    from importlib.metadata import entry_points
+
+    return {e.name: e for e in sorted(entry_points(group=group), key=rank, reverse=True)}
+
+
+def rank(entry: EntryPoint) -> tuple[bool, str]:
+    """Return what entry points are sorted by: qedge's own first, then by their distribution's name."""
+    owner = entry.dist.name if entry.dist is not None else ""
+    return owner != OURS, owner
 
 
 def origin_of(group: str, name: str) -> Origin:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any
 
 from qedge.bundle.read import Bundle
 from qedge.errors import IntegrityError, QedgeError, ToolError, UsageError, unknown
 from qedge.fields import Field
-from qedge.runtime.plugins import OURS, Origin, bug_hint, origin_of
+from qedge.runtime.plugins import Origin, bug_hint, origin_of, rank, registered
 from qedge.target.guard import Guarded
 from qedge.target.info import TargetInfo
 from qedge.target.protocol import Target
@@ -20,14 +20,7 @@ GROUP = "qedge.targets"
 
 @lru_cache(maxsize=1)
 def _found() -> dict[str, EntryPoint]:
-    """Return the entry point of every name; where two packages claim one, qedge's own comes first."""
-    entries = sorted(entry_points(group=GROUP), key=_rank, reverse=True)
-    return {e.name: e for e in entries}
-
-
-def _rank(entry: EntryPoint) -> tuple[bool, str]:
-    owner = entry.dist.name if entry.dist is not None else ""
-    return owner != OURS, owner
+    return registered(GROUP)
 
 
 def names() -> list[str]:
@@ -116,7 +109,7 @@ def default_name() -> str:
     Raises:
         UsageError: no installed target is one.
     """
-    for name, _ in sorted(_found().items(), key=lambda item: (_rank(item[1]), item[0])):
+    for name, _ in sorted(_found().items(), key=lambda item: (rank(item[1]), item[0])):
         try:
             if resolve(name).info.is_default:
                 return name

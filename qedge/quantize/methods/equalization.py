@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qedge.graph import Graph, Operator
+from qedge.quantize.channels import keeps_channels
 from qedge.quantize.model import STEPS_PER_OCTAVE, FloatModel, factor_of
 from qedge.quantize.plan import weight_slots
 from qedge.quantize.rules import RULES
@@ -213,7 +214,7 @@ def _divide(graph: Graph, t: int, channels: int, up: _Upstream) -> bool:
         return all(_divide(graph, x, channels, up) for x in op.inputs)
     if op.op == "MUL":
         return _divide_one(graph, op, channels, up)
-    if op.op in _THROUGH and _keeps_channels(graph, op, channels):
+    if op.op in _THROUGH and keeps_channels(graph, op, channels):
         return _divide(graph, op.inputs[0], channels, up)
     return False
 
@@ -244,16 +245,3 @@ def _divide_one(graph: Graph, op: Operator, channels: int, up: _Upstream) -> boo
             up.tensors, up.constants = trial.tensors, trial.constants
             return True
     return False
-
-
-def _keeps_channels(graph: Graph, op: Operator, channels: int) -> bool:
-    source, result = graph.tensors[op.inputs[0]].shape, graph.tensors[op.outputs[0]].shape
-    if not source or not result or source[-1] != channels or result[-1] != channels:
-        return False
-    if op.op == "MEAN":
-        axes = graph.tensors[op.inputs[1]].data
-        return axes is not None and all(int(a) % len(source) != len(source) - 1 for a in axes.reshape(-1))
-    if op.op == "PAD":
-        pads = graph.tensors[op.inputs[1]].data
-        return pads is not None and not pads.reshape(-1, 2)[-1].any()
-    return True

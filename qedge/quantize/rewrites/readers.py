@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from qedge.graph import Graph, Operator
 from qedge.graph.edit import Editor
+from qedge.quantize.channels import keeps_channels
 from qedge.quantize.plan import weight_slots
 
 Float = npt.NDArray[np.float64]
@@ -83,15 +84,7 @@ def _keeps(graph: Graph, op: Operator, channels: int) -> bool:
         return False
     if op.op in _SHAPES:
         return source[-1] % channels == 0 and result[-1] % channels == 0
-    if source[-1] != channels or result[-1] != channels:
-        return False
-    if op.op == "MEAN":
-        axes = graph.tensors[op.inputs[1]].data
-        return axes is not None and all(int(a) % len(source) != len(source) - 1 for a in axes.reshape(-1))
-    if op.op == "PAD":
-        pads = graph.tensors[op.inputs[1]].data
-        return pads is not None and not pads.reshape(-1, 2)[-1].any()
-    return True
+    return keeps_channels(graph, op, channels)
 
 
 def take_up(graph: Graph, editor: Editor, layer: Operator, factor: Float, offset: Float) -> None:
