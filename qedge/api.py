@@ -11,22 +11,21 @@ Everything is what the commands do, with the same defaults; ``qedge.toml`` is no
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from html import escape
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from qedge import pipeline
 from qedge.bundle import read_bundle
-from qedge.errors import DataError, UsageError, unknown
-from qedge.frontends import registry
+from qedge.errors import QedgeError, UsageError, unknown
 from qedge.pipeline.existing import float_model_for, open_for, raw_samples
+from qedge.pipeline.objects import data_file, model_file
 from qedge.processing.spec import Postprocess, postprocess_from_json
 from qedge.quantize import Comparison, QuantizeOptions, compare
 from qedge.report import BuildReport
@@ -54,6 +53,7 @@ class Build:
         seconds: that it took.
         float: the float ``.tflite``, or None for a model that was full-integer already.
         int8: the quantised ``.tflite``.
+        failures: what stopped the targets that have no bundle.
     """
 
     name: str
@@ -62,15 +62,19 @@ class Build:
     seconds: float
     float: bytes | None
     int8: bytes
+    failures: Mapping[str, QedgeError] = field(default_factory=dict)
 
     def load(self, target: str | None = None, **options: Any) -> Model:
         """Return ``qedge.load`` of one target's bundle: of the only one, or the one named.
 
         Raises:
             UsageError: no such target, or several and none named.
+            QedgeError: what stopped the build for that target.
         """
-        if target is None and len(self.bundles) == 1:
+        if target is None and len(self.bundles) == 1 and not self.failures:
             (target,) = self.bundles
+        if target is not None and target in self.failures:
+            raise self.failures[target]
         if target is None or target not in self.bundles:
             raise unknown("target", str(target), list(self.bundles))
         return load(self.bundles[target], **options)
@@ -99,6 +103,8 @@ class Build:
         if sqnr is not None:
             yield "SQNR", f"{sqnr:.1f} dB"
         yield "size", f"{len(self.int8):,} bytes"
+        for name, error in self.failures.items():
+            yield f"no bundle for {name}", error.message
 
 
 def build(
@@ -117,10 +123,11 @@ def build(
     example_inputs: Any = None,
     eval_data: Data | None = None,
     strict: bool = False,
+    all_or_nothing: bool = False,
     progress: Progress | None = None,
     **options: Any,
 ) -> Build:
-    """Turn a trained model into one bundle a target.
+    """Turn a trained model into one bundle a target; what stops one of several is in :attr:`Build.failures`.
 
     Args:
         model: a path (as for ``qedge build``), a Keras model, or a PyTorch module.
@@ -138,6 +145,7 @@ def build(
         example_inputs: of a PyTorch module: a tensor, or a tuple of what ``forward`` takes, batch 1.
         eval_data: samples to measure on, as ``data``; default: a part of ``data`` that is held out.
         strict: raise for warnings too.
+        all_or_nothing: raise where one of several targets fails, and write no bundle.
         progress: called with a stage and a share from 0 to 1.
         options: fields of :class:`qedge.quantize.QuantizeOptions` (``max_drop="1%"`` or 0.01) and options of
             the targets (``board="pico2"``, ``ram="64K"``).
@@ -148,13 +156,15 @@ def build(
     given = _Given(input_shape, input_values or {}, trust, example_inputs)
     with (
         _request(model, data, targets, out, name, labels, preprocess, postprocess, given, options) as r,
-        _data_file(eval_data) as measured,
+        data_file(eval_data) as measured,
     ):
-        asked = replace(r, eval_data=measured, strict=strict)
+        asked = replace(r, eval_data=measured, strict=strict, all_or_nothing=all_or_nothing)
         result = pipeline.build(asked, progress or _silent)
     prepared = result.prepared
     source = prepared.source.data if prepared.quantized is not None else None
-    return Build(prepared.name, result.bundles, result.report, result.seconds, source, prepared.model)
+    return Build(
+        prepared.name, result.bundles, result.report, result.seconds, source, prepared.model, result.failures
+    )
 
 
 def check(
@@ -204,7 +214,7 @@ def evaluate(
         DataError, IntegrityError: no intact bundle, or data that does not fit it.
     """
     place = Path(bundle)
-    with read_bundle(place) as opened, _data_file(data) as path:
+    with read_bundle(place) as opened, data_file(data) as path:
         reference = float_model_for(place, None if float_model is None else Path(float_model))
         if reference is None:
             raise UsageError(f"no float.tflite beside {place}", hint="name the float model: float_model=PATH")
@@ -228,7 +238,7 @@ def verify(
         ToolError: an emulator or a compiler is missing.
     """
     place = Path(bundle)
-    with read_bundle(place) as opened, _data_file(data) as path:
+    with read_bundle(place) as opened, data_file(data) as path:
         target = target_of(opened)
         inputs = None if path is None else raw_samples(opened, path, samples)
         _known(options, [target])
@@ -286,7 +296,7 @@ def _request(
     if postprocess is not None:
         stated = {"kind": postprocess} if isinstance(postprocess, str) else dict(postprocess)
         post = postprocess_from_json(stated, "postprocess", UsageError)
-    with _model_file(model, about.example_inputs) as (path, called), _data_file(data) as samples:
+    with model_file(model, about.example_inputs) as (path, called), data_file(data) as samples:
         yield pipeline.BuildRequest(
             model=path,
             targets=[(t, typed_options(t.info, {**meant, **rest}, {})) for t, meant in chosen],
@@ -308,85 +318,6 @@ def _known(options: Mapping[str, Any], targets: Sequence[Target], extra: Sequenc
     for key in options:
         if key not in declared:
             raise unknown("option", key, sorted({*declared, *extra}))
-
-
-@contextmanager
-def _model_file(model: Any, example_inputs: Any = None) -> Iterator[tuple[Path, str | None]]:
-    """Yield a model's file, and its name where it is an object that has one."""
-    if isinstance(model, (str, PathLike)):
-        registry.check_named(model if isinstance(model, str) else Path(model))
-        yield Path(model), None
-        return
-    home = type(model).__mro__
-    if any(base.__module__ == "torch.nn.modules.module" for base in home):
-        with _program_file(model, example_inputs) as made:
-            yield made
-        return
-    if not any(base.__module__.partition(".")[0] in ("keras", "tf_keras") for base in home):
-        raise UsageError(
-            f"found a model of type {type(model).__name__}, expected a path, a Keras model or a PyTorch module",
-            hint="save it first, and pass the file",
-        )
-    called = pipeline.safe_name(str(getattr(model, "name", "") or "model"))
-    legacy = any(base.__module__.partition(".")[0] == "tf_keras" for base in home)
-    with tempfile.TemporaryDirectory(prefix="qedge-") as scratch:
-        path = Path(scratch, f"{called}.{'h5' if legacy else 'keras'}")
-        model.save(str(path))
-        yield path, called
-
-
-@contextmanager
-def _program_file(module: Any, example_inputs: Any) -> Iterator[tuple[Path, str]]:
-    """Yield a PyTorch module as an exported program, and a name for it."""
-    from qedge.frontends._torch import save_program
-
-    if example_inputs is None:
-        raise UsageError(
-            "a PyTorch module needs example inputs, from which it is exported",
-            hint="example_inputs=torch.zeros(1, 3, 224, 224), or a tuple of what forward takes",
-        )
-    called = pipeline.safe_name(type(module).__name__.lower())
-    with tempfile.TemporaryDirectory(prefix="qedge-") as scratch:
-        path = Path(scratch, f"{called}.pt2")
-        save_program(module, example_inputs, path)
-        yield path, called
-
-
-@contextmanager
-def _data_file(data: Data | None) -> Iterator[Path | None]:
-    """Yield the samples as a path; arrays are written to an ``.npz`` that goes afterwards."""
-    if data is None:
-        yield None
-        return
-    if isinstance(data, (str, PathLike)):
-        path = Path(data)
-        if not path.exists():
-            raise UsageError(f"no data at {path}", hint="a folder of images or wavs, an .npz or an .npy")
-        yield path
-        return
-    with tempfile.TemporaryDirectory(prefix="qedge-") as scratch:
-        path = Path(scratch, "data.npz")
-        np.savez(path, **cast(Any, _arrays(data)))
-        yield path
-
-
-def _arrays(data: Any) -> dict[str, npt.NDArray[Any]]:
-    if isinstance(data, Mapping):
-        found = {str(key): np.asarray(value) for key, value in data.items()}
-    elif isinstance(data, tuple) and len(data) == 2:
-        found = {"x": np.asarray(data[0]), "y": np.asarray(data[1])}
-    else:
-        try:
-            found = {"x": np.asarray(data)}
-        except ValueError:
-            found = {"x": np.asarray([], object)}
-    for key, array in found.items():
-        if array.dtype == object or array.ndim == 0:
-            raise DataError(
-                f"data[{key!r}]: found {array.dtype} {list(array.shape)}, expected one array of samples",
-                hint="samples of one shape, along the first axis; (x, y) with labels",
-            )
-    return found
 
 
 def _plain(value: Any) -> Any:

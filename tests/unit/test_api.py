@@ -12,7 +12,7 @@ from quantize_models import cnn, images
 
 import qedge
 from qedge.bundle import read_bundle
-from qedge.errors import DataError, QedgeError, ToolError, UsageError
+from qedge.errors import CapacityError, DataError, QedgeError, ToolError, UsageError
 from qedge.installing import install_command
 
 
@@ -162,3 +162,19 @@ def test_a_keras_model_builds_as_it_is(tmp_path: Path) -> None:
     name, same, targets = done.stdout.splitlines()[-1].split(maxsplit=2)
     assert (name, targets) == ("two_classes", "['rpi']")
     assert float(same) >= 0.95
+
+
+def test_a_target_that_fails_is_not_passed_over(model: Path, data: np.ndarray, tmp_path: Path) -> None:
+    words = {"method": "minmax", "core": "cortex-m4", "ram": "300", "out": tmp_path}
+    built = qedge.build(model, data, targets=["rpi", "mcu"], **words)
+    assert list(built.bundles) == ["rpi"]
+    assert list(built.failures) == ["mcu"]
+    assert "no bundle for mcu" in repr(built)
+    assert "no bundle for mcu" in built._repr_html_()
+    for target in (None, "mcu"):
+        with pytest.raises(QedgeError):
+            built.load(target)
+    with built.load("rpi"):
+        pass
+    with pytest.raises(CapacityError):
+        qedge.build(model, data, targets=["rpi", "mcu"], all_or_nothing=True, **words)
