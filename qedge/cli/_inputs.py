@@ -219,7 +219,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
     """Return the labels of a file, one a line; a leading index (``3 cat``) is dropped when every line has one.
 
     Raises:
-        DataError: the file cannot be read, is empty or names a label twice.
+        DataError: the file cannot be read, or is empty. A label may stand twice, as two of ImageNet do.
     """
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]

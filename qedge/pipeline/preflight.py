@@ -6,6 +6,7 @@ Reading a model takes seconds and measuring it minutes; a misspelt word should n
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from qedge.pipeline.request import BuildRequest
 from qedge.processing.spec import preprocess_from_json
 from qedge.quantize.pins import read_recipe
 from qedge.quantize.recipe import Recipe
+from qedge.target import TargetInfo
 
 FLOAT_SUFFIXES = (".keras", ".h5", ".hdf5", ".onnx", ".pt2")
 """Models that are float whatever is in them: calibrating needs data."""
@@ -39,6 +41,9 @@ def preflight(request: BuildRequest, *, writes: bool = True) -> None:
     if request.options.recipe is not None:
         read_recipe(request.options.recipe)
     _check_preprocess(request.preprocess, request.data)
+    for target, options in request.targets:
+        target.preflight(options)
+        _check_paths(target.info, options)
     if request.data is None and (request.model.is_dir() or request.model.suffix.lower() in FLOAT_SUFFIXES):
         raise needs_data(request.model)
     if writes:
@@ -46,6 +51,15 @@ def preflight(request: BuildRequest, *, writes: bool = True) -> None:
     for data in (request.data, request.eval_data):
         if data is not None:
             _check_data(data)
+
+
+def _check_paths(info: TargetInfo, options: Mapping[str, Any]) -> None:
+    """Raise unless the files that a target's options name are there; a program's name may be on the search path."""
+    for option in info.options:
+        path = options.get(option.name) if option.kind == "path" else None
+        if path is not None and not Path(path).exists() and shutil.which(str(path)) is None:
+            flag = "--" + option.name.replace("_", "-")
+            raise UsageError(f"{flag}: there is nothing at {path}", hint=f"{flag} is {option.help}")
 
 
 def _check_preprocess(stated: Mapping[str, Any], data: Path | None) -> None:

@@ -30,6 +30,11 @@ class Guarded(Target):
         self.origin = origin
         self._target = target
 
+    def preflight(self, options: Options) -> None:
+        """See :meth:`Target.preflight`."""
+        with self._blaming("preflight"):
+            self._target.preflight(options)
+
     def check(self, request: Request) -> CheckReport:
         """See :meth:`Target.check`."""
         with self._blaming("check"):

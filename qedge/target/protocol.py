@@ -75,6 +75,16 @@ class Target(ABC):
         """
         return None
 
+    def preflight(self, options: Options) -> None:
+        """Raise for what can be told of the options before a model is read: a tool that they name and that is not here.
+
+        That files exist which options of kind ``path`` name is looked at for every target.
+
+        Raises:
+            ToolError, UsageError: what is missing, and the way out.
+        """
+        return None
+
     def validate_target_data(self, data: Field) -> None:
         """Raise ``data``'s error unless it is what `compile` gave as ``extra``; ``$.target_data`` of a manifest.
 

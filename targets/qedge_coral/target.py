@@ -60,6 +60,10 @@ class CoralTarget(Target):
         has_runtime=True,
     )
 
+    def preflight(self, options: Options) -> None:
+        """Refuse a compiler that is named and not there."""
+        driver.find(options)
+
     def check(self, request: Request) -> CheckReport:
         """Predict the placement of every operator of the model that a build would ship, after its rewrites."""
         graph, options = request.graph, request.options

@@ -36,6 +36,7 @@ from qedge_ethosu.vela import (
     VelaFailed,
     compile_with_vela,
     installed_version,
+    required_version,
 )
 
 FACTOR = 3
@@ -71,6 +72,10 @@ class EthosUTarget(Target):
         ),
         on_device="c/README.md in the bundle says how to build its example for the device",
     )
+
+    def preflight(self, options: Options) -> None:
+        """Refuse a machine without Vela."""
+        required_version()
 
     def check(self, request: Request) -> CheckReport:
         """Compile with Vela, and tell its placement, its estimates and whether they fit the budget."""

@@ -82,6 +82,18 @@ def installed_version() -> str | None:
         return None
 
 
+def required_version() -> str:
+    """Return Vela's version.
+
+    Raises:
+        ToolError: it is not installed.
+    """
+    found = installed_version()
+    if found is None:
+        raise ToolError(f"{DISTRIBUTION} is not installed, and it compiles for the NPU", hint=INSTALL)
+    return found
+
+
 def compile_with_vela(
     model: bytes, wanted: Configuration, workdir: Path, timeout_s: float = TIMEOUT_S
 ) -> Compilation:
@@ -92,9 +104,7 @@ def compile_with_vela(
         UsageError: there is no such configuration, or the NPU cannot have it.
         VelaFailed: it refuses the model, dies of it, or takes longer than ``timeout_s``.
     """
-    found = installed_version()
-    if found is None:
-        raise ToolError(f"{DISTRIBUTION} is not installed, and it compiles for the NPU", hint=INSTALL)
+    found = required_version()
     if wanted.config != VELA_INI and not Path(wanted.config).is_file():
         raise UsageError(f"no Vela configuration at {wanted.config}", hint="--vela-config takes an .ini file")
     key = hashlib.sha256(b"\0".join([*(part.encode() for part in wanted), model])).hexdigest()[:20]

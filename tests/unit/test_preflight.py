@@ -54,6 +54,12 @@ CASES: dict[str, tuple[list[str], int, str]] = {
     "no labels": (["model.keras", "--data", "data.npy", "--labels", "gone.txt"], 3, "gone.txt"),
     "a field that is none": (["model.keras", "--data", "data.npy", "--pre", "colour=rgb"], 2, "color"),
     "a range of one number": (["model.keras", "--data", "data.npy", "--range", "1"], 2, "--range"),
+    "no compiled file": (
+        ["model.keras", "--data", "data.npy", "-t", "coral", "--compiled", "gone"],
+        2,
+        "gone",
+    ),
+    "no compiler": (["model.keras", "--data", "data.npy", "-t", "coral", "--compiler", "gone"], 8, "gone"),
     "a file in the way": (["model.keras", "--data", "data.npy", "--out", "data.npy"], 2, "in the way"),
     "a folder nobody writes to": (
         ["model.keras", "--data", "data.npy", "--out", "/proc/qedge"],
