@@ -2,7 +2,7 @@
 
 ::
 
-    QedgeError            1   (never raised itself: an exit code 1 is a bug)
+    QedgeError            1   never raised itself; any exception that is none of these ends with 1 too: a bug in qedge
     ├── PluginError       1   a bug in a plug-in, which the message names
     ├── UsageError        2   a wrong argument, option or configuration file
     ├── ModelError        3   a model that cannot be read, or is not what it must be
