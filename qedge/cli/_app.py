@@ -25,7 +25,8 @@ from qedge.errors import QedgeError, nearest
 HELP = "Put a trained model on an edge device; `qedge targets` lists which."
 EPILOG = (
     "Exit codes: 0 ok, 1 bug in qedge or in a plug-in that is named, 2 usage, 3 model or data invalid,"
-    " 4 unsupported operator, 5 does not fit, 6 accuracy budget missed, 7 verification mismatch, 8 tool or device missing, 9 bundle damaged."
+    " 4 unsupported operator, 5 does not fit, 6 accuracy budget missed, 7 verification mismatch,"
+    " 8 tool or device missing, 9 bundle damaged."
 )
 # The order in which a person meets them; a command that is not named here follows, sorted.
 ORDER = (

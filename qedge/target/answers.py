@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from keyword import iskeyword
 from typing import Any
+
+import numpy.typing as npt
 
 from qedge.bundle.manifest import MANIFEST, MODEL, check_name
 from qedge.errors import IntegrityError
-from qedge.findings import Finding
 from qedge.graph import Graph
-from qedge.target.reports import CheckReport, Compiled, Placement, VerifyReport
+from qedge.target.info import TargetInfo
+from qedge.target.kinds import misfits
+from qedge.target.reports import CheckReport, Compiled, Requirement, VerifyReport
 
 UNSUPPORTED = "unsupported"
 CORE_FILES = (MANIFEST, MODEL, "report.json", "report.html")
@@ -23,52 +27,44 @@ def faults_of_check(report: object, graph: Graph) -> list[str]:
 
     The operators are those of ``graph``, or of the model that ships where the target says that it rewrites it.
     """
-    if not isinstance(report, CheckReport):
-        return [f"{type(report).__name__}, expected a CheckReport"]
-    found = [*_faults_of_findings(report.findings), *faults_of_metrics(report.metrics)]
-    if not all(isinstance(p, Placement) for p in report.operators):
-        return [*found, "operators that are no Placement"]
+    misfit = list(misfits(report, CheckReport))
+    if misfit or not isinstance(report, CheckReport):
+        return misfit
+    found = faults_of_metrics(report.metrics)
     indices = [p.index for p in report.operators]
     count = len(indices) if report.rewritten else len(graph.operators)
     if indices != list(range(count)):
         found.append(f"placements of operators {_short(indices)}, expected one for each of {count}, in order")
-    if not all(isinstance(w, str) for pair in report.figures for w in pair):
-        found.append("figures that are no text")
     found += [f"no reason for operator #{p.index}" for p in report.operators if not p.reason]
     refused = [p for p in report.operators if p.placement == UNSUPPORTED]
-    if refused and not any(f.severity == "error" for f in report.findings if isinstance(f, Finding)):
+    if refused and not any(f.severity == "error" for f in report.findings):
         found.append(f"operator #{refused[0].index} as unsupported, and no finding of severity error")
     return found
 
 
 def faults_of_compiled(compiled: object) -> list[str]:
     """Hold what was compiled to the contract: files of the target's own inside the bundle, JSON beside them."""
-    if not isinstance(compiled, Compiled):
-        return [f"{type(compiled).__name__}, expected a Compiled"]
-    found = [*_faults_of_findings(compiled.findings), *faults_of_metrics(compiled.metrics)]
-    contents: Mapping[str, object] = compiled.files
-    for name, data in contents.items():
+    misfit = list(misfits(compiled, Compiled))
+    if misfit or not isinstance(compiled, Compiled):
+        return misfit
+    found = faults_of_metrics(compiled.metrics)
+    for name in compiled.files:
         try:
             check_name(name)
         except IntegrityError as problem:
             found.append(f"a file outside the bundle: {problem.message}")
         if name in CORE_FILES or name.startswith(CORE_FOLDERS):
             found.append(f"a file that is not its own: {name}")
-        if not isinstance(data, bytes):
-            found.append(f"{type(data).__name__} as the contents of {name}, expected bytes")
-    if not all(isinstance(p, Placement) and p.reason for p in compiled.operators or ()):
-        found.append("operators that are no Placement with a reason")
-    model: object = compiled.model
-    if model is not None and not isinstance(model, bytes):
-        found.append(f"{type(model).__name__} as the model, expected bytes or None")
+    found += [f"no reason for operator #{p.index}" for p in compiled.operators or () if not p.reason]
     return found + [f"extra that is no JSON: {fault}" for fault in _json_faults(compiled.extra)]
 
 
 def faults_of_verify(report: object) -> list[str]:
     """Hold a verification to the contract: something ran, was compared, and the verdict fits."""
-    if not isinstance(report, VerifyReport):
-        return [f"{type(report).__name__}, expected a VerifyReport"]
-    found = [*_faults_of_findings(report.findings), *faults_of_metrics(report.metrics)]
+    misfit = list(misfits(report, VerifyReport))
+    if misfit or not isinstance(report, VerifyReport):
+        return misfit
+    found = faults_of_metrics(report.metrics)
     if not (report.oracle and report.core):
         found.append("no word on what ran, or what it was compared with")
     if report.passed and (report.samples < 1 or report.mismatches):
@@ -76,6 +72,51 @@ def faults_of_verify(report: object) -> list[str]:
     if not report.passed and not report.mismatches:
         found.append("failed, and no mismatch in words")
     return found
+
+
+def faults_of_info(info: object) -> list[str]:
+    """Hold a description to the contract: of the declared types, options that a flag can be made of."""
+    misfit = list(misfits(info, TargetInfo))
+    if misfit or not isinstance(info, TargetInfo):
+        return misfit
+    bad = [o.name for o in info.options if not o.name.isidentifier() or iskeyword(o.name)]
+    return [f"an option called {name!r}, expected snake case" for name in bad]
+
+
+def faults_of_outputs(
+    outputs: object, count: int, expected: Sequence[tuple[Sequence[int], str]]
+) -> list[str]:
+    """Hold raw outputs to the contract: for each of ``count`` samples, arrays of the expected shapes and dtypes."""
+    misfit = list(misfits(outputs, list[list[npt.NDArray[Any]]]))
+    if misfit or not isinstance(outputs, (list, tuple)):
+        return misfit
+    if len(outputs) != count:
+        return [f"outputs of {len(outputs)} samples, expected {count}"]
+    wanted = [(tuple(shape), dtype) for shape, dtype in expected]
+    for k, arrays in enumerate(outputs):
+        found = [(a.shape, a.dtype.name) for a in arrays]
+        if found != wanted:
+            return [f"outputs {found} for sample {k}, expected {wanted}"]
+    return []
+
+
+def faults_of_figures(figures: object) -> list[str]:
+    """Hold figures in words to the contract: pairs of texts."""
+    return list(misfits(figures, tuple[tuple[str, str], ...]))
+
+
+def faults_of_doctor(requirements: object) -> list[str]:
+    """Hold what is needed to the contract: requirements, each there, missing or optional."""
+    return list(misfits(requirements, list[Requirement]))
+
+
+def faults_of_bench(document: object) -> list[str]:
+    """Hold a benchmark to the contract: None, or figures; ``layers``, a table, is a list of objects."""
+    misfit = list(misfits(document, dict[str, Any] | None))
+    if misfit or not isinstance(document, Mapping):
+        return misfit
+    layers = misfits(document.get("layers"), list[Mapping[str, Any]] | None, "layers")
+    return [*faults_of_metrics(document), *layers]
 
 
 def faults_of_metrics(metrics: object) -> list[str]:
@@ -87,12 +128,6 @@ def faults_of_metrics(metrics: object) -> list[str]:
         if "estimate" in value and not (value["estimate"] is True and isinstance(value.get("model"), str)):
             found.append(f"{path}: an estimate without the model that it is from")
     return found
-
-
-def _faults_of_findings(findings: object) -> list[str]:
-    if not isinstance(findings, (list, tuple)) or not all(isinstance(f, Finding) for f in findings):
-        return ["findings that are no Finding"]
-    return []
 
 
 def _objects(value: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -8,10 +8,20 @@ from typing import Any
 
 import numpy.typing as npt
 
+from qedge.bundle.read import read_bundle
 from qedge.errors import PluginError
 from qedge.fields import Field
+from qedge.graph import Graph
 from qedge.runtime.plugins import Origin, blaming, bug_hint
-from qedge.target.answers import faults_of_check, faults_of_compiled, faults_of_verify
+from qedge.target.answers import (
+    faults_of_bench,
+    faults_of_check,
+    faults_of_compiled,
+    faults_of_doctor,
+    faults_of_figures,
+    faults_of_outputs,
+    faults_of_verify,
+)
 from qedge.target.protocol import Target
 from qedge.target.reports import Arrays, CheckReport, Compiled, Options, Requirement, VerifyReport
 from qedge.target.request import Request
@@ -62,19 +72,29 @@ class Guarded(Target):
     ) -> list[list[npt.NDArray[Any]]]:
         """See :meth:`Target.execute`."""
         with self._blaming("execute"):
-            return self._target.execute(bundle, samples, options)
+            outputs = self._target.execute(bundle, samples, options)
+        specs = read_bundle(bundle).manifest.outputs
+        self._refuse("execute", faults_of_outputs(outputs, len(samples), [(s.shape, s.dtype) for s in specs]))
+        return outputs
 
     def golden_outputs(self, model: bytes, samples: Sequence[Arrays]) -> list[list[npt.NDArray[Any]]] | None:
         """See :meth:`Target.golden_outputs`."""
         with self._blaming("golden_outputs"):
-            return self._target.golden_outputs(model, samples)
+            outputs = self._target.golden_outputs(model, samples)
+        if outputs is not None:
+            graph = Graph.from_bytes(model)
+            specs = [(graph.tensors[t].shape, graph.tensors[t].dtype) for t in graph.outputs]
+            self._refuse("golden_outputs", faults_of_outputs(outputs, len(samples), specs))
+        return outputs
 
     def bench(
         self, bundle: Path, options: Options, *, runs: int = 100, threads: int | None = None
     ) -> dict[str, Any] | None:
         """See :meth:`Target.bench`."""
         with self._blaming("bench"):
-            return self._target.bench(bundle, options, runs=runs, threads=threads)
+            document = self._target.bench(bundle, options, runs=runs, threads=threads)
+        self._refuse("bench", faults_of_bench(document))
+        return document
 
     def validate_target_data(self, data: Field) -> None:
         """See :meth:`Target.validate_target_data`."""
@@ -84,12 +104,16 @@ class Guarded(Target):
     def figures(self, data: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         """See :meth:`Target.figures`."""
         with self._blaming("figures"):
-            return self._target.figures(data)
+            found = self._target.figures(data)
+        self._refuse("figures", faults_of_figures(found))
+        return found
 
     def doctor(self) -> list[Requirement]:
         """See :meth:`Target.doctor`."""
         with self._blaming("doctor"):
-            return self._target.doctor()
+            found = self._target.doctor()
+        self._refuse("doctor", faults_of_doctor(found))
+        return found
 
     def _blaming(self, act: str) -> Any:
         return blaming("target", self.info.name, self.origin, act)

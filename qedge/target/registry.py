@@ -11,6 +11,7 @@ from qedge.bundle.read import Bundle
 from qedge.errors import IntegrityError, QedgeError, ToolError, UsageError, unknown
 from qedge.fields import Field
 from qedge.runtime.plugins import Origin, bug_hint, origin_of, rank, registered
+from qedge.target.answers import faults_of_info
 from qedge.target.guard import Guarded
 from qedge.target.info import TargetInfo
 from qedge.target.protocol import Target
@@ -62,6 +63,9 @@ def _checked(name: str, value: str, target: object, origin: Origin) -> Target:
         raise ToolError(
             f"target {name!r}: its info is {found}, expected a TargetInfo of that name", hint=bug_hint(origin)
         )
+    faults = faults_of_info(info)
+    if faults:
+        raise ToolError(f"target {name!r}: its info has {faults[0]}", hint=bug_hint(origin))
     return target
 
 

@@ -150,15 +150,42 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
     ({"verdict": VerifyReport(True, True, "x", "y", 0)}, "verify", "passed, with 0 samples"),
     ({"verdict": VerifyReport(False, False, "x", "y", 1)}, "verify", "no mismatch in words"),
     ({"verdict": VerifyReport(True, True, "", "y", 1)}, "verify", "no word on what ran"),
+    ({"verdict": VerifyReport(True, True, "x", "y", "3")}, "verify", "str as the samples, expected int"),
+    ({"report": lambda s, p: CheckReport((), p, figures=(("RAM", 3),))}, "check", "int among the figures"),
+    ({"report": lambda s, p: CheckReport((), p, figures=("RAM",))}, "check", "str among the figures"),
+    (
+        {"report": lambda s, p: CheckReport((Finding("grave", "a", "m"),), p)},
+        "check",
+        "'grave' as the severity",
+    ),
+    ({"bench": lambda s, b, o, **k: [1]}, "bench", "list, expected dict|list, expected a dict"),
+    ({"bench": lambda s, b, o, **k: {"layers": {"a": 1}}}, "bench", "dict as layers"),
+    ({"doctor": lambda s: [("python", True)]}, "doctor", "tuple among the answers, no Requirement"),
+    ({"figures": lambda s, d: {"RAM": "3"}}, "figures", "dict, expected a tuple"),
+    ({"golden_outputs": lambda s, m, x: [[1.0]]}, "golden_outputs", "float among"),
+    ({"golden_outputs": lambda s, m, x: []}, "golden_outputs", "outputs of 0 samples, expected 1"),
+    (
+        {"golden_outputs": lambda s, m, x: [[np.zeros(3, np.int8)]]},
+        "golden_outputs",
+        "for sample 0, expected",
+    ),
 ]
+
+CALLS: dict[str, Any] = {
+    "verify": lambda target, folder: target.verify(folder, None, {}),
+    "bench": lambda target, folder: target.bench(folder, {}),
+    "doctor": lambda target, folder: target.doctor(),
+    "figures": lambda target, folder: target.figures({}),
+    "golden_outputs": lambda target, folder: target.golden_outputs(tiny_model(), [[]]),
+    "check": lambda target, folder: target.check(request(tiny_model())),
+    "compile": lambda target, folder: target.compile(request(tiny_model())),
+}
 
 
 @pytest.mark.parametrize(("changed", "act", "words"), FAULTS)
 def test_a_fault_names_the_target_and_whose_it_is(changed, act, words, tmp_path: Path) -> None:
-    target = guarded(**changed)
-    given = (tmp_path, None, {}) if act == "verify" else (request(tiny_model()),)
     with pytest.raises(PluginError, match=words) as caught:
-        getattr(target, act)(*given)
+        CALLS[act](guarded(**changed), tmp_path)
     assert caught.value.exit_code == 1
     assert "'plain'" in caught.value.message
     assert "acme-qedge 1.2, not of qedge" in caught.value.hint
