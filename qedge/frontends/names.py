@@ -7,10 +7,11 @@ take kilobytes, and nobody finds their layer by them.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from qedge.frontends.protocol import Names
 from qedge.frontends.tree import Tree
+from qedge.graph.edit import Editor
 
 _CARRIES_WEIGHTS = frozenset(
     {"Conv2D", "convolution", "depthwise", "MatMul", "conv2d_transpose", "Tensordot/MatMul", "BiasAdd"}
@@ -23,32 +24,58 @@ def shorten(tree: Tree, names: Names) -> None:
 
     Inputs and outputs get their author's names.
     """
-    taken: dict[int, str] = {}
-    used: set[str] = set()
-
-    def give(index: int, name: str) -> None:
-        if index not in taken:
-            taken[index] = unique(name, used)
-            used.add(taken[index])
-
-    for side, wanted in ((tree.graph.inputs, names.inputs), (tree.graph.outputs, names.outputs)):
-        for index, name in zip(side, wanted):
-            give(int(index), name)
     chosen = {
         int(t): (_pick(tree.name(int(t))), tree.op(operator).lower())
         for operator in tree.operators
         for t in operator.outputs
     }
     layers = _Layers([name for name, _ in chosen.values()], names.layers)
-    for index, (long, op) in chosen.items():
+
+    def of(index: int, used: Collection[str]) -> str:
+        long, op = chosen[index]
         name = layers.name(long)
-        give(index, f"{name}/{op}" if name in used else name)
-    for operator in tree.operators:
-        owner = taken[int(operator.outputs[0])]
-        for slot, t in enumerate(operator.inputs):
-            if int(t) >= 0:
-                give(int(t), f"{owner}/{_SLOTS.get(slot, slot)}")
-    tree.rename(taken)
+        return f"{name}/{op}" if name in used else name
+
+    name_all(tree, [*zip(tree.inputs, names.inputs), *zip(tree.outputs, names.outputs)], of)
+
+
+def name_all(
+    editor: Editor, ends: Iterable[tuple[int, str]], of: Callable[[int, Collection[str]], str]
+) -> dict[int, str]:
+    """Give every tensor that an operator writes or reads a name of its own; return them by index.
+
+    Args:
+        editor: of the model.
+        ends: inputs and outputs, with their names.
+        of: wanted name of a computed tensor, given those that are taken; constants are named after the operator
+            that reads them first.
+    """
+    taken: dict[int, str] = {}
+    used: set[str] = set()
+    counts: dict[str, int] = {}
+
+    def give(index: int, wanted: str) -> None:
+        name = wanted
+        while name in used:
+            counts[wanted] = counts.get(wanted, 0) + 1
+            name = f"{wanted}_{counts[wanted]}"
+        used.add(name)
+        taken[index] = name
+
+    for index, name in ends:
+        if index not in taken:
+            give(index, name)
+    for node in editor.operators:
+        for index in map(int, node.outputs):
+            if index not in taken:
+                give(index, of(index, used))
+    for node in editor.operators:
+        owner = taken[int(node.outputs[0])]
+        for slot, index in enumerate(map(int, node.inputs)):
+            if index >= 0 and index not in taken:
+                give(index, f"{owner}/{_SLOTS.get(slot, slot)}")
+    editor.rename(taken)
+    return taken
 
 
 def unique(name: str, used: Collection[str]) -> str:

@@ -138,10 +138,12 @@ def _convert(
     except UnsupportedNodes as found:
         raise unsupported(found.problems) from None
     data = lowering.writer.pack(inputs, outputs)
+    names = lowering.writer.names
     values = {
-        name: (lowering.writer.tensors[tensor].name, order)
+        name: (names[tensor], order)
         for name, places in lowering.places.items()
         for order, tensor in list(places.items())[:1]
+        if tensor in names
     }
     prover = Prover(model, data, {n: orders[n] for n in inputs}, {n: orders[n] for n in outputs}, values)
     proof = prover.random(samples)

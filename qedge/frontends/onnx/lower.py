@@ -102,9 +102,7 @@ class Lowering:
         self.writer.layer = name
         shape = self.writer.shape(tensor)
         new = np.asarray(shape, np.int32)
-        return self.writer.op(
-            "RESHAPE", [tensor, self.writer.constant(new)], shape, "ReshapeOptions", newShape=new
-        )
+        return self.writer.op("RESHAPE", [tensor, self.writer.constant(new)], shape, new_shape=new)
 
     def _input_order(self, name: str) -> Order:
         rank = self.net.rank(name)
@@ -253,9 +251,7 @@ class Lowering:
         shape = net.shape(name)
         return self.writer.reshape(tensor, [shape[d - offset] if d >= offset else 1 for d in order])
 
-    def pointwise(
-        self, op: str, tensors: Sequence[int], options: str | None = None, dtype: Any = None, **fields: Any
-    ) -> int:
+    def pointwise(self, op: str, tensors: Sequence[int], dtype: Any = None, **fields: Any) -> int:
         """Return an operator that broadcasts, on at most 4 dimensions where they can be joined."""
         writer = self.writer
         shapes = [writer.shape(t) for t in tensors]
@@ -266,22 +262,21 @@ class Lowering:
             padded: list[Shape] = [(1,) * (len(result) - len(s)) + s for s in shapes]
             joined = layout.collapse([*padded, result])
             flat = [writer.reshape(t, s) for t, s in zip(tensors, joined)]
-            made = writer.op(op, flat, joined[-1], options, dtype, **fields)
+            made = writer.op(op, flat, joined[-1], dtype, **fields)
             return writer.reshape(made, result)
-        return writer.op(op, tensors, result, options, dtype, **fields)
+        return writer.op(op, tensors, result, dtype, **fields)
 
     def elementwise(
         self,
         op: str,
         names: Sequence[str],
         output: str,
-        options: str | None = None,
         dtype: Any = None,
         **fields: Any,
     ) -> None:
         """Lower an operator that broadcasts its inputs, in the order that suits them best."""
         order, tensors = self.operands(names, output)
-        made = self.pointwise(op, tensors, options, dtype, **fields)
+        made = self.pointwise(op, tensors, dtype, **fields)
         self.put(output, self.writer.reshape(made, layout.arranged(self.net.shape(output), order)), order)
 
     def operands(self, names: Sequence[str], output: str) -> tuple[Order, list[int]]:
@@ -290,13 +285,11 @@ class Lowering:
         order = self.common_order(names, rank)
         return order, [self.operand(n, rank, order) for n in names]
 
-    def unary(
-        self, node: Node, op: str, options: str | None = None, dtype: Any = None, **fields: Any
-    ) -> None:
+    def unary(self, node: Node, op: str, dtype: Any = None, **fields: Any) -> None:
         """Lower an operator of one input that keeps its shape."""
         order = self.order(node.inputs[0])
         source = self.get(node.inputs[0], order)
-        made = self.writer.op(op, [source], self.writer.shape(source), options, dtype, **fields)
+        made = self.writer.op(op, [source], self.writer.shape(source), dtype, **fields)
         self.put(node.output, made, order)
 
     def number(self, value: float) -> int:
@@ -305,23 +298,23 @@ class Lowering:
 
     def add(self, a: int, b: int, activation: int = NONE) -> int:
         """Return ``a + b``."""
-        return self.pointwise("ADD", [a, b], "AddOptions", fusedActivationFunction=activation)
+        return self.pointwise("ADD", [a, b], fused_activation_function=activation)
 
     def sub(self, a: int, b: int) -> int:
         """Return ``a - b``."""
-        return self.pointwise("SUB", [a, b], "SubOptions")
+        return self.pointwise("SUB", [a, b])
 
     def mul(self, a: int, b: int) -> int:
         """Return ``a * b``."""
-        return self.pointwise("MUL", [a, b], "MulOptions")
+        return self.pointwise("MUL", [a, b])
 
     def div(self, a: int, b: int) -> int:
         """Return ``a / b``."""
-        return self.pointwise("DIV", [a, b], "DivOptions")
+        return self.pointwise("DIV", [a, b])
 
-    def one(self, op: str, a: int, options: str | None = None, **fields: Any) -> int:
+    def one(self, op: str, a: int, **fields: Any) -> int:
         """Return an operator of one tensor that keeps shape and type."""
-        return self.writer.op(op, [a], self.writer.shape(a), options, **fields)
+        return self.writer.op(op, [a], self.writer.shape(a), **fields)
 
     def integers(self, values: Sequence[int]) -> int:
         """Return an int32 constant: axes, sizes, paddings."""
@@ -335,9 +328,7 @@ class Lowering:
         whole = self._joined_part(tensor, begin, size)
         if whole is not None:
             return whole
-        return writer.op(
-            "SLICE", [tensor, self.integers(begin), self.integers(size)], tuple(size), "SliceOptions"
-        )
+        return writer.op("SLICE", [tensor, self.integers(begin), self.integers(size)], tuple(size))
 
     def _joined_part(self, tensor: int, begin: Sequence[int], size: Sequence[int]) -> int | None:
         """Return which of the tensors that were joined one after the other a slice is, None if it is none."""
@@ -380,7 +371,7 @@ class Lowering:
             return self.concat(parts, axis)
         shape = list(self.writer.shape(tensors[0]))
         shape[axis] = sum(self.writer.shape(t)[axis] for t in tensors)
-        return self.writer.op("CONCATENATION", tensors, shape, "ConcatenationOptions", axis=axis)
+        return self.writer.op("CONCATENATION", tensors, shape, axis=axis)
 
     def reduce(self, op: str, tensor: int, axes: Sequence[int], keep: bool = True) -> int:
         """Return a reduction over axes of a tensor."""
@@ -390,7 +381,7 @@ class Lowering:
             result = [1 if d in axes else s for d, s in enumerate(shape)]
         else:
             result = [s for d, s in enumerate(shape) if d not in axes]
-        return self.writer.op(op, [tensor, self.integers(axes)], result, "ReducerOptions", keepDims=keep)
+        return self.writer.op(op, [tensor, self.integers(axes)], result, keep_dims=keep)
 
 
 def _place(start: int, shape: Sequence[int]) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -22,9 +23,9 @@ def _dropout(g: Lowering, node: Node) -> None:
     g.alias(node.output, node.inputs[0])
 
 
-def _simple(op: str, options: str | None = None) -> Handler:
+def _simple(op: str) -> Handler:
     def handler(g: Lowering, node: Node) -> None:
-        g.unary(node, op, options)
+        g.unary(node, op)
 
     return handler
 
@@ -41,7 +42,7 @@ def _clip(g: Lowering, node: Node) -> None:
         order, tensors = g.operands(names, node.output)
         made = tensors[0]
         for op, limit in zip(ops, tensors[1:]):
-            made = g.pointwise(op, [made, limit], "MaximumMinimumOptions")
+            made = g.pointwise(op, [made, limit])
         g.put(node.output, made, order)
         return
     low, high = clip_limits(g.net, node)
@@ -61,14 +62,14 @@ def _clip(g: Lowering, node: Node) -> None:
             g.unary(node, "RELU_N1_TO_1")
             return
     if low is not None:
-        made = g.pointwise("MAXIMUM", [made, g.writer.constant(low, dtype)], "MaximumMinimumOptions")
+        made = g.pointwise("MAXIMUM", [made, g.writer.constant(low, dtype)])
     if high is not None:
-        made = g.pointwise("MINIMUM", [made, g.writer.constant(high, dtype)], "MaximumMinimumOptions")
+        made = g.pointwise("MINIMUM", [made, g.writer.constant(high, dtype)])
     g.put(node.output, made, order)
 
 
 def _leaky(g: Lowering, node: Node) -> None:
-    g.unary(node, "LEAKY_RELU", "LeakyReluOptions", alpha=float(node.get("alpha", 0.01)))
+    g.unary(node, "LEAKY_RELU", alpha=float(node.get("alpha", 0.01)))
 
 
 def _prelu(g: Lowering, node: Node) -> None:
@@ -76,12 +77,12 @@ def _prelu(g: Lowering, node: Node) -> None:
     x, slope = node.inputs
     if not g.net.is_constant(slope):
         order, (t, s) = g.operands([x, slope], node.output)
-        below = g.mul(g.sub(t, g.one("ABS", t, "AbsOptions")), g.mul(s, g.number(0.5)))
+        below = g.mul(g.sub(t, g.one("ABS", t)), g.mul(s, g.number(0.5)))
         g.put(node.output, g.add(g.one("RELU", t), below), order)
         return
     values = g.net.constants[slope]
     if values.size == 1:
-        g.unary(node, "LEAKY_RELU", "LeakyReluOptions", alpha=float(values.ravel()[0]))
+        g.unary(node, "LEAKY_RELU", alpha=float(values.ravel()[0]))
         return
     rank = g.net.rank(x)
     order = g.order(x)
@@ -132,12 +133,12 @@ def _celu(g: Lowering, node: Node) -> None:
 
 def softplus(g: Lowering, x: int) -> int:
     """Return ``log(1 + exp(x))``, without overflow."""
-    small = g.one("EXP", g.one("NEG", g.one("ABS", x, "AbsOptions"), "NegOptions"), "ExpOptions")
+    small = g.one("EXP", g.one("NEG", g.one("ABS", x)))
     return g.add(g.one("RELU", x), g.one("LOG", g.add(small, g.number(1.0))))
 
 
 def _softsign(g: Lowering, x: int) -> int:
-    return g.div(x, g.add(g.one("ABS", x, "AbsOptions"), g.number(1.0)))
+    return g.div(x, g.add(g.one("ABS", x), g.number(1.0)))
 
 
 def _mish(g: Lowering, x: int) -> int:
@@ -166,7 +167,7 @@ def _swish(g: Lowering, node: Node) -> None:
 
 
 def _gelu(g: Lowering, node: Node) -> None:
-    g.unary(node, "GELU", "GeluOptions", approximate=node.get("approximate", "none") == "tanh")
+    g.unary(node, "GELU", approximate=node.get("approximate", "none") == "tanh")
 
 
 def _fast_gelu(g: Lowering, node: Node) -> None:
@@ -177,7 +178,7 @@ def _fast_gelu(g: Lowering, node: Node) -> None:
         order = g.order(node.inputs[0])
         total = g.get(node.inputs[0], order)
     approximate = node.op.endswith("FastGelu")
-    g.put(node.output, g.one("GELU", total, "GeluOptions", approximate=approximate), order)
+    g.put(node.output, g.one("GELU", total, approximate=approximate), order)
 
 
 def _quick_gelu(g: Lowering, node: Node) -> None:
@@ -189,8 +190,8 @@ def _thresholded(g: Lowering, node: Node) -> None:
     alpha = float(node.get("alpha", 1.0))
 
     def make(g: Lowering, x: int) -> int:
-        above = g.pointwise("GREATER", [x, g.number(alpha)], "GreaterOptions", dtype=np.bool_)
-        return g.pointwise("SELECT_V2", [above, x, g.number(0.0)], "SelectV2Options", dtype=np.float32)
+        above = g.pointwise("GREATER", [x, g.number(alpha)], dtype=np.bool_)
+        return g.pointwise("SELECT_V2", [above, x, g.number(0.0)], dtype=np.float32)
 
     formula(make)(g, node)
 
@@ -199,17 +200,17 @@ def _shrink(g: Lowering, node: Node) -> None:
     limit, bias = float(node.get("lambd", 0.5)), float(node.get("bias", 0.0))
 
     def make(g: Lowering, x: int) -> int:
-        above = g.pointwise("GREATER", [x, g.number(limit)], "GreaterOptions", dtype=np.bool_)
-        below = g.pointwise("LESS", [x, g.number(-limit)], "LessOptions", dtype=np.bool_)
+        above = g.pointwise("GREATER", [x, g.number(limit)], dtype=np.bool_)
+        below = g.pointwise("LESS", [x, g.number(-limit)], dtype=np.bool_)
         up, down = (x, x) if bias == 0 else (g.sub(x, g.number(bias)), g.add(x, g.number(bias)))
-        rest = g.pointwise("SELECT_V2", [below, down, g.number(0.0)], "SelectV2Options", dtype=np.float32)
-        return g.pointwise("SELECT_V2", [above, up, rest], "SelectV2Options", dtype=np.float32)
+        rest = g.pointwise("SELECT_V2", [below, down, g.number(0.0)], dtype=np.float32)
+        return g.pointwise("SELECT_V2", [above, up, rest], dtype=np.float32)
 
     formula(make)(g, node)
 
 
-def _softmax(op: str, options: str) -> Handler:
-    fields = {"beta": 1.0} if op == "SOFTMAX" else {}
+def _softmax(op: str) -> Handler:
+    fields: dict[str, Any] = {"beta": 1.0} if op == "SOFTMAX" else {}
 
     def handler(g: Lowering, node: Node) -> None:
         net, writer = g.net, g.writer
@@ -220,7 +221,7 @@ def _softmax(op: str, options: str) -> Handler:
         axis = axis_of(int(node.get("axis", -1 if net.opset >= 13 else 1)), rank)
         if net.opset < 13 and math.prod(shape[axis + 1 :]) != 1:  # older ones flatten all from the axis on
             flat = writer.reshape(g.get(x), (math.prod(shape[:axis]), math.prod(shape[axis:])))
-            made = writer.op(op, [flat], writer.shape(flat), options, **fields)
+            made = writer.op(op, [flat], writer.shape(flat), **fields)
             g.put(node.output, writer.reshape(made, shape))
             return
         order = g.order(x)
@@ -231,7 +232,7 @@ def _softmax(op: str, options: str) -> Handler:
         sizes = writer.shape(tensor)
         if len(sizes) > 4:
             tensor = writer.reshape(tensor, (math.prod(sizes[:-1]), sizes[-1]))
-        made = writer.op(op, [tensor], writer.shape(tensor), options, **fields)
+        made = writer.op(op, [tensor], writer.shape(tensor), **fields)
         g.put(node.output, writer.reshape(made, sizes), order)
 
     return handler
@@ -250,14 +251,13 @@ def _hardmax(g: Lowering, node: Node) -> None:
         "ARG_MAX",
         [tensor, g.integers([len(shape) - 1])],
         shape[:-1],
-        "ArgMaxOptions",
         dtype=np.int32,
-        outputType=2,
+        output_type="INT32",
     )
     made = writer.op(
         "ONE_HOT",
         [best, writer.constant(np.int32(shape[-1])), g.number(1.0), g.number(0.0)],
-        shape, "OneHotOptions", dtype=np.float32, axis=-1,
+        shape, dtype=np.float32, axis=-1,
     )  # fmt: skip
     g.put(node.output, made, order)
 
@@ -288,7 +288,7 @@ HANDLERS: dict[str, Handler] = {
     "com.microsoft.QuickGelu": _quick_gelu,
     "ThresholdedRelu": _thresholded,
     "Shrink": _shrink,
-    "Softmax": _softmax("SOFTMAX", "SoftmaxOptions"),
-    "LogSoftmax": _softmax("LOG_SOFTMAX", "LogSoftmaxOptions"),
+    "Softmax": _softmax("SOFTMAX"),
+    "LogSoftmax": _softmax("LOG_SOFTMAX"),
     "Hardmax": _hardmax,
 }

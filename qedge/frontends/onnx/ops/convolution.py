@@ -130,7 +130,7 @@ def padded(g: Lowering, tensor: int, before: Sequence[int], after: Sequence[int]
         return tensor
     pads = [[0, 0], [before[0], after[0]], [before[1], after[1]], [0, 0]]
     shape = [s + a + b for s, (a, b) in zip(g.writer.shape(tensor), pads)]
-    return g.writer.op("PAD", [tensor, g.writer.constant(np.array(pads, np.int32))], shape, "PadOptions")
+    return g.writer.op("PAD", [tensor, g.writer.constant(np.array(pads, np.int32))], shape)
 
 
 def _pointwise(g: Lowering, node: Node, kernel: Array) -> bool:
@@ -165,13 +165,12 @@ def _dense(
         "CONV_2D",
         [x, writer.constant(kernel.transpose(0, 2, 3, 1)), writer.constant(bias)],
         (shape[0], rows, columns, kernel.shape[0]),
-        "Conv2DOptions",
         padding=code,
-        strideH=stride[0],
-        strideW=stride[1],
-        dilationHFactor=dilation[0],
-        dilationWFactor=dilation[1],
-        fusedActivationFunction=fused,
+        stride_h=stride[0],
+        stride_w=stride[1],
+        dilation_h_factor=dilation[0],
+        dilation_w_factor=dilation[1],
+        fused_activation_function=fused,
     )
 
 
@@ -201,20 +200,17 @@ def _conv(g: Lowering, node: Node) -> None:
             "DEPTHWISE_CONV_2D",
             [x, writer.constant(kernel.transpose(1, 2, 3, 0)), writer.constant(bias)],
             (writer.shape(x)[0], *w.result, kernel.shape[0]),
-            "DepthwiseConv2DOptions",
             padding=code,
-            strideH=w.stride[0],
-            strideW=w.stride[1],
-            depthMultiplier=kernel.shape[0] // groups,
-            dilationHFactor=w.dilation[0],
-            dilationWFactor=w.dilation[1],
-            fusedActivationFunction=fused,
+            stride_h=w.stride[0],
+            stride_w=w.stride[1],
+            depth_multiplier=kernel.shape[0] // groups,
+            dilation_h_factor=w.dilation[0],
+            dilation_w_factor=w.dilation[1],
+            fused_activation_function=fused,
         )
     else:
         part = [*writer.shape(x)[:3], channels // groups]
-        parts = writer.ops(
-            "SPLIT", [g.integers([3]), x], [part] * groups, "SplitOptions", writer.dtype(x), numSplits=groups
-        )
+        parts = writer.ops("SPLIT", [g.integers([3]), x], [part] * groups, writer.dtype(x), num_splits=groups)
         kernels = np.split(kernel, groups)
         biases = np.split(bias, groups) if bias is not None else [None] * groups
         done = [_dense(g, p, k, b, fused, code, w) for p, k, b in zip(parts, kernels, biases)]
@@ -247,9 +243,7 @@ def _transposed(g: Lowering, node: Node) -> None:
         parts = [x]
     else:
         part = [*shape[:3], shape[3] // groups]
-        parts = writer.ops(
-            "SPLIT", [g.integers([3]), x], [part] * groups, "SplitOptions", writer.dtype(x), numSplits=groups
-        )
+        parts = writer.ops("SPLIT", [g.integers([3]), x], [part] * groups, writer.dtype(x), num_splits=groups)
     made = []
     for k, piece in enumerate(parts):
         weights = np.split(kernel, groups)[k].transpose(1, 2, 3, 0)
@@ -259,12 +253,11 @@ def _transposed(g: Lowering, node: Node) -> None:
             "TRANSPOSE_CONV",
             [g.integers(target), writer.constant(weights), piece, writer.constant(some)],
             target,
-            "TransposeConvOptions",
             np.float32,
             version=3,
             padding=VALID,
-            strideH=stride[0],
-            strideW=stride[1],
+            stride_h=stride[0],
+            stride_w=stride[1],
         )
         made.append(_cut(g, done, begin, result[1:3], some))
     tensor = g.concat(made, 3)

@@ -11,11 +11,11 @@ from qedge.frontends.onnx.lower import NONE, Handler, Lowering, stored_dtype
 from qedge.frontends.onnx.net import Node, Unsupported
 
 
-def _arithmetic(op: str, options: str) -> Handler:
+def _arithmetic(op: str) -> Handler:
     def handler(g: Lowering, node: Node) -> None:
         fused, output = g.activation(node)
         order, tensors = g.operands(node.inputs, output)
-        made = g.pointwise(op, tensors, options, fusedActivationFunction=fused)
+        made = g.pointwise(op, tensors, fused_activation_function=fused)
         g.put(output, g.writer.reshape(made, layout.arranged(g.net.shape(output), order)), order)
 
     return handler
@@ -25,30 +25,27 @@ def _divide(g: Lowering, node: Node) -> None:
     """Divide; by a constant multiply with its reciprocal, which integer kernels do better."""
     divisor = node.inputs[1]
     if g.net.dtypes[node.output].kind != "f":
-        if not g.net.is_constant(divisor) or np.any(g.net.constants[divisor] <= 0):
-            g.elementwise("DIV", node.inputs, node.output, "DivOptions")
-        else:  # towards zero, as ONNX does; TFLite's integer DIV does too
-            g.elementwise("DIV", node.inputs, node.output, "DivOptions")
+        g.elementwise("DIV", node.inputs, node.output)  # integers: both round towards zero
         return
     if g.net.is_constant(divisor) and np.all(g.net.constants[divisor] != 0):
         inverse = g.net.add_constant((1.0 / g.net.constants[divisor].astype(np.float64)).astype(np.float32))
         fused, output = g.activation(node)
         order, tensors = g.operands([node.inputs[0], inverse], output)
-        made = g.pointwise("MUL", tensors, "MulOptions", fusedActivationFunction=fused)
+        made = g.pointwise("MUL", tensors, fused_activation_function=fused)
         g.put(output, g.writer.reshape(made, layout.arranged(g.net.shape(output), order)), order)
         return
-    _arithmetic("DIV", "DivOptions")(g, node)
+    _arithmetic("DIV")(g, node)
 
 
-def _many(op: str, options: str) -> Handler:
+def _many(op: str) -> Handler:
     """An operator of any number of inputs, as a chain of operators of two."""
 
     def handler(g: Lowering, node: Node) -> None:
         order, tensors = g.operands(node.inputs, node.output)
         made = tensors[0]
         for tensor in tensors[1:]:
-            fields = {"fusedActivationFunction": NONE} if op in ("ADD", "MUL") else {}
-            made = g.pointwise(op, [made, tensor], options, **fields)
+            fields = {"fused_activation_function": NONE} if op in ("ADD", "MUL") else {}
+            made = g.pointwise(op, [made, tensor], **fields)
         g.put(node.output, g.writer.reshape(made, layout.arranged(g.net.shape(node.output), order)), order)
 
     return handler
@@ -63,15 +60,15 @@ def _mean(g: Lowering, node: Node) -> None:
     g.put(node.output, g.writer.reshape(made, layout.arranged(g.net.shape(node.output), order)), order)
 
 
-def _compare(op: str, options: str) -> Handler:
+def _compare(op: str) -> Handler:
     def handler(g: Lowering, node: Node) -> None:
-        g.elementwise(op, node.inputs, node.output, options, dtype=np.bool_)
+        g.elementwise(op, node.inputs, node.output, dtype=np.bool_)
 
     return handler
 
 
 def _xor(g: Lowering, node: Node) -> None:
-    g.elementwise("NOT_EQUAL", node.inputs, node.output, "NotEqualOptions", dtype=np.bool_)
+    g.elementwise("NOT_EQUAL", node.inputs, node.output, dtype=np.bool_)
 
 
 def _power(g: Lowering, node: Node) -> None:
@@ -99,19 +96,19 @@ def _power(g: Lowering, node: Node) -> None:
         if made is not None and g.net.shape(node.output) == g.net.shape(base):
             g.put(node.output, made, order)
             return
-    g.elementwise("POW", node.inputs, node.output, "PowOptions")
+    g.elementwise("POW", node.inputs, node.output)
 
 
 def _mod(g: Lowering, node: Node) -> None:
     """Remainder with the sign of the divisor, or (``fmod``) of the dividend."""
     if not node.get("fmod", 0):
-        g.elementwise("FLOOR_MOD", node.inputs, node.output, "FloorModOptions")
+        g.elementwise("FLOOR_MOD", node.inputs, node.output)
         return
     order, (a, b) = g.operands(node.inputs, node.output)
     if g.writer.dtype(a).kind != "f":
         raise Unsupported("fmod of integers")
     quotient = g.div(a, b)
-    whole = g.mul(g.one("SIGN", quotient), g.one("FLOOR", g.one("ABS", quotient, "AbsOptions")))
+    whole = g.mul(g.one("SIGN", quotient), g.one("FLOOR", g.one("ABS", quotient)))
     made = g.sub(a, g.mul(whole, b))
     g.put(node.output, g.writer.reshape(made, layout.arranged(g.net.shape(node.output), order)), order)
 
@@ -120,7 +117,7 @@ def _where(g: Lowering, node: Node) -> None:
     order, tensors = g.operands(node.inputs, node.output)
     if g.writer.shape(tensors[0]) == ():
         tensors[0] = g.writer.reshape(tensors[0], (1,))
-    made = g.pointwise("SELECT_V2", tensors, "SelectV2Options", dtype=g.writer.dtype(tensors[1]))
+    made = g.pointwise("SELECT_V2", tensors, dtype=g.writer.dtype(tensors[1]))
     g.put(node.output, g.writer.reshape(made, layout.arranged(g.net.shape(node.output), order)), order)
 
 
@@ -132,17 +129,15 @@ def _cast(g: Lowering, node: Node) -> None:
     order = g.order(node.inputs[0])
     x = g.get(node.inputs[0], order)
     if target == np.bool_:
-        made = g.pointwise(
-            "NOT_EQUAL", [x, g.writer.constant(np.zeros((), source))], "NotEqualOptions", dtype=np.bool_
-        )
+        made = g.pointwise("NOT_EQUAL", [x, g.writer.constant(np.zeros((), source))], dtype=np.bool_)
     else:
-        made = g.writer.op("CAST", [x], g.writer.shape(x), "CastOptions", dtype=target)
+        made = g.writer.op("CAST", [x], g.writer.shape(x), dtype=target)
     g.put(node.output, made, order)
 
 
-def _simple(op: str, options: str | None = None) -> Handler:
+def _simple(op: str) -> Handler:
     def handler(g: Lowering, node: Node) -> None:
-        g.unary(node, op, options)
+        g.unary(node, op)
 
     return handler
 
@@ -162,12 +157,12 @@ def _reciprocal(g: Lowering, x: int) -> int:
 
 
 def _tan(g: Lowering, x: int) -> int:
-    return g.div(g.one("SIN", x), g.one("COS", x, "CosOptions"))
+    return g.div(g.one("SIN", x), g.one("COS", x))
 
 
 def _hyperbolic(sign: float) -> Callable[[Lowering, int], int]:
     def make(g: Lowering, x: int) -> int:
-        up, down = g.one("EXP", x, "ExpOptions"), g.one("EXP", g.one("NEG", x, "NegOptions"), "ExpOptions")
+        up, down = g.one("EXP", x), g.one("EXP", g.one("NEG", x))
         joined = g.add(up, down) if sign > 0 else g.sub(up, down)
         return g.mul(joined, g.number(0.5))
 
@@ -176,60 +171,58 @@ def _hyperbolic(sign: float) -> Callable[[Lowering, int], int]:
 
 def erf(g: Lowering, x: int) -> int:
     """Return the error function, right to 1.5e-7 (Abramowitz and Stegun, 7.1.26)."""
-    a = g.one("ABS", x, "AbsOptions")
+    a = g.one("ABS", x)
     t = g.div(g.number(1.0), g.add(g.mul(a, g.number(0.3275911)), g.number(1.0)))
     total = g.number(1.061405429)
     for c in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
         total = g.add(g.mul(t, total), g.number(c))
-    tail = g.mul(g.mul(t, total), g.one("EXP", g.one("NEG", g.mul(x, x), "NegOptions"), "ExpOptions"))
+    tail = g.mul(g.mul(t, total), g.one("EXP", g.one("NEG", g.mul(x, x))))
     return g.mul(g.one("SIGN", x), g.sub(g.number(1.0), tail))
 
 
 def _is_nan(g: Lowering, x: int) -> int:
-    return g.pointwise("NOT_EQUAL", [x, x], "NotEqualOptions", dtype=np.bool_)
+    return g.pointwise("NOT_EQUAL", [x, x], dtype=np.bool_)
 
 
 def _is_infinite(g: Lowering, x: int) -> int:
-    return g.pointwise(
-        "EQUAL", [g.one("ABS", x, "AbsOptions"), g.number(np.inf)], "EqualOptions", dtype=np.bool_
-    )
+    return g.pointwise("EQUAL", [g.one("ABS", x), g.number(np.inf)], dtype=np.bool_)
 
 
 def _not(g: Lowering, node: Node) -> None:
-    g.unary(node, "LOGICAL_NOT", "LogicalNotOptions")
+    g.unary(node, "LOGICAL_NOT")
 
 
 HANDLERS: dict[str, Handler] = {
-    "Add": _arithmetic("ADD", "AddOptions"),
-    "Sub": _arithmetic("SUB", "SubOptions"),
-    "Mul": _arithmetic("MUL", "MulOptions"),
+    "Add": _arithmetic("ADD"),
+    "Sub": _arithmetic("SUB"),
+    "Mul": _arithmetic("MUL"),
     "Div": _divide,
-    "Sum": _many("ADD", "AddOptions"),
-    "Max": _many("MAXIMUM", "MaximumMinimumOptions"),
-    "Min": _many("MINIMUM", "MaximumMinimumOptions"),
+    "Sum": _many("ADD"),
+    "Max": _many("MAXIMUM"),
+    "Min": _many("MINIMUM"),
     "Mean": _mean,
     "Pow": _power,
     "Mod": _mod,
     "Where": _where,
     "Cast": _cast,
     "CastLike": _cast,
-    "Equal": _compare("EQUAL", "EqualOptions"),
-    "Greater": _compare("GREATER", "GreaterOptions"),
-    "GreaterOrEqual": _compare("GREATER_EQUAL", "GreaterEqualOptions"),
-    "Less": _compare("LESS", "LessOptions"),
-    "LessOrEqual": _compare("LESS_EQUAL", "LessEqualOptions"),
-    "And": _compare("LOGICAL_AND", "LogicalAndOptions"),
-    "Or": _compare("LOGICAL_OR", "LogicalOrOptions"),
+    "Equal": _compare("EQUAL"),
+    "Greater": _compare("GREATER"),
+    "GreaterOrEqual": _compare("GREATER_EQUAL"),
+    "Less": _compare("LESS"),
+    "LessOrEqual": _compare("LESS_EQUAL"),
+    "And": _compare("LOGICAL_AND"),
+    "Or": _compare("LOGICAL_OR"),
     "Xor": _xor,
     "Not": _not,
-    "Abs": _simple("ABS", "AbsOptions"),
-    "Neg": _simple("NEG", "NegOptions"),
-    "Exp": _simple("EXP", "ExpOptions"),
+    "Abs": _simple("ABS"),
+    "Neg": _simple("NEG"),
+    "Exp": _simple("EXP"),
     "Log": _simple("LOG"),
     "Sqrt": _simple("SQRT"),
     "Rsqrt": _simple("RSQRT"),
     "Sin": _simple("SIN"),
-    "Cos": _simple("COS", "CosOptions"),
+    "Cos": _simple("COS"),
     "Floor": _simple("FLOOR"),
     "Ceil": _simple("CEIL"),
     "Round": _simple("ROUND"),

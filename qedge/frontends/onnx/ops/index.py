@@ -31,7 +31,7 @@ def _gather(g: Lowering, node: Node) -> None:
     at = order.index(axis)
     tensor, where = g.get(x, order), g.get(index)
     shape = [*g.writer.shape(tensor)[:at], *g.writer.shape(where), *g.writer.shape(tensor)[at + 1 :]]
-    made = g.writer.op("GATHER", [tensor, where], shape, "GatherOptions", axis=at)
+    made = g.writer.op("GATHER", [tensor, where], shape, axis=at)
     _put_gathered(g, node, made, order, axis, net.rank(index))
 
 
@@ -63,7 +63,7 @@ def _gather_elements(g: Lowering, node: Node) -> None:
     rows = _repeated(g, index, axis)
     if rows is not None and all(a == b for d, (a, b) in enumerate(zip(shape, net.shape(x))) if d != axis):
         tensor = g.get(x)
-        made = writer.op("GATHER", [tensor, rows], shape, "GatherOptions", axis=axis)
+        made = writer.op("GATHER", [tensor, rows], shape, axis=axis)
         g.put(node.output, made)
         return
     if net.is_constant(index):
@@ -82,7 +82,7 @@ def _gather_elements(g: Lowering, node: Node) -> None:
         else:
             parts.append(writer.constant(np.indices(shape)[d][..., None].astype(np.int32)))
     where = g.concat(parts, rank) if rank > 1 else parts[0]
-    g.put(node.output, writer.op("GATHER_ND", [g.get(x), where], shape, "GatherNdOptions"))
+    g.put(node.output, writer.op("GATHER_ND", [g.get(x), where], shape))
 
 
 def _repeated(g: Lowering, index: str, axis: int) -> int | None:
@@ -121,7 +121,7 @@ def _gather_nd(g: Lowering, node: Node) -> None:
         source = writer.reshape(source, net.shape(x)[batch:])
         where = writer.reshape(where, net.shape(index)[batch:])
     shape = [*writer.shape(where)[:-1], *writer.shape(source)[writer.shape(where)[-1] :]]
-    made = writer.op("GATHER_ND", [source, where], shape, "GatherNdOptions")
+    made = writer.op("GATHER_ND", [source, where], shape)
     g.put(node.output, writer.reshape(made, net.shape(node.output)))
 
 
@@ -173,14 +173,12 @@ def _top_k(g: Lowering, node: Node) -> None:
     tensor = g.get(x, order)
     largest = bool(node.get("largest", 1))
     if not largest:
-        tensor = g.one("NEG", tensor, "NegOptions")
+        tensor = g.one("NEG", tensor)
     shape = [*writer.shape(tensor)[:-1], (k or [1])[0]]
-    values, index = writer.ops(
-        "TOPK_V2", [tensor, writer.constant(np.int32(shape[-1]))], [shape, shape], "TopKV2Options"
-    )
-    writer.tensors[index].type = writer.tensors[writer.constant(np.zeros((), np.int32))].type
+    count = writer.constant(np.int32(shape[-1]))
+    values, index = writer.ops("TOPK_V2", [tensor, count], [shape, shape], [writer.dtype(tensor), np.int32])
     if not largest:
-        values = g.one("NEG", values, "NegOptions")
+        values = g.one("NEG", values)
     for name, made in zip(node.outputs, (values, index)):
         if name:
             g.put(name, made, order)
@@ -198,7 +196,7 @@ def _one_hot(g: Lowering, node: Node) -> None:
     made = writer.op(
         "ONE_HOT",
         [g.get(index), writer.constant(np.int32(depth)), writer.constant(on), writer.constant(off)],
-        (*net.shape(index), depth), "OneHotOptions", dtype=dtype, axis=-1,
+        (*net.shape(index), depth), dtype=dtype, axis=-1,
     )  # fmt: skip
     order = (*(d for d in range(rank) if d != axis), axis)
     g.put(node.output, made, order)
@@ -214,7 +212,6 @@ def _cumulative(g: Lowering, node: Node) -> None:
         "CUMSUM",
         [tensor, g.writer.constant(np.int32(order.index(axis)))],
         g.writer.shape(tensor),
-        "CumsumOptions",
         exclusive=bool(node.get("exclusive", 0)),
         reverse=bool(node.get("reverse", 0)),
     )

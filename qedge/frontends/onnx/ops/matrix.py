@@ -32,8 +32,7 @@ def dense(g: Lowering, x: int, weights: Array, bias: Array | None, fused: int = 
             "FULLY_CONNECTED",
             [flat, writer.constant(weights.astype(np.float32)), *constants],
             (1, weights.shape[0]),
-            "FullyConnectedOptions",
-            fusedActivationFunction=fused,
+            fused_activation_function=fused,
         )
     else:
         flat = writer.reshape(x, (1, 1, rows, shape[-1]))
@@ -42,13 +41,12 @@ def dense(g: Lowering, x: int, weights: Array, bias: Array | None, fused: int = 
             "CONV_2D",
             [flat, writer.constant(kernel), *constants],
             (1, 1, rows, weights.shape[0]),
-            "Conv2DOptions",
             padding=1,
-            strideH=1,
-            strideW=1,
-            dilationHFactor=1,
-            dilationWFactor=1,
-            fusedActivationFunction=fused,
+            stride_h=1,
+            stride_w=1,
+            dilation_h_factor=1,
+            dilation_w_factor=1,
+            fused_activation_function=fused,
         )
     return writer.reshape(made, result)
 
@@ -119,9 +117,8 @@ def product(g: Lowering, a: int, b: int, turned_a: bool = False, turned_b: bool 
         "BATCH_MATMUL",
         [a, b],
         (*batch, rows, columns),
-        "BatchMatMulOptions",
-        adjX=turned_a,
-        adjY=turned_b,
+        adj_x=turned_a,
+        adj_y=turned_b,
     )
     return writer.reshape(made, result)
 

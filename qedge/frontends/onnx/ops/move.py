@@ -84,9 +84,8 @@ def _split(g: Lowering, node: Node) -> None:
             "SPLIT",
             [g.integers([at]), tensor],
             shapes,
-            "SplitOptions",
             writer.dtype(tensor),
-            numSplits=len(sizes),
+            num_splits=len(sizes),
         )
     else:
         parts, start = [], 0
@@ -126,7 +125,7 @@ def _slice(g: Lowering, node: Node) -> None:
 
 def reverse(g: Lowering, tensor: int, axis: int) -> int:
     """Return a tensor backwards along an axis."""
-    return g.writer.op("REVERSE_V2", [tensor, g.integers([axis])], g.writer.shape(tensor), "ReverseV2Options")
+    return g.writer.op("REVERSE_V2", [tensor, g.integers([axis])], g.writer.shape(tensor))
 
 
 def part(g: Lowering, tensor: int, begin: Sequence[int], count: Sequence[int], step: Sequence[int]) -> int:
@@ -138,7 +137,6 @@ def part(g: Lowering, tensor: int, begin: Sequence[int], count: Sequence[int], s
         "STRIDED_SLICE",
         [tensor, g.integers(begin), g.integers(end), g.integers(step)],
         count,
-        "StridedSliceOptions",
     )
 
 
@@ -206,9 +204,9 @@ def _constant_pad(g: Lowering, tensor: int, pads: Array, value: float) -> int:
     shape = [s + int(p.sum()) for s, p in zip(writer.shape(tensor), pads)]
     sizes = writer.constant(pads.astype(np.int32))
     if value == 0:
-        return writer.op("PAD", [tensor, sizes], shape, "PadOptions")
+        return writer.op("PAD", [tensor, sizes], shape)
     constant = writer.constant(np.asarray(value, writer.dtype(tensor)))
-    return writer.op("PADV2", [tensor, sizes, constant], shape, "PadV2Options")
+    return writer.op("PADV2", [tensor, sizes, constant], shape)
 
 
 def _mirrored(g: Lowering, tensor: int, pads: Array, mode: str) -> int:
@@ -219,7 +217,7 @@ def _mirrored(g: Lowering, tensor: int, pads: Array, mode: str) -> int:
     if (mode == "reflect" and fits) or (mode == "edge" and pads.max() == 1):
         result = [s + int(p.sum()) for s, p in zip(shape, pads)]
         return writer.op(
-            "MIRROR_PAD", [tensor, writer.constant(pads.astype(np.int32))], result, "MirrorPadOptions",
+            "MIRROR_PAD", [tensor, writer.constant(pads.astype(np.int32))], result,
             mode=0 if mode == "reflect" else 1,
         )  # fmt: skip
     if mode not in ("reflect", "edge", "wrap"):
@@ -243,9 +241,7 @@ def gather(g: Lowering, tensor: int, index: Array, axis: int) -> int:
         step[axis] = int(steps[0]) if len(index) > 1 else 1
         return part(g, tensor, begin, count, step)
     shape[axis] = len(index)
-    return g.writer.op(
-        "GATHER", [tensor, g.writer.constant(index.astype(np.int32))], shape, "GatherOptions", axis=axis
-    )
+    return g.writer.op("GATHER", [tensor, g.writer.constant(index.astype(np.int32))], shape, axis=axis)
 
 
 def _depth_to_space(g: Lowering, node: Node) -> None:
@@ -260,7 +256,7 @@ def _depth_to_space(g: Lowering, node: Node) -> None:
     shape = layout.arranged(g.net.shape(node.output), last)
     g.put(
         node.output,
-        g.writer.op("DEPTH_TO_SPACE", [tensor], shape, "DepthToSpaceOptions", blockSize=block),
+        g.writer.op("DEPTH_TO_SPACE", [tensor], shape, block_size=block),
         last,
     )
 
@@ -270,7 +266,7 @@ def _space_to_depth(g: Lowering, node: Node) -> None:
     last = layout.channels_last(4)
     shape = layout.arranged(g.net.shape(node.output), last)
     tensor = g.get(node.inputs[0], last)
-    made = g.writer.op("SPACE_TO_DEPTH", [tensor], shape, "SpaceToDepthOptions", blockSize=block)
+    made = g.writer.op("SPACE_TO_DEPTH", [tensor], shape, block_size=block)
     if node.get("mode", "DCR") == "CRD":  # made by qedge itself: each channel's block together
         channels = shape[3]
         made = gather(g, made, np.arange(channels).reshape(block * block, -1).T.ravel(), 3)
@@ -286,8 +282,7 @@ def _trilu(g: Lowering, node: Node) -> None:
     square = np.ones((rows, columns), np.float32)
     mask = np.triu(square, diagonal) if node.get("upper", 1) else np.tril(square, diagonal)
     name = net.add_constant(mask.astype(net.dtypes[x]) if net.dtypes[x].kind != "b" else mask > 0)
-    op, options = ("LOGICAL_AND", "LogicalAndOptions") if net.dtypes[x].kind == "b" else ("MUL", "MulOptions")
-    g.elementwise(op, [x, name], node.output, options)
+    g.elementwise("LOGICAL_AND" if net.dtypes[x].kind == "b" else "MUL", [x, name], node.output)
 
 
 def _reverse_sequence(g: Lowering, node: Node) -> None:

@@ -45,9 +45,7 @@ def normalised(g: Lowering, x: int, axes: Sequence[int], epsilon: float, centred
     """Return a tensor without its mean and divided by its standard deviation over axes."""
     if centred:
         mean = g.reduce("MEAN", x, axes)
-        variance = g.reduce(
-            "MEAN", g.pointwise("SQUARED_DIFFERENCE", [x, mean], "SquaredDifferenceOptions"), axes
-        )
+        variance = g.reduce("MEAN", g.pointwise("SQUARED_DIFFERENCE", [x, mean]), axes)
         x = g.sub(x, mean)
     else:
         variance = g.reduce("MEAN", g.mul(x, x), axes)
@@ -144,7 +142,6 @@ def _lrn(g: Lowering, node: Node) -> None:
         "LOCAL_RESPONSE_NORMALIZATION",
         [tensor],
         g.writer.shape(tensor),
-        "LocalResponseNormalizationOptions",
         radius=size // 2,
         bias=float(node.get("bias", 1.0)),
         alpha=float(node.get("alpha", 1e-4)) / size,
@@ -160,9 +157,9 @@ def _lp_norm(g: Lowering, node: Node) -> None:
     tensor = g.get(x, order)
     where = [order.index(axis)]
     if p == 1:
-        made = g.div(tensor, g.reduce("SUM", g.one("ABS", tensor, "AbsOptions"), where))
+        made = g.div(tensor, g.reduce("SUM", g.one("ABS", tensor), where))
     elif where[0] == rank - 1 and rank <= 4:
-        made = g.one("L2_NORMALIZATION", tensor, "L2NormOptions")
+        made = g.one("L2_NORMALIZATION", tensor)
     else:
         made = g.mul(tensor, g.one("RSQRT", g.reduce("SUM", g.mul(tensor, tensor), where)))
     g.put(node.output, made, order)

@@ -59,12 +59,11 @@ def _pool(g: Lowering, op: str, x: int, w: Window, code: int) -> int:
         op,
         [x],
         (n, *w.result, channels),
-        "Pool2DOptions",
         padding=code,
-        strideH=w.stride[0],
-        strideW=w.stride[1],
-        filterHeight=w.size[0],
-        filterWidth=w.size[1],
+        stride_h=w.stride[0],
+        stride_w=w.stride[1],
+        filter_height=w.size[0],
+        filter_width=w.size[1],
     )
 
 
@@ -91,12 +90,12 @@ def _padded_with_least(g: Lowering, name: str, x: int, w: Window) -> int:
     if low is not None:
         pads = np.array([[0, 0], *zip(w.before, w.after), [0, 0]], np.int32)
         shape = [s + int(p.sum()) for s, p in zip(writer.shape(x), pads)]
-        return writer.op("PADV2", [x, writer.constant(pads), g.number(low)], shape, "PadV2Options")
+        return writer.op("PADV2", [x, writer.constant(pads), g.number(low)], shape)
     before, after = list(w.before), list(w.after)
     while any(before) or any(after):  # a row or column next to its copy never changes a maximum
         pads = np.array([[0, 0], *((min(b, 1), min(a, 1)) for b, a in zip(before, after)), [0, 0]], np.int32)
         shape = [s + int(p.sum()) for s, p in zip(writer.shape(x), pads)]
-        x = writer.op("MIRROR_PAD", [x, writer.constant(pads)], shape, "MirrorPadOptions", mode=1)
+        x = writer.op("MIRROR_PAD", [x, writer.constant(pads)], shape, mode=1)
         before, after = [max(b - 1, 0) for b in before], [max(a - 1, 0) for a in after]
     return x
 
@@ -123,9 +122,8 @@ def _dilated(g: Lowering, node: Node, x: int, w: Window) -> int:
                         g.integers([1, *w.stride, 1]),
                     ],
                     (n, *w.result, channels),
-                    "StridedSliceOptions",
                 )
-            made = part if made is None else g.pointwise("MAXIMUM", [made, part], "MaximumMinimumOptions")
+            made = part if made is None else g.pointwise("MAXIMUM", [made, part])
     assert made is not None
     return made
 

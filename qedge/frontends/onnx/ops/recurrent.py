@@ -48,8 +48,8 @@ def _halves(g: Lowering, tensor: int, count: int) -> list[int]:
     if known is not None:
         return [g.writer.constant(part) for part in np.split(known, count, 1)]
     return g.writer.ops(
-        "SPLIT", [g.integers([1]), tensor], [(rows, width // count)] * count, "SplitOptions",
-        g.writer.dtype(tensor), numSplits=count,
+        "SPLIT", [g.integers([1]), tensor], [(rows, width // count)] * count,
+        g.writer.dtype(tensor), num_splits=count,
     )  # fmt: skip
 
 
@@ -196,8 +196,8 @@ def _run(
     parts = [gates]
     if steps > 1:
         parts = g.writer.ops(
-            "SPLIT", [g.integers([0]), gates], [(batch, width)] * steps, "SplitOptions", np.float32,
-            numSplits=steps,
+            "SPLIT", [g.integers([0]), gates], [(batch, width)] * steps, np.float32,
+            num_splits=steps,
         )  # fmt: skip
     made: list[int] = [0] * steps
     for t in range(steps - 1, -1, -1) if backwards else range(steps):

@@ -47,11 +47,11 @@ def _root(g: Lowering, x: int) -> int:
 
 
 def _absolute(g: Lowering, x: int) -> int:
-    return g.one("ABS", x, "AbsOptions")
+    return g.one("ABS", x)
 
 
 def _exponential(g: Lowering, x: int) -> int:
-    return g.one("EXP", x, "ExpOptions")
+    return g.one("EXP", x)
 
 
 def _logarithm(g: Lowering, x: int) -> int:
@@ -76,7 +76,7 @@ def _log_sum_exp(g: Lowering, node: Node) -> None:
     g.put(node.output, made, order)
 
 
-def _position(op: str, options: str) -> Handler:
+def _position(op: str) -> Handler:
     def handler(g: Lowering, node: Node) -> None:
         net = g.net
         if node.get("select_last_index", 0):
@@ -87,7 +87,7 @@ def _position(op: str, options: str) -> Handler:
         tensor = g.get(x, order)
         shape = [s for d, s in enumerate(g.writer.shape(tensor)) if d != order.index(axis)]
         made = g.writer.op(
-            op, [tensor, g.integers([order.index(axis)])], shape, options, dtype=np.int32, outputType=2
+            op, [tensor, g.integers([order.index(axis)])], shape, dtype=np.int32, output_type="INT32"
         )  # 2: INT32 of the schema
         if node.get("keepdims", 1):
             made = g.writer.reshape(made, layout.arranged(net.shape(node.output), order))
@@ -109,6 +109,6 @@ HANDLERS: dict[str, Handler] = {
     "ReduceSumSquare": _reduction("SUM", before=_square),
     "ReduceLogSum": _reduction("SUM", after=_logarithm),
     "ReduceLogSumExp": _log_sum_exp,
-    "ArgMax": _position("ARG_MAX", "ArgMaxOptions"),
-    "ArgMin": _position("ARG_MIN", "ArgMinOptions"),
+    "ArgMax": _position("ARG_MAX"),
+    "ArgMin": _position("ARG_MIN"),
 }

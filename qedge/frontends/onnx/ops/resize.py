@@ -177,15 +177,11 @@ def _builtin(
     """Return TFLite's own resize with the flags that agree with ONNX on both axes, None if there are none."""
     for flag, align, half in (("half", False, True), ("", False, False), ("align", True, False)):
         if all(same(d, _ours(f"{kind}:{flag}", old[d], new[d])) for d in (2, 3)):
-            op, options = (
-                ("RESIZE_NEAREST_NEIGHBOR", "ResizeNearestNeighborOptions")
-                if kind == "nearest"
-                else ("RESIZE_BILINEAR", "ResizeBilinearOptions")
-            )
+            op = "RESIZE_NEAREST_NEIGHBOR" if kind == "nearest" else "RESIZE_BILINEAR"
             version = 3 if half else 1
             return g.writer.ops(
-                op, [tensor, g.integers(result[1:3])], [result], options, version=version,
-                alignCorners=align, halfPixelCenters=half,
+                op, [tensor, g.integers(result[1:3])], [result], version=version,
+                align_corners=align, half_pixel_centers=half,
             )[0]  # fmt: skip
     return None
 
