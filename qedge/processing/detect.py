@@ -1,30 +1,50 @@
-"""Object detection: boxes from the SSD post-processing operator, or from raw box encodings and anchors."""
+"""Object detection: a detector's outputs as boxes, classes and scores.
+
+What a model's outputs mean is stated (``form`` and its fields), never guessed. A decoder a family lies in
+:mod:`qedge.processing.detection`, and is imported when it is used.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
 from qedge.errors import DataError
-from qedge.processing.classify import sigmoid, softmax
+from qedge.processing.detection.nms import non_max_suppression
 from qedge.processing.spec import Postprocess, is_int, is_number, require
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from qedge.processing.detection.grids import Candidates
+    from qedge.processing.image import ImagePreprocess
+
     Floats = npt.NDArray[np.float32]
 
-FORMS = ("ssd", "anchors")
+FORMS: Mapping[str, str] = {
+    "ssd": "ssd:done",
+    "anchors": "ssd:decode",
+    "yolov5": "anchored:decode",
+    "yolov8": "anchor_free:decode",
+    "yolox": "yolox:decode",
+    "top_k": "top_k:decode",
+    "centernet": "heat_map:centres",
+    "fomo": "heat_map:cells",
+}
+"""The decoder of each form: module and function within :mod:`qedge.processing.detection`."""
+SETTLED = ("ssd", "top_k", "centernet", "fomo")
+"""Forms that give every object once, so that nothing is suppressed."""
+LEVELS = ("box_outputs", "score_outputs", "object_outputs")
 SCORES = ("probabilities", "sigmoid", "softmax")
 
 
 class Detection(NamedTuple):
     """One object; ``box`` is (top, left, bottom, right), 0 to 1 of the model's input, clipped to it.
 
-    ``ImagePreprocess.to_source`` turns boxes into pixels of the image they were found in.
+    :func:`in_pixels` turns boxes into pixels of the image they were found in.
     """
 
     label: str
@@ -37,18 +57,32 @@ class Detect(Postprocess):
 
     Args:
         form: ``ssd``: four outputs as ``TFLite_Detection_PostProcess`` gives them; ``anchors``: raw box
-            encodings (1, anchors, 4) as (y, x, h, w) and class scores (1, anchors, classes).
-        boxes, classes, scores_output, count: positions of the model's outputs; ``anchors`` uses the first and third.
-        score_form: for ``anchors``: what the scores are; a function other than none is applied here.
+            encodings (1, anchors, 4) as (y, x, h, w) and class scores (1, anchors, classes); ``yolov5`` (v5 and v7
+            with anchors), ``yolov8`` (anchor-free: v8, v9, v11, and v10 and 26 before their own choice), ``yolox``;
+            ``top_k``: rows (1, k, 6) as v10 and 26 end with; ``centernet``; ``fomo``. Their layout: the decoder's
+            module in :mod:`qedge.processing.detection`.
+        boxes, classes, scores_output, count: positions of the model's outputs; ``anchors`` and ``fomo`` use the
+            first and third, ``centernet`` takes offsets from the fourth.
+        score_form: what the scores are; a function other than none is applied here.
         background: class 0 is the background, and the labels start with class 1.
         threshold: least score.
         iou: boxes that overlap a surer one by more than this are dropped (intersection over union).
         per_class: whether only boxes of the same class count as overlapping.
         limit: most objects.
-        anchors: (y, x, h, w) of every anchor, flat, 0 to 1; empty generates them, see :func:`ssd_anchors`.
-        input_size: height and width of the model's input, for generated anchors.
-        strides, min_scale, max_scale, aspect_ratios: of generated anchors.
+        anchors: (y, x, h, w) of every anchor, flat, 0 to 1; empty generates them, see
+            :func:`qedge.processing.detection.ssd.ssd_anchors`.
+        input_size: height and width of the model's input.
+        strides: pixels of the input from one place to the next, a level each.
+        min_scale, max_scale, aspect_ratios: of generated anchors.
         box_scales: what (y, x, h, w) encodings are divided by.
+        box_outputs, score_outputs, object_outputs: positions of the outputs of each level, where a head that was cut
+            off before its decoding gives them apart; empty: one output ``boxes`` has all.
+        decoded: whether that one output has centres and sizes in pixels; else what the last convolution gives.
+        channel_axis: of such outputs: -1, or 1 for (1, channels, places).
+        bins: steps of each distance's distribution in ``yolov8``; 1: the distances themselves.
+        anchor_sizes: (w, h) in pixels of every anchor of ``yolov5``, level by level, where it is not decoded.
+        suppress: whether overlapping boxes are dropped; a head that was trained to give each object once needs none.
+        candidates: most boxes that suppression looks at, the surest.
     """
 
     kind: ClassVar[str] = "detect"
@@ -71,6 +105,15 @@ class Detect(Postprocess):
     max_scale: float = 0.95
     aspect_ratios: tuple[float, ...] = (1.0, 2.0, 0.5, 3.0, 0.3333)
     box_scales: tuple[float, ...] = (10.0, 10.0, 5.0, 5.0)
+    box_outputs: tuple[int, ...] = ()
+    score_outputs: tuple[int, ...] = ()
+    object_outputs: tuple[int, ...] = ()
+    decoded: bool = True
+    channel_axis: int = -1
+    bins: int = 16
+    anchor_sizes: tuple[float, ...] = ()
+    suppress: bool = True
+    candidates: int = 3000
 
     def __post_init__(self) -> None:
         require(self.form in FORMS, "form", self.form, f"one of {', '.join(FORMS)}")
@@ -78,12 +121,15 @@ class Detect(Postprocess):
         for name in ("boxes", "classes", "scores_output", "count"):
             value = getattr(self, name)
             require(is_int(value) and value >= 0, name, value, "an integer of at least 0")
-        require(is_int(self.limit) and self.limit > 0, "limit", self.limit, "an integer of at least 1")
+        for name in ("limit", "bins", "candidates"):
+            value = getattr(self, name)
+            require(is_int(value) and value > 0, name, value, "an integer of at least 1")
         for name in ("threshold", "iou", "min_scale", "max_scale"):
             value = getattr(self, name)
             require(is_number(value) and 0 <= value <= 1, name, value, "a number from 0 to 1")
-        for name in ("background", "per_class"):
+        for name in ("background", "per_class", "decoded", "suppress"):
             require(isinstance(getattr(self, name), bool), name, getattr(self, name), "true or false")
+        require(self.channel_axis in (-1, 1), "channel_axis", self.channel_axis, "-1 or 1")
         for name, size in (("input_size", 2), ("box_scales", 4)):
             value = getattr(self, name)
             good = (
@@ -98,118 +144,79 @@ class Detect(Postprocess):
             isinstance(self.anchors, tuple) and len(self.anchors) % 4 == 0 and all(map(is_number, self.anchors)),
             "anchors", self.anchors, "four numbers an anchor",
         )  # fmt: skip
+        self._check_levels()
+
+    def _check_levels(self) -> None:
+        for name in LEVELS:
+            value = getattr(self, name)
+            good = isinstance(value, tuple) and all(is_int(v) and v >= 0 for v in value)
+            require(good, name, value, "positions of outputs")
+        boxes = self.box_outputs
+        together = self.form == "yolov5"
+        for name in () if together else LEVELS[1:]:
+            value = getattr(self, name)
+            wanted = len(boxes) if name == "score_outputs" or self.form == "yolox" else 0
+            require(len(value) == wanted, name, value, f"{wanted} positions, as box_outputs has {len(boxes)}")
+        sizes, levels = self.anchor_sizes, len(self.strides)
+        good = isinstance(sizes, tuple) and all(is_number(v) and v > 0 for v in sizes)
+        require(
+            good and len(sizes) % (2 * levels) == 0,
+            "anchor_sizes",
+            sizes,
+            f"pairs for each of {levels} strides",
+        )
+        if together and not self.decoded:
+            require(bool(boxes), "box_outputs", boxes, "the output of each stride")
+            require(bool(sizes), "anchor_sizes", sizes, "the sizes of the anchors")
 
     def apply(self, outputs: Sequence[Floats], labels: Sequence[str]) -> list[Detection]:
-        """Return the objects, the surest first."""
-        boxes, classes, scores = (
-            self._from_ssd(outputs) if self.form == "ssd" else self._from_anchors(outputs)
-        )
-        order = np.argsort(-scores, kind="stable")
-        order = order[scores[order] >= self.threshold][: self.limit]
-        corners = np.clip(boxes[order], 0, 1)
+        """Return the objects, the surest first.
+
+        Raises:
+            DataError: the model has other outputs than this describes.
+        """
+        found = self.decode(outputs)
+        if self.form in SETTLED or not self.suppress:
+            order = np.argsort(-found.scores, kind="stable")[: self.limit]
+        else:
+            groups = found.classes if self.per_class else np.zeros(len(found.classes), np.int64)
+            order = non_max_suppression(found.boxes, found.scores, groups, self.iou, self.limit)
+        corners = np.clip(found.boxes[order], 0, 1).tolist()
         return [
-            Detection(labels[c] if c < len(labels) else str(c), float(s), (b[0], b[1], b[2], b[3]))
-            for b, c, s in zip(corners.tolist(), classes[order].tolist(), scores[order])
+            Detection(labels[c] if c < len(labels) else str(c), s, (b[0], b[1], b[2], b[3]))
+            for b, c, s in zip(corners, found.classes[order].tolist(), found.scores[order].tolist())
         ]
 
-    def _from_ssd(self, outputs: Sequence[Floats]) -> tuple[Floats, npt.NDArray[np.int64], Floats]:
-        boxes, classes, scores = (
-            np.asarray(outputs[k], np.float32)[0] for k in (self.boxes, self.classes, self.scores_output)
-        )
-        found = round(float(np.asarray(outputs[self.count]).reshape(-1)[0]))
-        return boxes[:found], np.rint(classes[:found]).astype(np.int64), scores[:found]
-
-    def _from_anchors(self, outputs: Sequence[Floats]) -> tuple[Floats, npt.NDArray[np.int64], Floats]:
-        encoded = np.asarray(outputs[self.boxes], np.float32).reshape(-1, 4)
-        raw = np.asarray(outputs[self.scores_output], np.float32).reshape(len(encoded), -1)
-        anchors = _anchors(self)
-        if len(anchors) != len(encoded):
+    def decode(self, outputs: Sequence[Floats]) -> Candidates:
+        """Return every box that reaches the threshold, before suppression, in the model's order."""
+        used = [self.boxes, *self.box_outputs, *self.score_outputs, *self.object_outputs]
+        if self.form in ("ssd", "centernet"):
+            used += [self.scores_output, self.count, *([self.classes] if self.form == "ssd" else [])]
+        elif self.form in ("anchors", "fomo"):
+            used = [self.scores_output, *([self.boxes] if self.form == "anchors" else [])]
+        if max(used) >= len(outputs):
             raise DataError(
-                f"the model has {len(encoded)} boxes, the post-processing {len(anchors)} anchors",
-                hint="state strides, aspect_ratios and input_size as the model was trained with, or anchors",
+                f"{self.form}: the post-processing reads output {max(used)}, the model has {len(outputs)} outputs",
+                hint="state the positions of the outputs, from 0, or another form",
             )
-        scores = {"sigmoid": sigmoid, "softmax": softmax}.get(self.score_form, np.asarray)(raw)
-        scores = scores[:, 1:] if self.background else scores
-        best = scores.argmax(axis=1)
-        confidence = scores.max(axis=1)
-        likely = np.flatnonzero(confidence >= self.threshold)
-        corners = decode_boxes(encoded[likely], anchors[likely], self.box_scales)
-        groups = best[likely] if self.per_class else np.zeros(len(likely), np.int64)
-        kept = likely[non_max_suppression(corners, confidence[likely], groups, self.iou, self.limit)]
-        boxes = decode_boxes(encoded[kept], anchors[kept], self.box_scales)
-        return boxes, best[kept], confidence[kept]
+        module, _, name = FORMS[self.form].partition(":")
+        decoder = getattr(importlib.import_module(f"qedge.processing.detection.{module}"), name)
+        found: Candidates = decoder(self, outputs)
+        return found
 
 
-def decode_boxes(encoded: Floats, anchors: Floats, scales: Sequence[float]) -> Floats:
-    """Return corners (top, left, bottom, right) of boxes encoded relative to anchors, all float32 (n, 4).
+def in_pixels(
+    found: Sequence[Detection], preprocess: ImagePreprocess, height: int, width: int
+) -> list[Detection]:
+    """Return the objects with boxes in pixels of the image that was handed over, clipped to it.
 
-    Source: ``tensorflow/lite/kernels/detection_postprocess.cc``, ``DecodeCenterSizeBoxes``.
+    Args:
+        found: what :meth:`Detect.apply` returned.
+        preprocess: how the image became the model's input: stretched, cropped or letterboxed.
+        height, width: of the image.
     """
-    y = encoded[:, 0] / np.float32(scales[0]) * anchors[:, 2] + anchors[:, 0]
-    x = encoded[:, 1] / np.float32(scales[1]) * anchors[:, 3] + anchors[:, 1]
-    half_height = 0.5 * np.exp(encoded[:, 2] / np.float32(scales[2])) * anchors[:, 2]
-    half_width = 0.5 * np.exp(encoded[:, 3] / np.float32(scales[3])) * anchors[:, 3]
-    return np.stack([y - half_height, x - half_width, y + half_height, x + half_width], axis=1)
-
-
-def non_max_suppression(
-    boxes: Floats, scores: Floats, groups: npt.NDArray[Any], iou: float, limit: int
-) -> npt.NDArray[np.intp]:
-    """Return the indices of the boxes that no surer box of their group overlaps by more than ``iou``.
-
-    The surest first, at most ``limit``; ``boxes`` are (top, left, bottom, right), float (n, 4).
-    """
-    order = np.argsort(-scores, kind="stable")
-    area = np.maximum(boxes[:, 2] - boxes[:, 0], 0) * np.maximum(boxes[:, 3] - boxes[:, 1], 0)
-    kept: list[int] = []
-    while order.size and len(kept) < limit:
-        first, rest = order[0], order[1:]
-        kept.append(int(first))
-        low = np.maximum(boxes[first, :2], boxes[rest, :2])
-        high = np.minimum(boxes[first, 2:], boxes[rest, 2:])
-        shared = np.prod(np.maximum(high - low, 0), axis=1)
-        union = area[first] + area[rest] - shared
-        overlap = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-        order = rest[(overlap <= iou) | (groups[rest] != groups[first])]
-    return np.array(kept, np.intp)
-
-
-def ssd_anchors(
-    input_size: Sequence[int],
-    strides: Sequence[int],
-    min_scale: float,
-    max_scale: float,
-    aspect_ratios: Sequence[float],
-) -> Floats:
-    """Return (y, x, h, w) of the anchors of an SSD, float32 (n, 4), 0 to 1.
-
-    As TensorFlow's object detection API makes them (``ssd_anchor_generator``): one feature map a stride, the
-    scales in even steps, three anchors in the lowest layer, and one more of aspect 1 between two scales.
-    """
-    layers = len(strides)
-    scales = [min_scale + (max_scale - min_scale) * k / max(1, layers - 1) for k in range(layers)] + [1.0]
-    found = []
-    for layer, stride in enumerate(strides):
-        if layer == 0:
-            shapes = [(0.1, 1.0), (scales[0], 2.0), (scales[0], 0.5)]
-        else:
-            shapes = [(scales[layer], ratio) for ratio in aspect_ratios]
-            shapes.append(((scales[layer] * scales[layer + 1]) ** 0.5, 1.0))
-        rows, columns = (-(-int(side) // int(stride)) for side in input_size)
-        y, x, k = np.meshgrid(
-            (np.arange(rows) + 0.5) / rows,
-            (np.arange(columns) + 0.5) / columns,
-            np.arange(len(shapes)),
-            indexing="ij",
-        )
-        height = np.array([scale / ratio**0.5 for scale, ratio in shapes])[k]
-        width = np.array([scale * ratio**0.5 for scale, ratio in shapes])[k]
-        found.append(np.stack([y, x, height, width], axis=-1).reshape(-1, 4))
-    return np.concatenate(found).astype(np.float32)
-
-
-@lru_cache(maxsize=4)
-def _anchors(spec: Detect) -> Floats:
-    if spec.anchors:
-        return np.array(spec.anchors, np.float32).reshape(-1, 4)
-    return ssd_anchors(spec.input_size, spec.strides, spec.min_scale, spec.max_scale, spec.aspect_ratios)
+    if not found:
+        return []
+    boxes = preprocess.to_source([d.box for d in found], height, width)
+    boxes = np.clip(boxes, 0, [height, width, height, width]).tolist()
+    return [d._replace(box=(b[0], b[1], b[2], b[3])) for d, b in zip(found, boxes)]

@@ -7,6 +7,7 @@ from typing import Any
 
 import qedge
 from qedge.errors import DataError
+from qedge.processing.detect import Detection, in_pixels
 from qedge.processing.image import ImagePreprocess
 
 KINDS = ("classify", "detect", "keypoints")
@@ -55,7 +56,7 @@ class Task:
             model.postprocess = post.replace(threshold=threshold)
         elif self.kind == "keypoints":  # all points, so that their numbers stay what the skeleton means
             model.postprocess = post.replace(threshold=0.0)
-        self._to_source = model.preprocess.to_source
+        self._preprocess = model.preprocess
         points = len(model.labels) or 17
         self.edges = SKELETON if self.kind == "keypoints" and points == 17 else ()
 
@@ -65,17 +66,13 @@ class Task:
             best = [(label, score) for label, score in result.top(self.top) if score >= self.threshold]
             return {"labels": [{"label": label, "score": round(score, 4)} for label, score in best]}
         if self.kind == "detect":
-            return {"boxes": [self._box(found, height, width) for found in result.value[: self.top]]}
+            found = in_pixels(result.value[: self.top], self._preprocess, height, width)
+            return {"boxes": [_box(one) for one in found]}
         points = []
         for name, score, *place in result.value:
-            y, x = self._to_source(place, height, width).tolist()
+            y, x = self._preprocess.to_source(place, height, width).tolist()
             points.append({"name": name, "x": round(x, 1), "y": round(y, 1), "score": round(score, 4)})
         return {"points": points}
-
-    def _box(self, found: Any, height: int, width: int) -> Seen:
-        top, left, bottom, right = self._to_source(found.box, height, width).tolist()
-        box = [max(0.0, left), max(0.0, top), min(float(width), right), min(float(height), bottom)]
-        return {"label": found.label, "score": round(found.score, 4), "box": [round(v, 1) for v in box]}
 
     def name(self, seen: Seen) -> str:
         """Return what is seen in a few words without scores; empty where nothing is."""
@@ -95,6 +92,12 @@ class Task:
         found = seen["labels"] if "labels" in seen else seen["boxes"]
         sure = [entry for entry in found if entry["score"] >= 0.005]  # 0.00 says nothing
         return ", ".join(f"{entry['label']} {entry['score']:.2f}" for entry in sure) or "nothing"
+
+
+def _box(found: Detection) -> Seen:
+    """Return (left, top, right, bottom), as browsers draw."""
+    top, left, bottom, right = (round(side, 1) for side in found.box)
+    return {"label": found.label, "score": round(found.score, 4), "box": [left, top, right, bottom]}
 
 
 def _gives_scores(model: qedge.Model) -> bool:

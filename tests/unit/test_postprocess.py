@@ -13,7 +13,9 @@ from flatbuffers import flexbuffers
 
 from qedge.errors import DataError, IntegrityError, UsageError
 from qedge.processing.classify import Classify, softmax
-from qedge.processing.detect import Detect, non_max_suppression, ssd_anchors
+from qedge.processing.detect import Detect
+from qedge.processing.detection.nms import non_max_suppression
+from qedge.processing.detection.ssd import ssd_anchors
 from qedge.processing.image import ImagePreprocess
 from qedge.processing.keypoints import COCO, Keypoints
 from qedge.processing.regression import Embedding, Regression

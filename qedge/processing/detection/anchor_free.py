@@ -1,0 +1,83 @@
+"""Ultralytics' anchor-free heads (YOLOv8, v9, v10, 11, 12, 26, and the v5 of that package).
+
+A cell of a grid gives its four distances to the sides of the box, and a score a class. The distances are either plain
+numbers, or each a distribution over ``bins`` steps whose mean counts (Generalized Focal Loss, arXiv 2006.04388).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qedge.processing.detection.grids import (
+    Candidates,
+    Likely,
+    centres_to_corners,
+    grid,
+    likely,
+    pixels_to_corners,
+    require_places,
+    rows,
+    surest,
+)
+
+if TYPE_CHECKING:
+    from qedge.processing.detect import Detect
+    from qedge.processing.detection.grids import Floats
+
+
+def decode(spec: Detect, outputs: Sequence[Floats]) -> Candidates:
+    """Return the boxes whose score reaches the threshold.
+
+    With ``box_outputs`` and ``score_outputs``: a level each, or all levels in one; without, one output ``boxes`` has
+    both: (x, y, w, h) in pixels and scores where ``decoded``, else distances and scores.
+    """
+    parts = list(_parts(spec, outputs))
+    once = None if spec.suppress else spec.limit
+    found, boxes, first = [], [], 0
+    for box, score in parts:
+        seen = likely(score, spec.score_form == "sigmoid", spec.threshold, once)
+        boxes.append(box[seen.places])
+        found.append(Likely(seen.places + first, seen.classes, seen.scores))
+        first += len(score)
+    all_of = Likely(*(np.concatenate(values) for values in zip(*found)))
+    encoded = np.concatenate(boxes)
+    kept = surest(Likely(np.arange(len(encoded)), all_of.classes, all_of.scores), spec.candidates)
+    encoded = encoded[kept.places]
+    if spec.decoded and not spec.box_outputs:
+        corners = centres_to_corners(encoded[:, :2], encoded[:, 2:4], spec.input_size)
+        return Candidates(corners, kept.classes, kept.scores)
+    cells, strides = grid(spec.input_size, spec.strides)
+    require_places(first, len(cells), spec.form)
+    places = all_of.places[kept.places]
+    corners = from_distances(distances(encoded, spec.bins), cells[places], strides[places], spec.input_size)
+    return Candidates(corners, kept.classes, kept.scores)
+
+
+def _parts(spec: Detect, outputs: Sequence[Floats]) -> Iterator[tuple[Floats, Floats]]:
+    if spec.box_outputs:
+        for box, score in zip(spec.box_outputs, spec.score_outputs):
+            yield rows(outputs[box], spec.channel_axis), rows(outputs[score], spec.channel_axis)
+        return
+    whole = rows(outputs[spec.boxes], spec.channel_axis)
+    sides = 4 if spec.decoded else 4 * max(1, spec.bins)
+    yield whole[:, :sides], whole[:, sides:]
+
+
+def distances(encoded: Floats, bins: int) -> Floats:
+    """Return the distances to left, top, right and bottom in cells: float32 (n, 4) from (n, 4 * bins)."""
+    if bins <= 1:
+        return encoded
+    weights = encoded.reshape(-1, 4, bins)
+    weights = np.exp(weights - weights.max(axis=2, keepdims=True))
+    mean: Floats = weights @ np.arange(bins, dtype=np.float32) / weights.sum(axis=2)
+    return mean
+
+
+def from_distances(found: Floats, cells: Floats, strides: Floats, input_size: Sequence[int]) -> Floats:
+    """Return corners, 0 to 1, from distances in cells to the middle of each cell."""
+    middles = cells + np.float32(0.5)
+    pixels = np.concatenate([middles - found[:, :2], middles + found[:, 2:]], axis=1) * strides
+    return pixels_to_corners(pixels, input_size)
