@@ -55,6 +55,12 @@ class CoralTarget(Target):
             Option("search", "give up operators until it compiles", "flag", False, commands=("build",)),
             Option("intermediate", "tensors to stop at, comma-separated", "str", commands=("build",)),
             Option("timeout", "time limit of the compiler in seconds", "float", 180, commands=("build",)),
+            Option(
+                "device",
+                "Edge TPU that must be there: usb, pci, usb:0",
+                "str",
+                commands=("verify",),
+            ),
         ),
         accelerator=EDGETPU,
         has_runtime=True,

@@ -339,3 +339,34 @@ def test_answers_of_our_targets_keep_the_contract(tmp_path: Path) -> None:
     graph = Graph.from_bytes(tiny_model())
     for name in names():
         assert answers.faults_of_check(resolve(name).check(request(graph, tmp_path)), graph) == []
+
+
+@pytest.mark.parametrize("name", ["mcu", "coral", "ethosu", "rpi"])
+def test_every_option_that_a_target_reads_is_declared(project: Path, name: str) -> None:
+    declared = {option.name for option in resolve(name).info.options}
+    read = set()
+    for path in sorted((project / f"targets/qedge_{name}").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                given = [
+                    a.arg for a in node.args.args if a.annotation and ast.unparse(a.annotation) == "Options"
+                ]
+                read |= {key for inner in ast.walk(node) for key in keys_read(inner, given)}
+    assert read <= declared
+
+
+def keys_read(node: ast.AST, names: list[str]) -> list[str]:
+    """Return the keys of ``names`` that a call of ``get`` or a subscript asks for."""
+    if (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "get"
+        and node.args
+    ):
+        holder, key = node.func.value, node.args[0]
+    elif isinstance(node, ast.Subscript):
+        holder, key = node.value, node.slice
+    else:
+        return []
+    known = isinstance(holder, ast.Name) and holder.id in names and isinstance(key, ast.Constant)
+    return [str(key.value)] if known else []
