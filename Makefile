@@ -20,6 +20,9 @@ help:
 
 install: $(STAMP)
 
+# uv leaves compiling to the first import, which where PYTHONDONTWRITEBYTECODE is set (many containers) is every import.
+WARM := from qedge.cli._app import build_app; build_app(); import tensorflow as tf; tf.keras, tf.lite
+
 # uv installs the same packages several times faster; plain pip does when uv cannot.
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v >= (3, 10) else \
@@ -29,6 +32,7 @@ $(STAMP): pyproject.toml
 	@{ $(BIN)/python -m pip install --quiet --disable-pip-version-check uv \
 	  && $(BIN)/uv pip install --quiet --python $(BIN)/python --editable ".[dev]"; } \
 	  || $(BIN)/python -m pip install --disable-pip-version-check --editable ".[dev]"
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c "$(WARM)" >/dev/null 2>&1 || true
 	@touch $(STAMP)
 
 demo: install

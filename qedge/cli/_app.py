@@ -60,8 +60,8 @@ def _version(value: bool) -> None:
         raise typer.Exit()
 
 
-def build_app() -> typer.Typer:
-    """Return the typer application with one command a module."""
+def build_app(only: str | None = None) -> typer.Typer:
+    """Return the typer application with one command a module, or with the one that is called: that is the faster."""
     app = typer.Typer(
         help=HELP,
         epilog=EPILOG,
@@ -80,7 +80,7 @@ def build_app() -> typer.Typer:
     ) -> None:
         pass
 
-    for name in command_names():
+    for name in command_names() if only is None else [only]:
         module = importlib.import_module(f"qedge.cli.{name}")
         if hasattr(module, "COMMANDS"):
             group = typer.Typer(help=module.HELP, rich_markup_mode=None)
@@ -115,9 +115,15 @@ def _names_a_shell(arguments: list[str]) -> bool:
     )
 
 
+def _command_of(arguments: list[str]) -> str | None:
+    """Return the command's module where its name comes first; None where all must be known (help, completion)."""
+    return {n.replace("_", "-"): n for n in command_names()}.get(arguments[0]) if arguments else None
+
+
 def _run(ui: Ui, arguments: list[str]) -> int:
     try:
-        code = build_app()(args=arguments, standalone_mode=False, prog_name="qedge")
+        app = build_app(_command_of(arguments))
+        code = app(args=arguments, standalone_mode=False, prog_name="qedge")
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except QedgeError as error:

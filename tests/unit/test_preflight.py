@@ -85,14 +85,26 @@ def test_what_is_wrong_is_said_before_a_model_is_read(
     assert sorted(desk.rglob("*")) == before
 
 
+HEAVY = ("tensorflow", "keras", "ai_edge_litert", "onnx", "torch", "rich", "PIL", "qedge.cli.deploy")
+"""What an error before the model has no use for: frameworks, and the other commands."""
+
+
 def test_nothing_heavy_is_loaded_for_it(desk: Path) -> None:
+    (desk / "taken" / "model" / "rpi").mkdir(parents=True)
+    (desk / "taken" / "model" / "rpi" / "thesis.txt").write_text("years of work")
+    cases = {name: ["build", *words] for name, (words, _, _) in CASES.items()}
     code = (
-        "import sys; from qedge.cli._app import run; "
-        "code = run(['build', 'model.keras', '--data', 'gone']); "
-        "print(code, sorted({'tensorflow', 'ai_edge_litert', 'keras'} & set(sys.modules)))"
+        "import json, sys; from qedge.cli._app import run\n"
+        "heavy, cases = json.loads(sys.argv[1])\n"
+        "for name, words in cases.items():\n"
+        "    print(json.dumps([name, run(words), [m for m in heavy if m in sys.modules]]))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=desk, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "3 []"
+    given = json.dumps([HEAVY, cases])
+    done = subprocess.run(
+        [sys.executable, "-c", code, given], cwd=desk, capture_output=True, text=True, check=True
+    )
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    assert said == [[name, code, []] for name, (_, code, _) in CASES.items()]
 
 
 def test_files_that_cannot_be_samples_are_named_together(
