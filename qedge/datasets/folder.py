@@ -19,6 +19,8 @@ KINDS = {
     "image": (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif"),
     "wav": (".wav",),
 }
+KEPT_BYTES = 64 << 20
+"""Samples that are kept once they were made: calibrating, searching and comparing ask for each some thirty times."""
 _NAMES = {"image": "images", "wav": "wav files"}
 
 
@@ -49,11 +51,23 @@ class FolderDataset:
         self.labels, self.class_names = labels, class_names
         self._files, self._preprocess = tuple(files), preprocess
         self._info = replace(info, order=None)  # pre-processing makes what the model itself takes
+        self._kept: dict[int, npt.NDArray[np.float32]] = {}
+        self._room = KEPT_BYTES
 
     def __len__(self) -> int:
         return len(self._files)
 
     def __getitem__(self, i: int) -> Sample:
+        if i not in self._kept:
+            made = self._made(i)
+            if made.nbytes > self._room:
+                return [made]
+            made.flags.writeable = False  # whoever asks next gets it too
+            self._room -= made.nbytes
+            self._kept[i] = made
+        return [self._kept[i]]
+
+    def _made(self, i: int) -> npt.NDArray[np.float32]:
         file = self._files[i]
         try:
             values = self._preprocess.apply(file)
@@ -68,7 +82,7 @@ class FolderDataset:
                 hint="the file may be damaged: remove it or save it again",
             ) from error
         hint = "state the pre-processing so that it gives the model's input shape"
-        return [as_input(np.asarray(values), self._info, self.source(i), hint)]
+        return as_input(np.asarray(values), self._info, self.source(i), hint)
 
     def subset(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> Subset:
         """Return the samples with these indices, in this order."""

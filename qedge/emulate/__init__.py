@@ -8,7 +8,7 @@ from qedge.emulate.elf import Elf, Sizes
 from qedge.emulate.host import compile_host, host_compiler, run_host
 from qedge.emulate.machine import Call, EmulationFault, Machine, Run
 from qedge.emulate.qemu import QemuMachine, qemu_available
-from qedge.emulate.toolchain import check_c, compile_c
+from qedge.emulate.toolchain import check_c, compile_c, warm_up
 
 __all__ = [
     "CORES",
@@ -29,6 +29,7 @@ __all__ = [
     "open_machine",
     "qemu_available",
     "run_host",
+    "warm_up",
 ]
 
 

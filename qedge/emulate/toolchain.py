@@ -77,6 +77,14 @@ def compile_c(
     return Elf(data)
 
 
+def warm_up(core: str) -> None:
+    """Compile next to nothing for ``core``: the compiler's own library is in its cache from then on."""
+    with tempfile.TemporaryDirectory(prefix="qedge-") as folder:
+        source = Path(folder) / "nothing.c"
+        source.write_text("int nothing(void);\nint nothing(void)\n{\n    return 0;\n}\n")
+        compile_c([source], core, keep=["nothing"])
+
+
 def check_c(
     sources: Sequence[Path],
     core: str,

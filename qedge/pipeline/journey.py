@@ -10,9 +10,10 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from qedge.bundle import Manifest, write_bundle
@@ -51,6 +52,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildResult:
     """
     started = time.monotonic()
     preflight(request)
+    warm = _warm_up(request)
     prepared = prepare(request, progress)
     samples = golden_samples(prepared.graph, prepared.dataset, GOLDEN_SAMPLES)
     checks: dict[str, CheckReport] = {}
@@ -68,6 +70,8 @@ def build(request: BuildRequest, progress: Progress) -> BuildResult:
                 raise_for(name, checks[name])
                 asked[name] = target, replace(question, found=checks[name])
         _raise_if_none(asked, failures)
+        for thread in warm:
+            thread.join()
         # Compilers are other programs: while they work, the layers are measured here.
         with ThreadPoolExecutor(max_workers=2) as workers:
             at_work = {name: workers.submit(t.compile, question) for name, (t, question) in asked.items()}
@@ -101,6 +105,19 @@ def build(request: BuildRequest, progress: Progress) -> BuildResult:
             hint="is the disk full, or the folder closed to you? choose another --out",
         ) from problem
     return BuildResult(prepared, report, bundles, time.monotonic() - started, failures)
+
+
+def _warm_up(request: BuildRequest) -> list[Thread]:
+    """Let every target get its tools ready while the model is read; nobody waits for them where the build fails."""
+
+    def work(target: Target, options: Mapping[str, Any]) -> None:
+        with suppress(QedgeError):
+            target.warm_up(options)
+
+    threads = [Thread(target=work, args=pair, daemon=True) for pair in request.targets]
+    for thread in threads:
+        thread.start()
+    return threads
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qedge.errors import PluginError, QedgeError
 
@@ -51,11 +51,12 @@ def registered(group: str) -> dict[str, EntryPoint]:
 
 
 def _entries(group: str) -> EntryPoints:
-    return _installed(tuple(sys.path)).select(group=group)
+    found: EntryPoints = _installed(tuple(sys.path)).select(group=group)
+    return found
 
 
 @cache
-def _installed(path: tuple[str, ...]) -> EntryPoints:
+def _installed(path: tuple[str, ...]) -> Any:
     """Return every entry point found on ``path``, the interpreter's own: reading them all takes tenths of a second."""
     from importlib.metadata import entry_points
 

@@ -45,6 +45,11 @@ class Guarded(Target):
         with self._blaming("preflight"):
             self._target.preflight(options)
 
+    def warm_up(self, options: Options) -> None:
+        """See :meth:`Target.warm_up`."""
+        with self._blaming("warm_up"):
+            self._target.warm_up(options)
+
     def check(self, request: Request) -> CheckReport:
         """See :meth:`Target.check`."""
         with self._blaming("check"):

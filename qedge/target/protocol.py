@@ -85,6 +85,13 @@ class Target(ABC):
         """
         return None
 
+    def warm_up(self, options: Options) -> None:
+        """Do what `compile` will need whatever the model is, such as building a compiler's own library, into a cache.
+
+        It runs beside the reading of the model, and what it raises is not shown: `compile` meets it again.
+        """
+        return None
+
     def validate_target_data(self, data: Field) -> None:
         """Raise ``data``'s error unless it is what `compile` gave as ``extra``; ``$.target_data`` of a manifest.
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from qedge.bundle import Bundle, read_bundle
 from qedge.emulate import CORES as EMULATED
-from qedge.emulate import find_compiler
+from qedge.emulate import find_compiler, warm_up
 from qedge.emulate.qemu import qemu_version
 from qedge.errors import CapacityError, IntegrityError, QedgeError, ToolError, UsageError
 from qedge.fields import Field
@@ -105,6 +105,12 @@ class McuTarget(Target):
         ),
         on_device="its bundle is a C library: c/README.md in it says how to use it",
     )
+
+    def warm_up(self, options: Options) -> None:
+        """Let the cross compiler build its own library for the core: seconds, once a core and a version of it."""
+        wanted, _ = _destination(options)
+        if options.get("engine") != "tflm" and wanted.name in EMULATED:
+            warm_up(wanted.runs_on)
 
     def check(self, request: Request) -> CheckReport:
         """Place every operator ``mcu`` or ``unsupported``; hold a model that is fine to the budget."""

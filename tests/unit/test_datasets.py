@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -237,3 +238,25 @@ def test_an_archive_gives_its_arrays_by_name(tmp_path: Path) -> None:
     assert {k: rows.shape for k, rows in arrays.items()} == {"first": (4,), "second": (2, 2)}
     with pytest.raises(IndexError):
         arrays["first"][4]
+
+
+def test_a_sample_is_made_once_where_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from qedge.datasets import folder
+
+    for k in range(3):
+        Image.fromarray(np.full((4, 4, 3), k, np.uint8)).save(tmp_path / f"{k}.png")
+    made: list[str] = []
+    whole = ImagePreprocess.apply
+
+    def apply(self: ImagePreprocess, sample: Any) -> Any:
+        made.append(Path(sample).name)
+        return whole(self, sample)
+
+    monkeypatch.setattr(ImagePreprocess, "apply", apply)
+    monkeypatch.setattr(folder, "KEPT_BYTES", 2 * 4 * 4 * 3 * 4)
+    dataset = open_dataset(tmp_path, [RGB], PREPROCESS)
+    first, again = [dataset[k][0] for k in range(3)], [dataset[k][0] for k in range(3)]
+    assert [a.tobytes() for a in first] == [b.tobytes() for b in again]
+    assert made == ["0.png", "1.png", "2.png", "2.png"]
+    with pytest.raises(ValueError, match="read-only"):
+        again[0][:] = 0

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ from quantize_models import cnn, images
 
 import qedge.pipeline  # noqa: F401
 from qedge.cli._app import run
+from qedge.errors import DataError, ToolError
 from qedge.processing.wav import write_wav
-from qedge.target import names, resolve_all
+from qedge.target import names, resolve, resolve_all
 
 
 @pytest.fixture
@@ -186,3 +188,21 @@ def test_a_target_goes_by_the_names_that_people_have(desk: Path, capfd: pytest.C
     assert "other options" in capfd.readouterr().err
     assert run(["build", "model.tflite", "--data", "data.npy", "-t", "stm33"]) == 2
     assert "did you mean 'stm32'" in capfd.readouterr().err
+
+
+def test_a_target_s_tools_get_ready_while_the_model_is_read(
+    desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warm = threading.Event()
+
+    def warm_up(options: object) -> None:
+        warm.set()
+        raise ToolError("no compiler")  # what stands in the way is for compile to say
+
+    def prepare(request: object, progress: object) -> None:
+        assert warm.wait(30)
+        raise DataError("seen")
+
+    monkeypatch.setattr(resolve("rpi")._target, "warm_up", warm_up)
+    monkeypatch.setattr(sys.modules["qedge.pipeline.journey"], "prepare", prepare)
+    assert run(["build", "model.tflite", "--data", "data.npy", "-t", "rpi"]) == 3
