@@ -184,7 +184,7 @@ def _finish(proto: Any, expected: list[Any] | None, examples: tuple[Any, ...], j
     """Convert the ONNX model, and compare the whole with what PyTorch gave for the example inputs."""
     from qedge.frontends.onnx import convert_proto
     from qedge.frontends.onnx.prove import agrees, difference
-    from qedge.frontends.onnx.shapes import Session
+    from qedge.frontends.onnx.session import Session
 
     shapes, stored = dict(job.input_shapes), {t.name for t in proto.graph.initializer}
     inputs = [i for i in proto.graph.input if i.name not in stored]

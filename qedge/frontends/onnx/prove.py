@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qedge.frontends.onnx.layout import Order
-from qedge.frontends.onnx.shapes import Model, Session, random_inputs
+from qedge.frontends.onnx.session import Session, random_inputs
+from qedge.frontends.onnx.shapes import Model
 from qedge.frontends.protocol import Refusal
 from qedge.quantize.interpreter import Runner
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from qedge.findings import Finding
 from qedge.frontends.onnx.control import captured, choose, unfold
 from qedge.frontends.onnx.net import Net, Node
 from qedge.frontends.onnx.reading import MAX_VALUE_BYTES, op_name, opset_of
+from qedge.frontends.onnx.session import random_inputs, run, short
 from qedge.frontends.protocol import Refusal, require
 
 Array = npt.NDArray[Any]
@@ -284,7 +285,7 @@ class Model:
         try:
             done = self.onnx.shape_inference.infer_shapes(self._wrap(light), data_prop=True).graph
         except Exception as error:
-            raise Refusal(f"its shapes contradict each other: {_short(error)}") from None
+            raise Refusal(f"its shapes contradict each other: {short(error)}") from None
         found = []
         for value in (*done.value_info, *done.output):
             kind = value.type.tensor_type
@@ -411,96 +412,3 @@ def _check_size(name: str, shape: Shape, dtype: np.dtype[Any]) -> None:
     size = math.prod(shape) * dtype.itemsize
     if size > MAX_VALUE_BYTES:
         raise Refusal(f"the value {name!r} has {size} bytes, expected at most {MAX_VALUE_BYTES}")
-
-
-def _short(error: BaseException) -> str:
-    text = re.sub(r"\s+", " ", str(error)).strip()
-    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
-    return text[:400] or type(error).__name__
-
-
-class Session:
-    """A model in onnxruntime, on one thread, as its author wrote it: nothing is fused."""
-
-    def __init__(self, model: Any, names: Sequence[str]) -> None:
-        ort = require("onnxruntime", "onnxruntime")
-        options = ort.SessionOptions()
-        options.log_severity_level = 4
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.enable_cpu_mem_arena = False
-        self.names = list(names)
-        try:
-            self._session = ort.InferenceSession(
-                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:
-            raise Refusal(f"onnxruntime cannot load it: {_short(error)}", _RUNS) from None
-
-    def run(self, inputs: Mapping[str, Array]) -> list[Any]:
-        """Return the values of its outputs.
-
-        Raises:
-            Refusal: onnxruntime fails.
-        """
-        try:
-            result: list[Any] = self._session.run(self.names, dict(inputs))
-        except Exception as error:
-            raise Refusal(f"onnxruntime cannot run it: {_short(error)}", _RUNS) from None
-        return result
-
-
-_RUNS = "make sure that onnxruntime runs the file: python -m pip install -U onnxruntime"
-
-
-def run(model: Any, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Any]:
-    """Return outputs of one run of a model."""
-    return Session(model, outputs).run(inputs)
-
-
-def random_inputs(
-    graph: Any, shapes: Mapping[str, Shape], dtypes: Mapping[str, np.dtype[Any]], seed: int
-) -> dict[str, Array]:
-    """Return a random value for every input: standard normal, or integers that an embedding can look up."""
-    rng = np.random.default_rng(seed)
-    found: dict[str, Array] = {}
-    for value in graph.input:
-        shape, dtype = shapes[value.name], dtypes[value.name]
-        if dtype.kind == "f":
-            found[value.name] = rng.standard_normal(shape).astype(dtype)
-        elif dtype.kind == "b":
-            found[value.name] = rng.integers(0, 2, shape).astype(bool)
-        else:
-            high = _rows(graph, shapes, value.name, dtype)
-            found[value.name] = rng.integers(0, high, shape).astype(dtype)
-    return found
-
-
-def _rows(graph: Any, shapes: Mapping[str, Shape], name: str, dtype: np.dtype[Any]) -> int:
-    """Return how many rows the table has that an integer input looks up; a few where there is none."""
-    names: set[str] = {name}
-    least = 256 if dtype.itemsize == 1 else 0
-    for node in graph.node:
-        if node.op_type == "Gather" and node.input[1] in names and node.input[0] in shapes:
-            rows = shapes[node.input[0]][_axis(node)]
-            least = min(least, rows) if least else rows
-        elif names & set(node.input) and node.op_type in _KEEPS_INDEX:
-            names.update(node.output)
-    return max(least, 2)
-
-
-_KEEPS_INDEX: Collection[str] = {
-    "Cast",
-    "Reshape",
-    "Unsqueeze",
-    "Squeeze",
-    "Flatten",
-    "Transpose",
-    "Identity",
-    "Slice",
-}
-
-
-def _axis(node: Any) -> int:
-    return next((int(a.i) for a in node.attribute if a.name == "axis"), 0)

@@ -85,7 +85,7 @@ def _measured(node: Node, source: int, scale: float) -> Matrix:
     """Return the matrix of an antialiased resize along one axis: what onnxruntime makes of unit vectors."""
     from onnx import TensorProto, helper
 
-    from qedge.frontends.onnx.shapes import run
+    from qedge.frontends.onnx.session import run
 
     keep = {k: v for k, v in node.attrs.items() if k not in ("axes", "keep_aspect_ratio_policy")}
     made = helper.make_node("Resize", ["x", "", "s"], ["y"], **keep)
