@@ -13,7 +13,7 @@ from qedge._version import __version__
 from qedge.errors import ModelError, ToolError
 from qedge.graph import Graph
 from qedge.oracle import tflm
-from qedge_mcu.emit import values_text
+from qedge_mcu.c_text import values_text
 from qedge_mcu.packaging import fill_templates
 from qedge_mcu.program import c_identifier
 from qedge_mcu.verify import difference

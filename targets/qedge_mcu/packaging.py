@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from qedge._version import __version__
 from qedge.errors import ToolError
-from qedge_mcu.emit import Generated, values_text
+from qedge_mcu.c_text import values_text
+from qedge_mcu.emit import Generated
 from qedge_mcu.program import Program
 from qedge_mcu.structs import C_TYPES
 

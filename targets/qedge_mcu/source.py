@@ -1,0 +1,91 @@
+"""The library's plan as C: its parameters, its states, and the calls in their order."""
+
+from __future__ import annotations
+
+from qedge_mcu.c_text import banner, io_name, literal
+from qedge_mcu.constants import Constants
+from qedge_mcu.ops.base import Ref, Value
+from qedge_mcu.program import CONTEXT_ALIGN, Program
+
+_OBSERVER = """\
+/* Define QE_OBSERVER as the name of a function to have it called after each operator. */
+#ifdef QE_OBSERVER
+#ifdef __cplusplus
+extern "C"
+#endif
+void QE_OBSERVER(void *context, int index);
+#define QE_AFTER(index) QE_OBSERVER(context, (index))
+#else
+#define QE_AFTER(index) ((void)0)
+#endif
+
+"""
+
+
+def source_text(program: Program, constants: Constants, headers: list[str], calls: str) -> str:
+    """Return ``<model>.c`` around the text of its calls."""
+    name, upper = program.name, program.name.upper()
+    includes = "\n".join(f'#include "{h}"' for h in headers)
+    structs = []
+    for i, step in enumerate(program.steps):
+        params = step.emitted.params
+        if params is None:
+            continue
+        members = "\n".join(f"    /* {m} */ {_member(program, constants, i, v)}," for m, v in params.members)
+        structs.append(f"/* {step.op.label} */\nstatic const {params.type} op{i} = {{\n{members}\n}};\n")
+    asserts = ['QE_STATIC_ASSERT(sizeof(int8_t) == 1 && sizeof(float) == 4, "types of a usual machine");']
+    for kind, tensors in (("input", program.graph.inputs), ("output", program.graph.outputs)):
+        for k, t in enumerate(tensors):
+            io = io_name(kind, k, len(tensors))
+            end = f"{program.offset(t)} + {upper}_{io.upper()}_BYTES"
+            asserts.append(f'QE_STATIC_ASSERT({end} <= {upper}_ARENA_BYTES, "{io} lies in the arena");')
+    total = f"{upper}_ARENA_BYTES" + "".join(f" + {(s.nbytes + 3) // 4 * 4}" for s in program.states)
+    asserts.append(
+        f"QE_STATIC_ASSERT(sizeof({name}_context) >= {total}\n"
+        f'    && sizeof({name}_context) < {total} + {CONTEXT_ALIGN}, "the context holds nothing else");'
+    )
+    states = "".join(
+        f"    memset(context->{s.name}, {s.initial & 255}, sizeof(context->{s.name}));\n"
+        + (
+            f"    memcpy(context->{s.name} + {s.start}, {constants.names[-2, s.name]}, {len(s.contents)});\n"
+            if s.contents
+            else ""
+        )
+        for s in program.states
+    )
+    reset = f"    return {upper}_OK;\n"
+    if states:
+        reset = f"    return {name}_reset_state(context);\n"
+        states = (
+            f"int {name}_reset_state({name}_context *context)\n{{\n    if (context == NULL) {{\n"
+            f"        return {upper}_ERROR_NULL;\n    }}\n{states}    return {upper}_OK;\n}}\n\n"
+        )
+    arena = "    uint8_t *const arena = context->arena;\n" if "(arena +" in calls else ""
+    return (
+        banner(program, f"{name}: the plan, one call an operator.")
+        + f'#include "{name}.h"\n\n#include "{name}_weights.h"\n{includes}\n\n'
+        + _OBSERVER
+        + "\n".join(asserts)
+        + "\n\n"
+        + "\n".join(structs)
+        + f"\n{states}int {name}_init({name}_context *context)\n{{\n    if (context == NULL) {{\n"
+        + f"        return {upper}_ERROR_NULL;\n    }}\n{reset}}}\n\n"
+        + f"int {name}_run({name}_context *context)\n{{\n    if (context == NULL) {{\n"
+        + f"        return {upper}_ERROR_NULL;\n    }}\n{arena}\n"
+        + calls
+        + f"\n    return {upper}_OK;\n}}\n"
+    )
+
+
+def _member(program: Program, constants: Constants, step: int, value: Value) -> str:
+    if isinstance(value, Ref):
+        return constants.names[step, value.name]
+    if value is None:
+        return "NULL"
+    if isinstance(value, tuple):
+        return "{" + ", ".join(str(v) for v in value) + "}"
+    if isinstance(value, float):
+        return literal(value)
+    if value == -(1 << 31):
+        return "INT32_MIN"
+    return str(value)
