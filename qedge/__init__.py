@@ -12,6 +12,7 @@ from qedge._version import __version__
 
 if TYPE_CHECKING:
     from qedge.api import Build, build, check, evaluate, verify
+    from qedge.drift import monitor
     from qedge.errors import QedgeError
     from qedge.runtime import Model, Result, load
 
@@ -25,11 +26,13 @@ __all__ = [
     "check",
     "evaluate",
     "load",
+    "monitor",
     "verify",
 ]
 
 _HOMES = {
     "load": "qedge.runtime",
+    "monitor": "qedge.drift",
     "Model": "qedge.runtime",
     "Result": "qedge.runtime",
     "QedgeError": "qedge.errors",

@@ -31,7 +31,7 @@ DEVICE_RING = (
     "_version.py",
     "py.typed",
 )
-DEVICE_PARTS = ("bundle", "processing", "runtime", "ship", "trust")
+DEVICE_PARTS = ("bundle", "drift", "processing", "runtime", "ship", "trust")
 RUNTIME_GROUP = "qedge.runtimes"
 
 UNIT = """\

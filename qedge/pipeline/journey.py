@@ -25,6 +25,7 @@ from qedge.pipeline.package import bundle_contents, data_facts
 from qedge.pipeline.preflight import preflight
 from qedge.pipeline.prepare import prepare
 from qedge.pipeline.request import BuildRequest, BuildResult, Prepared, target_request
+from qedge.pipeline.sketch import drift_sketch
 from qedge.pipeline.summary import build_report, measure_layers
 from qedge.target import CheckReport, Compiled, Request, Target
 from qedge.target.protocol import Progress
@@ -55,6 +56,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildResult:
     warm = _warm_up(request)
     prepared = prepare(request, progress)
     samples = golden_samples(prepared.graph, prepared.dataset, GOLDEN_SAMPLES)
+    sketch = drift_sketch(request, prepared)
     checks: dict[str, CheckReport] = {}
     compiled: dict[str, Compiled] = {}
     contents: dict[str, tuple[Manifest, dict[str, bytes]]] = {}
@@ -65,7 +67,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildResult:
         for target, options in request.targets:
             name = target.info.name
             with _kept(name, failures, request):
-                question = target_request(prepared, options, Path(scratch) / name, samples)
+                question = target_request(prepared, options, Path(scratch) / name, samples, sketch)
                 checks[name] = target.check(question)
                 raise_for(name, checks[name])
                 asked[name] = target, replace(question, found=checks[name])
@@ -89,7 +91,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildResult:
             with _kept(name, failures, request):
                 target, _ = asked[name]
                 contents[name] = bundle_contents(
-                    request, prepared, target, compiled[name], samples, report, data
+                    request, prepared, target, compiled[name], samples, report, data, sketch
                 )
     _raise_if_none(contents, failures)
     root = request.out / prepared.name

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from qedge._version import __version__
 from qedge.bundle import FileEntry, Manifest, TensorSpec, golden_files
 from qedge.datasets.identity import dataset_identity
+from qedge.drift.sketch import DRIFT, Sketch
 from qedge.graph import Graph, Tensor
 from qedge.oracle.builtin import builtin_outputs
 from qedge.oracle.golden import reference_outputs
@@ -33,8 +34,10 @@ def bundle_contents(
     samples: list[list[npt.NDArray[Any]]],
     report: BuildReport,
     data: Mapping[str, Any] | None,
+    sketch: Sketch | None = None,
 ) -> tuple[Manifest, dict[str, bytes]]:
-    """Return the manifest and the files of one target's bundle; ``data`` is what :func:`data_facts` gave."""
+    """Return the manifest and the files of one target's bundle; ``data`` is what :func:`data_facts` gave, ``sketch``
+    what :func:`~qedge.pipeline.sketch.drift_sketch` gave."""
     model = compiled.model if compiled.model is not None else prepared.model
     graph = prepared.graph if compiled.model is None else Graph.from_bytes(model, "the compiled model")
     outputs, builtin = target.golden_outputs(model, samples), None
@@ -42,6 +45,8 @@ def bundle_contents(
         outputs, builtin = reference_outputs(model, samples), builtin_outputs(model, samples)
     files: dict[str, bytes] = {"model.tflite": model, **golden_files(samples, outputs, builtin)}
     files.update(compiled.files)
+    if sketch is not None:
+        files[DRIFT] = sketch.encoded()
     files["report.json"] = report.to_json_bytes()
     files["report.html"] = render_html(report, target.info.name).encode()
     manifest = Manifest(

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy.typing as npt
 
 from qedge.datasets import Dataset
+from qedge.drift.sketch import Sketch
 from qedge.errors import QedgeError
 from qedge.findings import Finding
 from qedge.frontends import SourceModel
@@ -109,6 +110,7 @@ def target_request(
     options: Mapping[str, Any],
     workdir: Path,
     golden_inputs: Sequence[Sequence[npt.NDArray[Any]]] = (),
+    sketch: Sketch | None = None,
 ) -> Request:
     """Return what a target is asked about a prepared model; makes the folder that it may write to."""
     workdir.mkdir()
@@ -120,4 +122,5 @@ def target_request(
         labels=prepared.labels or (),
         preprocess=prepared.preprocess,
         golden_inputs=golden_inputs,
+        sketch=sketch,
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
+from qedge.drift.sketch import Sketch
 from qedge.graph import Graph
 from qedge.processing.spec import Preprocess
 
@@ -30,6 +31,7 @@ class Request:
         preprocess: what turns a user's sample into the model's input, or None.
         golden_inputs: the samples that the bundle will carry, each a list of arrays in the types of the
             model's inputs; empty where nothing will be packed.
+        sketch: what calibration looked like, for a monitor of drift; None without enough data.
         found: what the target's ``check`` said of this request; None in ``check`` itself.
     """
 
@@ -40,6 +42,7 @@ class Request:
     labels: tuple[str, ...] = ()
     preprocess: Preprocess | None = None
     golden_inputs: Sequence[Sequence[npt.NDArray[Any]]] = ()
+    sketch: Sketch | None = None
     found: CheckReport | None = None
 
     @property

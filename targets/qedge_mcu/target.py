@@ -39,6 +39,7 @@ from qedge_mcu.emit import Generated, emit
 from qedge_mcu.engine_tflm import emit_tflm, verify_tflm
 from qedge_mcu.frontend import frontend_files
 from qedge_mcu.library import Description, Library, describe
+from qedge_mcu.monitor import monitor_files
 from qedge_mcu.packaging import project_files
 from qedge_mcu.program import Program, build, check
 from qedge_mcu.verify import compare_layers, compare_outputs
@@ -94,6 +95,12 @@ class McuTarget(Target):
                 choices=ENGINES,
                 commands=("build",),
             ),
+            Option(
+                "monitor",
+                "also write the drift monitor, for windows of this many samples, for instance 50",
+                kind="int",
+                commands=("build",),
+            ),
             Option("ram", "RAM budget, for instance 64K", kind="bytes"),
             Option("flash", "flash budget, for instance 256K", kind="bytes"),
         ),
@@ -138,8 +145,12 @@ class McuTarget(Target):
         inputs = [list(s) for s in request.golden_inputs]
         outputs = self.golden_outputs(request.model, inputs) if inputs else None
         frontend = frontend_files(request.graph, program.name, request.preprocess)
+        beside = dict(frontend)
+        if request.options.get("monitor") is not None:
+            window = int(request.options["monitor"])
+            beside |= monitor_files(request.graph, program.name, request.sketch, window)
         complete = replace(
-            generated, files={**generated.files, **{f"src/{path}": data for path, data in frontend.items()}}
+            generated, files={**generated.files, **{f"src/{path}": data for path, data in beside.items()}}
         )
         files = complete.files | project_files(program, complete, inputs, outputs or [])
         sources = [f"c/{path}" for path in generated.sources]
