@@ -133,6 +133,27 @@ def gelu() -> bytes:
     return single_op("GELU", [given], [made], {"approximate": False}, version=2)
 
 
+def hard_swish(low: float = -4.0, high: float = 6.0) -> bytes:
+    ends = [min(low, 0.0), max(high, 0.0)]
+    scale = (ends[1] - ends[0]) / 255
+    grid = np.linspace(*ends, 1000)
+    out = grid * np.clip(grid + 3, 0, 6) / 6
+    to = float(out.max() - out.min()) / 255
+    given = spec(1, 256, scale=scale, zero_point=round(-128 - ends[0] / scale))
+    made = spec(1, 256, scale=to, zero_point=round(-128 - float(out.min()) / to))
+    return single_op("HARD_SWISH", [given], [made])
+
+
+def picked() -> bytes:
+    """Channels in another order, and one of them twice."""
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    x, y = g.input(spec(1, 3, 4, 6)), g.tensor(spec(1, 3, 4, 7))
+    g.operator("GATHER", [x, g.tensor(constant([5, 0, 3, 1, 4, 2, 2]))], [y], {"axis": 3}, version=2)
+    g.output(y)
+    return builder.pack()
+
+
 def shuffled(groups: int = 3, height: int = 4) -> bytes:
     """A channel shuffle as ShuffleNet writes it: five dimensions between two of four."""
     builder = ModelBuilder()
@@ -153,6 +174,7 @@ MODELS = {
     "fold-shapes": (shapes, ["RESHAPE"], 0),
     "unfuse-activation": (fused, ["MAX_POOL_2D", "RELU"], 0),
     "leaky-relu": (leaky, ["PRELU"], 1),
+    "hard-swish": (hard_swish, ["MUL", "ADD", "MUL"], 1),
     "dense-rows": (rows, ["RESHAPE", "CONV_2D", "RESHAPE"], 1),
     "drop-quantize": (idle, ["LOGISTIC"], 0),
     "lower-versions": (too_new, ["CONV_2D"], 0),
@@ -190,6 +212,25 @@ def test_rewriting_again_changes_nothing(name: str) -> None:
     twice = rewrite.rewrite(once)
     assert twice.model == once
     assert twice.changes == ()
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1.0, 0.5), (-8.0, 1.0), (-3.5, 30.0), (0.0, 2.0), (-0.1, 6.0)])
+def test_a_hard_swish_is_a_gate_for_any_range(low: float, high: float) -> None:
+    model = hard_swish(low, high)
+    after = rewrite.rewrite(model)
+    assert [op.op for op in Graph.from_bytes(after.model)] == ["MUL", "ADD", "MUL"]
+    codes = np.arange(-128, 128).astype(np.int8).reshape(1, 256)
+    wanted, found = (run(m, [codes])[0] for m in (model, after.model))
+    assert int(np.abs(wanted.astype(int) - found.astype(int)).max()) <= 1
+
+
+def test_channels_that_only_change_places_stay_what_they_are() -> None:
+    model = picked()
+    after = rewrite.rewrite(model).model
+    assert [op.op for op in Graph.from_bytes(after)] == ["CONV_2D"]
+    rng = np.random.default_rng(0)
+    x = rng.integers(-128, 128, (1, 3, 4, 6)).astype(np.int8)
+    assert np.array_equal(run(after, [x])[0], x[..., [5, 0, 3, 1, 4, 2, 2]])
 
 
 def test_versions_of_the_rewritten_convolution() -> None:
@@ -343,7 +384,11 @@ def test_the_oldest_version_that_says_the_same(model: bytes, version: int) -> No
 
 def test_looking_at_a_model_makes_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
     # What a function of one value gives, the interpreter says, and that takes a file of one operator.
-    graphs = [Graph.from_bytes(make()) for name, (make, _, _) in MODELS.items() if name != "unparsed"]
+    graphs = [
+        Graph.from_bytes(make())
+        for name, (make, _, _) in MODELS.items()
+        if name not in ("unparsed", "hard-swish")
+    ]
 
     def never(*_: object) -> None:
         raise AssertionError("a file was read or written")

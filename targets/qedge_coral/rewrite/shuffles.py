@@ -1,7 +1,8 @@
-"""Bring reshapes and transposes of five and more dimensions under four, where every value stays what it is.
+"""Bring reshapes and transposes of five and more dimensions under four, and channels that only change places.
 
 The Edge TPU takes three dimensions above 1. A channel shuffle (RESHAPE to groups, TRANSPOSE, RESHAPE back) only moves
-channels: a 1x1 convolution with a 1 for each does that at any size, exactly. What only regroups values is one
+channels: a 1x1 convolution with a 1 for each does that at any size, exactly, and so it does for a GATHER of channels
+by a constant. What only regroups values is one
 RESHAPE. Any other transpose is written with neighbouring dimensions that stay together as one. What a chain
 does is found by sending the positions of its input through it.
 """
@@ -16,7 +17,7 @@ from qedge.graph import Graph, Operator
 from qedge_coral.rewrite.draft import Array, Draft
 from qedge_coral.rewrite.nearest_upsampling import same_quantization
 
-TITLE = "reshapes and transposes of more than four dimensions"
+TITLE = "reshapes and transposes of more than four dimensions, channels that change places"
 MOVERS = ("RESHAPE", "EXPAND_DIMS", "SQUEEZE", "TRANSPOSE")
 MAX_VALUES = 1 << 24
 """Largest tensor whose positions are followed."""
@@ -25,13 +26,31 @@ MAX_CHANNELS = 1024
 
 
 def apply(graph: Graph) -> Draft:
-    """Replace each chain of movers that goes above four dimensions and comes back."""
+    """Replace each chain of movers that goes above four dimensions and comes back, and each GATHER of channels."""
     draft = Draft(graph)
     for first in graph:
+        order = _picked(graph, first) if first.op == "GATHER" else None
+        if order is not None:
+            made = _convolution(draft, graph, first.inputs[0], first.outputs[0], order)
+            draft.replace([first], [made], f"{first.label}: {len(order)} channels by a 1x1 convolution")
+            continue
         chain = _chain(graph, first) if first.op in MOVERS else None
         if chain is not None and draft.is_free(chain):
             _replace(draft, graph, chain)
     return draft
+
+
+def _picked(graph: Graph, op: Operator) -> Array | None:
+    """Return the channels that a GATHER takes of an image, in their order; None where it does something else."""
+    source, index = graph.tensors[op.inputs[0]], graph.tensors[op.inputs[1]]
+    axis, outer = int(op.options.get("axis", 0)), int(op.options.get("batch_dims", 0))
+    if len(source.shape) != 4 or axis not in (3, -1) or outer or index.data is None or index.data.ndim != 1:
+        return None
+    if source.dtype not in ("int8", "uint8") or not same_quantization(graph, source.index, op.outputs[0]):
+        return None
+    order: Array = np.asarray(index.data)
+    inside = order.size and order.min() >= 0 and order.max() < source.shape[3]
+    return order if inside and max(source.shape[3], order.size) <= MAX_CHANNELS else None
 
 
 def _rank(graph: Graph, tensor: int) -> int:
@@ -153,7 +172,7 @@ def _convolution(draft: Draft, graph: Graph, source: int, result: int, order: Ar
     tensor = graph.tensors[source]
     assert tensor.quantization is not None
     channels = len(order)
-    ones = np.zeros((channels, 1, 1, channels), np.dtype(tensor.dtype).type)
+    ones = np.zeros((channels, 1, 1, tensor.shape[3]), np.dtype(tensor.dtype).type)
     ones[np.arange(channels), 0, 0, order] = 1
     kernel = draft.constant(f"shuffle_{result}", ones, scale=1.0)
     bias = draft.constant(f"shuffle_{result}/bias", np.zeros(channels, np.int32), tensor.quantization.scale)

@@ -13,10 +13,9 @@ import dataclasses
 import numpy as np
 
 from qedge.graph import Graph, Operator, Quantization
-from qedge.graph.edit import Editor, affine
 from qedge_coral import versions
 from qedge_coral.rewrite.draft import Array, Draft
-from qedge_coral.rewrite.write import write
+from qedge_coral.rewrite.steps import WITHIN, Steps, alone, holds, values
 
 TITLE = "operators that compiler 16 cannot parse, in those that it can"
 SLOPE = 1.702
@@ -24,7 +23,6 @@ RISE, BEND = 1.5957691, 0.07135482
 """2 * sqrt(2 / pi), and 0.044715 times that: the argument of the usual approximation by tanh."""
 SATURATED, ARGUMENT = 4.0, 8.0
 """Where the gate is 0 or 1 to 8 bits: of x, and of the sigmoid's argument."""
-WITHIN = 1
 FUNCTIONS = ("GELU", "RELU_0_TO_1")
 """Functions of one value that TensorFlow Lite 2.6 does not have."""
 # fmt: off
@@ -73,90 +71,17 @@ def _same_shape(graph: Graph, op: Operator) -> bool:
 
 
 def _function(draft: Draft, graph: Graph, op: Operator) -> None:
-    source, result = graph.tensors[op.inputs[0]], graph.output_tensors(op)[0]
-    editor = Editor.empty(op.op)
-    x, y = (
-        editor.tensor(name, (1, 256), t.dtype, quantization=_affine(t.quantization))
-        for name, t in (("x", source), ("y", result))
-    )
-    editor.append(editor.operator(op.op, [x], [y], op.options, version=op.version))
-    editor.inputs, editor.outputs = [x], [y]
-    alone = editor.pack()
-    wanted = values(alone)
+    wanted = values(alone(graph, op))
     for form in FORMS if op.op == "GELU" else ():
-        # The form is tried on a model of this operator alone, by the interpreter, with every value there is.
-        tiny = Graph.from_bytes(alone)
-        trial = Draft(tiny)
-        trial.replace([tiny.operators[0]], form(trial, tiny, tiny.operators[0]), "tried")
-        given = values(write(tiny, trial.finish()))
-        if np.abs(given.astype(np.int64) - wanted.astype(np.int64)).max() <= WITHIN:
+        if holds(form, graph, op, WITHIN):
             draft.replace([op], form(draft, graph, op), f"{op.label} in operators that map: {form.__doc__}")
             return
     _replace_by_table(draft, graph, op, wanted)
 
 
-def _affine(quantization: Quantization | None) -> object:
-    assert quantization is not None
-    return affine(quantization.scale, quantization.zero_point, quantization.axis)
-
-
-def values(model: bytes) -> Array:
-    """Return what a model of one value gives for each of the 256 it can get, from the lowest to the highest."""
-    from qedge.runtime.litert import BUILTIN, open_engine, tensor_specs
-
-    engine = open_engine(model, *tensor_specs(model), threads=1, kernels=BUILTIN)
-    try:
-        low = np.iinfo(engine.inputs[0].dtype).min
-        given = (np.arange(256) + low).astype(engine.inputs[0].dtype).reshape(1, 256)
-        return np.asarray(engine.run([given])[0]).reshape(-1)
-    finally:
-        engine.close()
-
-
-class _Steps:
-    """Operators on 8 bits one after another, from one tensor."""
-
-    def __init__(self, draft: Draft, graph: Graph, op: Operator) -> None:
-        self.draft, self.x, self.y = draft, op.inputs[0], op.outputs[0]
-        source = graph.tensors[self.x]
-        assert source.quantization is not None
-        self.scale, self.zero = source.quantization.scalar
-        self.kind = np.dtype(source.dtype)
-        self.low, self.high = int(np.iinfo(self.kind).min), int(np.iinfo(self.kind).max)
-        self.version = 2 if source.dtype == "int8" else 1
-        self.name, self.nodes = graph.tensors[self.y].name, list[Operator]()
-
-    @property
-    def largest(self) -> float:
-        """The largest amount of the source."""
-        return max(abs(self.low - self.zero), abs(self.high - self.zero)) * self.scale
-
-    def fixed(self, what: str, value: float) -> int:
-        """Return a constant, exact but for the rounding of its scale."""
-        held = np.full(1, 127, self.kind.type)
-        return self.draft.constant(f"{self.name}/{what}", held, scale=value / 127)
-
-    def made(self, op: str, what: str, inputs: list[int], scale: float, zero: int) -> int:
-        """Add an operator and return its result."""
-        result = self.draft.tensor_like(self.x, f"{self.name}/{what}", quantization=(scale, zero))
-        self.add(op, inputs, result)
-        return result
-
-    def add(self, op: str, inputs: list[int], result: int) -> None:
-        """Add an operator that writes a tensor."""
-        options = {} if op == "LOGISTIC" else {"fused_activation_function": "NONE"}
-        self.nodes.append(self.draft.operator(op, self.version, inputs, [result], options))
-
-    def gated(self, argument: int) -> list[Operator]:
-        """Return the operators with ``x * sigmoid(argument)`` at their end."""
-        gate = self.made("LOGISTIC", "gate", [argument], 1 / 256, self.low)
-        self.add("MUL", [self.x, gate], self.y)
-        return self.nodes
-
-
 def sigmoid(draft: Draft, graph: Graph, op: Operator) -> list[Operator]:
     """x * sigmoid(1.702 x)"""
-    steps = _Steps(draft, graph, op)
+    steps = Steps(draft, graph, op)
     steep = steps.made(
         "MUL", "steep", [steps.x, steps.fixed("slope", SLOPE)], steps.scale * SLOPE, steps.zero
     )
@@ -165,7 +90,7 @@ def sigmoid(draft: Draft, graph: Graph, op: Operator) -> list[Operator]:
 
 def cubic(draft: Draft, graph: Graph, op: Operator) -> list[Operator]:
     """x * sigmoid(x * (1.596 + 0.0714 x^2))"""
-    steps = _Steps(draft, graph, op)
+    steps = Steps(draft, graph, op)
     most = min(steps.largest, SATURATED) ** 2
     square = steps.made("MUL", "square", [steps.x, steps.x], most / 255, steps.low)
     bent = steps.made("MUL", "bent", [square, steps.fixed("bend", BEND)], most * BEND / 255, steps.low)
