@@ -1,8 +1,8 @@
 """Accuracy budgets: what to do when int8 alone misses one.
 
-The layers with the most noise of their own move to 16x8 (int16 activations, int8 weights), or to float where an
-operator has no 16-bit kernel: as few of them as bring the model back inside the budget. Every candidate is
-compared with the float model before it is trusted.
+The layers with the most noise of their own move to 16x8 (int16 activations, int8 weights; those without a 16-bit
+kernel stay), else to float: as few of them as bring the model back inside the budget. Every candidate is compared
+with the float model before it is trusted.
 """
 
 from __future__ import annotations
@@ -115,12 +115,11 @@ def _fewest(
     of_tensor = {graph.tensors[t].name: op for op in graph.operators for t in op.outputs}
     order = [of_tensor[e.tensor] for e in layers if e.tensor in of_tensor]
     order = [op for op in order if op.op in RULES and defaults[op.index] == "int8"]
+    if mode == "int16":
+        order = [op for op in order if RULES[op.op].version_int16]
 
     def attempt(count: int) -> tuple[Recipe, bytes, Comparison] | None:
-        mixed = tuple(
-            sorted((op.index, mode if RULES[op.op].version_int16 else "float") for op in order[:count])
-        )
-        trial = replace(recipe, mixed=mixed)
+        trial = replace(recipe, mixed=tuple(sorted((op.index, mode) for op in order[:count])))
         data = builder.build(trial)
         result = judge.judge(data).comparison
         return (trial, data, result) if meets(result) else None

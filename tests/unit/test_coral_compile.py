@@ -249,7 +249,7 @@ def half_mapped() -> bytes:
     x, y, z = (Spec((1, 8), scale=0.05) for _ in range(3))
     a, b, c = g.input(x), g.tensor(y), g.tensor(z)
     g.operator("RELU", [a], [b], version=2)
-    g.operator("HARD_SWISH", [b], [c])
+    g.operator("ELU", [b], [c])
     g.output(c)
     return builder.pack()
 
@@ -378,13 +378,13 @@ def test_golden_outputs_of_the_bundle_are_the_twins(tmp_path: Path, program: str
 
 
 def late_activation() -> bytes:
-    """A convolution, a LEAKY_RELU that the build rewrites, a HARD_SWISH that stays on the CPU."""
+    """A convolution, a LEAKY_RELU that the build rewrites, a ELU that stays on the CPU."""
     builder = ModelBuilder()
     g = builder.subgraph()
     a, b, c = (Spec((1, 4, 4, 8), scale=0.05, zero_point=-3) for _ in range(3))
     x, y, z = g.input(a), g.tensor(b), g.tensor(c)
     g.operator("LEAKY_RELU", [x], [y], {"alpha": 0.2}, version=2)
-    g.operator("HARD_SWISH", [y], [z])
+    g.operator("ELU", [y], [z])
     g.output(z)
     return builder.pack()
 
@@ -393,7 +393,7 @@ def test_check_places_what_ships_after_the_rewrites() -> None:
     report = TARGET.check(request(Graph.from_bytes(late_activation())))
     assert report.rewritten
     assert report.predicted
-    assert [(p.op, p.placement) for p in report.operators] == [("PRELU", "edgetpu"), ("HARD_SWISH", "cpu")]
+    assert [(p.op, p.placement) for p in report.operators] == [("PRELU", "edgetpu"), ("ELU", "cpu")]
     assert report.metrics["given"] == {"mapped_percent": 0.0, "operators": 2, "mapped": []}
     same = TARGET.check(request(Graph.from_bytes(doubles.small_model())))
     assert not same.rewritten
@@ -444,7 +444,7 @@ def detector(decoding: int) -> bytes:
     g.operator("CONV_2D", [x, w, g.tensor(constant(np.zeros(16), scale=0.0005))], [last], conv, version=3)
     for _ in range(decoding):
         made = g.tensor(Spec((1, 8, 8, 16), scale=0.05))
-        g.operator("HARD_SWISH", [last], [made])
+        g.operator("ELU", [last], [made])
         last = made
     g.output(last)
     return builder.pack()

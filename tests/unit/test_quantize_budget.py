@@ -9,6 +9,7 @@ from quantize_models import cnn, images
 
 from qedge.errors import AccuracyError, UsageError
 from qedge.graph import Graph
+from qedge.graph.edit import Editor
 from qedge.quantize import QuantizeOptions, compare, prove_full_integer, quantize
 from qedge.quantize.pins import read_recipe
 
@@ -38,6 +39,28 @@ def test_a_missed_budget_moves_the_fewest_layers_to_sixteen_bits() -> None:
     assert [f.rule for f in result.findings] == ["mixed-precision"]
     assert result.candidates[-1].chosen
     assert "int16" in result.method
+
+
+def _with_hard_swish(model: bytes) -> bytes:
+    """Put a HARD_SWISH, which has no 16-bit kernel, behind the second layer."""
+    editor = Editor.from_bytes(model)
+    second = next(t for t in range(len(editor.tensors)) if editor.name(t) == "second")
+    maker = next(node for node in editor.operators if second in node.outputs)
+    swished = editor.tensor_like(second, "swished")
+    editor.redirect({second: swished})
+    editor.replace([maker], [maker, editor.operator("HARD_SWISH", [second], [swished])])
+    return editor.pack()
+
+
+@pytest.mark.parametrize("more_db", [1.5, 2.0])
+def test_what_has_no_sixteen_bit_kernel_stays_on_eight(more_db: float) -> None:
+    model, data = _with_hard_swish(cnn()), images()
+    plain = quantize(model, data, QuantizeOptions(method="minmax"))
+    wanted = plain.sqnr_db + more_db
+    result = quantize(model, data, QuantizeOptions(method="minmax", min_sqnr=wanted))
+    assert result.sqnr_db >= wanted
+    assert "int16" in _types(result.data).values()
+    assert prove_full_integer(Graph.from_bytes(result.data)) == []
 
 
 def test_a_budget_that_cannot_be_met_names_the_layers_to_blame() -> None:
