@@ -66,6 +66,7 @@ bundles: install
 
 emulate: install
 	@$(BIN)/python tests/emulated/run.py
+	@$(BIN)/python tests/emulated/engine_c.py
 
 dist: install
 	@$(BIN)/python -m build --outdir dist .

@@ -99,7 +99,9 @@ def complete_bundle(place: Path, data: bytes) -> Path:
         Classify(),
         tuple(f"class {i}" for i in range(classes)),
     )
-    golden = golden_files(samples, reference_outputs(data, samples), builtin_outputs(data, samples))
+    golden = golden_files(
+        samples, reference_outputs(data, samples), {"builtin": builtin_outputs(data, samples)}
+    )
     write_bundle(place, manifest, {"model.tflite": data, **golden})
     return place
 

@@ -41,8 +41,8 @@ def make(app: str, images: Path | None = None) -> None:
             files = {name: built.read(name) for name in manifest.files if name not in LEFT_OUT}
         if images:
             model, samples = files["model.tflite"], drawn(manifest)
-            expected = reference_outputs(model, samples), builtin_outputs(model, samples)
-            files.update(golden_files(samples, *expected))
+            further = {"builtin": builtin_outputs(model, samples)}
+            files.update(golden_files(samples, reference_outputs(model, samples), further))
         write_bundle(APPS / app / "bundle", manifest, files)
     print(f"{app}: {len(files)} files, {sum(map(len, files.values())):,} bytes", flush=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -18,17 +18,19 @@ Array = npt.NDArray[Any]
 def golden_files(
     inputs: Sequence[Sequence[Array]],
     outputs: Sequence[Sequence[Array]],
-    builtin: Sequence[Sequence[Array]] | None = None,
+    further: Mapping[str, Sequence[Sequence[Array]] | None] | None = None,
 ) -> dict[str, bytes]:
-    """Return ``golden/input_<k>.npy``, ``golden/output_<k>.npy`` and, where given, ``golden/builtin_<k>.npy``.
+    """Return ``golden/input_<k>.npy``, ``golden/output_<k>.npy`` and, where given, ``golden/<kernels>_<k>.npy``.
 
     Args:
         inputs: for every sample, one array an input, in the model's own types and shapes.
         outputs: for every sample, one array an output.
-        builtin: the outputs of TFLite's built-in kernels on ARM, which tflite-runtime runs.
+        further: the outputs of other kernels, by name: ``builtin``, TFLite's built-in ones on ARM, which tflite-runtime
+            runs; ``micro``, those of TFLite Micro, which the C library has.
     """
     files = {}
-    for kind, samples in (("input", inputs), ("output", outputs), ("builtin", builtin or ())):
+    for kind, given in {"input": inputs, "output": outputs, **(further or {})}.items():
+        samples = given or ()
         for k in range(len(samples[0]) if samples else 0):
             stacked = np.stack([np.asarray(arrays[k]) for arrays in samples])
             files[f"golden/{kind}_{k}.npy"] = npy_bytes(stacked)

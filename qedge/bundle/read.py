@@ -107,7 +107,8 @@ class Bundle:
         """Return (inputs, outputs) of every golden sample, in the model's types and shapes; [] without any.
 
         Args:
-            outputs: ``output``, or ``builtin``: those of TFLite's built-in kernels, which tflite-runtime runs.
+            outputs: ``output``, or those of other kernels: ``builtin``, TFLite's own, which tflite-runtime runs, or
+                ``micro``, TFLite Micro's, which the C library has.
 
         Raises:
             IntegrityError: the arrays are not of the shapes and types of the manifest.

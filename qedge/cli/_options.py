@@ -6,6 +6,7 @@ import importlib
 import inspect
 import typing
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -83,8 +84,16 @@ def _declared(command: str, taken: Collection[str]) -> dict[str, Option]:
             continue  # a target whose own extra is missing takes no flags; resolving it by name says why
         for option in options:
             if command in option.commands and option.name not in taken:
-                found.setdefault(option.name, option)
+                found[option.name] = _merged(found.get(option.name, option), option)
     return found
+
+
+def _merged(first: Option, second: Option) -> Option:
+    """Return one flag for an option that two targets have, each with choices of its own."""
+    if first.help == second.help and first.choices == second.choices:
+        return first
+    both = tuple(dict.fromkeys((*first.choices, *second.choices))) if first.choices and second.choices else ()
+    return replace(first, help=f"{first.help}; {second.help}", choices=both)
 
 
 def _flag(option: Option) -> Parameter:

@@ -12,7 +12,7 @@ from qedge.cli._bundles import BundleArg
 from qedge.cli._console import Ui
 from qedge.deploy import deploy, plan, rollback
 from qedge.deploy.push import ROOT
-from qedge.errors import UsageError
+from qedge.errors import UsageError, unknown
 from qedge.target import names, resolve
 
 HostArg = Annotated[str, typer.Argument(help="user@host, or a name of ~/.ssh/config.")]
@@ -36,6 +36,11 @@ WheelsOpt = Annotated[
 ]
 RootOpt = Annotated[str, typer.Option("--root", help="Folder on the device.")]
 RunsOpt = Annotated[int, typer.Option("--runs", min=0, help="Counted runs of the benchmark there.")]
+EngineOpt = Annotated[
+    str | None,
+    typer.Option("--engine", help="c: install no TFLite binding, the bundle's C library needs none."),
+]
+ENGINES = ("litert", "c")
 DryOpt = Annotated[bool, typer.Option("--dry-run", help="Say what would be copied, and connect to nothing.")]
 
 
@@ -53,9 +58,12 @@ def command(
     wheels: WheelsOpt = None,
     root: RootOpt = ROOT,
     runs: RunsOpt = 50,
+    engine: EngineOpt = None,
     dry_run: DryOpt = False,
 ) -> None:
     """Copy a bundle to a device, prove it there, and make it the active version; or go back with --rollback."""
+    if engine not in (None, *ENGINES):
+        raise unknown("engine", engine, ENGINES)
     ssh = ["ssh"]
     ssh += ["-p", str(port)] if port else []
     ssh += ["-i", str(identity)] if identity else []
@@ -84,6 +92,7 @@ def command(
                 app=service,
                 app_arguments=service_arguments,
                 runs=runs,
+                engine=engine,
                 progress=progress,
             )
     ui.table(f"{name} on {host}", ("", ""), _rows(document, root, name))

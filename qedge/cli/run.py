@@ -44,7 +44,10 @@ def command(
     rows: list[tuple[str, ...]] = []
     results: list[dict[str, Any]] = []
     if target.info.has_runtime:
-        with load(bundle, device=device, strict=strict) as model:
+        typed = options_of(target.info, target_options, load_config(None))
+        given = {o.name: typed[o.name] for o in target.info.options if "run" in o.commands}
+        chosen = {name: value for name, value in given.items() if value is not None}
+        with load(bundle, device=device, strict=strict, **chosen) as model:
             found = [(path, model(_sample(path))) for path in files]
     else:
         options = options_of(target.info, target_options, load_config(None))

@@ -12,6 +12,7 @@ from qedge.deploy.plan import plan
 from qedge.deploy.platforms import packages_for
 from qedge.deploy.remote import Remote
 from qedge.errors import ToolError, UsageError, VerificationError
+from qedge.runtime.c_library import layout_of
 
 ROOT = "~/.local/share/qedge"
 SPARE_MB = 64
@@ -31,6 +32,7 @@ def deploy(
     app: Path | None = None,
     app_arguments: str = "",
     runs: int = 50,
+    engine: str | None = None,
     progress: Progress = lambda stage, fraction: None,
 ) -> dict[str, Any]:
     """Put ``bundle`` on ``host`` and make it the active version, once it has proven itself there.
@@ -47,6 +49,7 @@ def deploy(
         wheels: folder of wheels for a device without internet.
         app: sample app to run as a systemd service of the user.
         runs: of the benchmark.
+        engine: ``c``: install no binding even where one has wheels, as the bundle's C library needs none.
 
     Returns:
         ``device`` (what it is), ``version``, ``previous``, ``uploaded`` {files, bytes}, ``verify`` and ``bench``.
@@ -60,7 +63,9 @@ def deploy(
         place: dict[str, Any] = {"root": root, "name": wanted.name}
         progress("probe", 0.0)
         device = remote.ask("probe", **place, python=python)
-        packages = [] if python else list(packages_for(device))
+        layout = layout_of(opened)
+        libraries = () if layout is None else tuple(layout.libraries)
+        packages = [] if python else list(packages_for(device, libraries, engine))
         if wanted.needs_pillow and not python:
             packages.append("pillow")
         packages += () if python else wanted.packages

@@ -8,6 +8,7 @@ from qedge.emulate.elf import Elf, Sizes
 from qedge.emulate.host import compile_host, host_compiler, run_host
 from qedge.emulate.machine import Call, EmulationFault, Machine, Run
 from qedge.emulate.qemu import QemuMachine, qemu_available
+from qedge.emulate.shared_library import compile_shared
 from qedge.emulate.toolchain import check_c, compile_c, warm_up
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "check_c",
     "compile_c",
     "compile_host",
+    "compile_shared",
     "find_compiler",
     "find_core",
     "host_compiler",

@@ -60,7 +60,7 @@ def compile_c(
         *(f"-Wl,-u,{name}" for name in keep),
     ]
     script = _linker_script(chip)
-    key = _key([compiler.name, *arguments, script], [*sources, SUPPORT / "start.c"], includes)
+    key = content_key([compiler.name, *arguments, script], [*sources, SUPPORT / "start.c"], includes)
     cached = cache_folder() / "images" / f"{key}.elf"
     if cached.is_file():
         return Elf(cached.read_bytes())
@@ -73,7 +73,7 @@ def compile_c(
         command += ["-static", "-Wl,--gc-sections", f"-Wl,-T,{folder}/link.ld", *compiler.libraries]
         run_tool([*command, "-o", str(linked)], COMPILE_SECONDS)
         data = linked.read_bytes()
-    _store(cached, data)
+    keep_in_cache(cached, data)
     return Elf(data)
 
 
@@ -116,7 +116,8 @@ def _linker_script(core: Core) -> str:
     return text
 
 
-def _key(words: Iterable[str], sources: Iterable[Path], includes: Iterable[Path]) -> str:
+def content_key(words: Iterable[str], sources: Iterable[Path], includes: Iterable[Path]) -> str:
+    """Return the name of a compilation in the cache: by its command, sources and headers."""
     digest = hashlib.sha256()
     files = [(path.name, path) for path in sources]
     # A quoted include is looked for beside the source first.
@@ -133,7 +134,7 @@ def _key(words: Iterable[str], sources: Iterable[Path], includes: Iterable[Path]
     return digest.hexdigest()
 
 
-def _store(path: Path, data: bytes) -> None:
+def keep_in_cache(path: Path, data: bytes) -> None:
     """Write a cache entry whole or not at all; a cache that cannot be written is no error."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

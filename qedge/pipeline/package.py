@@ -40,10 +40,12 @@ def bundle_contents(
     what :func:`~qedge.pipeline.sketch.drift_sketch` gave."""
     model = compiled.model if compiled.model is not None else prepared.model
     graph = prepared.graph if compiled.model is None else Graph.from_bytes(model, "the compiled model")
-    outputs, builtin = target.golden_outputs(model, samples), None
+    outputs, further = target.golden_outputs(model, samples), dict(compiled.golden)
     if outputs is None:
         outputs, builtin = reference_outputs(model, samples), builtin_outputs(model, samples)
-    files: dict[str, bytes] = {"model.tflite": model, **golden_files(samples, outputs, builtin)}
+        if builtin is not None:
+            further["builtin"] = builtin
+    files: dict[str, bytes] = {"model.tflite": model, **golden_files(samples, outputs, further)}
     files.update(compiled.files)
     if sketch is not None:
         files[DRIFT] = sketch.encoded()

@@ -16,7 +16,7 @@ import numpy as np
 from qedge.bundle.manifest import MODEL
 from qedge.errors import ToolError, UsageError
 from qedge.runtime import board, cores
-from qedge.runtime.litert import BINDINGS, find_binding
+from qedge.runtime.litert import BINDINGS, Binding, find_binding
 from qedge.runtime.loader import load
 from qedge.runtime.stages import example, profile
 from qedge.runtime.twin import load_twin
@@ -36,7 +36,7 @@ start = time.perf_counter()
 import numpy, qedge
 imported = time.perf_counter()
 {load}
-model = load(sys.argv[1], threads={threads})
+model = load(sys.argv[1], threads={threads}{engine})
 loaded = time.perf_counter()
 model.warm_up()
 done = time.perf_counter()
@@ -89,7 +89,7 @@ def bench_bundle(
     """
     if runs < 1:
         raise UsageError(f"runs: found {runs}, expected at least 1")
-    find_binding(options.get("binding"))
+    binding = _binding(options)
     before, resident = board.state(), board.resident_mb()
     opener: Callable[..., Model] = load_twin if twin else load
     with opener(path, threads=threads, **options) as model:
@@ -97,7 +97,8 @@ def bench_bundle(
         first_ms = _timed(lambda: model.run(inputs)) / 1e6
         described = model.engine.describe()
         memory = {"model": board.resident_mb() - resident, "process": board.resident_mb()}
-        bare = _bare_call(model, inputs, int(described.get("threads", 1)), options) if compare else None
+        threads = int(described.get("threads", 1))
+        bare = _bare_call(binding, model, inputs, threads) if compare and binding else None
         ours, plain = _by_turns(lambda: model.run(inputs), bare, runs)
         stages = profile(model, example(model) if sample is None else sample, min(runs, 50))
         document: dict[str, Any] = {
@@ -113,7 +114,7 @@ def bench_bundle(
             extra = float(np.median(np.subtract(ours, plain))) / 1e3
             document["bare"] = {"latency_ms": latency(plain), "overhead_us": extra}
         if cold_starts:
-            _add_cold_starts(document, model, described, cold_starts, twin, options)
+            _add_cold_starts(document, model, cold_starts, twin, binding, options.get("engine"))
     document["machine"] = {**board.machine(), "cores": cores.available(), "numpy": np.__version__}
     document["before"], document["after"] = before, board.state()
     return document
@@ -161,11 +162,16 @@ def _by_turns(
     return [p[0] for p in pairs], [p[1] for p in pairs] if bare is not None else None
 
 
-def _bare_call(
-    model: Model, inputs: Sequence[Array], threads: int, options: dict[str, Any]
-) -> Callable[[], Any]:
+def _binding(options: dict[str, Any]) -> Binding | None:
+    """Return the binding to measure against; None where there is none and the model may do without."""
+    try:
+        return find_binding(options.get("binding"))
+    except ToolError:
+        return None
+
+
+def _bare_call(binding: Binding, model: Model, inputs: Sequence[Array], threads: int) -> Callable[[], Any]:
     """Return set_tensor, invoke, get_tensor of a plain interpreter on the same model."""
-    binding = find_binding(options.get("binding"))
     interpreter = binding.module.Interpreter(model_content=model.bundle.read(MODEL), num_threads=threads)
     interpreter.allocate_tensors()
     targets = [d["index"] for d in interpreter.get_input_details()]
@@ -183,19 +189,20 @@ def _bare_call(
 def _add_cold_starts(
     document: dict[str, Any],
     model: Model,
-    described: dict[str, Any],
     count: int,
     twin: bool,
-    options: dict[str, Any],
+    binding: Binding | None,
+    engine: str | None,
 ) -> None:
     """Add ``cold_start_ms`` and, where the bare binding is measured, ``bare.cold_start_ms``."""
-    threads = int(described.get("threads", 1))
-    module = BINDINGS[find_binding(options.get("binding")).name][1]
+    threads = int(document["runtime"].get("threads", 1))
+    chosen = f", engine={engine!r}" if engine else ""
+    own = _COLD_OURS.format(threads=threads, load=_LOAD[twin], engine=chosen)
     ours, plain = [], []
     for _ in range(count):
-        ours.append(_cold(_COLD_OURS.format(threads=threads, load=_LOAD[twin]), str(model.bundle.root)))
-        if "bare" in document:
-            code = _COLD_BARE.format(threads=threads, module=module)
+        ours.append(_cold(own, str(model.bundle.root)))
+        if "bare" in document and binding:
+            code = _COLD_BARE.format(threads=threads, module=BINDINGS[binding.name][1])
             plain.append(_cold(code, str(model.bundle.path(MODEL))))
     document["cold_start_ms"] = min(ours, key=lambda times: times["total"])
     if plain:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from qedge.errors import UsageError
+from qedge.runtime.c_library import MICRO
 from qedge.runtime.litert import BUILTIN, XNNPACK
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class GoldenReport(NamedTuple):
     """What a comparison found.
 
     Args:
-        kernels: which ran, and so which golden outputs were compared: ``xnnpack`` or ``builtin``.
+        kernels: which ran, and so which golden outputs were compared: ``xnnpack``, ``builtin`` or ``micro``.
         max_difference: largest difference of two values.
         differing_values: how many values are not the same.
         sqnr_db: power of the expected outputs over that of the differences, None where there are none.
@@ -53,7 +54,8 @@ def run_golden(
 
     Passes where every integer is within 1 of the expected one (floats: within 1e-4 of the largest), and a
     vector's largest value stays where it was. A bundle has two sets of golden outputs, as TFLite's built-in
-    kernels, which tflite-runtime runs, round unlike XNNPACK's: the binding's own set is taken.
+    kernels, which tflite-runtime runs, round unlike XNNPACK's: the binding's own set is taken. A C library
+    has a set of its own, and passes only where every byte is the same.
 
     Raises:
         UsageError: the bundle has no golden vectors for these kernels.
@@ -75,6 +77,7 @@ def run_golden(
             )
             whole = wanted_raw.dtype.kind in "iu"
             allowed = TOLERANCE if whole else 1e-4 * float(np.abs(wanted).max(initial=1.0))
+            allowed = 0 if kernels == MICRO else allowed
             problem = _moved(found, wanted)
             if distance > allowed:
                 problem = f"differs by up to {distance:g}, allowed {allowed:g}"
@@ -103,7 +106,8 @@ def golden_pairs(
     Raises:
         UsageError: the bundle has none for its kernels.
     """
-    pairs = bundle.golden("builtin" if described.get("kernels") == BUILTIN else "output")
+    kernels = str(described.get("kernels", XNNPACK))
+    pairs = bundle.golden(kernels if kernels in (BUILTIN, MICRO) else "output")
     if pairs:
         return pairs
     if bundle.golden():

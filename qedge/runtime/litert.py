@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from qedge.bundle.manifest import TensorSpec
-from qedge.errors import DataError, ModelError, ToolError, UsageError, unknown
+from qedge.errors import ModelError, ToolError, unknown
 from qedge.runtime import cores
-
-try:
-    # queue.SimpleQueue itself, without the modules that the rest of queue needs: they would slow every start.
-    from _queue import SimpleQueue
-except ImportError:
-    from queue import SimpleQueue
+from qedge.runtime.pool import PooledEngine, listed
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     Array = npt.NDArray[Any]
-    # What one inference needs of one interpreter: set_tensor, invoke, get_tensor.
-    Slot = tuple[Callable[[int, Array], None], Callable[[], None], Callable[[int], Array]]
 
 
 BINDINGS: Mapping[str, tuple[str, str]] = {
@@ -86,7 +79,8 @@ def find_binding(name: str | None = None) -> Binding:
         reasons.append(f"{candidate}: {found}")
     raise ToolError(
         "no TFLite binding works here; " + "; ".join(reasons),
-        hint="pip install ai-edge-litert (32-bit Arm: tflite-runtime)",
+        hint="pip install ai-edge-litert (32-bit Arm: tflite-runtime); where neither has wheels, build the bundle "
+        "with --engine c",
     )
 
 
@@ -118,83 +112,6 @@ def _built_for_numpy_1(version: str) -> bool:
     return old and int(np.__version__.split(".")[0]) >= 2
 
 
-class LiteRTEngine:
-    """A pool of interpreters of one model; each stream that runs at the same time takes one of them."""
-
-    def __init__(
-        self,
-        binding: Binding,
-        interpreters: Sequence[Any],
-        inputs: tuple[TensorSpec, ...],
-        outputs: tuple[TensorSpec, ...],
-        described: dict[str, Any],
-    ) -> None:
-        self.inputs = inputs
-        self.outputs = outputs
-        self._described = described
-        self._closed = False
-        self._free: SimpleQueue[Slot | None] = SimpleQueue()
-        first = interpreters[0]
-        self._wanted = tuple(
-            (detail["index"], np.dtype(spec.dtype), spec.shape)
-            for detail, spec in zip(first.get_input_details(), inputs)
-        )
-        self._results = tuple(detail["index"] for detail in first.get_output_details())
-        self._result = self._results[0] if len(self._results) == 1 else None
-        for interpreter in interpreters:
-            self._free.put((interpreter.set_tensor, interpreter.invoke, interpreter.get_tensor))
-
-    def run(self, arrays: Sequence[Array]) -> list[Array]:
-        """Return the outputs for the inputs; see :class:`qedge.runtime.engine.Engine`."""
-        wanted = self._wanted
-        if len(arrays) != len(wanted):
-            raise DataError(f"found {len(arrays)} arrays, expected {len(wanted)}: {_listed(self.inputs)}")
-        for array, (_, dtype, shape) in zip(arrays, wanted):
-            if not isinstance(array, np.ndarray) or array.shape != shape:
-                raise self._mismatch(arrays)
-            # numpy has one object a type, so the comparison (which is slow) is hardly ever made.
-            if array.dtype is not dtype and array.dtype != dtype:
-                raise self._mismatch(arrays)
-        if self._closed:
-            raise UsageError("the model is closed", hint="load it again, or run it inside the with block")
-        slot = self._free.get()
-        if slot is None:
-            self._free.put(None)
-            raise UsageError("the model was closed while this call waited for it")
-        set_tensor, invoke, get_tensor = slot
-        try:
-            for array, (index, _, _) in zip(arrays, wanted):
-                set_tensor(index, array)
-            invoke()
-            if self._result is not None:
-                return [get_tensor(self._result)]
-            return [get_tensor(index) for index in self._results]
-        except (RuntimeError, ValueError) as problem:
-            raise ToolError(f"the inference failed: {problem}") from problem
-        finally:
-            self._free.put(slot)
-
-    def describe(self) -> dict[str, Any]:
-        """Return binding, device, threads and streams."""
-        return dict(self._described)
-
-    def close(self) -> None:
-        """Free the interpreters; those in use are freed when their call returns."""
-        self._closed = True
-        while not self._free.empty():
-            self._free.get()
-        self._free.put(None)
-
-    def _mismatch(self, arrays: Sequence[Any]) -> DataError:
-        found = ", ".join(
-            f"{a.dtype} {list(a.shape)}" if isinstance(a, np.ndarray) else type(a).__name__ for a in arrays
-        )
-        return DataError(
-            f"found {found}, expected {_listed(self.inputs)}",
-            hint="model.run takes the model's own types; model(sample) converts",
-        )
-
-
 def open_engine(
     model: bytes,
     inputs: tuple[TensorSpec, ...],
@@ -205,7 +122,7 @@ def open_engine(
     binding: str | None = None,
     delegates: Sequence[Any] = (),
     kernels: str | None = None,
-) -> LiteRTEngine:
+) -> PooledEngine:
     """Return an engine for a ``.tflite``.
 
     Args:
@@ -232,7 +149,7 @@ def open_engine(
         "threads": count,
         "streams": streams,
     }
-    return LiteRTEngine(found, interpreters, inputs, outputs, described)
+    return PooledEngine(interpreters, inputs, outputs, described)
 
 
 def _interpreter(
@@ -270,7 +187,7 @@ def _compare(kind: str, details: Sequence[Mapping[str, Any]], specs: Sequence[Te
     stated = tuple((s.dtype, s.shape, np.float32(s.scale or 0), s.zero_point or 0) for s in specs)
     if found != stated:
         raise ModelError(
-            f"the model's {kind}s are {[f[:2] for f in found]}, the manifest says {_listed(specs)}",
+            f"the model's {kind}s are {[f[:2] for f in found]}, the manifest says {listed(specs)}",
             hint="build the bundle again",
         )
 
@@ -297,7 +214,3 @@ def _spec(detail: Mapping[str, Any]) -> TensorSpec:
         scale=float(scale) if scale else None,
         zero_point=int(zero_point) if scale else None,
     )
-
-
-def _listed(specs: Sequence[TensorSpec]) -> str:
-    return ", ".join(f"{s.dtype} {list(s.shape)}" for s in specs)

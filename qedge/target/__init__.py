@@ -13,7 +13,7 @@ from qedge.target.reports import (
     VerifyReport,
 )
 from qedge.target.request import Request
-from qedge.target.twin import execute_twin, verify_twin
+from qedge.target.twin import execute_twin, golden_report, verify_twin
 
 __all__ = [
     "Arrays",
@@ -30,6 +30,7 @@ __all__ = [
     "VerifyReport",
     "default_name",
     "execute_twin",
+    "golden_report",
     "names",
     "resolve",
     "resolve_all",

@@ -56,6 +56,9 @@ def faults_of_compiled(compiled: object) -> list[str]:
         if name in CORE_FILES or name.startswith(CORE_FOLDERS):
             found.append(f"a file that is not its own: {name}")
     found += [f"no reason for operator #{p.index}" for p in compiled.operators or () if not p.reason]
+    for kernels in compiled.golden:
+        if not kernels.isidentifier() or kernels in ("input", "output"):
+            found.append(f"golden outputs called {kernels!r}")
     return found + [f"extra that is no JSON: {fault}" for fault in _json_faults(compiled.extra)]
 
 

@@ -72,6 +72,8 @@ class Compiled:
         model: the model that the bundle carries, when the target had to rewrite it; None keeps the waist's.
         operators: where each operator runs as a compiler placed it, instead of what `check` foretold; None
             where no compiler ran.
+        golden: further outputs for the golden inputs, by the name of the kernels that give them: ``{"micro": ...}``
+            makes ``golden/micro_<k>.npy``.
     """
 
     files: Mapping[str, bytes]
@@ -80,6 +82,7 @@ class Compiled:
     findings: tuple[Finding, ...] = ()
     model: bytes | None = None
     operators: tuple[Placement, ...] | None = None
+    golden: Mapping[str, Sequence[Arrays]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from qedge.bundle.read import read_bundle
 from qedge.findings import Finding
-from qedge.runtime.golden import run_golden
+from qedge.runtime.golden import GoldenReport, run_golden
 from qedge.runtime.litert import find_binding
 from qedge.runtime.twin import load_twin
 from qedge.target.reports import Arrays, VerifyReport
@@ -46,11 +46,23 @@ def verify_twin(
                 pairs = [(list(x), single.engine.run(list(x))) for x in samples]
             oracle = f"one thread of {find_binding()}"
         found = run_golden(model, pairs)
+    core = f"{found.core} ({label})" if label else found.core
+    return golden_report(found, oracle, core, findings, metrics)
+
+
+def golden_report(
+    found: GoldenReport,
+    oracle: str,
+    core: str,
+    findings: Sequence[Finding] = (),
+    metrics: Mapping[str, Any] | None = None,
+) -> VerifyReport:
+    """Return what a comparison with golden vectors found, as a target says it."""
     return VerifyReport(
         bit_exact=found.bit_exact,
         passed=found.passed,
         oracle=oracle,
-        core=f"{found.core} ({label})" if label else found.core,
+        core=core,
         samples=found.samples,
         mismatches=found.mismatches,
         metrics={

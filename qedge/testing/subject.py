@@ -86,7 +86,7 @@ class Subject:
         if golden is not None:
             files = {n: d for n, d in files.items() if not n.startswith("golden/")}
             outputs = [list(o) for _, o in golden]
-            files.update(golden_files([list(i) for i, _ in golden], outputs, outputs))
+            files.update(golden_files([list(i) for i, _ in golden], outputs, {"builtin": outputs}))
         write_bundle(self.folder / place, manifest, files)
         return self.folder / place
 

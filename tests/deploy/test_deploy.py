@@ -465,12 +465,34 @@ def test_packages_fit_the_device(python, arch, bits, packages) -> None:
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("arch", "libraries", "engine", "packages"),
+    [
+        ("armv6l", ("armv6",), None, ("numpy",)),
+        ("armv7l", ("armhf",), None, ("numpy",)),
+        ("riscv64", ("riscv64",), None, ("numpy",)),
+        ("aarch64", ("aarch64",), None, LITERT),
+        ("aarch64", ("aarch64",), "c", ("numpy",)),
+        ("armv6l", ("armhf", "aarch64"), None, None),
+        ("aarch64", ("x86_64",), "c", None),
+    ],
+)
+def test_a_c_library_for_the_device_needs_numpy_alone(arch, libraries, engine, packages) -> None:
+    probe = {"python": [3, 13, 5], "arch": arch, "bits": 32 if arch.startswith("arm") else 64}
+    if packages is not None:
+        assert packages_for(probe, libraries, engine) == packages
+        return
+    with pytest.raises(ToolError) as caught:
+        packages_for(probe, libraries, engine)
+    assert "--engine c" in caught.value.hint
+
+
 @pytest.mark.parametrize("platform", PLATFORMS, ids=lambda p: p.system)
 def test_the_table_says_what_the_code_does(platform) -> None:
     probe = {
         "python": platform.python,
         "arch": platform.arch,
-        "bits": 32 if platform.arch == "armv7l" else 64,
+        "bits": 32 if platform.arch.startswith("arm") else 64,
     }
     try:
         assert packages_for(probe) == platform.packages

@@ -29,6 +29,7 @@ HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent.parent
 sys.path[:0] = [str(PROJECT), str(PROJECT / "targets"), str(PROJECT / "tests" / "unit")]
 
+from systems import CACHE, SYSTEMS, call, interpreter, qemu, root_of  # noqa: E402
 from tiny_bundles import make_bundle  # noqa: E402
 
 from qedge.deploy import agent, deploy  # noqa: E402
@@ -37,36 +38,17 @@ from qedge.processing.image import ImagePreprocess  # noqa: E402
 from qedge.runtime import cores  # noqa: E402
 from qedge.runtime.litert import BINDINGS, tensor_specs  # noqa: E402
 
-CACHE = Path(os.environ.get("QEDGE_EMULATED", Path.home() / ".cache" / "qedge" / "emulated"))
 ALLOWED_PERCENT = 2.0
 ALLOWED_START_PERCENT = 10.0
-PACKAGES = (
-    "libc6", "libgcc-s1", "libstdc++6", "python3.11-minimal", "libpython3.11-minimal", "libpython3.11-stdlib",
-    "zlib1g", "libexpat1", "libssl3", "libffi8", "libbz2-1.0", "liblzma5", "libuuid1", "libcrypt1", "libgomp1",
-)  # fmt: skip
-# No numpy below 2 has an armv7l wheel, but Debian's own does.
-NUMPY_DEBS = ("python3-numpy", "libblas3", "liblapack3", "libgfortran5", "libatomic1")
-CPUINFO = """\
-processor\t: 0
-BogoMIPS\t: 108.00
-Features\t: fp asimd evtstrm crc32 cpuid
-CPU implementer\t: 0x41
-CPU architecture: 8
-CPU variant\t: 0x0
-CPU part\t: 0xd08
-CPU revision\t: 3
-
-Revision\t: c03115
-Model\t\t: Raspberry Pi 4 Model B Rev 1.5
-"""
 ARCHES = {
-    "arm64": ("qemu-aarch64", "cortex-a72", {
+    "arm64": {
         "ai-edge-litert": ("aarch64", ("numpy", "ai-edge-litert>=2.1.2")),
         "tflite-runtime": ("aarch64", ("numpy<2", "tflite-runtime==2.14.0")),
-    }),
-    "armhf": ("qemu-arm", "cortex-a7", {
+        "c": ("aarch64", ("numpy",)),
+    },
+    "armhf": {
         "tflite-runtime": ("armv7l", ("tflite-runtime==2.14.0",)),
-    }),
+    },
 }  # fmt: skip
 MODELS = {
     "kws01": "mlperf_tiny/kws01_dscnn_int8.tflite",
@@ -80,57 +62,9 @@ COUNTED = {"kws01": 20, "ic01": 10, "mobilenet_v2": 2, "voice": 20}
 STARTED = ("kws01", "mobilenet_v2", "voice")
 
 
-def call(*command: str, **options: object) -> str:
-    """Return what a command prints; stop with its last lines when it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, **options)  # type: ignore[call-overload]
-    if done.returncode:
-        sys.exit(f"{' '.join(command[:6])} ...:\n{(done.stderr or done.stdout)[-2000:]}")
-    return str(done.stdout)
-
-
-def qemu(program: str) -> None:
-    """Make sure that the emulator is there."""
-    if shutil.which(program) is None:
-        if os.geteuid() != 0:
-            sys.exit(f"needs {program}: sudo apt install qemu-user")
-        call("apt-get", "update")
-        call("apt-get", "install", "-y", "--no-install-recommends", "qemu-user")
-
-
-def root_of(arch: str) -> Path:
-    """Return a folder with the Pi's system: Debian's packages unpacked, and what /proc says on a Pi 4."""
-    root = CACHE / f"root-{arch}"
-    if (root / "complete").exists():
-        return root
-    shutil.rmtree(root, ignore_errors=True)
-    apt = CACHE / f"apt-{arch}"
-    for folder in ("lists/partial", "cache/archives/partial", "debs"):
-        (apt / folder).mkdir(parents=True, exist_ok=True)
-    (apt / "status").touch()
-    options = [
-        f"-oDir::State={apt}", f"-oDir::State::lists={apt}/lists", f"-oDir::State::status={apt}/status",
-        f"-oDir::Cache={apt}/cache", f"-oAPT::Architecture={arch}", f"-oAPT::Architectures={arch}",
-        "-oAPT::Sandbox::User=root",
-    ]  # fmt: skip
-    # A repository of the host that lacks this architecture is no reason to stop: the download says what is missing.
-    subprocess.run(["apt-get", *options, "update"], capture_output=True)
-    wanted = PACKAGES + (NUMPY_DEBS if arch == "armhf" else ())
-    call("apt-get", *options, "download", *wanted, cwd=apt / "debs")
-    for deb in sorted((apt / "debs").glob("*.deb")):
-        call("dpkg", "-x", str(deb), str(root))
-    (root / "proc/device-tree").mkdir(parents=True)
-    (root / "proc/cpuinfo").write_text(CPUINFO)
-    (root / "proc/device-tree/model").write_text("Raspberry Pi 4 Model B Rev 1.5\0")
-    for library in ("blas/libblas.so.3", "lapack/liblapack.so.3"):
-        for found in root.glob(f"usr/lib/*/{library}"):
-            (found.parent.parent / found.name).symlink_to(Path(*found.parts[-2:]))
-    (root / "complete").touch()
-    return root
-
-
 def site_of(arch: str, binding: str) -> Path:
     """Return a folder with what ``qedge deploy`` leaves of the wheels on a Pi of this architecture."""
-    wheel_arch, packages = ARCHES[arch][2][binding]
+    wheel_arch, packages = ARCHES[arch][binding]
     site = CACHE / f"packages-{arch}-{binding}"
     if not (site / "complete").exists():
         shutil.rmtree(site, ignore_errors=True)
@@ -232,14 +166,7 @@ def with_qedge() -> dict[str, str]:
 
 def emulator(arch: str, binding: str, *, count: bool = False, path: Sequence[object] = ()) -> list[str]:
     """Return the command that is the emulated Pi's Python, with the binding and ``path`` to import from."""
-    program, cpu, _ = ARCHES[arch]
-    root = root_of(arch)
-    counting = ["-plugin", str(plugin())] if count else []
-    folders = ":".join(map(str, [site_of(arch, binding), *path]))
-    return [
-        program, "-cpu", cpu, *counting, "-L", str(root), "-E", f"PYTHONPATH={folders}",
-        str(root / "usr/bin/python3.11"),
-    ]  # fmt: skip
+    return interpreter(arch, [site_of(arch, binding), *path], plugin() if count else None)
 
 
 def guest(arch: str, binding: str, script: str, *arguments: str) -> tuple[list[dict], list[int]]:
@@ -267,13 +194,13 @@ def cold_start(arch: str, binding: str, bundle: Path) -> dict[str, float]:
     return {**totals, "more_percent": 100 * (after["qedge"] - after["bare"]) / totals["bare"]}
 
 
-def deployed(arch: str, binding: str, bundle: Path) -> dict[str, object]:
-    """Return what ``qedge deploy`` says of the emulated Pi; only the network is missing in between."""
-    scratch = Path(tempfile.mkdtemp(prefix=f"qedge-{arch}-"))
+def deployed(words: Sequence[str], bundle: Path) -> dict[str, object]:
+    """Return what ``qedge deploy`` says of the emulated system whose Python ``words`` start; only the network is
+    missing in between."""
+    scratch = Path(tempfile.mkdtemp(prefix="qedge-deploy-"))
     try:
         python, ssh = scratch / "bin" / "python3", scratch / "ssh"
         python.parent.mkdir()
-        words = emulator(arch, binding)
         # What the version's launcher says comes first, then the binding that the environment has.
         words = [w.replace("PYTHONPATH=", "PYTHONPATH=$PYTHONPATH:") for w in words]
         python.write_text("#!/bin/sh\nexec " + " ".join(f'"{w}"' for w in words) + ' "$@"\n')
@@ -286,11 +213,7 @@ def deployed(arch: str, binding: str, bundle: Path) -> dict[str, object]:
         for script in (python, ssh):
             script.chmod(0o755)
         found = deploy(bundle, "pi", ssh=(str(ssh),), root=str(scratch / "disk"), python=str(python), runs=0)
-        return {
-            **found,
-            "needs": list(packages_for(found["device"])),
-            "megabytes": megabytes(site_of(arch, binding)),
-        }
+        return found
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -320,7 +243,9 @@ def one(arch: str, binding: str, wanted: dict[str, Path]) -> dict[str, list[dict
         for name in STARTED
         if name in wanted
     ]
-    deployment = deployed(arch, binding, wanted["digits"])
+    deployment = deployed(emulator(arch, binding), wanted["digits"])
+    deployment["needs"] = list(packages_for(deployment["device"]))
+    deployment["megabytes"] = megabytes(site_of(arch, binding))
     return {
         "golden": golden,
         "instructions": instructions,
@@ -334,10 +259,10 @@ def run(arches: Sequence[str]) -> dict[str, list[dict]]:
     if platform.system() != "Linux" or "bookworm" not in Path("/etc/os-release").read_text():
         sys.exit("needs Debian 12 (bookworm), whose packages make the emulated system")
     wanted = bundles()
-    pairs = [(arch, binding) for arch in arches for binding in ARCHES[arch][2]]
+    pairs = [(arch, binding) for arch in arches for binding in ARCHES[arch] if binding in BINDINGS]
     plugin()
     for arch, binding in pairs:
-        qemu(ARCHES[arch][0])
+        qemu(SYSTEMS[arch].emulator)
         root_of(arch), site_of(arch, binding)
     # The slowest first, so that none is left over at the end.
     with ThreadPoolExecutor(max_workers=cores.available()) as pool:

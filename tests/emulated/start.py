@@ -1,7 +1,7 @@
 """Runs inside the emulated Pi: from the start of the process to the first inference, bare or by qedge.
 
-Usage: start.py bare|qedge BINDING_MODULE BUNDLE. The plug-in's marks count the instructions up to numpy, whose
-import differs from time to time, and all of them.
+Usage: start.py bare|qedge BINDING_MODULE BUNDLE, or start.py c - BUNDLE for the bundle's C library. The plug-in's
+marks count the instructions up to numpy, whose import differs from time to time, and all of them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ if sys.argv[1] == "bare":
 else:
     import qedge
 
-    model = qedge.load(sys.argv[3], threads=1)
+    chosen = {"engine": "c"} if sys.argv[1] == "c" else {}
+    model = qedge.load(sys.argv[3], threads=1, **chosen)
     model.run(numpy.zeros(model.inputs[0].shape, model.inputs[0].dtype))
 
 mark()

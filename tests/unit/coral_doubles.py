@@ -129,7 +129,7 @@ def write(folder: Path, model: bytes, options: dict[str, Any], workdir: Path) ->
     given, taken = tensor_specs(shipped)
     inputs = samples()
     manifest = Manifest("small", "0" * 64, "coral", given, taken, target_data=compiled.extra)
-    golden = golden_files(inputs, expected(shipped, inputs), builtin_outputs(shipped, inputs))
+    golden = golden_files(inputs, expected(shipped, inputs), {"builtin": builtin_outputs(shipped, inputs)})
     files = {**compiled.files, "model.tflite": shipped, **golden}
     write_bundle(folder, manifest, files)
     return folder

@@ -70,6 +70,9 @@ def make_bundle(
         **fields,
     }
     inputs_of = [[array] for array in golden]
-    files = {"model.tflite": data, **golden_files(inputs_of, expected, builtin_outputs(data, inputs_of))}
+    files = {
+        "model.tflite": data,
+        **golden_files(inputs_of, expected, {"builtin": builtin_outputs(data, inputs_of)}),
+    }
     write_bundle(place, Manifest(inputs=inputs, outputs=outputs, **described), files)
     return place
