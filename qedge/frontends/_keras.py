@@ -117,7 +117,8 @@ def _by_key(structure: Mapping[str, Any], model: Any, arrays: Sequence[Any]) -> 
 
 
 def _prepare(model: Any) -> None:
-    """Make layers fit for a static float graph: recurrences unrolled, half precision made float32."""
+    """Make layers fit for a static float graph: recurrences unrolled, half precision made float32, masks named."""
+    _name_masks(model)
     for layer in _layers(model):
         if getattr(layer, "stateful", False):
             raise Refusal(
@@ -133,6 +134,55 @@ def _prepare(model: Any) -> None:
                 layer.dtype_policy = "float32"
             else:
                 set_policy("float32")
+
+
+def _name_masks(model: Any) -> None:
+    """Let the operations that compute a layer's mask carry the layer's name: Keras 3 has them beside its layers."""
+    tf = require("tensorflow", "TensorFlow")
+    named: set[int] = set()
+
+    def scoped(call: Any, name: str) -> Any:
+        def within(*given: Any, **options: Any) -> Any:
+            around = tf.compat.v1.get_default_graph().get_name_scope()
+            # With a slash at the end a scope is entered again, not numbered anew.
+            with tf.name_scope(f"{around}/{name}/" if around else f"{name}/"):
+                return call(*given, **options)
+
+        return within
+
+    nodes = [(layer, n) for layer in _layers(model) for n in getattr(layer, "_inbound_nodes", ())]
+    nodes = [(layer, n) for layer, n in nodes if hasattr(n, "input_tensors") and hasattr(n, "arguments")]
+    reads = {id(t): layer for layer, n in nodes for t in n.input_tensors if _makes_masks(layer)}
+    for _, node in nodes:
+        for key, mask in node.arguments.kwargs.items():
+            if not key.endswith("mask") or not hasattr(mask, "_keras_history"):
+                continue
+            operations, sources = _up_to_layers(mask)
+            layer = next((reads[id(t)] for t in sources if id(t) in reads), None)
+            for operation in operations if layer is not None else ():
+                if id(operation) not in named:
+                    named.add(id(operation))
+                    # Keras opens a layer's scope to build and to call it; a trace has the number of the latter.
+                    operation.call = scoped(operation.call, f"{layer.name}_1")
+
+
+def _makes_masks(layer: Any) -> bool:
+    """Whether a layer computes a mask from what it reads: Masking and Embedding do, others hand theirs on."""
+    return hasattr(layer, "mask_value") or bool(getattr(layer, "mask_zero", False))
+
+
+def _up_to_layers(tensor: Any) -> tuple[list[Any], list[Any]]:
+    """Return the operations of Keras that are no layers behind a tensor, and what the first of them read."""
+    operations, sources, reached = [], [], [tensor]
+    while reached:
+        found = reached.pop()
+        maker, position, _ = found._keras_history
+        if hasattr(maker, "compute_mask"):
+            sources.append(found)
+        else:
+            operations.append(maker)
+            reached += maker._inbound_nodes[position].input_tensors
+    return operations, sources
 
 
 def _layers(model: Any) -> Iterator[Any]:

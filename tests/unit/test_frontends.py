@@ -21,6 +21,7 @@ from qedge.errors import ModelError, ToolError, UnsupportedError
 from qedge.frontends import load_model
 from qedge.frontends.normalize import Normalized
 from qedge.graph import Graph
+from qedge.graph.layers import layer_of
 from qedge.installing import install_command
 
 MAKER = Path(__file__).parent.parent / "frontends" / "make_zoo.py"
@@ -347,6 +348,14 @@ def test_tensors_are_named_after_layers(converted) -> None:
     assert {"picture", "conv2d", "conv2d/weights", "conv2d/bias", "depthwise_conv2d", "class"} <= set(names)
     recurrent = Graph.from_bytes(model(converted["lstm"]).data)
     assert {t.name.partition("/")[0] for t in recurrent.tensors} <= {"steps", "lstm", "d"}
+
+
+def test_what_computes_a_mask_is_named_after_its_layer(converted) -> None:
+    graph = Graph.from_bytes(model(converted["masked"]).data)
+    masks = [op for op in graph if op.op in ("NOT_EQUAL", "REDUCE_ANY")]
+    assert masks
+    assert {layer_of(graph, op) for op in masks} == {"holes"}
+    assert {t.name.partition("/")[0] for t in graph.tensors} <= {"x", "holes", "reader"}
 
 
 def test_a_recurrence_takes_few_operators(converted) -> None:
