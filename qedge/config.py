@@ -38,7 +38,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[tuple[type, ...], str]]] = {
         "targets": ((list,), "targets that `qedge build` builds without --target"),
         "out": ((str,), "folder of the builds"),
         "strict": ((bool,), "a warning about the model, the data or the figures fails the build"),
-        "io": ((str,), "type of inputs and outputs: int8, uint8 or float32"),
+        "io": ((str,), "type of inputs and outputs: auto, int8, uint8, int16 or float32"),
     },
     "quantize": {
         "method": ((str,), "auto, or the method to pin"),

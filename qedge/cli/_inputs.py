@@ -16,6 +16,7 @@ from qedge.frontends import registry
 from qedge.pipeline import BuildRequest
 from qedge.processing.spec import Postprocess, postprocess_from_json
 from qedge.quantize import QuantizeOptions
+from qedge.quantize.options import IO_TYPES
 from qedge.target import default_name, resolve_all
 from qedge.target.options import percent
 
@@ -40,7 +41,9 @@ LabelsOpt = Annotated[
 ]
 SamplesOpt = Annotated[int | None, typer.Option("--samples", min=1, help="Use at most this many samples.")]
 SeedOpt = Annotated[int | None, typer.Option("--seed", help="Seed of every choice.")]
-IoOpt = Annotated[str | None, typer.Option("--io", help="Type of inputs and outputs: int8, uint8, float32.")]
+IoOpt = Annotated[
+    str | None, typer.Option("--io", help="Type of inputs and outputs: auto, int8, uint8, int16 ...")
+]
 MethodOpt = Annotated[str | None, typer.Option("--method", help="Pin a quantisation method. Default: auto.")]
 EffortOpt = Annotated[
     str | None, typer.Option("--effort", help="How much to try: fast, normal or thorough. Default: normal.")
@@ -118,9 +121,9 @@ def request_from(
     registry.check_named(chosen)
     data = data or config.path_of("data", "path")
     wanted = list(target or config.get("build", "targets") or [default_name()])
-    io = io or str(config.get("build", "io", "int8"))
-    if io not in ("int8", "uint8", "float32"):
-        raise UsageError(f"--io: found {io!r}", hint="expected one of: int8, uint8, float32")
+    io = io or str(config.get("build", "io", "auto"))
+    if io not in IO_TYPES:
+        raise UsageError(f"--io: found {io!r}", hint=f"expected one of: {', '.join(IO_TYPES)}")
     drop = max_drop or config.get("quantize", "max_drop")
     options = QuantizeOptions(
         method=method or str(config.get("quantize", "method", "auto")),

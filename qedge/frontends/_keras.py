@@ -158,12 +158,12 @@ def _name_masks(model: Any) -> None:
             if not key.endswith("mask") or not hasattr(mask, "_keras_history"):
                 continue
             operations, sources = _up_to_layers(mask)
-            layer = next((reads[id(t)] for t in sources if id(t) in reads), None)
-            for operation in operations if layer is not None else ():
+            names = [reads[id(t)].name for t in sources if id(t) in reads]
+            for operation in operations if names else ():
                 if id(operation) not in named:
                     named.add(id(operation))
                     # Keras opens a layer's scope to build and to call it; a trace has the number of the latter.
-                    operation.call = scoped(operation.call, f"{layer.name}_1")
+                    operation.call = scoped(operation.call, f"{names[0]}_1")
 
 
 def _makes_masks(layer: Any) -> bool:

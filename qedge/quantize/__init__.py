@@ -4,8 +4,8 @@ from qedge.quantize.check import prove_full_integer
 from qedge.quantize.compare import Comparison, compare
 from qedge.quantize.layers import LayerError, layer_errors
 from qedge.quantize.options import Candidate, Quantized, QuantizeOptions
+from qedge.quantize.quantizer import quantize
 from qedge.quantize.recipe import METHODS, Recipe
-from qedge.quantize.search import quantize
 
 __all__ = [
     "METHODS",

@@ -1,29 +1,21 @@
-"""Accuracy budgets: what to do when int8 alone misses one.
-
-The layers with the most noise of their own move to 16x8 (int16 activations, int8 weights; those without a 16-bit
-kernel stay), else to float: as few of them as bring the model back inside the budget. Every candidate is compared
-with the float model before it is trusted.
-"""
+"""Accuracy budgets: whether a result misses one, and whom to blame."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from qedge.errors import AccuracyError
 from qedge.findings import Finding
 from qedge.quantize.build import Builder
 from qedge.quantize.compare import Comparison
-from qedge.quantize.judge import Judge
 from qedge.quantize.layers import LayerError, layer_errors
 from qedge.quantize.options import QuantizeOptions
-from qedge.quantize.plan import default_modes
-from qedge.quantize.recipe import Recipe
-from qedge.quantize.rules import RULES
 from qedge.quantize.tasks import Task
 
 WORST_NAMED = 10
+MARGIN_DB = 1.0
 CANNOT_APPLY = "the largest drop cannot be applied"
 
 
@@ -52,6 +44,11 @@ def missed(result: Comparison, options: QuantizeOptions) -> str | None:
     return None if applied else f"{CANNOT_APPLY}: no output is a classification"
 
 
+def stricter(options: QuantizeOptions) -> QuantizeOptions:
+    """Return the same budget with the SQNR that a rescue aims at: :data:`MARGIN_DB` more."""
+    return replace(options, min_sqnr=None if options.min_sqnr is None else options.min_sqnr + MARGIN_DB)
+
+
 def unusable_gate(tasks: Sequence[Task], names: Sequence[str], options: QuantizeOptions) -> str | None:
     """Return why the budget cannot be applied to a model whose outputs have these tasks, or None.
 
@@ -78,69 +75,6 @@ def worst_layers(builder: Builder, data: bytes) -> list[LayerError]:
     found = layer_errors(builder.model.data, data, builder.dataset, indices=some, threads=builder.threads)
     measured = [e for e in found if math.isfinite(e.isolated_db)]
     return sorted(measured, key=lambda e: e.isolated_db)
-
-
-def mixed_precision(
-    builder: Builder,
-    judge: Judge,
-    recipe: Recipe,
-    layers: list[LayerError],
-    meets: Callable[[Comparison], bool],
-    *,
-    modes: Sequence[str] = ("int16", "float"),
-) -> tuple[Recipe, bytes, Comparison] | None:
-    """Return the recipe with the fewest layers in 16x8 or float that meets a demand, or None.
-
-    The number of layers doubles until the demand is met, then halves back; the worst layers go first. Float is
-    tried where 16x8 misses too.
-
-    Args:
-        meets: whether a result is good enough.
-        modes: what to try, in this order.
-    """
-    tried = (_fewest(builder, judge, recipe, layers, meets, mode) for mode in modes)
-    return next((found for found in tried if found is not None), None)
-
-
-def _fewest(
-    builder: Builder,
-    judge: Judge,
-    recipe: Recipe,
-    layers: list[LayerError],
-    meets: Callable[[Comparison], bool],
-    mode: str,
-) -> tuple[Recipe, bytes, Comparison] | None:
-    graph = builder.model.graph
-    defaults = default_modes(graph)
-    of_tensor = {graph.tensors[t].name: op for op in graph.operators for t in op.outputs}
-    order = [of_tensor[e.tensor] for e in layers if e.tensor in of_tensor]
-    order = [op for op in order if op.op in RULES and defaults[op.index] == "int8"]
-    if mode == "int16":
-        order = [op for op in order if RULES[op.op].version_int16]
-
-    def attempt(count: int) -> tuple[Recipe, bytes, Comparison] | None:
-        trial = replace(recipe, mixed=tuple(sorted((op.index, mode) for op in order[:count])))
-        data = builder.build(trial)
-        result = judge.judge(data).comparison
-        return (trial, data, result) if meets(result) else None
-
-    fails, count, best = 0, 1, None
-    while best is None and fails < len(order):
-        count = min(count, len(order))
-        best = attempt(count)
-        if best is None:
-            fails, count = count, count * 2
-    if best is None:
-        return None
-    enough = count
-    while enough - fails > 1:
-        middle = (enough + fails) // 2
-        found = attempt(middle)
-        if found is None:
-            fails = middle
-        else:
-            enough, best = middle, found
-    return best
 
 
 def accuracy_error(why: str, layers: list[LayerError], mixed: bool) -> AccuracyError:

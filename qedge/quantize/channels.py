@@ -38,6 +38,15 @@ class ChannelStatistics:
         self._rows[tensor] = self._rows.get(tensor, 0) + rows
         self.largest[tensor] = np.maximum(self.largest.get(tensor, 0.0), largest)
 
+    def merged(self, other: ChannelStatistics) -> ChannelStatistics:
+        """Return what both have seen; both look at the same activations."""
+        found = ChannelStatistics(self.tensors)
+        for tensor in self.largest:
+            found.largest[tensor] = np.maximum(self.largest[tensor], other.largest[tensor])
+            found._sums[tensor] = self._sums[tensor] + other._sums[tensor]
+            found._rows[tensor] = self._rows[tensor] + other._rows[tensor]
+        return found
+
     def mean(self, tensor: int) -> Float:
         """Return the mean of each channel over all samples and positions."""
         return self._sums[tensor] / self._rows[tensor]

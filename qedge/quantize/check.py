@@ -9,11 +9,11 @@ INTEGERS = {"int8", "uint8", "int16", "int32", "int64", "bool", "int4", "uint32"
 FLOATS = {"float32", "float16", "float64", "bfloat16", "complex64"}
 
 
-def prove_full_integer(graph: Graph, io: str = "int8") -> list[Finding]:
+def prove_full_integer(graph: Graph, io: str = "auto") -> list[Finding]:
     """Return why the model is not full-integer and static; nothing when it is.
 
     Args:
-        io: type that its inputs and outputs have: ``int8``, ``uint8`` or ``float32``; with ``float32`` one
+        io: type that its inputs and outputs have; ``auto``: int8 or int16; with ``float32`` one
             QUANTIZE behind each input and one DEQUANTIZE before each output may touch floats.
     """
     findings = []
@@ -70,12 +70,13 @@ def prove_full_integer(graph: Graph, io: str = "int8") -> list[Finding]:
         for t in tensors:
             found = graph.tensors[t].dtype
             # Indices in (embeddings) and out (ARG_MAX) are integers by nature.
-            if found != io and found not in ("int32", "int64", "bool"):
+            expected = ("int8", "int16") if io == "auto" else (io,)
+            if found not in (*expected, "int32", "int64", "bool"):
                 findings.append(
                     Finding(
                         "error",
                         "io-type",
-                        f"{kind} {graph.tensors[t].name!r} is {found}, expected {io}",
+                        f"{kind} {graph.tensors[t].name!r} is {found}, expected {' or '.join(expected)}",
                         f"build with --io {found}, or quantise again with --io {io}",
                         tensor=graph.tensors[t].name,
                     )

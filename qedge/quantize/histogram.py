@@ -43,7 +43,8 @@ class Histogram:
         # Truncation sends both neighbours of zero to bin 0: shift negative values by one.
         index += BINS // 2
         index -= flat < 0
-        np.clip(index, 0, BINS - 1, out=index)
+        np.maximum(index, 0, out=index)
+        np.minimum(index, BINS - 1, out=index)
         self.counts += np.bincount(index, minlength=BINS) * float(step)
 
     @property
@@ -56,6 +57,16 @@ class Histogram:
         """Middle of each bin."""
         return np.asarray((np.arange(BINS) - BINS // 2 + 0.5) * self.width, np.float64)
 
+    def merged(self, other: Histogram) -> Histogram:
+        """Return what both have counted."""
+        first, second = _copy(self), _copy(other)
+        widest = max(first.exponent, second.exponent)
+        first._widen(widest)
+        second._widen(widest)
+        first.counts += second.counts
+        first.low, first.high = min(first.low, second.low), max(first.high, second.high)
+        return first
+
     def _widen(self, exponent: int) -> None:
         if not self.counts.any():
             self.exponent = max(self.exponent, exponent)
@@ -65,6 +76,13 @@ class Histogram:
             self.counts = np.zeros(BINS, np.float64)
             self.counts[BINS // 4 : BINS // 4 + BINS // 2] = merged
             self.exponent += 1
+
+
+def _copy(histogram: Histogram) -> Histogram:
+    found = Histogram()
+    found.counts, found.exponent = histogram.counts.copy(), histogram.exponent
+    found.low, found.high = histogram.low, histogram.high
+    return found
 
 
 class Histograms:
@@ -94,9 +112,19 @@ class Histograms:
             self._count(tensor)
         return self._of
 
-    def complete(self, others: Histograms) -> None:
-        """Take the histograms of activations that were not observed from ``others``."""
-        self._of = {**others.of, **self.of}
+    def merged(self, other: Histograms) -> Histograms:
+        """Return what both have counted."""
+        found = Histograms()
+        second = other.of
+        found._of = {t: h.merged(second[t]) if t in second else h for t, h in self.of.items()}
+        found._of |= {t: h for t, h in second.items() if t not in found._of}
+        return found
+
+    def completed(self, others: Histograms) -> Histograms:
+        """Return these, with those of ``others`` for activations that were not observed."""
+        found = Histograms()
+        found._of = {**others.of, **self.of}
+        return found
 
     @property
     def ranges(self) -> dict[int, tuple[float, float]]:

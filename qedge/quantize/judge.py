@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ Array = npt.NDArray[Any]
 MOST_PAIRED = 64
 CONFIDENCE = 0.9
 HOTTEST = 64.0
+FIRST = 32  # samples after which a candidate that is far behind is given up
+FAR_BEHIND = 1.5  # dB
 
 
 @dataclass(frozen=True)
@@ -27,12 +30,14 @@ class Verdict:
     """What a candidate did.
 
     Args:
-        comparison: with the float model, on the judge's samples.
+        comparison: with the float model, on the judge's samples, or on the first of them where it was given up.
         score: SQNR in dB to rank candidates by.
+        first: the score after the first samples.
     """
 
     comparison: Comparison
     score: float
+    first: float
 
 
 class Judge:
@@ -65,20 +70,45 @@ class Judge:
         self.expected = [runner.predict(dataset[i]) for i in self.indices]
         self._temperature = self._calm() if self._final is not None else 1.0
 
-    def judge(self, model: bytes) -> Verdict:
-        """Run a quantised model on the same samples."""
+    def of(self, indices: Iterable[int]) -> Judge:
+        """Return a judge by some of the samples."""
+        found = copy(self)
+        chosen = list(indices)
+        known = dict(zip(self.indices, self.expected))
+        found.indices, found.expected = chosen, [known[i] for i in chosen]
+        found._temperature = found._calm() if found._final is not None else 1.0
+        return found
+
+    def judge(self, model: bytes, best: Verdict | None = None) -> Verdict:
+        """Run a quantised model on the same samples.
+
+        Args:
+            best: another candidate's verdict: one that is far behind it after a few samples is given up there.
+        """
         runner = Runner(self._with_inner(model), threads=self.threads)
         tally = Tally(self._graph, self.dataset)
+        errors: list[Array] = []
+        # Neighbours are often alike: the first samples are spread over all of them.
+        step = max(1, len(self.indices) // FIRST)
+        spread = range(0, len(self.indices), step)[:FIRST]
+        first = self._run(runner, tally, errors, spread)
+        if len(spread) == len(self.indices) or (best is not None and first.score < best.first - FAR_BEHIND):
+            return first
+        rest = [k for k in range(len(self.indices)) if k not in spread]
+        return replace(self._run(runner, tally, errors, rest), first=first.score)
+
+    def _run(self, runner: Runner, tally: Tally, errors: list[Array], places: Iterable[int]) -> Verdict:
+        """Take in the samples at these places among the judge's own, and say what is known by then."""
         n = self._outputs
-        errors = []
-        for i, expected in zip(self.indices, self.expected):
-            sample = self.dataset[i]
-            found = runner.predict(sample)
+        for k in places:
+            i, expected = self.indices[k], self.expected[k]
+            found = runner.predict(self.dataset[i])
             tally.add(i, expected[:n], found[:n])
             if self._final is not None:
                 errors.append(found[n] - expected[n])
         result = tally.result()
-        return Verdict(result, self._paired(errors) if self._final is not None else result.sqnr_db)
+        score = self._paired(errors) if self._final is not None else result.sqnr_db
+        return Verdict(result, score, score)
 
     def _paired(self, errors: list[Array]) -> float:
         """Return the SQNR behind the final operator over all pairs of a sample and another one's error."""

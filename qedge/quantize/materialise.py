@@ -44,7 +44,7 @@ def materialise(
     source: Editor,
     plan: Plan,
     *,
-    io: str = "int8",
+    io: str = "auto",
     codes: Codes | None = None,
     biases: Biases | None = None,
 ) -> bytes:
@@ -54,7 +54,7 @@ def materialise(
         model: the float model.
         source: an editor of it, left as it is.
         plan: type, scale and zero point of every tensor.
-        io: type of the model's inputs and outputs: ``int8``, ``uint8`` or ``float32``.
+        io: type of the model's inputs and outputs, see :class:`qedge.quantize.options.QuantizeOptions`.
         codes: int8 weights, by tensor, in place of the nearest ones.
         biases: biases in real numbers, by tensor, in place of the float model's.
     """
@@ -158,7 +158,12 @@ class _Writer:
         """Return how a model input or output looks from outside."""
         if io == "float32":
             return FLOAT
-        inside = self.plan.outside.get(t, self.plan.tensors[t])
+        native = self.plan.tensors[t]
+        if native.dtype == "int16" and io in ("auto", "int16"):
+            return native
+        if io == "int16":
+            return self.plan.wide[t]
+        inside = self.plan.outside.get(t, native)
         if io == "uint8":
             return Affine("uint8", inside.scale, inside.zero_point + 128)
         return inside

@@ -8,7 +8,7 @@ from pathlib import Path
 from qedge.errors import UsageError, unknown
 from qedge.findings import Finding
 
-IO_TYPES = ("int8", "uint8", "float32")
+IO_TYPES = ("auto", "int8", "uint8", "int16", "float32")
 EFFORTS = ("fast", "normal", "thorough")
 
 
@@ -18,7 +18,8 @@ class QuantizeOptions:
 
     Args:
         method: ``auto``, or one of :data:`qedge.quantize.METHODS`.
-        io: type of the model's inputs and outputs.
+        io: type of the model's inputs and outputs; ``auto`` is int8, or int16 where layers with 16-bit activations
+            alone read or write them.
         samples: how many samples to use, or None for all.
         seed: which ones, and which of them check the choice.
         threads: of the float model's runs.
@@ -26,7 +27,7 @@ class QuantizeOptions:
         min_sqnr: smallest SQNR in dB.
         recipe: TOML file that pins methods, everywhere or by operator name.
         per_channel: True or False forces it for all weights; None leaves it to the operator.
-        effort: how many candidates ``auto`` tries: ``fast`` three, ``normal`` up to eleven, ``thorough`` up to
+        effort: how many candidates ``auto`` tries: ``fast`` three, ``normal`` up to thirteen, ``thorough`` up to
             seventeen.
         input_steps: whether what a model does to its input first may be left to whoever feeds it.
         mixed: whether operators may go to 16x8 or float where an accuracy budget is missed.
@@ -34,7 +35,7 @@ class QuantizeOptions:
     """
 
     method: str = "auto"
-    io: str = "int8"
+    io: str = "auto"
     samples: int | None = None
     seed: int = 0
     threads: int = 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -30,14 +31,21 @@ class Moments:
         graph: the float model.
         samples: how many there will be; each gives an even share of the rows.
         largest: inputs of a layer beyond which it is left out.
-        seed: which output positions are looked at.
+        random: chooses the output positions that are looked at; seeded by 0 by default.
     """
 
-    def __init__(self, graph: Graph, *, samples: int, largest: int = LARGEST_MOMENT, seed: int = 0) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        *,
+        samples: int,
+        largest: int = LARGEST_MOMENT,
+        random: np.random.Generator | None = None,
+    ) -> None:
         self._of: dict[int, Float] = {}
         self._waiting: dict[int, list[Array]] = {}
         self._samples = samples
-        self._random = np.random.default_rng(seed)
+        self._random = random or np.random.default_rng(0)
         self._layers: dict[int, list[Operator]] = {}
         self._graph = graph
         for op in graph.operators:
@@ -70,6 +78,14 @@ class Moments:
         for weight in list(self._waiting):
             self._sum(weight)
         return self._of
+
+    def merged(self, other: Moments) -> Moments:
+        """Return what both have seen; both are of the same layers."""
+        found = copy(self)
+        first, second = self.of, other.of
+        found._of = {weight: moment + second[weight] for weight, moment in first.items()}
+        found._waiting = {}
+        return found
 
     def scaled(self, factors: Mapping[int, npt.NDArray[np.float32]]) -> dict[int, Float]:
         """Return the moments for activations whose channels are divided by factors, by tensor."""

@@ -28,6 +28,7 @@ class Plan:
         wanted: what an operator reads at (operator, slot) where that is not what the producer writes.
         coded: int8 form of what a table reads where that is stored otherwise.
         outside: int8 form of those model inputs and outputs that are stored otherwise.
+        wide: int16 form of those that are stored otherwise.
     """
 
     modes: tuple[str, ...]
@@ -35,6 +36,7 @@ class Plan:
     wanted: dict[tuple[int, int], Affine] = field(default_factory=dict)
     coded: dict[int, Affine] = field(default_factory=dict)
     outside: dict[int, Affine] = field(default_factory=dict)
+    wide: dict[int, Affine] = field(default_factory=dict)
 
     def reads(self, op: Operator, slot: int) -> Affine:
         """Return what ``op`` reads at an input slot that carries an activation."""
@@ -200,8 +202,10 @@ def _plan(
     for op in graph.operators:
         _wants(graph, plan, ranges, op)
     for t in (*graph.inputs, *graph.outputs):
-        if t in plan.tensors and plan.tensors[t].dtype != "int8":
-            plan.outside[t] = from_range(*_constant_range(graph, t, ranges))
+        if t in plan.tensors:
+            for dtype, forms in (("int8", plan.outside), ("int16", plan.wide)):
+                if plan.tensors[t].dtype != dtype:
+                    forms[t] = from_range(*_constant_range(graph, t, ranges), dtype)
     for table in find_tables(graph) if "table" in modes else ():
         if plan.tensors[table.source].dtype != "int8":
             plan.coded[table.source] = from_range(*_constant_range(graph, table.source, ranges))
@@ -243,7 +247,9 @@ def _tie(graph: Graph, modes: tuple[str, ...]) -> _Groups:
     groups = _Groups()
     for t in graph.inputs:
         if graph.tensors[t].dtype == "float32":
-            groups.types[groups.root(t)] = "int8"
+            # Eight bits of an input are lost for good: where every reader takes sixteen, it has sixteen.
+            wide = {modes[op.index] for op in graph.consumers[t]} == {"int16"}
+            groups.types[groups.root(t)] = "int16" if wide else "int8"
     for op, mode in zip(graph.operators, modes):
         for t in op.outputs:
             if graph.tensors[t].dtype == "float32":

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from qedge.errors import UsageError, unknown
 from qedge.quantize.methods.ranges import RANGES
 
-MODIFIERS = ("equalize", "round")
+MODIFIERS = ("equalize", "headroom", "round")
+HEADROOM = 0.2
 METHODS = (*RANGES, *MODIFIERS)
 
 
@@ -20,6 +21,7 @@ class Recipe:
         equalize: share of the activations in the factors of equalisation, or None for none.
         rounding: whether weights are rounded jointly, biases corrected with them.
         dense_per_channel: whether FULLY_CONNECTED weights have a scale for each output.
+        headroom: share of the ranges that is added beyond what the samples show.
         mixed: (operator index, ``int16`` or ``float``) of the operators that are not int8.
     """
 
@@ -27,6 +29,7 @@ class Recipe:
     equalize: float | None = None
     rounding: bool = False
     dense_per_channel: bool = False
+    headroom: float = 0.0
     mixed: tuple[tuple[int, str], ...] = ()
 
     @property
@@ -39,6 +42,8 @@ class Recipe:
             parts.append("round")
         if self.dense_per_channel:
             parts.append("dense-per-channel")
+        if self.headroom:
+            parts.append("headroom")
         for kind in ("int16", "float"):
             count = sum(mode == kind for _, mode in self.mixed)
             if count:
@@ -65,6 +70,8 @@ class Recipe:
                 values["rounding"] = True
             elif part == "dense-per-channel":
                 values["dense_per_channel"] = True
+            elif part == "headroom":
+                values["headroom"] = HEADROOM
             elif part.startswith("equalize") and _share(part[8:]) is not None:
                 values["equalize"] = _share(part[8:])
             else:

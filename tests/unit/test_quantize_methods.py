@@ -23,7 +23,7 @@ from qedge.quantize.methods.percentile import percentile
 from qedge.quantize.methods.rounding import DAMPING, Factors, _inverse_factor, round_jointly
 from qedge.quantize.model import FloatModel
 from qedge.quantize.patches import rows_of
-from qedge.quantize.search import choose, split, thin
+from qedge.quantize.samples import choose, split, thin
 from qedge.testing.opmodels import ModelBuilder, Spec, constant
 
 
@@ -99,9 +99,7 @@ def test_a_range_of_nothing_but_zeros_stays_usable() -> None:
 
 def test_equalisation_keeps_what_the_model_computes_and_evens_out_its_channels() -> None:
     model, data = FloatModel.from_bytes(cnn(spread=300.0)), images()
-    builder = Builder(model, data, range(len(data)))
-    builder.histograms(None)
-    even = builder.variant(1.0)
+    even = Builder(model, data, range(len(data))).statistics.variant(1.0)
     before, after = Runner(model.data), Runner(even.data)
     for i in range(5):
         np.testing.assert_allclose(after.predict(data[i])[0], before.predict(data[i])[0], atol=1e-4)

@@ -1,0 +1,129 @@
+"""Layers in 16 bits where int8 alone loses: from the model's input to its output, as few as meet the demand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from quantize_models import ArrayDataset, cnn, f32, images
+
+from qedge.graph import Graph
+from qedge.quantize import QuantizeOptions, compare, prove_full_integer, quantize
+from qedge.quantize.build import Builder
+from qedge.quantize.compare import Comparison
+from qedge.quantize.judge import Judge
+from qedge.quantize.layers import layer_errors
+from qedge.quantize.model import FloatModel
+from qedge.quantize.recipe import Recipe
+from qedge.quantize.rescue import rescue
+from qedge.testing.opmodels import ModelBuilder, Spec, constant
+
+
+def _exact_weights() -> bytes:
+    """Return a dense layer whose weights int8 holds exactly: all noise is that of its input and its output."""
+    rows = np.random.default_rng(0).integers(-127, 128, size=(6, 32)).astype(np.float64) / 127
+    rows[:, 0] = 1.0
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    x = g.input(Spec((1, 32), "float32", name="x"))
+    y = g.tensor(f32(1, 6))
+    weights, bias = g.tensor(constant(rows, "float32")), g.tensor(constant(np.zeros(6), "float32"))
+    g.operator("FULLY_CONNECTED", [x, weights, bias], [y])
+    g.output(y)
+    return builder.pack()
+
+
+def _rows(count: int = 120, seed: int = 1) -> ArrayDataset:
+    return ArrayDataset(np.random.default_rng(seed).uniform(-1, 1, size=(count, 32)).astype(np.float32))
+
+
+def _edges(data: bytes) -> list[str]:
+    graph = Graph.from_bytes(data)
+    return [graph.tensors[t].dtype for t in (*graph.inputs, *graph.outputs)]
+
+
+def test_a_demand_that_eight_bits_of_input_miss_is_met_by_sixteen() -> None:
+    model = _exact_weights()
+    plain = quantize(model, _rows())
+    assert _edges(plain.data) == ["int8", "int8"]
+    assert plain.sqnr_db < 50
+    met = quantize(model, _rows(), QuantizeOptions(min_sqnr=60.0))
+    assert _edges(met.data) == ["int16", "int16"]
+    assert [op.op for op in Graph.from_bytes(met.data)] == ["FULLY_CONNECTED"]
+    assert compare(model, met.data, _rows(seed=2)).sqnr_db > 60
+    assert prove_full_integer(Graph.from_bytes(met.data)) == []
+    assert [f.rule for f in prove_full_integer(Graph.from_bytes(met.data), io="int8")] == ["io-type"] * 2
+
+
+@pytest.mark.parametrize("io", ["int8", "uint8", "int16", "float32"])
+def test_the_type_that_is_asked_for_is_that_of_the_edges(io: str) -> None:
+    for method in ("minmax", "auto"):
+        made = quantize(cnn(), images(), QuantizeOptions(method, io=io, min_sqnr=20.0))
+        assert _edges(made.data) == [io, io]
+        assert prove_full_integer(Graph.from_bytes(made.data), io=io) == []
+        assert compare(cnn(), made.data, images()).sqnr_db > 20
+
+
+def test_an_input_keeps_eight_bits_outside_where_that_is_asked_for() -> None:
+    met = quantize(_exact_weights(), _rows(), QuantizeOptions(io="int8", min_sqnr=36.0, method="minmax"))
+    assert _edges(met.data) == ["int8", "int8"]
+
+
+def test_every_region_that_is_taken_was_judged_and_the_least_work_wins() -> None:
+    model, samples = FloatModel.from_bytes(cnn()), images()
+    builder, judge = Builder(model, samples, range(40)), Judge(model, samples, range(40))
+    plain = builder.build(Recipe())
+    layers = layer_errors(model.data, plain, samples, indices=range(8))
+    seen: list[Comparison] = []
+    floor = judge.judge(builder.build(Recipe(rounding=True))).comparison.sqnr_db + 3
+
+    def meets(result: Comparison) -> bool:
+        seen.append(result)
+        return result.sqnr_db >= floor
+
+    found = rescue(builder, judge, [Recipe(rounding=True)], layers, meets, modes=("int16",))
+    assert found is not None
+    assert found.verdict.comparison in seen
+    assert found.verdict.comparison.sqnr_db >= floor
+    everything = tuple((op.index, "int16") for op in model.graph.operators)
+    assert set(found.recipe.mixed) < set(everything)
+    assert rescue(builder, judge, [Recipe()], layers, lambda _: False, modes=("int16",)) is None
+
+
+def test_sixteen_bit_layers_are_rounded_jointly_too() -> None:
+    model, samples = FloatModel.from_bytes(cnn()), images()
+    builder = Builder(model, samples, range(40))
+    mixed = tuple((op.index, "int16") for op in model.graph.operators)
+    plain, rounded = (builder.build(Recipe(rounding=r, mixed=mixed)) for r in (False, True))
+    assert (
+        compare(cnn(), rounded, images(60, seed=4)).sqnr_db
+        > compare(cnn(), plain, images(60, seed=4)).sqnr_db + 2
+    )
+
+
+def _tailed(count: int, seed: int) -> ArrayDataset:
+    """Return samples that now and then go further than all before."""
+    return ArrayDataset(np.random.default_rng(seed).standard_t(5, size=(count, 32)).astype(np.float32))
+
+
+def test_few_samples_get_room_for_what_they_do_not_show() -> None:
+    model, few, fresh = _exact_weights(), _tailed(40, 3), _tailed(400, 4)
+    found = quantize(model, few)
+    assert "headroom" in found.method
+    assert "headroom" in {f.rule for f in found.findings}
+    tight = quantize(model, few, QuantizeOptions(found.method.replace("+headroom", "")))
+    assert compare(model, found.data, fresh).sqnr_db > compare(model, tight.data, fresh).sqnr_db + 1
+
+
+def test_samples_that_show_the_ends_get_no_more_room() -> None:
+    # Every sample reaches both ends of the input, and each output is one input's value.
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    x = g.input(Spec((1, 32), "float32", name="x"))
+    y = g.tensor(f32(1, 32))
+    weights, bias = g.tensor(constant(np.eye(32), "float32")), g.tensor(constant(np.zeros(32), "float32"))
+    g.operator("FULLY_CONNECTED", [x, weights, bias], [y])
+    g.output(y)
+    values = np.random.default_rng(0).uniform(-1, 1, size=(40, 32)).astype(np.float32)
+    values[:, 0], values[:, 1] = 1, -1
+    assert "headroom" not in quantize(builder.pack(), ArrayDataset(values)).method
+    assert "headroom" not in quantize(_exact_weights(), _tailed(150, 3)).method
