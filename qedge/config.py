@@ -47,6 +47,23 @@ SECTIONS: Mapping[str, Mapping[str, tuple[tuple[type, ...], str]]] = {
         "max_drop": ((str, float, int), "accuracy that int8 may lose, in points: 1 or '1%'"),
         "min_sqnr": ((float, int), "SQNR in dB that int8 must reach"),
         "per_channel": ((bool,), "one weight scale a channel (true), a tensor (false)"),
+        "tune": (
+            (str,),
+            "learn from the float model's answers: on, auto (where the budget is missed) or off",
+        ),
+    },
+    "tune": {
+        "minutes": ((int, float), "longest time to tune for"),
+        "steps": ((int,), "steps of gradient descent at most"),
+        "batch": ((int,), "samples a step"),
+        "rate": ((int, float), "learning rate of weights, of their root mean square a step"),
+        "scale_rate": ((int, float), "learning rate of the weights' scales, as a share of them"),
+        "range_rate": (
+            (int, float),
+            "learning rate of the ranges of activations, as a share of the larger end",
+        ),
+        "layers": ((int, float), "weight of the layers' own outputs beside the model's"),
+        "labels": ((int, float), "weight of the labels, where there are any"),
     },
     "card": {key: ((str,), help) for key, help in FIELDS.items()},
     "target": {},

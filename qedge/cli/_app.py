@@ -45,6 +45,8 @@ ORDER = (
 )
 
 
+# Flags that may stand alone, and what they then mean; click has no such thing.
+ALONE = {"--tune": ("on", ("on", "auto", "off"))}
 SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
 
 
@@ -104,6 +106,20 @@ def run(arguments: list[str]) -> int:
         return _run(ui, arguments)
 
 
+def completed(arguments: list[str]) -> list[str]:
+    """Return the arguments with the value of each flag that stands alone.
+
+    >>> completed(["build", "--tune", "m.tflite"])
+    ['build', '--tune', 'on', 'm.tflite']
+    """
+    found: list[str] = []
+    for word, after in itertools.zip_longest(arguments, arguments[1:]):
+        found.append(word)
+        if word in ALONE and after not in ALONE[word][1]:
+            found.append(ALONE[word][0])
+    return found
+
+
 def _names_a_shell(arguments: list[str]) -> bool:
     """Whether a shell is named after --show-completion or --install-completion.
 
@@ -123,7 +139,7 @@ def _command_of(arguments: list[str]) -> str | None:
 def _run(ui: Ui, arguments: list[str]) -> int:
     try:
         app = build_app(_command_of(arguments))
-        code = app(args=arguments, standalone_mode=False, prog_name="qedge")
+        code = app(args=completed(arguments), standalone_mode=False, prog_name="qedge")
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except QedgeError as error:

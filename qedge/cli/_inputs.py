@@ -53,6 +53,23 @@ MaxDropOpt = Annotated[
     str | None, typer.Option("--max-drop", help="Accuracy that int8 may lose, in points: 1%.")
 ]
 MinSqnrOpt = Annotated[float | None, typer.Option("--min-sqnr", help="SQNR in dB that int8 must reach.")]
+WeightsOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--weights", help="Type of weights: int8, int4, or mixed: int4 as far as the accuracy budget allows."
+    ),
+]
+TuneOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--tune",
+        help="Learn weights and ranges from the float model's answers; 'auto': where the budget is missed.",
+        metavar="[on|auto|off]",
+    ),
+]
+TuneMinutesOpt = Annotated[
+    float | None, typer.Option("--tune-minutes", min=0.1, help="Longest time to tune for. Default: 5.")
+]
 EvalOpt = Annotated[
     Path | None,
     typer.Option("--eval-data", help="Samples to measure on, in place of some held out of --data."),
@@ -106,6 +123,9 @@ def request_from(
     eval_data: Path | None = None,
     strict: bool = False,
     all_or_nothing: bool = False,
+    weights: str | None = None,
+    tune: str | None = None,
+    tune_minutes: float | None = None,
 ) -> BuildRequest:
     """Return what to build: each value from its flag, else the environment, else the file, else a default.
 
@@ -135,6 +155,9 @@ def request_from(
         min_sqnr=min_sqnr if min_sqnr is not None else config.get("quantize", "min_sqnr"),
         recipe=recipe or config.path_of("quantize", "recipe"),
         per_channel=config.get("quantize", "per_channel"),
+        weights=weights or str(config.get("quantize", "weights", "int8")),
+        tune=tune or str(config.get("quantize", "tune", "off")),
+        tuning=_tuning(config, tune_minutes),
     )
     return BuildRequest(
         model=chosen,
@@ -157,6 +180,14 @@ def request_from(
         all_or_nothing=all_or_nothing,
         card={key: str(value) for key, value in config.section("card").items()},
     )
+
+
+def _tuning(config: Config, minutes: float | None) -> dict[str, float]:
+    """Return how to tune: ``[tune]`` of the configuration, minutes from the flag first."""
+    stated = {key: float(value) for key, value in config.section("tune").items()}
+    if minutes is not None:
+        stated["minutes"] = minutes
+    return stated
 
 
 def _first_int(flag: int | None, value: Any) -> int | None:

@@ -411,6 +411,23 @@ def _indices(value: Any) -> tuple[int, ...]:
     return () if value is None else tuple(int(v) for v in value)
 
 
+def pack_int4(codes: npt.ArrayLike) -> bytes:
+    """Return int4 codes as TFLite stores them: two a byte, the first one in the low half.
+
+    >>> pack_int4([1, -1, 7]).hex()
+    'f107'
+
+    Raises:
+        ValueError: a code outside [-8, 7].
+    """
+    flat = np.asarray(codes, np.int64).reshape(-1)
+    if flat.size and not (flat.min() >= -8 and flat.max() <= 7):
+        raise ValueError(f"int4 values in [{flat.min()}, {flat.max()}], expected [-8, 7]")
+    nibbles = np.zeros(flat.size + flat.size % 2, np.uint8)
+    nibbles[: flat.size] = flat & 15
+    return (nibbles[0::2] | (nibbles[1::2] << 4)).astype(np.uint8).tobytes()
+
+
 def _little_endian(array: Array) -> bytes:
     return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
 

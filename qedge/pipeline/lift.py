@@ -13,6 +13,7 @@ from qedge.findings import Finding, errors
 from qedge.graph import Graph
 from qedge.quantize import Quantized, QuantizeOptions, quantize
 from qedge.target import Request, Target
+from qedge.tune import tuner_of
 
 Targets = Sequence[tuple[Target, Mapping[str, Any]]]
 
@@ -29,7 +30,7 @@ def quantize_above_floor(
 
     A target that refuses the 16-bit form, or runs less of it on its accelerator, is named, with the way out.
     """
-    found = quantize(float_model, calibration, options, progress)
+    found = quantize(float_model, calibration, options, progress, tuner_of(options))
     if found.plain is None:
         return found
     plain = found.plain

@@ -21,6 +21,7 @@ from qedge.processing.spec import preprocess_from_json
 from qedge.quantize.pins import read_recipe
 from qedge.quantize.recipe import Recipe
 from qedge.target import TargetInfo
+from qedge.tune import require_tensorflow, tuner_of
 
 FLOAT_SUFFIXES = (".keras", ".h5", ".hdf5", ".onnx", ".pt2")
 """Models that are float whatever is in them: calibrating needs data."""
@@ -40,6 +41,8 @@ def preflight(request: BuildRequest, *, writes: bool = True) -> None:
         Recipe.parse(request.options.method)
     if request.options.recipe is not None:
         read_recipe(request.options.recipe)
+    if tuner_of(request.options) is not None:
+        require_tensorflow()
     _check_preprocess(request.preprocess, request.data)
     for target, options in request.targets:
         target.preflight(options)

@@ -17,11 +17,11 @@ class Affine:
     """Type, scale and zero point of a tensor: ``real = scale * (code - zero_point)``.
 
     Args:
-        dtype: ``float32`` (then the other fields mean nothing), ``int8``, ``uint8``, ``int16`` or ``int32``.
+        dtype: ``float32`` (then the other fields mean nothing), ``int4``, ``int8``, ``uint8``, ``int16`` or ``int32``.
         scale: one value, or one for each index of ``axis``.
         zero_point: a single one for all; 0 wherever there are several scales.
         axis: dimension that the scales run along.
-        narrow: whether -128 is left out, as the kernels demand of weights.
+        narrow: whether -128 (-8 of int4) is left out, as the kernels demand of weights.
     """
 
     dtype: str
@@ -31,12 +31,13 @@ class Affine:
     narrow: bool = False
 
     def codes(self, real: npt.ArrayLike) -> npt.NDArray[Any]:
-        """Return the codes of ``real``, rounded to the nearest (ties to even) and saturated."""
+        """Return the codes of ``real``, rounded to the nearest (ties to even) and saturated; int4 ones as int8."""
         values = np.asarray(real, np.float64)
-        info = np.iinfo(self.dtype)
-        low = info.min + int(self.narrow)
         q = np.rint(values / self.spread(values.ndim)) + self.zero_point
-        result: npt.NDArray[Any] = np.clip(q, low, info.max).astype(self.dtype)
+        info = np.iinfo(self.dtype) if self.dtype != "int4" else None
+        low, high = (-8, 7) if info is None else (info.min, info.max)
+        stored = "int8" if info is None else self.dtype
+        result: npt.NDArray[Any] = np.clip(q, low + int(self.narrow), high).astype(stored)
         return result
 
     def real(self, codes: npt.NDArray[Any]) -> Float:
@@ -74,10 +75,14 @@ def from_range(low: float, high: float, dtype: str = "int8") -> Affine:
     return Affine(dtype, (scale,), zero)
 
 
-def symmetric(limits: npt.ArrayLike, axis: int, steps: int = 127) -> Affine:
-    """Return the symmetric int8 quantisation that covers ``[-limit, limit]``, one limit a scale."""
-    scales = np.maximum(np.asarray(limits, np.float64).reshape(-1) / steps, SMALLEST_SCALE)
-    return Affine("int8", tuple(_single(s) for s in scales), 0, axis, narrow=True)
+STEPS = {"int8": 127, "int4": 7}
+"""Largest code of weights, by type."""
+
+
+def symmetric(limits: npt.ArrayLike, axis: int, dtype: str = "int8") -> Affine:
+    """Return the symmetric quantisation of weights that covers ``[-limit, limit]``, one limit a scale."""
+    scales = np.maximum(np.asarray(limits, np.float64).reshape(-1) / STEPS[dtype], SMALLEST_SCALE)
+    return Affine(dtype, tuple(_single(s) for s in scales), 0, axis, narrow=True)
 
 
 def _single(value: float) -> float:

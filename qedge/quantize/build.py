@@ -12,16 +12,29 @@ import numpy.typing as npt
 from qedge.datasets.protocol import Dataset
 from qedge.graph import Operator
 from qedge.graph.edit import Editor
+from qedge.quantize.affine import STEPS
 from qedge.quantize.calibrate import Progress
 from qedge.quantize.histogram import Histogram
-from qedge.quantize.materialise import materialise
+from qedge.quantize.learned import Learned
+from qedge.quantize.materialise import Biases, Codes, materialise
+from qedge.quantize.methods.narrow import best_limits
 from qedge.quantize.methods.ranges import RANGES
 from qedge.quantize.methods.rounding import Factors, round_jointly
 from qedge.quantize.model import FloatModel
 from qedge.quantize.patches import LAYERS
 from qedge.quantize.pins import Pin
-from qedge.quantize.plan import Plan, Range, complete, default_modes, make_plan, weight_slots
+from qedge.quantize.plan import (
+    Plan,
+    Range,
+    can_narrow,
+    complete,
+    default_modes,
+    make_plan,
+    narrow_operators,
+    weight_slots,
+)
 from qedge.quantize.recipe import Recipe
+from qedge.quantize.rules import RULES
 from qedge.quantize.statistics import Statistics
 
 Array = npt.NDArray[Any]
@@ -39,6 +52,7 @@ class Builder:
         io: type of inputs and outputs.
         per_channel: True or False forces it for all weights; None leaves it to the recipes.
         pins: what a recipe file says about single operators; it wins over everything else.
+        narrow: whether all weights that kernels read so are int4, and not only those that a recipe names.
     """
 
     def __init__(
@@ -51,12 +65,16 @@ class Builder:
         io: str = "auto",
         per_channel: bool | None = None,
         pins: Sequence[Pin] = (),
+        narrow: bool = False,
         threads: int = 2,
         progress: Progress | None = None,
     ) -> None:
         self.model, self.dataset, self.indices = model, dataset, list(indices)
         self.io, self.per_channel, self.threads = io, per_channel, threads
         self.pins = tuple(pins)
+        self.narrow = narrow_operators(model.graph) if narrow else ()
+        self.learned: dict[Recipe, Learned] = {}
+        self._limits: dict[tuple[float | None, int], npt.NDArray[np.float64]] = {}
         self.statistics = Statistics(model, dataset, indices, held=held, threads=threads, progress=progress)
         self.links = self.statistics.links
         self._fit = False
@@ -76,16 +94,28 @@ class Builder:
         if recipe.equalize not in self._editors:
             self._editors[recipe.equalize] = model.editor()
         source = self._editors[recipe.equalize]
-        codes, biases = self._round(recipe, model, plan) if recipe.rounding else ({}, {})
+        codes, biases = self.rounded(recipe, model, plan)
         return materialise(model, source, plan, io=self.io, codes=codes, biases=biases)
+
+    def rounded(self, recipe: Recipe, model: FloatModel, plan: Plan) -> tuple[Codes, Biases]:
+        """Return the codes of weights and the biases that are not simply the float model's, by tensor."""
+        if recipe.tuned:
+            learned = self.learned[recipe.untuned]
+            return learned.codes(plan), learned.biases
+        return self._round(recipe, model, plan) if recipe.rounding else ({}, {})
 
     def plan(self, recipe: Recipe) -> tuple[FloatModel, Plan]:
         """Return the float model that the recipe quantises, and how."""
         model = self.statistics.variant(recipe.equalize)
-        room = 1 + recipe.headroom
-        ranges = {t: (low * room, high * room) for t, (low, high) in self._ranges_of(recipe).items()}
+        learned = self.learned[recipe.untuned] if recipe.tuned else None
+        if learned is not None:
+            ranges = dict(learned.ranges)
+        else:
+            room = 1 + recipe.headroom
+            ranges = {t: (low * room, high * room) for t, (low, high) in self._ranges_of(recipe).items()}
         modes = list(default_modes(model.graph))
         per_channel = self._per_channel(recipe, model)
+        narrow = {*self.narrow, *recipe.narrow}
         for index, mode in recipe.mixed:
             modes[index] = mode
         for pin in self.pins:
@@ -96,9 +126,41 @@ class Builder:
                         modes[op.index] = pin.mode
                     if pin.per_channel is not None:
                         per_channel[op.index] = pin.per_channel
+                    if pin.weights is not None:
+                        (narrow.add if pin.weights == "int4" else narrow.discard)(op.index)
         self._widen(model, recipe, modes, ranges)
         ranges = complete(model.graph, ranges)
-        return model, make_plan(model.graph, ranges, modes=tuple(modes), per_channel=per_channel)
+        limits = self._narrow_limits(recipe, model, narrow) if learned is None else learned.limits
+        return model, make_plan(
+            model.graph,
+            ranges,
+            modes=tuple(modes),
+            per_channel=per_channel,
+            weight_limits=limits,
+            narrow=narrow,
+        )
+
+    def _narrow_limits(
+        self, recipe: Recipe, model: FloatModel, narrow: Collection[int]
+    ) -> dict[int, npt.NDArray[np.float64]]:
+        """Return limits of int4 weights, which lose less where the largest of them are cut off."""
+        found = {}
+        for index in narrow:
+            op = model.graph.operators[index]
+            weight = weight_slots(model.graph, op)[0] if can_narrow(model.graph, op, "int8") else -1
+            values = model.graph.tensors[weight].data if weight >= 0 else None
+            if values is not None:
+                key = recipe.equalize, weight
+                if key not in self._limits:
+                    self._limits[key] = best_limits(values, RULES[op.op].axis)
+                found[weight] = self._limits[key]
+        return found
+
+    def pinned(self, model: FloatModel) -> set[int]:
+        """Return the activations whose range a recipe file states."""
+        stated = [pin for pin in self.pins if pin.range is not None or pin.ranges is not None]
+        ops = [op for op in model.graph.operators if any(pin.matches(model.graph, op) for pin in stated)]
+        return {t for op in ops for t in op.outputs}
 
     def _widen(
         self, model: FloatModel, recipe: Recipe, modes: Sequence[str], ranges: dict[int, Range]
@@ -142,9 +204,7 @@ class Builder:
             return {op.index: True for op in model.graph.operators}
         return {}
 
-    def _round(
-        self, recipe: Recipe, model: FloatModel, plan: Plan
-    ) -> tuple[dict[int, npt.NDArray[np.int8]], dict[int, npt.NDArray[np.float32]]]:
+    def _round(self, recipe: Recipe, model: FloatModel, plan: Plan) -> tuple[Codes, Biases]:
         moments = self.statistics.moments(recipe.equalize, self._fit)
         codes: dict[int, npt.NDArray[np.int8]] = {}
         biases: dict[int, npt.NDArray[np.float32]] = {}
@@ -164,7 +224,8 @@ class Builder:
             start = np.zeros(len(rows)) if offsets is None else offsets.astype(np.float64)
             scales = np.asarray(plan.tensors[weight].scale, np.float64)
             factors = self._factors_of(recipe.equalize, weight, moments[weight], offsets is not None)
-            rounded, corrected = round_jointly(rows.astype(np.float64), scales, factors, start)
+            steps = STEPS[plan.tensors[weight].dtype]
+            rounded, corrected = round_jointly(rows.astype(np.float64), scales, factors, start, steps)
             codes[weight] = (rounded.T if by_channel else rounded).reshape(values.shape)
             if offsets is not None:
                 biases[bias] = corrected.astype(np.float32)

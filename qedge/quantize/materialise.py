@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from qedge._version import __version__
 from qedge.graph import Operator, schema
-from qedge.graph.edit import Editor
+from qedge.graph.edit import Editor, pack_int4
 from qedge.graph.view import Tensor
 from qedge.processing.affine import INPUTS_KEY, OUTPUTS_KEY
 from qedge.quantize.affine import FLOAT, Affine
@@ -126,7 +126,7 @@ class _Writer:
                 stored, dtype = affine.codes(self.biases.get(t, tensor.data)), affine.dtype
                 if t in self.codes:
                     stored = self.codes[t]
-            raw = np.ascontiguousarray(stored).tobytes()
+            raw = pack_int4(stored) if dtype == "int4" else np.ascontiguousarray(stored).tobytes()
             self.constants[key] = self._tensor("", tensor.shape, dtype, affine, raw)
         return self.constants[key]
 
@@ -267,6 +267,8 @@ class _Writer:
         if rule is None or mode in ("float", "plain"):
             return op.version
         needed = rule.version if mode == "int8" else rule.version_int16 or rule.version
+        if rule.kind == "weights" and self.plan.tensors[weight_slots(self.graph, op)[0]].dtype == "int4":
+            return rule.version_int4
         if op.op == "FULLY_CONNECTED":
             weight, bias = weight_slots(self.graph, op)
             if len(self.plan.tensors[weight].scale) > 1:

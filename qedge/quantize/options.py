@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from qedge.errors import UsageError, unknown
@@ -10,6 +11,8 @@ from qedge.findings import Finding
 
 IO_TYPES = ("auto", "int8", "uint8", "int16", "float32")
 EFFORTS = ("fast", "normal", "thorough")
+TUNES = ("off", "on", "auto")
+WEIGHTS = ("int8", "int4", "mixed")
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,10 @@ class QuantizeOptions:
             seventeen.
         input_steps: whether what a model does to its input first may be left to whoever feeds it.
         mixed: whether operators may go to 16x8 or float where an accuracy budget is missed.
+        tune: ``on``: the best candidate is tuned by a refiner; ``auto``: where the budget is missed otherwise.
+        tuning: how it is tuned, by the fields of :class:`qedge.tune.Settings`.
+        weights: ``int8``, ``int4`` of every layer that has such kernels, or ``mixed``: int4 of as many as the accuracy
+            budget allows (the floor, where none is stated).
         floor: whether operators go to 16x8 where the result is under the floor (:mod:`qedge.quantize.floor`).
     """
 
@@ -47,12 +54,19 @@ class QuantizeOptions:
     floor: bool = False
     effort: str = "normal"
     input_steps: bool = True
+    weights: str = "int8"
+    tune: str = "off"
+    tuning: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.io not in IO_TYPES:
             raise unknown("input and output type", self.io, IO_TYPES)
         if self.effort not in EFFORTS:
             raise unknown("effort", self.effort, EFFORTS)
+        if self.weights not in WEIGHTS:
+            raise unknown("type of weights", self.weights, WEIGHTS)
+        if self.tune not in TUNES:
+            raise unknown("way to tune", self.tune, TUNES)
         if self.samples is not None and self.samples < 1:
             raise UsageError(f"found {self.samples} samples, expected at least 1", hint="pass --samples 100")
         if self.threads < 1:

@@ -10,6 +10,7 @@
     range = [-4.0, 4.0]               # ... or the range itself
     type = "int16"                    # int8, int16 (16x8) or float
     per_channel = false               # of its weights
+    weights = "int4"                  # int8 or int4: the type of its weights
 
 A later entry wins over an earlier one, key by key.
 """
@@ -25,11 +26,12 @@ from typing import Any
 
 from qedge.errors import UsageError, unknown
 from qedge.graph import Graph, Operator
+from qedge.quantize.affine import STEPS
 from qedge.quantize.methods.ranges import RANGES
 from qedge.quantize.recipe import Recipe
 
 MODES = ("int8", "int16", "float")
-_KEYS = ("match", "ranges", "range", "type", "per_channel")
+_KEYS = ("match", "ranges", "range", "type", "per_channel", "weights")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Pin:
     range: tuple[float, float] | None = None
     mode: str | None = None
     per_channel: bool | None = None
+    weights: str | None = None
 
     def matches(self, graph: Graph, op: Operator) -> bool:
         """Whether the operator is meant: by an output's name, its type or its position."""
@@ -113,7 +116,10 @@ def _pin(path: Path, where: str, entry: Any) -> Pin:
     per_channel = entry.get("per_channel")
     if per_channel is not None and not isinstance(per_channel, bool):
         raise _wrong(path, f"{where}.per_channel", per_channel, "true or false")
-    return Pin(match, ranges, limits, mode, per_channel)
+    weights = entry.get("weights")
+    if weights is not None and weights not in STEPS:
+        raise unknown(f"type of weights of {path} {where}", str(weights), tuple(STEPS))
+    return Pin(match, ranges, limits, mode, per_channel, weights)
 
 
 def _number(value: Any) -> bool:

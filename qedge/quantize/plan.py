@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from qedge.graph import Graph, Operator
-from qedge.quantize.affine import FLOAT, Affine, from_range, symmetric
+from qedge.quantize.affine import FLOAT, STEPS, Affine, from_range, symmetric
 from qedge.quantize.rules import RULES, Rule
 from qedge.quantize.tables import find_tables
 
@@ -148,6 +148,7 @@ def make_plan(
     modes: tuple[str, ...] | None = None,
     per_channel: Mapping[int, bool] | None = None,
     weight_limits: Mapping[int, np.ndarray] | None = None,
+    narrow: Collection[int] = (),
 ) -> Plan:
     """Return the plan that covers ``ranges`` under the constraints of the kernels.
 
@@ -158,12 +159,14 @@ def make_plan(
             runtimes and the Edge TPU compiler lack.
         weight_limits: largest magnitude that the weights' codes represent, by tensor, one a scale;
             by default the largest magnitude there is.
+        narrow: indices of operators whose weights are int4, one scale a channel.
     """
     modes = modes or default_modes(graph)
     groups = _tie(graph, modes)
     floors: dict[int, float] = {}
     while True:
-        plan = _plan(graph, ranges, modes, groups, floors, per_channel or {}, weight_limits or {})
+        plan = _plan(graph, ranges, modes, groups, floors)
+        _weights(graph, plan, per_channel or {}, weight_limits or {}, narrow)
         finer = {
             groups.root(t): s for t, s in _too_fine(graph, plan).items() if groups.root(t) not in groups.fixed
         }
@@ -178,10 +181,8 @@ def _plan(
     modes: tuple[str, ...],
     groups: _Groups,
     floors: Mapping[int, float],
-    per_channel: Mapping[int, bool],
-    weight_limits: Mapping[int, np.ndarray],
 ) -> Plan:
-    """Return the plan whose groups of tensors have at least the scales of ``floors``."""
+    """Return the plan of activations whose groups have at least the scales of ``floors``."""
     plan = Plan(modes)
     members: dict[int, list[int]] = {}
     for t in groups.parent:
@@ -209,7 +210,6 @@ def _plan(
     for table in find_tables(graph) if "table" in modes else ():
         if plan.tensors[table.source].dtype != "int8":
             plan.coded[table.source] = from_range(*_constant_range(graph, table.source, ranges))
-    _weights(graph, plan, per_channel, weight_limits)
     return plan
 
 
@@ -314,32 +314,53 @@ def _wants(graph: Graph, plan: Plan, ranges: Mapping[int, Range], op: Operator) 
 
 
 def _weights(
-    graph: Graph, plan: Plan, per_channel: Mapping[int, bool], limits: Mapping[int, np.ndarray]
+    graph: Graph,
+    plan: Plan,
+    per_channel: Mapping[int, bool],
+    limits: Mapping[int, np.ndarray],
+    narrow: Collection[int],
 ) -> None:
     floors: dict[int, np.ndarray] = {}
-    layouts: dict[int, tuple[int, bool]] = {}
+    layouts: dict[int, tuple[int, bool, str]] = {}
     for op in graph.operators:
         if plan.modes[op.index] not in ("int8", "int16") or RULES[op.op].kind != "weights":
             continue
         weight, bias = weight_slots(graph, op)
-        wide = per_channel.get(op.index, op.op != "FULLY_CONNECTED")
-        layouts[weight] = (RULES[op.op].axis, wide)
+        dtype = "int4" if op.index in narrow and can_narrow(graph, op, plan.modes[op.index]) else "int8"
+        many = dtype == "int4" or per_channel.get(op.index, op.op != "FULLY_CONNECTED")
+        if weight in layouts and layouts[weight][2] != dtype:
+            dtype = "int8"  # what shares the weights cannot read int4
+        layouts[weight] = (RULES[op.op].axis, many, dtype)
         if bias >= 0:
             # The int32 bias has the scale input * weights: a tiny weight must not let it overflow.
             scale = plan.reads(op, data_slots(graph, op)[0]).scale[0]
-            floor = np.abs(_data(graph, bias)).astype(np.float64) / scale / BIAS_LIMIT * 127
+            floor = np.abs(_data(graph, bias)).astype(np.float64) / scale / BIAS_LIMIT * STEPS[dtype]
             floors[weight] = np.maximum(floors.get(weight, 0.0), floor)
-    for weight, (axis, wide) in layouts.items():
+    for weight, (axis, many, dtype) in layouts.items():
         values = np.abs(_data(graph, weight))
         found = values.max(axis=tuple(a for a in range(values.ndim) if a != axis)).astype(np.float64)
         limit = np.asarray(limits.get(weight, found), np.float64)
         if limit.size == found.size:
             limit = np.maximum(limit, floors.get(weight, 0.0))
-        if not wide:
+        if not many:
             limit = limit.max(keepdims=True)
         # A channel of zeros takes the scale of its neighbours: any scale is exact for it.
         limit = np.where(limit > 0, limit, limit.max(initial=0.0) or 1.0)
-        plan.tensors[weight] = symmetric(limit, axis)
+        plan.tensors[weight] = symmetric(limit, axis, dtype)
+
+
+def narrow_operators(graph: Graph) -> tuple[int, ...]:
+    """Return the operators whose weights can be int4."""
+    modes = default_modes(graph)
+    return tuple(op.index for op in graph.operators if can_narrow(graph, op, modes[op.index]))
+
+
+def can_narrow(graph: Graph, op: Operator, mode: str) -> bool:
+    """Whether kernels read int4 weights of an operator: of three kinds, beside int8 activations."""
+    if mode != "int8" or op.op not in RULES or not RULES[op.op].version_int4:
+        return False
+    weight, _ = weight_slots(graph, op)
+    return all(o.op in RULES and RULES[o.op].version_int4 > 0 for o in graph.consumers[weight])
 
 
 def _data(graph: Graph, t: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from qedge.datasets.protocol import Dataset
-from qedge.errors import UsageError
+from qedge.errors import AccuracyError, UsageError
 from qedge.findings import Finding
 from qedge.processing.affine import INPUTS_KEY, steps_in
 from qedge.quantize.budget import accuracy_error, missed, stricter, worst_layers
@@ -19,10 +19,12 @@ from qedge.quantize.floor import below_floor, lifted_finding
 from qedge.quantize.headroom import with_headroom
 from qedge.quantize.judge import Judge
 from qedge.quantize.model import FloatModel
+from qedge.quantize.narrowing import Narrowing, narrow_finding
 from qedge.quantize.options import Candidate, Quantized, QuantizeOptions
 from qedge.quantize.pins import RecipeFile, read_recipe, unmatched
 from qedge.quantize.plan import default_modes
 from qedge.quantize.recipe import HEADROOM, Recipe
+from qedge.quantize.refine import Refinement, Refiner
 from qedge.quantize.rescue import rescue
 from qedge.quantize.rewrites import rewrite
 from qedge.quantize.rewrites.final_softmax import leave_softmax
@@ -39,11 +41,13 @@ def quantize(
     dataset: Dataset,
     options: QuantizeOptions | None = None,
     progress: Progress | None = None,
+    refiner: Refiner | None = None,
 ) -> Quantized:
     """Return the full-integer form of a float ``.tflite``.
 
     Args:
         progress: called with a stage, what is done and what there is in all.
+        refiner: what tunes the best candidate where ``options.tune`` asks for it.
 
     Raises:
         ModelError: the model is no float model, or has control flow.
@@ -53,11 +57,15 @@ def quantize(
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, "blas"):
-        return _quantize(float_model, dataset, options or QuantizeOptions(), progress)
+        return _quantize(float_model, dataset, options or QuantizeOptions(), progress, refiner)
 
 
 def _quantize(
-    float_model: bytes, dataset: Dataset, options: QuantizeOptions, progress: Progress | None
+    float_model: bytes,
+    dataset: Dataset,
+    options: QuantizeOptions,
+    progress: Progress | None,
+    refiner: Refiner | None,
 ) -> Quantized:
     started = time.perf_counter()
     file = read_recipe(options.recipe) if options.recipe is not None else RecipeFile()
@@ -80,6 +88,7 @@ def _quantize(
             io=options.io,
             per_channel=options.per_channel,
             pins=file.pins,
+            narrow=options.weights == "int4",
             threads=threads,
             progress=progress,
         )
@@ -123,12 +132,34 @@ def _quantize(
             tried.append(chosen)
             findings.append(_roomy(len(some)))
     findings += [*step_findings(model), *float_findings(model)]
+    refinement = None
+    if refiner is not None:
+        refinement = Refinement(refiner, whole, judge, split(whole.indices, options.seed)[1], progress)
+    if options.weights == "mixed":
+        tune = refinement.of if refinement is not None and options.tune == "on" else None
+        narrowing = Narrowing(whole, judge, partial(_enough, options=options), tune, progress)
+        narrowed = narrowing.of(chosen)
+        tried += narrowing.tried
+        findings.append(narrow_finding(model.graph, narrowed.recipe, chosen.data, narrowed.data))
+        chosen = narrowed
+    elif refinement is not None and options.tune == "on":
+        chosen = refinement.of(chosen)
+        tried += refinement.tried
     why = missed(chosen.result, options)
     if why is not None:
-        found = _rescue(whole, judge, chosen, options, why)
+        try:
+            found = _rescue(whole, judge, chosen, options, why)
+            findings.append(_mixed_finding(model, found.recipe))
+        except AccuracyError:
+            if refinement is None or options.tune != "auto":
+                raise
+            found = refinement.of(chosen)
+            if missed(found.result, options) is not None:
+                raise
         tried.append(found)
-        findings.append(_mixed_finding(model, found.recipe))
         chosen = found
+    if refinement is not None:
+        findings += refinement.findings
     plain = None
     if options.floor and below_floor(chosen.result):
         lifted = _lift(whole, judge, chosen)
@@ -184,6 +215,13 @@ def _rescue(builder: Builder, judge: Judge, chosen: Tried, options: QuantizeOpti
     return Tried(found.recipe, found.data, found.verdict, time.perf_counter() - started)
 
 
+def _enough(result: Comparison, options: QuantizeOptions) -> bool:
+    """Whether a result is within the budget, or above the floor where none is stated."""
+    if options.max_drop is None and options.min_sqnr is None:
+        return not below_floor(result)
+    return _within(result, options)
+
+
 def _within(result: Comparison, options: QuantizeOptions) -> bool:
     return missed(result, options) is None
 
@@ -202,6 +240,8 @@ def _lift(builder: Builder, judge: Judge, chosen: Tried) -> Tried | None:
 
 def _recipes(chosen: Recipe) -> list[Recipe]:
     """Return what a rescue starts from: the chosen recipe with its weights rounded jointly, as it is, and others."""
+    if chosen.tuned:  # what was learned holds for this one recipe
+        return [chosen, *_recipes(chosen.untuned)]
     rounded = replace(chosen, rounding=True)
     plain = Recipe(equalize=chosen.equalize, rounding=True)
     per_channel = [replace(r, dense_per_channel=True) for r in (rounded, plain)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qedge.errors import UsageError, unknown
 from qedge.quantize.methods.ranges import RANGES
@@ -23,6 +23,8 @@ class Recipe:
         dense_per_channel: whether FULLY_CONNECTED weights have a scale for each output.
         headroom: share of the ranges that is added beyond what the samples show.
         mixed: (operator index, ``int16`` or ``float``) of the operators that are not int8.
+        narrow: indices of the operators whose weights are int4.
+        tuned: whether weights, scales and ranges are those that were learned from here on.
     """
 
     ranges: str = "minmax"
@@ -31,6 +33,8 @@ class Recipe:
     dense_per_channel: bool = False
     headroom: float = 0.0
     mixed: tuple[tuple[int, str], ...] = ()
+    narrow: tuple[int, ...] = ()
+    tuned: bool = False
 
     @property
     def name(self) -> str:
@@ -44,11 +48,20 @@ class Recipe:
             parts.append("dense-per-channel")
         if self.headroom:
             parts.append("headroom")
+        if self.narrow:
+            parts.append(f"{len(self.narrow)}xint4")
+        if self.tuned:
+            parts.append("tune")
         for kind in ("int16", "float"):
             count = sum(mode == kind for _, mode in self.mixed)
             if count:
                 parts.append(f"{count}x{kind}")
         return "+".join(parts)
+
+    @property
+    def untuned(self) -> Recipe:
+        """What learning started from."""
+        return replace(self, tuned=False, mixed=())
 
     @classmethod
     def parse(cls, text: str) -> Recipe:

@@ -23,6 +23,7 @@ class Rule:
             ``fixed``: the kernel writes a scale that is known in advance.
             ``free``: every tensor has its own scale. ``index``: quantised input, integer output.
         version: lowest version with int8 kernels; a higher one that the float model needs is kept.
+        version_int4: the version with int4 weights, or 0 where no kernel has them.
         version_int16: the same for int16 activations, or None where no kernel has them.
         fixed: (scale, zero point) of an int8 output of kind ``fixed``.
         fixed_int16: scale of its int16 output.
@@ -41,10 +42,13 @@ class Rule:
     weight: int = -1
     bias: int = -1
     axis: int = 0
+    version_int4: int = 0
 
 
-def _weights(version: int, version_int16: int | None, axis: int = 0) -> Rule:
-    return Rule("weights", version, version_int16, data=(0,), weight=1, bias=2, axis=axis)
+def _weights(version: int, version_int16: int | None, version_int4: int, axis: int = 0) -> Rule:
+    return Rule(
+        "weights", version, version_int16, data=(0,), weight=1, bias=2, axis=axis, version_int4=version_int4
+    )
 
 
 def _fixed(version: int, version_int16: int | None, scale: float, zero: int, scale_int16: float) -> Rule:
@@ -52,9 +56,9 @@ def _fixed(version: int, version_int16: int | None, scale: float, zero: int, sca
 
 
 RULES: Mapping[str, Rule] = {
-    "CONV_2D": _weights(3, 4),
-    "DEPTHWISE_CONV_2D": _weights(3, 5, axis=3),
-    "FULLY_CONNECTED": _weights(4, 7),
+    "CONV_2D": _weights(3, 4, 7),
+    "DEPTHWISE_CONV_2D": _weights(3, 5, 7, axis=3),
+    "FULLY_CONNECTED": _weights(4, 7, 10),
     "TRANSPOSE_CONV": Rule("weights", 2, None, data=(2,), weight=1, bias=3, axis=0),
     # The kernel's integer softmax and logistic write probabilities in 1/256 (TFLite 8-bit specification).
     "SOFTMAX": _fixed(2, 3, 1 / 256, -128, 1 / 32768),

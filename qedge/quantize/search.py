@@ -43,6 +43,8 @@ EFFORTS = {
 
 @dataclass(frozen=True)
 class Tried:
+    """A recipe that was built and judged, and the seconds that this took."""
+
     recipe: Recipe
     data: bytes
     verdict: Verdict
@@ -132,7 +134,7 @@ class Search:
 
         def key(t: Tried) -> tuple[bool, float]:
             penalty = WORTH_PER_CHANNEL if t.recipe.dense_per_channel else 0.0
-            return not _disagrees(t.result, plain.result), t.score - penalty
+            return not disagrees(t.result, plain.result), t.score - penalty
 
         return sorted(self.tried, key=key, reverse=True)
 
@@ -149,7 +151,7 @@ class Search:
         return any(op.op == "FULLY_CONNECTED" for op in self.builder.model.graph.operators)
 
 
-def _disagrees(found: Comparison, plain: Comparison) -> bool:
+def disagrees(found: Comparison, plain: Comparison) -> bool:
     """Whether a model has the float model's top class, or the right one, less often than another; two are luck."""
     slack = 2.001 / plain.samples
     pairs = ((found.agreement, plain.agreement), (found.quantized_metric, plain.quantized_metric))
@@ -171,7 +173,7 @@ class HeldOut:
 
     def enough(self, tried: Tried) -> bool:
         """Whether a candidate holds ENOUGH_DB and every answer, on its own samples and on held-out ones."""
-        return _perfect(tried) and _perfect(self.of(tried.recipe))
+        return perfect(tried) and perfect(self.of(tried.recipe))
 
     def choose(self, search: Search) -> Tried:
         """Return the best candidate that does as well on samples that its ranges have not seen.
@@ -184,16 +186,18 @@ class HeldOut:
             if tried.recipe == plain.recipe:
                 break
             again = self.of(tried.recipe)
-            if again.score >= plain.score - HELD_OUT_LUCK and not _disagrees(again.result, plain.result):
+            if again.score >= plain.score - HELD_OUT_LUCK and not disagrees(again.result, plain.result):
                 return tried
         return search.tried[0]
 
 
 def never(tried: Tried) -> bool:
+    """Say that a candidate is not enough, whatever it is."""
     return False
 
 
-def _perfect(tried: Tried) -> bool:
+def perfect(tried: Tried) -> bool:
+    """Whether a candidate holds ENOUGH_DB and every answer."""
     whole = tried.result.agreement in (None, 1.0)
     return whole and min(tried.score, tried.result.sqnr_db) >= ENOUGH_DB
 

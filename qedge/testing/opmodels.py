@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qedge.graph import schema
-from qedge.graph.edit import Editor, affine
+from qedge.graph.edit import Editor, affine, pack_int4
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,12 +186,7 @@ def single_op(
 
 def _constant_bytes(values: npt.ArrayLike, dtype: str) -> bytes:
     if dtype == "int4":
-        flat = np.asarray(values, np.int64).reshape(-1)
-        if flat.size and not (flat.min() >= -8 and flat.max() <= 7):
-            raise ValueError(f"int4 values in [{flat.min()}, {flat.max()}], expected [-8, 7]")
-        nibbles = np.zeros(flat.size + flat.size % 2, np.uint8)
-        nibbles[: flat.size] = flat & 15
-        return (nibbles[0::2] | (nibbles[1::2] << 4)).astype(np.uint8).tobytes()
+        return pack_int4(values)
     array = np.asarray(values)
     target = np.dtype(dtype).newbyteorder("<")
     if array.dtype.kind in "iu" and target.kind in "iu" and array.size:

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from qedge.graph import Tensor
 from qedge_mcu.c_text import comment_text, shape_text, short
 from qedge_mcu.constants import Constants
+from qedge_mcu.ops.base import Unpack
 from qedge_mcu.program import Program, Step, in_arena
-from qedge_mcu.structs import C_TYPES
+from qedge_mcu.structs import C_TYPES, structs
 
 _LISTS = (("in", "const void *const"), ("out", "void *const"))
 
@@ -50,13 +51,16 @@ def step_text(program: Program, constants: Constants, index: int, step: Step) ->
         if in_arena(tensor):
             values[f"out{k}"] = _pointer(program, constants, tensor, False)
     if e.scratch_bytes:
-        values["scratch"] = f"(void *)(arena + {program.plan.offsets[f'scratch{index}']})"
+        values["scratch"] = _scratch(program, index)
     for state in e.states:
         values[f"state:{state.name}"] = f"context->{state.name}"
     args = [re.sub(r"\{([a-z0-9_:]+)\}", lambda m: values[m.group(1)], a) for a in e.args]
     lists = "".join(
         _pointer_list(name, qualifier, values) for name, qualifier in _LISTS if f"{{{name}s}}" in e.args
     )
+    if e.unpack is not None:
+        lists += _unpacking(program, constants, index, e.unpack)
+        args = ["&unpacked" if a == values["params"] else a for a in args]
     indent = "        " if lists else "    "
     call = f"{indent}{e.function}({', '.join(args)});"
     if len(call) > 110:
@@ -64,6 +68,24 @@ def step_text(program: Program, constants: Constants, index: int, step: Step) ->
     if lists:
         call = f"    {{\n{lists}{call}\n    }}"
     return f"{title}{call}\n    QE_AFTER({index});\n"
+
+
+def _scratch(program: Program, index: int, offset: int = 0) -> str:
+    return f"(void *)(arena + {program.plan.offsets[f'scratch{index}'] + offset})"
+
+
+def _unpacking(program: Program, constants: Constants, index: int, u: Unpack) -> str:
+    """Return the statements that unpack a layer's weights and point a copy of its parameters to them."""
+    params = program.steps[index].emitted.params
+    assert params is not None
+    guard = "QE_UNPACK_LANES" if u.lanes else "QE_UNPACK_BYTES"
+    where, packed = _scratch(program, index, u.offset), constants.names[index, u.array]
+    (field,) = (f for f in structs()[params.type].fields if f.name == u.array)
+    return (
+        f"        {params.type} unpacked = op{index};\n"
+        f"        unpacked.{u.array} = (const {field.type} *){where};\n"
+        f"        qe_unpack_s4({where}, {packed}, {u.groups}u, {u.pairs}u, {u.plain}u, {guard});\n"
+    )
 
 
 def _pointer_list(name: str, qualifier: str, values: Mapping[str, str]) -> str:

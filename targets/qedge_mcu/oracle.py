@@ -1,13 +1,14 @@
 """TFLite Micro as the oracle of every model that can be generated, also where its kernels lack something.
 
 What it lacks is written in operators that it has, which compute the same bytes: a table of a function as CAST, ADD and
-GATHER, TILE as concatenations, the padding of SPACE_TO_BATCH_ND, which it leaves to chance, as PAD. All tensors keep
-their index. The tables themselves are held to the functions by tests.
+GATHER, TILE as concatenations, weights of 4 bits as those of 8, the padding of SPACE_TO_BATCH_ND, which it leaves to
+chance, as PAD. All tensors keep their index. The tables themselves are held to the functions by tests.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from qedge_mcu.ops import OpContext, find
 from qedge_mcu.ops.base import Array, constant
 from qedge_mcu.ops.functions import FUNCTIONS
 
+WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 _LACKING = frozenset(FUNCTIONS) - {"ELU"}
 
 
@@ -57,7 +59,19 @@ def _form(graph: Graph, op: Operator) -> Callable[[Editor, OpContext], list[Node
     if op.op == "SPACE_TO_BATCH_ND":
         padding = graph.tensors[op.inputs[2]].data
         return _padded if padding is not None and np.any(padding) else None
+    if op.op in WEIGHTED and graph.tensors[op.inputs[1]].dtype == "int4":
+        return _wide
     return _FORMS.get(op.op)
+
+
+def _wide(editor: Editor, c: OpContext) -> list[Node]:
+    """Return the operator with its int4 weights as int8: the same numbers mean the same."""
+    weights, node = c.op.inputs[1], editor.node(c.op.index)
+    quantization = editor.tensors[weights].quantization
+    wide = editor.constant(constant(c.input(1)), quantization=quantization)
+    made = copy(node)
+    made.inputs = np.array([wide if t == weights else t for t in c.op.inputs], np.int32)
+    return [made]
 
 
 def _table(editor: Editor, c: OpContext) -> list[Node]:

@@ -15,6 +15,7 @@ from qedge_mcu.cores import Core
 from qedge_mcu.finite import expect_finite
 from qedge_mcu.ops import Emitted, OpContext, Reason, find
 from qedge_mcu.ops.base import State, expect_static
+from qedge_mcu.ops.unpack import unpacked
 from qedge_mcu.planner import Buffer, Plan, Problem, Sharing, conflicts, plan
 from qedge_mcu.schedule import Task, best_order
 from qedge_mcu.streams import Place, Streams, in_place, state_offsets
@@ -161,7 +162,7 @@ def _examined(c: OpContext) -> tuple[list[Reason], Emitted | None]:
         return reasons, None
     module = find(c)
     assert module is not None
-    emitted = module.emit(c)
+    emitted = unpacked(c, module.emit(c))
     return [Reason(text, "make the layer smaller, or split it") for text in misfits(emitted)], emitted
 
 

@@ -49,7 +49,7 @@ class Factors:
 
 
 def round_jointly(
-    weights: Float, scales: Float, factors: Factors, bias: Float
+    weights: Float, scales: Float, factors: Factors, bias: Float, steps: int = 127
 ) -> tuple[npt.NDArray[np.int8], Float]:
     """Return int8 codes and the biases that go with them.
 
@@ -58,6 +58,7 @@ def round_jointly(
         scales: one an output, or a single one.
         factors: of the layer's inputs.
         bias: (outputs,).
+        steps: largest code.
     """
     outputs, inputs = weights.shape
     order, upper = factors.order, factors.upper
@@ -66,7 +67,7 @@ def round_jointly(
     scale = np.broadcast_to(scales.reshape(-1), (outputs,))
     last = upper.shape[-1]
     for k in range(inputs):
-        column = np.clip(np.rint(work[:, k] / scale), -127, 127)
+        column = np.clip(np.rint(work[:, k] / scale), -steps, steps)
         codes[:, order[k]] = column.astype(np.int8)
         error = (work[:, k] - column * scale) / upper[:, k, k]
         work[:, k + 1 : last] -= error[:, None] * upper[:, k, k + 1 :]

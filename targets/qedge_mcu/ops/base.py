@@ -40,6 +40,8 @@ class ConstArray:
         role: ``weights`` and ``bias`` are the model's own numbers; ``other`` is what the kernel adds to them.
         align: bytes.
         overhead: bytes of it that are ``other``, where a kernel reads everything in one stream.
+        lanes: (words of weights, other words) of a group of channels, where words hold weights in 16-bit lanes
+            (``dsp.pair_stream``); None where each byte is a weight.
     """
 
     name: str
@@ -47,6 +49,26 @@ class ConstArray:
     role: Literal["weights", "bias", "other"] = "other"
     align: int = 4
     overhead: int = 0
+    lanes: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Unpack:
+    """Weights of 4 bits that are unpacked into scratch memory ahead of a call (``ops/unpack.py``).
+
+    Args:
+        array: the packed array; the call's parameter of this name points to the unpacked one.
+        groups: parts of the array, each of ``pairs`` packed words and ``plain`` words that stay as they are.
+        lanes: whether the weights are in 16-bit lanes.
+        offset: where the unpacked array starts in scratch memory, in bytes.
+    """
+
+    array: str
+    groups: int
+    pairs: int
+    plain: int
+    lanes: bool
+    offset: int
 
 
 @dataclass(frozen=True)
@@ -115,6 +137,7 @@ class Emitted:
         states: persistent memory that the call uses.
         headers: further files in ``kernels/include/``.
         note: what the comment above the call adds, for instance the variant taken.
+        unpack: weights that are unpacked first, or None.
     """
 
     function: str = ""
@@ -131,6 +154,7 @@ class Emitted:
     states: tuple[State, ...] = ()
     headers: tuple[str, ...] = ()
     note: str = ""
+    unpack: Unpack | None = None
 
 
 @dataclass(frozen=True, eq=False)

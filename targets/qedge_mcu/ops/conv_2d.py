@@ -1,4 +1,4 @@
-"""CONV_2D: int8; any filter, stride, dilation and number of groups; bit-exact to TFLite Micro."""
+"""CONV_2D: int8 or int4 weights; any filter, stride, dilation and number of groups; bit-exact to TFLite Micro."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from qedge_mcu.ops.base import (
 )
 from qedge_mcu.ops.geometry import expect_batch_1, window
 from qedge_mcu.ops.requantize import bias_values, by_fours, expect_weighted_sum, per_channel, wrap_int32
+from qedge_mcu.ops.unpack import WEIGHTS
 from qedge_mcu.structs import first_that_fits
 
 NAMES = ("CONV_2D",)
@@ -28,7 +29,7 @@ NAMES = ("CONV_2D",)
 def check(c: OpContext) -> list[Reason]:
     """Return what stands in the way: types, weights at run time, batches, channels that do not divide."""
     data, weights, bias = c.input(0), c.input(1), c.optional(2)
-    reasons = [*expect_weighted_sum(c, data, weights, bias), *expect_batch_1(data)]
+    reasons = [*expect_weighted_sum(c, data, weights, bias, dtypes=WEIGHTS), *expect_batch_1(data)]
     if data.shape[3] % weights.shape[3]:
         reasons.append(Reason(f"{data.shape[3]} input channels for a filter of {weights.shape[3]}"))
     return reasons

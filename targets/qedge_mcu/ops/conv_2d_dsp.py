@@ -93,7 +93,7 @@ def emit(c: OpContext) -> Emitted | None:
                 ("high", high),
             ),
         ),
-        arrays=(dsp.stream_array("weights", stream, values.size + 4 * w.out_channels),),
+        arrays=(dsp.stream_array("weights", stream, values.size + 4 * w.out_channels, (depth // 2, 4)),),
         defines=dsp.defines(out),
         scratch_bytes=scratch,
         overlap={0: lead},

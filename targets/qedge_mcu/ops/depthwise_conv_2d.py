@@ -1,4 +1,4 @@
-"""DEPTHWISE_CONV_2D: int8; any filter, stride, dilation and depth multiplier; bit-exact to TFLite Micro."""
+"""DEPTHWISE_CONV_2D: int8 or int4 weights; any filter, stride, dilation, multiplier; bit-exact to TFLite Micro."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from qedge_mcu.ops.base import (
 )
 from qedge_mcu.ops.geometry import expect_batch_1, window
 from qedge_mcu.ops.requantize import bias_values, expect_weighted_sum, per_channel, wrap_int32
+from qedge_mcu.ops.unpack import WEIGHTS
 from qedge_mcu.structs import first_that_fits
 
 NAMES = ("DEPTHWISE_CONV_2D",)
@@ -28,7 +29,7 @@ NAMES = ("DEPTHWISE_CONV_2D",)
 def check(c: OpContext) -> list[Reason]:
     """Return what stands in the way: types, weights at run time, batches."""
     data, weights, bias = c.input(0), c.input(1), c.optional(2)
-    return [*expect_weighted_sum(c, data, weights, bias, axis=3), *expect_batch_1(data)]
+    return [*expect_weighted_sum(c, data, weights, bias, axis=3, dtypes=WEIGHTS), *expect_batch_1(data)]
 
 
 def emit(c: OpContext) -> Emitted:

@@ -92,9 +92,12 @@ def defines(out: Output) -> frozenset[str]:
     return frozenset(found)
 
 
-def stream_array(name: str, stream: Words, model_bytes: int) -> ConstArray:
+def stream_array(
+    name: str, stream: Words, model_bytes: int, lanes: tuple[int, int] | None = None
+) -> ConstArray:
     """Return a stream that holds ``model_bytes`` of the model's own weights and biases beside other words."""
-    return ConstArray(name, stream, "weights", overhead=max(stream.nbytes - model_bytes, 0))
+    overhead = max(stream.nbytes - model_bytes, 0)
+    return ConstArray(name, stream, "weights", overhead=overhead, lanes=lanes)
 
 
 def pair_stream(weights: npt.NDArray[np.int8], channels: Words) -> Words | None:

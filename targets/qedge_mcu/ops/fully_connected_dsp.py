@@ -7,17 +7,18 @@ import numpy as np
 from qedge_mcu.ops import dsp
 from qedge_mcu.ops.base import Emitted, OpContext, Params, Ref, activation_range, constant, scalar
 from qedge_mcu.ops.requantize import Requantize, bias_values, per_channel, per_tensor
+from qedge_mcu.ops.unpack import large
 
 
 def emit(c: OpContext) -> Emitted | None:
     """Return the call of the DSP kernel, or None where it does not apply.
 
-    It takes int8 weights with a multiple of 4 inputs, as long as the sums and shifts fit
-    (`dsp.channel_words`, `dsp.quad_stream`).
+    It takes a multiple of 4 inputs, as long as the sums and shifts fit (`dsp.channel_words`, `dsp.quad_stream`),
+    and int4 weights of small layers.
     """
     data, weights, output = c.input(0), c.input(1), c.output
     outputs, inputs = weights.shape
-    if weights.dtype != "int8" or inputs % 4 or weights.quantization is None:
+    if inputs % 4 or weights.quantization is None or large(weights):
         return None
     if weights.quantization.per_channel:
         requantize = per_channel(data, weights, output, outputs)
@@ -53,7 +54,7 @@ def emit(c: OpContext) -> Emitted | None:
                 ("high", high),
             ),
         ),
-        arrays=(dsp.stream_array("weights", stream, values.size + 4 * outputs),),
+        arrays=(dsp.stream_array("weights", stream, values.size + 4 * outputs, (inputs, 8)),),
         defines=dsp.defines(out),
         note="four channels at a time",
     )

@@ -34,7 +34,7 @@ FILL_BYTES = 128
 def conv_2d(c: OpContext) -> Emitted | None:
     """Return the call of the kernel, or None where it does not apply.
 
-    It takes no dilation, one group, windows up to 65,535 bytes and shifts to the right.
+    It takes int8 weights, no dilation, one group, windows up to 65,535 bytes and shifts to the right.
     """
     data, weights, output = c.input(0), c.input(1), c.output
     w = window(c, weights.shape[1], weights.shape[2])
@@ -42,7 +42,7 @@ def conv_2d(c: OpContext) -> Emitted | None:
     requantize = per_channel(data, weights, output, w.out_channels)
     if (w.dilation_height, w.dilation_width) != (1, 1) or weights.shape[3] != w.in_channels or depth > 65535:
         return None
-    if np.any(requantize.shift > 0):
+    if np.any(requantize.shift > 0) or weights.dtype != "int8":
         return None
     values = constant(weights).reshape(w.out_channels, depth).astype(np.int64)
     if w.is_pointwise:
@@ -106,7 +106,7 @@ def fully_connected(c: OpContext) -> Emitted | None:
 def depthwise_conv_2d(c: OpContext) -> Emitted | None:
     """Return the call of the kernel, or None where it does not apply.
 
-    It takes no dilation, depth multiplier 1, channels by eights and shifts to the right.
+    It takes int8 weights, no dilation, depth multiplier 1, channels by eights and shifts to the right.
     """
     data, weights, output = c.input(0), c.input(1), c.output
     w = flat(window(c, weights.shape[1], weights.shape[2]))
@@ -117,7 +117,7 @@ def depthwise_conv_2d(c: OpContext) -> Emitted | None:
     ):
         return None
     requantize = per_channel(data, weights, output, w.out_channels)
-    if np.any(requantize.shift > 0):
+    if np.any(requantize.shift > 0) or weights.dtype != "int8":
         return None
     values = constant(weights).reshape(-1, w.out_channels).astype(np.int64)
     bias = bias_values(c.optional(2), w.out_channels) - scalar(data)[1] * values.sum(axis=0)

@@ -21,6 +21,7 @@ def case(
     quantized_out: tuple[float, int] = (0.3, -5),
     scales: tuple[float, ...] = (),
     bias: bool = True,
+    dtype: str = "int8",
 ) -> Case:
     """Return a case; ``shape`` is (height, width, channels), ``filter`` (height, width, output channels)."""
     height, width, channels = shape
@@ -30,10 +31,11 @@ def case(
         whole = size if padding == "SAME" else size - (taps - 1) * gap
         out.append(-(-whole // step))
     outputs = filter[2]
-    weight_scale = scales or tuple(0.002 * (1 + 0.37 * i) for i in range(outputs))
-    weights = random_int8(name, (outputs, *filter[:2], depth))
+    narrow = dtype == "int4"
+    weight_scale = scales or tuple((0.03 if narrow else 0.002) * (1 + 0.37 * i) for i in range(outputs))
+    weights = random_int8(name, (outputs, *filter[:2], depth), *((-8, 7) if narrow else ()))
     bias_scale = [quantized_in[0] * s for s in weight_scale]
-    inputs = [q((1, *shape), *quantized_in), constant(weights, "int8", weight_scale)]
+    inputs = [q((1, *shape), *quantized_in), constant(weights, dtype, weight_scale)]
     inputs.append(constant(random_int8(name, (outputs,)) * 9, "int32", bias_scale) if bias else None)  # type: ignore[arg-type]
     options = {
         "padding": padding,
@@ -76,4 +78,11 @@ CASES = [
     case("300-taps", (1, 700, 1), (1, 300, 4), stride=(1, 260)),
     case("300-taps-dilated", (1200, 1, 2), (4, 1, 3), dilation=(300, 1)),
     case("relu-n1-to-1", (3, 3, 4), (1, 1, 4), activation="RELU_N1_TO_1", quantized_out=(0.02, 10)),
+    case("int4-1x1", (5, 7, 8), (1, 1, 8), dtype="int4"),
+    case("int4-1x1-odd", (5, 3, 7), (1, 1, 5), dtype="int4", quantized_in=(0.05, -128)),
+    case("int4-3x3", (5, 7, 3), (3, 3, 6), dtype="int4", activation="RELU"),
+    case("int4-3x3-stride", (7, 9, 4), (3, 3, 8), dtype="int4", stride=(2, 2), quantized_out=(0.5, -128)),
+    case("int4-grouped", (5, 5, 8), (3, 3, 4), dtype="int4", depth=4),
+    case("int4-per-tensor", (5, 5, 4), (3, 3, 4), dtype="int4", scales=(0.06,), bias=False),
+    case("int4-saturates", (5, 5, 8), (3, 3, 6), dtype="int4", quantized_out=(0.003, 0)),
 ]

@@ -21,6 +21,7 @@ def case(
     quantized_out: tuple[float, int] = (0.1, -5),
     per_channel: bool = True,
     bias: bool = True,
+    dtype: str = "int8",
 ) -> Case:
     """Return a case; ``shape`` is (height, width, channels)."""
     out = []
@@ -28,10 +29,12 @@ def case(
         whole = size if padding == "SAME" else size - (taps - 1) * gap
         out.append(-(-whole // step))
     outputs = shape[2] * multiplier
-    scales = [0.004 * (1 + 0.29 * i) for i in range(outputs if per_channel else 1)]
+    narrow = dtype == "int4"
+    scales = [(0.06 if narrow else 0.004) * (1 + 0.29 * i) for i in range(outputs if per_channel else 1)]
+    limits = (-8, 7) if narrow else ()
     inputs = [
         q((1, *shape), *quantized_in),
-        constant(random_int8(name, (1, *filter, outputs)), "int8", scales, axis=3),
+        constant(random_int8(name, (1, *filter, outputs), *limits), dtype, scales, axis=3),
     ]
     if bias:
         values = random_int8(name, (outputs,)) * 9
@@ -76,4 +79,8 @@ CASES = [
     case("300-taps", (1, 700, 4), (1, 300), stride=(1, 260)),
     case("300-taps-dilated", (1200, 1, 3), (4, 1), dilation=(300, 1)),
     case("33-channels", (4, 4, 33), (3, 3)),
+    case("int4-3x3", (5, 7, 8), (3, 3), dtype="int4"),
+    case("int4-3x3-odd", (5, 7, 5), (3, 3), dtype="int4", stride=(2, 2), activation="RELU"),
+    case("int4-5x5", (7, 7, 4), (5, 5), dtype="int4", quantized_in=(0.05, -128)),
+    case("int4-multiplier-2", (5, 5, 3), (3, 3), dtype="int4", multiplier=2, per_channel=False),
 ]
