@@ -1,5 +1,6 @@
 """The whole journey of a model, from the user's file to one bundle a target; ``journey.py`` shows it on one screen."""
 
+from qedge.pipeline.answers import examples
 from qedge.pipeline.gate import raise_for
 from qedge.pipeline.journey import build, check
 from qedge.pipeline.package import tensor_spec
@@ -16,7 +17,7 @@ from qedge.pipeline.prepare import (
     usable_labels,
 )
 from qedge.pipeline.request import BuildRequest, BuildResult, Prepared
-from qedge.pipeline.summary import examples, finite, layer_json, measure_layers
+from qedge.pipeline.summary import finite, layer_json, measure_layers
 
 __all__ = [
     "BuildRequest",

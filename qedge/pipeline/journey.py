@@ -83,10 +83,11 @@ def build(request: BuildRequest, progress: Progress) -> BuildResult:
                 with _kept(name, failures, request):
                     compiled[name] = work.result()
         _raise_if_none(compiled, failures)
-        infos = [target.info for target, _ in request.targets]
-        report = build_report(prepared, {n: checks[n] for n in compiled}, compiled, layers, infos)
         progress("write bundles", 0.0)
-        data = data_facts(request.data)
+        targets, data = [target for target, _ in request.targets], data_facts(request.data)
+        report = build_report(
+            prepared, {n: checks[n] for n in compiled}, compiled, layers, targets, data, request.card
+        )
         for name in list(compiled):
             with _kept(name, failures, request):
                 target, _ = asked[name]

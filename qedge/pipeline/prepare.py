@@ -113,6 +113,7 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
         len(calibration)
         if request.options.samples is None
         else min(request.options.samples, len(calibration)),
+        measured,
     )
 
 

@@ -74,6 +74,7 @@ class Prepared:
         measured_on: which samples that is of: ``held-out`` (of ``dataset``), ``eval-data`` (the user's own) or
             ``calibration`` (too few to hold any out); None without a comparison.
         calibration_samples: how many samples of ``dataset`` calibrated.
+        measured: the samples that ``comparison`` is of.
     """
 
     source: SourceModel
@@ -88,6 +89,7 @@ class Prepared:
     findings: tuple[Finding, ...]
     measured_on: MeasuredOn | None = None
     calibration_samples: int = 0
+    measured: Dataset | None = None
 
 
 @dataclass(frozen=True)

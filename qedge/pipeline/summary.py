@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from qedge.pipeline.prepare import default_postprocess, spread, steps
+from qedge.pipeline.answers import class_figures, examples
+from qedge.pipeline.prepare import spread, steps
 from qedge.pipeline.request import Prepared
 from qedge.quantize import Candidate, LayerError, layer_errors
-from qedge.quantize.interpreter import Runner
 from qedge.report import BuildReport, TargetReport
-from qedge.target import CheckReport, Compiled, Placement, TargetInfo
+from qedge.target import CheckReport, Compiled, Placement, Target
 from qedge.target.protocol import Progress
 
 LAYER_SAMPLES = 16
@@ -26,10 +24,12 @@ def build_report(
     checks: Mapping[str, CheckReport],
     compiled: Mapping[str, Compiled],
     layers: Sequence[Mapping[str, Any]],
-    infos: Sequence[TargetInfo],
+    targets: Sequence[Target],
+    data: Mapping[str, Any] | None,
+    card: Mapping[str, str],
 ) -> BuildReport:
-    """Return what a build found; ``layers`` is what :func:`measure_layers` gave."""
-    columns = {info.name: info.columns for info in infos}
+    """Return what a build found; ``layers`` is what :func:`measure_layers` gave, ``data`` the dataset's identity."""
+    by_name = {target.info.name: target for target in targets}
     quantized, comparison = prepared.quantized, prepared.comparison
     quantization: dict[str, Any] = {
         "method": quantized.method if quantized else "given",
@@ -56,13 +56,18 @@ def build_report(
         graph=prepared.graph,
         layers=tuple(layers),
         examples=examples(prepared),
+        classes=class_figures(prepared),
+        data=data,
+        data_date=card.get("data_date"),
         targets={
             name: TargetReport(
                 findings=(*checks[name].findings, *compiled[name].findings),
                 operators=_placements(checks[name], compiled[name]),
                 metrics={**checks[name].metrics, **compiled[name].metrics},
                 predicted=checks[name].predicted and compiled[name].operators is None,
-                columns=columns[name],
+                columns=by_name[name].info.columns,
+                figures=by_name[name].figures(compiled[name].extra),
+                title=by_name[name].info.title,
             )
             for name in checks
         },
@@ -88,47 +93,6 @@ def layer_json(layer: LayerError) -> dict[str, Any]:
     """Return a layer as JSON: floats rounded to 4 decimals, None for what is not finite."""
     fields = layer.to_json()
     return {k: finite(v) if isinstance(v, float) else v for k, v in fields.items()}
-
-
-def examples(prepared: Prepared, count: int = 6) -> tuple[dict[str, Any], ...]:
-    """Return a few samples with what both models say of them, for the report; () without a float model."""
-    dataset = prepared.dataset
-    if dataset is None or prepared.quantized is None:
-        return ()
-    runners = {
-        "float": Runner(prepared.source.data, threads=1),
-        "int8": Runner(prepared.quantized.data, threads=1),
-    }
-    found = []
-    for i in spread(len(dataset), count):
-        sample = dataset[i]
-        entry: dict[str, Any] = {"input": sample[0], "source": Path(dataset.source(i)).name}
-        for name, runner in runners.items():
-            entry[name] = _said(runner.predict(sample)[0], prepared)
-        found.append(entry)
-    return tuple(found)
-
-
-def _said(output: npt.NDArray[Any], prepared: Prepared) -> dict[str, Any]:
-    """Return an output in words: the best class with its score, the labels that it gives, or a few values."""
-    flat = np.asarray(output, np.float32).reshape(-1)
-    if default_postprocess(prepared.graph) is None:
-        return {
-            "class": None,
-            "text": ", ".join(f"{v:.3g}" for v in flat[:4]) + (" ..." if flat.size > 4 else ""),
-        }
-    if flat.min() < 0:  # logarithms of probabilities
-        flat = np.exp(flat)
-
-    def named(k: int) -> str:
-        return f"{prepared.labels[k] if prepared.labels else f'class {k}'} {100 * float(flat[k]):.1f} %"
-
-    if prepared.comparison is not None and prepared.comparison.outputs[0].task == "many_labels":
-        given = [k for k in range(flat.size) if flat[k] >= 0.5]
-        some = ", ".join(named(k) for k in given[:4]) + (" ..." if len(given) > 4 else "")
-        return {"class": given, "text": some or "no label"}
-    best = int(np.argmax(flat))
-    return {"class": best, "text": named(best)}
 
 
 def _candidate(candidate: Candidate) -> dict[str, Any]:

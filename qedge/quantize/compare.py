@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from qedge.errors import DataError
 from qedge.graph import Graph
 from qedge.processing.detect import Detect
 from qedge.processing.spec import Postprocess
+from qedge.quantize.answers import AnswerLog, Answers
 from qedge.quantize.boxes import ObjectTally
 from qedge.quantize.calibrate import Progress
 from qedge.quantize.figures import OutputFigures, OutputTally, decibels
@@ -52,10 +53,12 @@ class Comparison:
     Args:
         samples: number of them.
         outputs: the figures of each output, in order.
+        answers: what both models said of each sample, where an output gives one class.
     """
 
     samples: int
     outputs: tuple[OutputFigures, ...]
+    answers: Answers | None = None
 
     @property
     def worst(self) -> OutputFigures:
@@ -163,11 +166,16 @@ def compare(
     chosen = list(range(len(dataset)) if indices is None else indices)
     if not chosen:
         raise DataError("there are no samples to compare on", hint="pass a folder or file with samples")
-    tally = Tally(Graph.from_bytes(float_model), dataset, postprocess)
+    graph = Graph.from_bytes(float_model)
+    tally = Tally(graph, dataset, postprocess)
+    infos = output_infos(graph)
+    log = AnswerLog(infos, tally.tasks, truths_of(dataset, infos))
     real, quantised = Runner(float_model, threads=threads), Runner(int8_model, threads=threads)
     for done, i in enumerate(chosen):
         sample = dataset[i]
-        tally.add(i, real.predict(sample), quantised.predict(sample))
+        outputs = real.predict(sample), quantised.predict(sample)
+        tally.add(i, *outputs)
+        log.add(i, *outputs)
         if progress is not None:
             progress("compare", done + 1, len(chosen))
-    return tally.result()
+    return replace(tally.result(), answers=log.result())

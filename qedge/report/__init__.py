@@ -2,5 +2,6 @@
 
 from qedge.report.html import render_html
 from qedge.report.model import BuildReport, TargetReport
+from qedge.report.verdict import Verdict, verdict
 
-__all__ = ["BuildReport", "TargetReport", "render_html"]
+__all__ = ["BuildReport", "TargetReport", "Verdict", "render_html", "verdict"]

@@ -1,66 +1,77 @@
-"""A self-contained page of a build: readable on a phone, printable, without network or script."""
+"""A self-contained page of a build: readable on a phone, printable, without network or script.
+
+``page.html.j2`` is the page, ``page.css`` its style; here is what stands in it. The same report gives the same bytes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from typing import Any
 
-from qedge.findings import Finding
-from qedge.report import svg
+from qedge._version import __version__
+from qedge.report import network, svg
 from qedge.report.model import BuildReport, TargetReport
-from qedge.report.svg import esc
+from qedge.report.verdict import distinct, verdict
 
 WORST = 4
-LOW_DB = 20.0
-
-STYLE = """
-:root{--ink:#1b1f24;--dim:#667;--line:#dde1e6;--paper:#fff;--card:#f6f8fa;--good:#1a7f5a;--warn:#b35900;--bad:#c0282d;--one:#3266ad}
-@media (prefers-color-scheme:dark){:root{--ink:#e6e8eb;--dim:#9aa3ad;--line:#333a42;--paper:#14171a;--card:#1d2126;
---good:#3fbf8f;--warn:#e09a4a;--bad:#f06a6e;--one:#6ea0e6}}
-@media print{:root{--ink:#000;--dim:#444;--paper:#fff;--card:#fff}section{break-inside:avoid}}
-*{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,sans-serif}
-main{max-width:860px;margin:0 auto;padding:20px 16px 60px}h1{font-size:1.6em;margin:.4em 0 .1em}h2{font-size:1.15em;
-margin:2em 0 .5em}p{margin:.4em 0}.dim,small{color:var(--dim)}.cards{display:grid;gap:10px;margin:18px 0;
-grid-template-columns:repeat(auto-fit,minmax(150px,1fr))}.card{background:var(--card);border:1px solid var(--line);
-border-radius:10px;padding:10px 14px}.card b{display:block;font-size:1.35em;line-height:1.3}.scroll{overflow-x:auto}
-table{border-collapse:collapse;width:100%;font-size:.92em}th,td{text-align:left;padding:4px 10px 4px 0;
-border-bottom:1px solid var(--line);vertical-align:top}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
-.tag{border-radius:5px;padding:1px 7px;color:#fff;background:var(--one);font-size:.88em;white-space:nowrap}
-.tag.cpu{background:#7a828c}.tag.acc{background:var(--good)}.tag.unsupported,.tag.error{background:var(--bad)}
-.tag.warning{background:var(--warn)}.strip{display:flex;height:26px;border-radius:6px;overflow:hidden;margin:8px 0}
-.strip i{flex:1;background:var(--one);border-right:1px solid var(--paper)}.strip i.cpu{background:#7a828c}
-.strip i.acc{background:var(--good)}.strip i.unsupported{background:var(--bad)}svg{width:100%;height:auto;display:block}
-svg .t{font:12px system-ui,sans-serif;fill:var(--ink)}rect.ok,rect.bar{fill:var(--one)}rect.low{fill:var(--warn)}
-rect.range{fill:var(--good);opacity:.22}.b0{fill:#3266ad}.b1{fill:#1a7f5a}.b2{fill:#b35900}.b3{fill:#7b5ea7}
-polyline{fill:none;stroke:var(--one);stroke-width:1.5}.tiles{display:grid;gap:14px;
-grid-template-columns:repeat(auto-fit,minmax(220px,1fr))}.tile{background:var(--card);border:1px solid var(--line);
-border-radius:10px;padding:12px}.tile img{width:100%;max-height:180px;object-fit:contain;image-rendering:pixelated}
-.bad{color:var(--bad)}code{background:var(--card);padding:1px 5px;border-radius:4px}
-"""
+LOW_DB, BEST_DB = 20.0, 60.0
+MATRIX_CLASSES = 20
+"""Classes up to which what is taken for what is a matrix; of more, the most frequent confusions."""
+CONFUSIONS, CLASS_ROWS, ARENA_NAMES = 20, 40, 16
+OUTPUT_HEADS = (
+    "output", "task", "SQNR", "about the mean", "same answer", "metric", "float", "int8", "95 % interval",
+)  # fmt: skip
 
 
 def render_html(report: BuildReport, target: str) -> str:
     """Return the page for one target's bundle."""
+    from jinja2 import Environment, StrictUndefined
+
+    place = files("qedge.report")
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(share=_share, db=_db, kilobytes=kilobytes, kind=_kind)
+    page = environment.from_string(place.joinpath("page.html.j2").read_text("utf-8"))
     part = report.targets[target]
-    body = "".join(
-        (
-            _head(report, target, part),
-            _findings((*report.findings, *part.findings)),
-            _outputs(report),
-            _examples(report.examples),
-            _placement(part),
-            _arena(part),
-            _layers(report.layers),
-            _candidates(report.quantization.get("candidates", ())),
-            _figures(part.metrics),
-        )
+    classes = report.classes
+    return page.render(
+        report=report,
+        part=part,
+        target=target,
+        version=__version__,
+        style=_safe(place.joinpath("page.css").read_text("utf-8")),
+        verdict=verdict(report, part),
+        cards=_cards(report, part),
+        data_said=_data_said(report),
+        kind_of_samples=_kind_of_samples(report),
+        findings=distinct((*report.findings, *part.findings)),
+        examples=[_example(e) for e in report.examples],
+        examples_said=_examples_said(report),
+        classes=classes["classes"] if classes else (),
+        matrix=_matrix(classes) if classes and len(classes["classes"]) <= MATRIX_CLASSES else None,
+        confusions=_confusions(classes) if classes else (),
+        ranked_classes=sorted(classes["classes"], key=_worst_class_first)[:CLASS_ROWS] if classes else (),
+        outputs=_outputs(report),
+        output_heads=OUTPUT_HEADS,
+        candidates=_candidates(report),
+        reason=_reason(report),
+        rows=_rows(report, part),
+        placed_said=_placed_said(part),
+        reasons=_reasons(part),
+        arena=_arena(part),
+        arena_names=_arena_names(part),
+        bars=[_bar(layer) for layer in report.layers],
+        worst=_worst(report.layers),
+        figures=_figures(part.metrics),
     )
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{esc(report.name)} for {esc(target)}</title><style>{STYLE}</style></head>"
-        f"<body><main>{body}</main></body></html>\n"
-    )
+
+
+def _safe(text: str) -> Any:
+    from markupsafe import Markup
+
+    return Markup(text)
 
 
 def kilobytes(count: float | None) -> str:
@@ -70,23 +81,19 @@ def kilobytes(count: float | None) -> str:
     return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
 
 
-def _head(report: BuildReport, target: str, part: TargetReport) -> str:
+def _cards(report: BuildReport, part: TargetReport) -> list[tuple[str, str, str]]:
     sqnr = report.quantization.get("sqnr_db")
     cards = [("size", f"{kilobytes(report.int8_bytes)}", f"float: {kilobytes(report.float_bytes)}")]
     if report.float_bytes is not None:
         shown = "exact" if sqnr is None else f"{sqnr:.1f} dB"
         which = f"worst output: {report.quantization['worst_output']}, " if len(report.outputs) > 1 else ""
-        on = f"{which}{report.samples} {_kind_of_samples(report)}"
-        cards.append(("SQNR", shown, on))
+        cards.append(("SQNR", shown, f"{which}{report.samples} {_kind_of_samples(report)}"))
     if report.int8_accuracy is not None:
         before = "–" if report.float_accuracy is None else f"{100 * report.float_accuracy:.1f} %"
         cards.append(("accuracy", f"{100 * report.int8_accuracy:.1f} %", f"float: {before}"))
     away = sum(1 for p in part.operators if p.placement in ("cpu", "unsupported"))
-    placed = (
-        len(part.operators) - away
-        if any(p.placement != "cpu" for p in part.operators)
-        else len(part.operators)
-    )
+    elsewhere = any(p.placement != "cpu" for p in part.operators)
+    placed = len(part.operators) - away if elsewhere else len(part.operators)
     where = next((p.placement for p in part.operators if p.placement not in ("cpu", "unsupported")), "cpu")
     said = "predicted" if part.predicted else "as built"
     cards.append((f"operators on {where}", f"{placed} of {len(part.operators)}", said))
@@ -95,16 +102,10 @@ def _head(report: BuildReport, target: str, part: TargetReport) -> str:
         if value is not None:
             shown = kilobytes(value) if column.metric.endswith("_bytes") else f"{value:,}"
             cards.append((column.title, shown, column.detail))
-    tiles = "".join(
-        f'<div class="card"><small>{esc(k)}</small><b>{esc(v)}</b><small>{esc(w)}</small></div>'
-        for k, v, w in cards
-    )
-    return (
-        f"<h1>{esc(report.name)} for {esc(target)}</h1>"
-        f'<p class="dim">quantised by <code>{esc(report.quantization["method"])}</code>,'
-        f" {esc(report.quantization['io'])} in and out, {report.calibration_samples} calibration samples</p>"
-        f'<div class="cards">{tiles}</div>'
-    )
+    latency = part.metrics.get("latency_ms")
+    if isinstance(latency, Mapping) and "value" in latency:
+        cards.append(("latency", f"{latency['value']:.3g} ms", f"estimate: {latency['model']}"))
+    return cards
 
 
 def _kind_of_samples(report: BuildReport) -> str:
@@ -116,54 +117,96 @@ def _kind_of_samples(report: BuildReport) -> str:
     return words.get(report.measured_on or "", "samples")
 
 
-def _outputs(report: BuildReport) -> str:
-    """Return the table of figures of each output, columns of unlike size apart."""
-    if not report.outputs:
-        return ""
+def _data_said(report: BuildReport) -> str:
+    if report.data is None:
+        return "none"
+    measured = f", measured on {report.samples} {_kind_of_samples(report)}" if report.samples else ""
+    files_of = f"{report.data['files']:,} files, {kilobytes(report.data['bytes'])}"
+    return f"{report.calibration_samples} samples calibrated{measured}; {files_of}"
+
+
+def _example(example: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a sample with its picture, and whether int8 is wrong or differs from the float model."""
+    before, after, truth = example["float"], example["int8"], example.get("truth")
+    differs = before["class"] is not None and before["class"] != after["class"]
+    wrong = truth is not None and after["class"] is not None and truth["class"] != after["class"]
+    said = ""
+    if before["class"] is not None:
+        what = "labels" if isinstance(before["class"], list) else "class"
+        said = f"another {what} than float" if differs else f"the same {what}"
+    if wrong:
+        alone = truth is not None and before["class"] == truth["class"]
+        said = "int8 alone wrong" if alone else said if differs else "both wrong"
+    picture = _safe(svg.picture(example["input"]))
+    return {
+        **example,
+        "truth": truth,
+        "picture": picture,
+        "differs": differs or wrong,
+        "wrong": wrong,
+        "said": said,
+    }
+
+
+def _examples_said(report: BuildReport) -> str:
+    wrong = sum(bool(_is_wrong(e)) for e in report.examples)
+    if report.classes is None:
+        return "Some of the samples."
+    total = sum(c["samples"] for c in report.classes["confusions"])
+    return f"{total} of {report.samples} samples are wrong" + (f", {wrong} of them first:" if wrong else ".")
+
+
+def _is_wrong(example: Mapping[str, Any]) -> bool:
+    truth = example.get("truth")
+    return truth is not None and example["int8"]["class"] not in (None, truth["class"])
+
+
+def _matrix(classes: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], list[tuple[int, int]]]]:
+    """Return a row a class: (class said, samples) for every class."""
+    wrong = {(c["truth"], c["said"]): int(c["samples"]) for c in classes["confusions"]}
+    rows = []
+    for c in classes["classes"]:
+        k = c["class"]
+        missed = sum(n for (truth, _), n in wrong.items() if truth == k)
+        counts = {**{said: n for (truth, said), n in wrong.items() if truth == k}, k: c["samples"] - missed}
+        rows.append((c, [(other["class"], counts.get(other["class"], 0)) for other in classes["classes"]]))
+    return rows
+
+
+def _confusions(classes: Mapping[str, Any]) -> list[tuple[str, str, int]]:
+    names = {c["class"]: c["label"] for c in classes["classes"]}
+    return [(names[c["truth"]], names[c["said"]], c["samples"]) for c in classes["confusions"][:CONFUSIONS]]
+
+
+def _worst_class_first(c: Mapping[str, Any]) -> tuple[bool, float, int]:
+    return c["f1"] is None, 1.0 if c["f1"] is None else float(c["f1"]), int(c["class"])
+
+
+def _outputs(report: BuildReport) -> list[list[str]]:
+    """Return the figures of each output, columns of unlike size apart."""
     rows = []
     for output in report.outputs:
         shares = output["metric"] != "mae"
-        cells = [
-            output["name"],
-            output["task"].replace("_", " "),
-            _db(output["sqnr_db"]),
-            _db(output["centred_db"], "–"),
-            _share(output["agreement"]),
-            output["metric"] or "–",
-            *(
-                _share(output[k]) if shares else _cell(output[k])
-                for k in ("float_metric", "quantized_metric")
-            ),
-            _range(output["quantized_interval"], shares),
-        ]
-        rows.append(cells)
-        for part in output["parts"]:
+        rows.append(
+            [
+                output["name"],
+                output["task"].replace("_", " "),
+                _db(output["sqnr_db"]),
+                _db(output["centred_db"], "–"),
+                _share(output["agreement"]),
+                output["metric"] or "–",
+                *(
+                    _share(output[k]) if shares else _cell(output[k])
+                    for k in ("float_metric", "quantized_metric")
+                ),
+                _range(output["quantized_interval"], shares),
+            ]
+        )
+        for p in output["parts"]:
             rows.append(
-                [
-                    f"columns {part['columns']}",
-                    "",
-                    _db(part["sqnr_db"]),
-                    _db(part["centred_db"], "–"),
-                    *[""] * 5,
-                ]
+                [f"columns {p['columns']}", "", _db(p["sqnr_db"]), _db(p["centred_db"], "–"), *[""] * 5]
             )
-    heads = (
-        "output",
-        "task",
-        "SQNR",
-        "about the mean",
-        "same answer",
-        "metric",
-        "float",
-        "int8",
-        "95 % interval",
-    )
-    head = "".join(f"<th>{esc(h)}</th>" for h in heads)
-    body = "".join(f"<tr>{''.join(f'<td>{esc(c)}</td>' for c in row)}</tr>" for row in rows)
-    return (
-        f'<section><h2>Outputs</h2><p class="dim">{report.samples} {esc(_kind_of_samples(report))}</p>'
-        f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div></section>'
-    )
+    return rows
 
 
 def _db(value: float | None, none: str = "exact") -> str:
@@ -181,125 +224,137 @@ def _range(interval: Sequence[float | None] | None, shares: bool) -> str:
     return f"{low:.1f} to {high:.1f}" if shares else f"{low:.4g} to {high:.4g}"
 
 
-def _findings(findings: Sequence[Finding]) -> str:
-    if not findings:
-        return '<section><h2>Findings</h2><p class="dim">None.</p></section>'
-    items = "".join(
-        f'<tr><td><span class="tag {esc(f.severity)}">{esc(f.severity)}</span></td>'
-        f"<td>{esc(f.op or '')} {esc(f.message)}{f'<br><small>{esc(f.hint)}</small>' if f.hint else ''}</td></tr>"
-        for f in findings
-    )
-    return f'<section><h2>Findings</h2><div class="scroll"><table>{items}</table></div></section>'
+def _candidates(report: BuildReport) -> list[Mapping[str, Any]]:
+    """Return what was tried, best SQNR first."""
+
+    def key(c: Mapping[str, Any]) -> float:
+        return -1e9 if c["sqnr_db"] is None else -float(c["sqnr_db"])
+
+    return sorted(report.quantization.get("candidates", ()), key=key)
 
 
-def _examples(examples: Iterable[Mapping[str, Any]]) -> str:
-    tiles = []
-    for example in examples:
-        before, after = example["float"], example["int8"]
-        verdict = ""
-        if before["class"] is not None:
-            same = before["class"] == after["class"]
-            what = "labels" if isinstance(before["class"], list) else "class"
-            verdict = f"<br>the same {what}" if same else f'<br><b class="bad">another {what}</b>'
-        tiles.append(
-            f'<div class="tile">{svg.picture(example["input"])}<p>float: {esc(before["text"])}<br>'
-            f"int8: {esc(after['text'])}{verdict}<br><small>{esc(example['source'])}</small></p></div>"
-        )
-    if not tiles:
+def _reason(report: BuildReport) -> str:
+    """Return why the chosen candidate was."""
+    ranked = _candidates(report)
+    at = next((k for k, c in enumerate(ranked) if c["chosen"]), None)
+    if at is None:
         return ""
-    return f'<section><h2>Samples</h2><div class="tiles">{"".join(tiles)}</div></section>'
+    name = ranked[at]["method"]
+    ended = next((f.message for f in report.findings if f.rule == "search-ended"), None)
+    if ended:
+        return ended
+    if len(ranked) == 1:
+        return f"{name} was the only one tried."
+    if at == 0:
+        return f"{name} has the highest SQNR of the {len(ranked)} that were tried."
+    higher = "one has" if at == 1 else f"{at} have"
+    return (
+        f"{name} was chosen although {higher} a higher SQNR: on samples that had no part in their ranges, or by their"
+        " answers, those did worse, or they missed what was asked for."
+    )
 
 
 def _kind(placement: str) -> str:
     return placement if placement in ("cpu", "unsupported") else "acc"
 
 
-def _placement(part: TargetReport) -> str:
-    strip = "".join(
-        f'<i class="{_kind(p.placement)}" title="{esc(f"#{p.index} {p.op}: {p.placement}")}"></i>'
-        for p in part.operators
-    )
-    rows = "".join(
-        f'<tr><td class="n">{p.index}</td><td>{esc(p.op)}</td>'
-        f'<td><span class="tag {_kind(p.placement)}">{esc(p.placement)}</span></td><td>{esc(p.reason)}'
-        f"{f'<br><small>{esc(p.hint)}</small>' if p.hint else ''}</td></tr>"
-        for p in part.operators
-    )
-    title = "Where it runs: predicted, not a compiler's word" if part.predicted else "Where it runs"
-    return (
-        f'<section><h2>{esc(title)}</h2><div class="strip">{strip}</div><div class="scroll"><table><tr>'
-        f'<th class="n">#</th><th>operator</th><th>runs on</th><th>why</th></tr>{rows}</table></div></section>'
-    )
+def _rows(report: BuildReport, part: TargetReport) -> list[dict[str, Any]]:
+    """Return a row an operator; what is said of nearly all of them is said once, above."""
+    rows, _ = network.rows(report.graph, part.operators)
+    common = _common_reason(part)
+    return [
+        {
+            "placement": r.placement,
+            "shape": r.shape,
+            "picture": r.picture,
+            "said": "" if r.placement.reason == common else r.placement.reason,
+        }
+        for r in rows
+    ]
 
 
-def _arena(part: TargetReport) -> str:
+def _common_reason(part: TargetReport) -> str:
+    reasons = [p.reason for p in part.operators]
+    most = max(dict.fromkeys(reasons), key=reasons.count, default="")
+    return most if reasons.count(most) > len(reasons) // 2 else ""
+
+
+def _placed_said(part: TargetReport) -> str:
+    total, places = len(part.operators), [p.placement for p in part.operators]
+    counts = ", ".join(f"{places.count(p)} of {total} on {p}" for p in dict.fromkeys(places))
+    common = _common_reason(part)
+    return f"{counts}; {common}" if common else counts
+
+
+def _reasons(part: TargetReport) -> list[tuple[str, str, str]]:
+    """Return what keeps operators off the accelerator, each reason once: the operators, the reason, the hint."""
+    accelerated = any(_kind(p.placement) == "acc" for p in part.operators)
+    found: dict[tuple[str, str], list[str]] = {}
+    for p in part.operators:
+        if p.placement == "unsupported" or (accelerated and p.placement == "cpu"):
+            found.setdefault((p.reason, p.hint or ""), []).append(f"#{p.index} {p.op}")
+    return [
+        (", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else ""), reason, hint)
+        for (reason, hint), names in found.items()
+    ]
+
+
+def _arena(part: TargetReport) -> Any:
     plan = part.metrics.get("arena_plan")
     if not plan:
         return ""
     total = max(int(b["offset"]) + int(b["bytes"]) for b in plan)
     steps = max(int(b["last_op"]) for b in plan) + 1
-    return f"<section><h2>The arena over time</h2>{svg.arena(plan, total, steps)}</section>"
+    return _safe(svg.arena(plan, total, steps))
 
 
-def _layers(layers: Sequence[Mapping[str, Any]]) -> str:
-    if not layers:
-        return ""
-    rows = [
-        (_layer_name(x), x["sqnr_db"], "low" if x["sqnr_db"] is not None and x["sqnr_db"] < LOW_DB else "ok")
-        for x in layers
+def _arena_names(part: TargetReport) -> list[tuple[int, str, str, str]]:
+    """Return number, name, size and life of the arena's buffers, the largest of them by size."""
+    plan = list(enumerate(part.metrics.get("arena_plan") or (), 1))
+    largest = sorted(plan, key=lambda entry: -int(entry[1]["bytes"]))[:ARENA_NAMES]
+    return [
+        (k, b["tensor"].split(";")[0], f"{b['bytes']:,} B", f"#{b['first_op']} to #{b['last_op']}")
+        for k, b in largest
     ]
-    ranked = [x for x in layers if x["sqnr_db"] is not None and x["low"] is not None]
-    tiles = "".join(_histogram(x) for x in sorted(ranked, key=lambda x: float(x["sqnr_db"]))[:WORST])
-    return (
-        '<section><h2>SQNR by layer</h2><p class="dim">each with everything before it</p>'
-        f"{svg.bars(rows, unit='dB', best=60.0)}</section>"
-        f'<section><h2>Worst layers</h2><p class="dim">values of the float model, the range of int8 shaded</p>'
-        f'<div class="tiles">{tiles}</div></section>'
-    )
+
+
+def _bar(layer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a layer's name, SQNR, how full its bar is (in percent of `BEST_DB`) and whether that is low."""
+    db = layer["sqnr_db"]
+    full = 100 if db is None else round(100 * max(0.0, min(1.0, db / BEST_DB)))
+    return {"name": _layer_name(layer), "db": db, "full": full, "low": db is not None and db < LOW_DB}
 
 
 def _layer_name(layer: Mapping[str, Any]) -> str:
     return f"#{layer['index']} {layer['op']}"
 
 
-def _histogram(layer: Mapping[str, Any]) -> str:
+def _worst(layers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    ranked = [x for x in layers if x["sqnr_db"] is not None and x["low"] is not None]
+    return [_histogram(x) for x in sorted(ranked, key=lambda x: float(x["sqnr_db"]))[:WORST]]
+
+
+def _histogram(layer: Mapping[str, Any]) -> dict[str, Any]:
     alone = layer["isolated_db"]
-    said = f"{layer['sqnr_db']:.1f} dB" + ("" if alone is None else f", alone {alone:.1f} dB")
-    notes = [f"{100 * layer['saturated']:.2f} % saturated"] if layer["saturated"] else []
-    notes += [f"{layer['dead']} of {layer['channels']} channels dead"] if layer["dead"] else []
+    said = [f"{layer['sqnr_db']:.1f} dB" + ("" if alone is None else f", alone {alone:.1f} dB")]
+    said += [f"{100 * layer['saturated']:.2f} % saturated"] if layer["saturated"] else []
+    said += [f"{layer['dead']} of {layer['channels']} channels dead"] if layer["dead"] else []
     represented = (layer["represented_low"], layer["represented_high"])
     shaded = None if None in represented else represented
     picture = svg.histogram(layer["histogram"], (layer["low"], layer["high"]), shaded)
-    return (
-        f'<div class="tile"><b>{esc(_layer_name(layer))}</b><br><small>{esc(layer["tensor"].split(";")[0])}</small>'
-        f'<p class="dim">{esc(said)}{esc("; " + ", ".join(notes)) if notes else ""}</p>{picture}</div>'
-    )
+    name, tensor = _layer_name(layer), layer["tensor"].split(";")[0]
+    return {"name": name, "tensor": tensor, "said": "; ".join(said), "picture": _safe(picture)}
 
 
-def _candidates(candidates: Sequence[Mapping[str, Any]]) -> str:
-    if not candidates:
-        return ""
-    columns = [k for k in candidates[0] if k != "seconds" and not isinstance(candidates[0][k], (list, dict))]
-    head = "".join(f"<th>{esc(c.replace('_', ' '))}</th>" for c in columns)
-    rows = "".join(f"<tr>{''.join(f'<td>{_cell(x.get(c))}</td>' for c in columns)}</tr>" for x in candidates)
-    return f'<section><h2>What was tried</h2><div class="scroll"><table><tr>{head}</tr>{rows}</table></div></section>'
-
-
-def _figures(metrics: Mapping[str, Any]) -> str:
-    rows = []
+def _figures(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+    rows: list[tuple[str, Any]] = []
     for key, value in metrics.items():
         if isinstance(value, Mapping):
-            rows += [
-                (f"{key}: {k}", v) for k, v in value.items() if not isinstance(v, (list, tuple, Mapping))
-            ]
+            plain = (item for item in value.items() if not isinstance(item[1], (list, tuple, Mapping)))
+            rows += [(f"{key}: {k}", v) for k, v in plain]
         elif not isinstance(value, (list, tuple)):
             rows.append((key, value))
-    if not rows:
-        return ""
-    cells = "".join(
-        f'<tr><td>{esc(k.replace("_", " "))}</td><td class="n">{_cell(v)}</td></tr>' for k, v in rows
-    )
-    return f'<section><h2>Figures</h2><div class="scroll"><table>{cells}</table></div></section>'
+    return [(name.replace("_", " "), _cell(value)) for name, value in rows]
 
 
 def _cell(value: Any) -> str:
@@ -307,4 +362,4 @@ def _cell(value: Any) -> str:
         return {True: "yes", False: "no", None: "–"}[value]
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{value:.4g}" if isinstance(value, float) else esc(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -22,6 +22,8 @@ class TargetReport:
     metrics: Mapping[str, Any]
     predicted: bool
     columns: tuple[Column, ...] = ()
+    figures: tuple[tuple[str, str], ...] = ()
+    title: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the target's part of ``report.json`` and of ``qedge build --json``."""
@@ -41,6 +43,10 @@ class BuildReport:
         samples: how many were compared; ``measured_on`` says whether any choice had seen them: ``held-out``,
             ``eval-data`` or ``calibration``.
         outputs: the figures of each output, as ``OutputFigures.to_json`` gives them.
+        examples: samples with what both models say of them, wrong ones first.
+        classes: how each class fares and what is taken for what, or None without labels of classes.
+        data: ``{"root", "files", "bytes"}`` of the calibration data, or None.
+        data_date: of the data, as somebody stated it: a file's own date is that of its last copy.
     """
 
     name: str
@@ -60,6 +66,9 @@ class BuildReport:
     outputs: tuple[Mapping[str, Any], ...] = ()
     layers: tuple[Mapping[str, Any], ...] = ()
     examples: tuple[Mapping[str, Any], ...] = ()
+    classes: Mapping[str, Any] | None = None
+    data: Mapping[str, Any] | None = None
+    data_date: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON; no times, no paths."""
@@ -73,8 +82,13 @@ class BuildReport:
                 "samples": self.samples,
                 "measured_on": self.measured_on,
                 "calibration_samples": self.calibration_samples,
+                "root": self.data["root"] if self.data else None,
+                "files": self.data["files"] if self.data else None,
+                "bytes": self.data["bytes"] if self.data else None,
+                "date": self.data_date,
             },
             "outputs": [dict(output) for output in self.outputs],
+            "classes": None if self.classes is None else dict(self.classes),
             "quantization": dict(self.quantization),
             "findings": [f.to_json() for f in self.findings],
             "layers": [dict(layer) for layer in self.layers],

@@ -1,4 +1,4 @@
-"""Small pictures as SVG text: bars, histograms, the arena over time, inputs. Deterministic, no script."""
+"""Small pictures as SVG text: histograms, the arena over time, inputs. Deterministic, no script."""
 
 from __future__ import annotations
 
@@ -18,22 +18,6 @@ def esc(text: object) -> str:
     return html.escape(str(text), quote=True)
 
 
-def bars(rows: Sequence[tuple[str, float | None, str]], *, unit: str, best: float) -> str:
-    """Return horizontal bars: (label, value, class); ``best`` is the value of a full bar, None draws none."""
-    line, label_width, width = 20, 230, 640
-    parts = [f'<svg viewBox="0 0 {width} {line * len(rows) + 4}" role="img" class="bars">']
-    for i, (label, value, kind) in enumerate(rows):
-        y = i * line + 2
-        shown = "exact" if value is None else f"{value:.1f} {unit}"
-        length = (width - label_width - 80) * (1.0 if value is None else max(0.0, min(1.0, value / best)))
-        parts.append(
-            f'<text x="{label_width - 8}" y="{y + 14}" text-anchor="end" class="t">{esc(_short(label, 36))}</text>'
-            f'<rect x="{label_width}" y="{y + 3}" width="{length:.1f}" height="{line - 6}" rx="3" class="{esc(kind)}"/>'
-            f'<text x="{label_width + length + 6:.1f}" y="{y + 14}" class="t">{esc(shown)}</text>'
-        )
-    return "".join(parts) + "</svg>"
-
-
 def histogram(counts: Sequence[int], edges: tuple[float, float], chosen: tuple[float, float] | None) -> str:
     """Return a histogram over ``edges`` on a logarithmic axis, the chosen range shaded."""
     width, height = 300, 110
@@ -41,7 +25,7 @@ def histogram(counts: Sequence[int], edges: tuple[float, float], chosen: tuple[f
     step = width / max(1, len(counts))
     low, high = edges
     span = (high - low) or 1.0
-    parts = [f'<svg viewBox="0 0 {width} {height + 18}" role="img" class="hist">']
+    parts = [f'<svg viewBox="0 0 {width} {height + 18}" role="img" aria-label="histogram" class="hist">']
     if chosen is not None:
         x0 = max(0.0, (chosen[0] - low) / span * width)
         x1 = min(float(width), (chosen[1] - low) / span * width)
@@ -63,17 +47,21 @@ def histogram(counts: Sequence[int], edges: tuple[float, float], chosen: tuple[f
 
 
 def arena(plan: Sequence[Mapping[str, Any]], total: int, steps: int) -> str:
-    """Return the arena over time: one box a buffer, time along x, address along y.
+    """Return the arena over time: one numbered box a buffer, time along x, address along y.
 
     Args:
-        plan: ``{tensor, offset, bytes, first_op, last_op}`` a buffer.
+        plan: ``{tensor, offset, bytes, first_op, last_op}`` a buffer; box k is entry k - 1.
         total: bytes of the arena.
         steps: number of operators.
     """
-    width, height = 640, 260
+    width, height = 360, 200
     column = width / max(1, steps)
     scale = height / max(1, total)
-    parts = [f'<svg viewBox="0 0 {width} {height + 20}" role="img" class="arena">']
+    parts = [
+        f'<svg viewBox="0 0 {width} {height + 18}" role="img" class="arena"'
+        f' aria-label="where {len(plan)} values lie in {total} bytes while {steps} operators run">'
+    ]
+    numbers = []  # above all boxes, which overlap where an operator works in place
     for i, buffer in enumerate(plan):
         x = max(0, int(buffer["first_op"])) * column
         w = (int(buffer["last_op"]) - max(0, int(buffer["first_op"])) + 1) * column
@@ -81,27 +69,49 @@ def arena(plan: Sequence[Mapping[str, Any]], total: int, steps: int) -> str:
         y = height - int(buffer["offset"]) * scale - tall
         title = f"{buffer['tensor']}: {buffer['bytes']} bytes at {buffer['offset']}"
         parts.append(
-            f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(1.0, w - 1):.1f}" height="{max(1.0, tall - 1):.1f}"'
+            f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(1.0, w):.1f}" height="{max(1.0, tall):.1f}"'
             f' class="b{i % 4}"><title>{esc(title)}</title></rect>'
         )
+        if w >= 16 and tall >= 11:
+            numbers.append(
+                f'<text x="{x + w / 2:.1f}" y="{y + tall / 2 + 4:.1f}" text-anchor="middle" class="s">{i + 1}</text>'
+            )
+    parts += numbers
     parts.append(
-        f'<text x="0" y="{height + 15}" class="t">operator 0</text>'
-        f'<text x="{width}" y="{height + 15}" text-anchor="end" class="t">'
+        f'<text x="0" y="{height + 14}" class="s">operator 0</text>'
+        f'<text x="{width}" y="{height + 14}" text-anchor="end" class="s">'
         f"operator {steps - 1}, {total:,} bytes high</text></svg>"
     )
     return "".join(parts)
 
 
+LARGEST_PICTURE = 96
+
+
 def picture(values: npt.NDArray[Any]) -> str:
-    """Return an input as an ``img`` element: a photo for H x W x 3, a heat map for anything of rank 2, a line else."""
+    """Return an input as an ``img`` element: a photo for H x W x 3, a heat map for anything of rank 2, a line else.
+
+    A photo is at most `LARGEST_PICTURE` pixels high and wide, so that a page of them stays small.
+    """
     squeezed = np.squeeze(np.asarray(values, np.float32))
     if squeezed.ndim == 3 and squeezed.shape[2] == 3:
-        return _img(_levels(squeezed))
+        return _img(_levels(_smaller(squeezed)))
     if squeezed.ndim == 2:
-        heat = _levels(squeezed.T[::-1])
+        heat = _levels(_smaller(squeezed.T[::-1, :, None])[..., 0])
         scale = max(1, 96 // max(heat.shape))
         return _img(np.repeat(np.repeat(heat, scale, 0), scale, 1))
     return _line(squeezed.reshape(-1))
+
+
+def _smaller(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return the means of square blocks of pixels; the last ones that fill no block are left out."""
+    block = -(-max(values.shape[:2]) // LARGEST_PICTURE)
+    height, width = (n // block for n in values.shape[:2])
+    if block == 1 or not height or not width:
+        return values
+    blocks = values[: height * block, : width * block].reshape(height, block, width, block, -1)
+    means: npt.NDArray[np.float32] = blocks.mean(axis=(1, 3), dtype=np.float64).astype(np.float32)
+    return means
 
 
 def _levels(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
@@ -119,7 +129,8 @@ def _line(values: npt.NDArray[np.float32]) -> str:
         f"{i * 300 / max(1, shown.size - 1):.1f},{90 - (float(v) - low) / span * 80:.1f}"
         for i, v in enumerate(shown)
     )
-    return f'<svg viewBox="0 0 300 96" role="img" class="line"><polyline points="{points}"/></svg>'
+    head = '<svg viewBox="0 0 300 96" role="img" aria-label="the input" class="line">'
+    return f'{head}<polyline points="{points}"/></svg>'
 
 
 def _img(levels: npt.NDArray[np.uint8]) -> str:
@@ -143,7 +154,3 @@ def png(levels: npt.NDArray[np.uint8]) -> bytes:
         + chunk(b"IDAT", zlib.compress(raw, 9))
         + chunk(b"IEND", b"")
     )
-
-
-def _short(text: str, limit: int) -> str:
-    return text if len(text) <= limit else "…" + text[-(limit - 1) :]

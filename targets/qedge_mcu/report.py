@@ -114,6 +114,49 @@ def measured(library: Library, m: Measured) -> dict[str, Any]:
     }
 
 
+def operations(graph: Graph) -> int:
+    """Return about how many multiplications one inference takes: each weight once for each place that it serves."""
+    total = 0
+    for op in graph.operators:
+        out = graph.tensors[op.outputs[0]]
+        for t in op.inputs[1:2]:
+            weights = graph.tensors[t] if t >= 0 else None
+            if weights is not None and weights.is_constant and len(weights.shape) > 1:
+                places = out.elements // max(1, out.shape[-1]) if len(out.shape) == 4 else 1
+                total += weights.elements * places
+    return total
+
+
+def run_figures(core: str, measured: Measured, megahertz: int | None) -> dict[str, Any]:
+    """Return exact instructions and stack of one inference, and an estimate of its time.
+
+    Args:
+        core: that ran it.
+        megahertz: the board's clock; None takes that of a usual part with the core.
+    """
+    chip = CORES[core]
+    clock = megahertz or chip.typical_megahertz
+    return {
+        "instructions": measured.instructions,
+        "stack_bytes": measured.stack_bytes,
+        "latency_ms": {
+            "estimate": True,
+            "model": f"{chip.cycles_per_instruction} cycles an instruction at {clock} MHz, no waiting for flash",
+            "value": round(measured.instructions * chip.cycles_per_instruction / (clock * 1000), 3),
+        },
+    }
+
+
+def run_words(run: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return what :func:`run_figures` gave, for a person."""
+    latency = run["latency_ms"]
+    return (
+        ("latency", f"{latency['value']:g} ms, estimate: {latency['model']}"),
+        ("instructions", f"{run['instructions']:,} an inference, counted on the emulated core"),
+        ("stack", f"{run['stack_bytes']:,} bytes, the deepest of one inference"),
+    )
+
+
 def benchmark(graph: Graph, library: Library, m: Measured, ran_on: str) -> dict[str, Any]:
     """Return exact instructions a layer, and cycles and milliseconds as estimates with their model."""
     core = CORES[library.core]

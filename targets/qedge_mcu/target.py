@@ -47,6 +47,8 @@ from qedge_mcu.verify import compare_layers, compare_outputs
 Array = npt.NDArray[Any]
 DEFAULT_CORE = "cortex-m4"
 ENGINES = ("qedge", "tflm")
+MOST_COUNTED = 30_000_000
+"""Multiplications of a model whose instructions a build counts, which takes a second in some ten million."""
 
 FAMILIES = {
     "stm32": {"board": "nucleo-l4r5zi"},
@@ -109,6 +111,7 @@ class McuTarget(Target):
         columns=(
             Column("RAM", "ram_bytes", "arena, scratch, context"),
             Column("flash", "flash_bytes", "code and constants"),
+            Column("stack", "stack_bytes", "deepest of one inference"),
         ),
         on_device="its bundle is a C library: c/README.md in it says how to use it",
     )
@@ -138,7 +141,8 @@ class McuTarget(Target):
         wanted, budget = _destination(request.options)
         program = build(request.graph, wanted, request.name)
         generated = emit(program)
-        code_bytes = _code_bytes(program, generated, request.workdir)
+        library = _library(program, generated, request.workdir)
+        code_bytes = None if library is None else library.image.sizes().code
         over = report.over_budget(program, generated, budget, code_bytes)
         if over:
             raise CapacityError("; ".join(f.message for f in over), hint=over[0].hint, findings=over)
@@ -152,6 +156,7 @@ class McuTarget(Target):
         complete = replace(
             generated, files={**generated.files, **{f"src/{path}": data for path, data in beside.items()}}
         )
+        run = _run(library, request, inputs)
         files = complete.files | project_files(program, complete, inputs, outputs or [])
         sources = [f"c/{path}" for path in generated.sources]
         return Compiled(
@@ -162,8 +167,9 @@ class McuTarget(Target):
                 "verified_on": wanted.runs_on,
                 "library": describe(program, sources).to_json(),
                 "frontend": sorted(f"c/src/{path}" for path in frontend),
+                **({"run": run} if run else {}),
             },
-            metrics=report.metrics(program, generated, code_bytes),
+            metrics={**report.metrics(program, generated, code_bytes), **run},
         )
 
     def verify(self, bundle: Path, samples: Sequence[Arrays] | None, options: Options) -> VerifyReport:
@@ -239,6 +245,10 @@ class McuTarget(Target):
         else:
             _description(data["library"])
 
+    def figures(self, data: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+        """Return what one inference took on the emulated core, and what that means in time."""
+        return report.run_words(data["run"]) if "run" in data else ()
+
     def doctor(self) -> list[Requirement]:
         """Return whether the cross compiler, the emulator and the oracle are here."""
         return report.requirements()
@@ -255,17 +265,31 @@ def _destination(options: Options) -> tuple[Core, dict[str, Any]]:
     return core(str(name or DEFAULT_CORE)), budget
 
 
-def _code_bytes(program: Program, generated: Generated, workdir: Path) -> int | None:
-    """Return the machine code's size, or None where the cross compiler is missing or lacks the core."""
+def _library(program: Program, generated: Generated, workdir: Path) -> Library | None:
+    """Return the library, compiled for its core; None where the cross compiler is missing or lacks the core."""
     if program.core.name not in EMULATED:
         return None
     generated.write(workdir)
+    library = Library(workdir, describe(program, generated.sources))
     try:
-        return Library(workdir, describe(program, generated.sources)).image.sizes().code
+        _ = library.image
     except ToolError:
         if importlib.util.find_spec("ziglang") is not None:
             raise
         return None
+    return library
+
+
+def _run(library: Library | None, request: Request, inputs: Sequence[list[Array]]) -> dict[str, Any]:
+    """Return what one inference takes on the emulated core; {} where nothing emulates it, or it takes too long."""
+    if library is None or not inputs or report.operations(request.graph) > MOST_COUNTED:
+        return {}
+    try:
+        measured = library.measure(inputs[0])
+    except ToolError:  # no emulator here: `qedge bench` says so
+        return {}
+    name = request.options.get("board")
+    return report.run_figures(library.core, measured, board(str(name)).megahertz if name else None)
 
 
 def _compile_tflm(request: Request) -> Compiled:

@@ -29,6 +29,7 @@ HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent.parent
 sys.path[:0] = [str(PROJECT), str(PROJECT / "targets"), str(PROJECT / "tests" / "unit")]
 
+from pi import EmulatedPi, pip_install  # noqa: E402
 from systems import CACHE, SYSTEMS, call, interpreter, qemu, root_of  # noqa: E402
 from tiny_bundles import make_bundle  # noqa: E402
 
@@ -68,13 +69,7 @@ def site_of(arch: str, binding: str) -> Path:
     site = CACHE / f"packages-{arch}-{binding}"
     if not (site / "complete").exists():
         shutil.rmtree(site, ignore_errors=True)
-        tags = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_27", "manylinux2014")
-        platforms = [word for tag in tags for word in ("--platform", f"{tag}_{wheel_arch}")]
-        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-        if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True).returncode:
-            sys.exit("needs pip in this environment")
-        call(*pip, "--no-deps", "--target", str(site), *platforms, "--python-version", "311",
-             "--only-binary=:all:", *packages)  # fmt: skip
+        pip_install(wheel_arch, site, "--no-deps", *packages)
         for name in agent.NEVER_LOADED:
             (site / agent.MODULE / name).unlink(missing_ok=True)
         (site / "complete").touch()
@@ -199,21 +194,9 @@ def deployed(words: Sequence[str], bundle: Path) -> dict[str, object]:
     missing in between."""
     scratch = Path(tempfile.mkdtemp(prefix="qedge-deploy-"))
     try:
-        python, ssh = scratch / "bin" / "python3", scratch / "ssh"
-        python.parent.mkdir()
-        # What the version's launcher says comes first, then the binding that the environment has.
-        words = [w.replace("PYTHONPATH=", "PYTHONPATH=$PYTHONPATH:") for w in words]
-        python.write_text("#!/bin/sh\nexec " + " ".join(f'"{w}"' for w in words) + ' "$@"\n')
-        ssh.write_text(
-            "#!/bin/sh\n"
-            'case " $* " in *" -T "*) ;; *) exit 0;; esac\n'
-            'for last in "$@"; do :; done\n'
-            f'PATH="{python.parent}:$PATH" exec sh -c "$last"\n'
-        )
-        for script in (python, ssh):
-            script.chmod(0o755)
-        found = deploy(bundle, "pi", ssh=(str(ssh),), root=str(scratch / "disk"), python=str(python), runs=0)
-        return found
+        pi = EmulatedPi(words, scratch / "pi")
+        disk = str(scratch / "disk")
+        return deploy(bundle, "pi", ssh=(str(pi.ssh),), root=disk, python=str(pi.python), runs=0)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

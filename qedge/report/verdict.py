@@ -1,0 +1,64 @@
+"""What a build comes to, in a sentence: whether a target's bundle is ready, and what int8 lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from qedge.findings import Finding
+from qedge.report.model import BuildReport, TargetReport
+
+
+class Verdict(NamedTuple):
+    """``level`` is ``ready``, ``warnings`` or ``blocked``; ``head`` says it in words, ``lost`` what int8 lost."""
+
+    level: str
+    head: str
+    lost: str
+
+    def __str__(self) -> str:
+        return f"{self.head}: {self.lost}" if self.lost else self.head
+
+
+def verdict(report: BuildReport, part: TargetReport | None = None) -> Verdict:
+    """Return the verdict on one target's bundle, or on the model alone."""
+    findings = (*report.findings, *(part.findings if part else ()))
+    warnings = sum(1 for f in distinct(findings) if f.severity == "warning")
+    nowhere = sum(1 for p in part.operators if p.placement == "unsupported") if part else 0
+    if nowhere:
+        return Verdict("blocked", f"Not ready, {_count(nowhere, 'operator')} runs nowhere", _lost(report))
+    if warnings:
+        return Verdict("warnings", f"Ready, with {_count(warnings, 'warning')}", _lost(report))
+    return Verdict("ready", "Ready", _lost(report))
+
+
+def distinct(findings: Iterable[Finding]) -> list[Finding]:
+    """Return the findings without those that say the same again, errors and warnings first."""
+    order = {"error": 0, "warning": 1}
+    return sorted(dict.fromkeys(findings), key=lambda f: order.get(f.severity, 2))
+
+
+def _lost(report: BuildReport) -> str:
+    if report.float_bytes is None:
+        return "the model came full-integer, and is taken as it is"
+    sqnr = report.quantization.get("sqnr_db")
+    noise = "no difference from the float model" if sqnr is None else f"SQNR {sqnr:.1f} dB"
+    scored = [o for o in report.outputs if o["metric"] in ("accuracy", "f1") and o["drop"] is not None]
+    if not scored:
+        agreement = report.quantization.get("agreement")
+        same = (
+            ""
+            if agreement is None
+            else f"the float model's answer on {100 * agreement:.1f} % of the samples, "
+        )
+        return f"{same}{noise}"
+    worst = max(scored, key=lambda o: float(o["drop"]))
+    what = "accuracy" if worst["metric"] == "accuracy" else "F1"
+    before, after = (100 * float(worst[k]) for k in ("float_metric", "quantized_metric"))
+    if round(after, 1) >= round(before, 1):
+        return f"int8 loses no {what} ({after:.1f} %, the float model {before:.1f} %), {noise}"
+    return f"int8 loses {before - after:.1f} points of {what} ({before:.1f} % to {after:.1f} %), {noise}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
