@@ -10,7 +10,7 @@ import pkgutil
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -94,16 +94,20 @@ def build_app(only: str | None = None) -> typer.Typer:
     return app
 
 
-def run(arguments: list[str]) -> int:
-    """Run one command line; return the exit code. Never lets an exception through."""
+def run(arguments: list[str], begin: Callable[[], None] = lambda: None) -> int:
+    """Run one command line; return the exit code. Never lets an exception through.
+
+    Args:
+        begin: called when everything is imported, before the command does anything.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if _names_a_shell(arguments):
         os.environ["_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION"] = "1"
     ui = Ui(as_json="--json" in arguments)
     if "--debug" in arguments:
-        return _run(ui, arguments)
+        return _run(ui, arguments, begin)
     with _native_messages_aside():
-        return _run(ui, arguments)
+        return _run(ui, arguments, begin)
 
 
 def completed(arguments: list[str]) -> list[str]:
@@ -136,21 +140,25 @@ def _command_of(arguments: list[str]) -> str | None:
     return {n.replace("_", "-"): n for n in command_names()}.get(arguments[0]) if arguments else None
 
 
-def _run(ui: Ui, arguments: list[str]) -> int:
+def _run(ui: Ui, arguments: list[str], begin: Callable[[], None]) -> int:
     try:
         app = build_app(_command_of(arguments))
+        begin()
         code = app(args=completed(arguments), standalone_mode=False, prog_name="qedge")
         sys.stdout.flush()
+        if qedge.cli.interruptions:  # typer made a code of it
+            return _interrupted()
         return code if isinstance(code, int) else 0
     except QedgeError as error:
-        return _fail(ui, error, arguments)
+        return _interrupted() if qedge.cli.interruptions else _fail(ui, error, arguments)
     except (KeyboardInterrupt, typer.Abort):
-        print_error("interrupted", None)
-        return 130
+        return _interrupted()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
+        if qedge.cli.interruptions:
+            return _interrupted()
         if hasattr(error, "format_message"):  # click's usage errors, in typer or beside it
             return _usage(ui, error, arguments)
         if "--debug" in arguments:
@@ -161,6 +169,11 @@ def _run(ui: Ui, arguments: list[str]) -> int:
             f"internal error: {found}", "this is a bug; run again with --debug and report the traceback"
         )
         return 1
+
+
+def _interrupted() -> int:
+    print_error("interrupted", None)
+    return 130
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Everything that is printed; the only module that imports rich, and only for a terminal.
+"""Everything that is printed; it and `_progress` alone import rich, and only for a terminal.
 
 Data goes to stdout, the rest to stderr. Without a terminal there are plain lines and no colour.
 """
@@ -9,8 +9,7 @@ import json
 import os
 import re
 import sys
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -123,51 +122,20 @@ class Ui:
             print(f"{mark}: {text}", file=sys.stderr)
 
     @contextmanager
-    def progress(self) -> Iterator[Progress]:
-        """Give a ``progress(stage, fraction)`` function: a bar in a terminal, a line a stage elsewhere."""
+    def progress(self, plan: Mapping[str, float] | None = None) -> Iterator[Progress]:
+        """Give a ``progress(stage, fraction)`` function: a bar in a terminal, lines elsewhere, nothing when quiet.
+
+        Args:
+            plan: the stages in order with their shares, as `qedge.cli._progress.BUILD`; without it the bar only moves.
+        """
+        from qedge.cli import _progress
+
         if self.as_json or self.quiet:
             yield _silent
-        elif sys.stderr.isatty():
-            yield from self._bars()
-        else:
-            yield _Lines()
-
-    def _bars(self) -> Iterator[Progress]:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-        console = Console(stderr=True, no_color=not self.color)
-        columns = (
-            TextColumn("{task.description:<28}"),
-            BarColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=console, transient=False) as bars:
-            tasks: dict[str, Any] = {}
-
-            def report(stage: str, fraction: float) -> None:
-                if stage not in tasks:
-                    for task in tasks.values():
-                        bars.update(task, completed=1.0)
-                    tasks[stage] = bars.add_task(stage, total=1.0)
-                bars.update(tasks[stage], completed=min(1.0, fraction))
-
+            return
+        shown = _progress.bar(plan or {}, self.color) if sys.stderr.isatty() else _progress.lines()
+        with shown as report:
             yield report
-            for task in tasks.values():
-                bars.update(task, completed=1.0)
-
-
-class _Lines:
-    """Progress without a terminal: one line when a stage begins for the first time."""
-
-    def __init__(self) -> None:
-        self.seen, self.start = set[str](), time.monotonic()
-
-    def __call__(self, stage: str, fraction: float) -> None:
-        if stage not in self.seen:
-            print(f"[{time.monotonic() - self.start:5.1f} s] {stage}", file=sys.stderr, flush=True)
-            self.seen.add(stage)
 
 
 def _silent(stage: str, fraction: float) -> None:

@@ -10,9 +10,11 @@ import typer
 
 from qedge import pipeline
 from qedge.cli import _inputs as i
+from qedge.cli import _verdict
 from qedge.cli._console import Ui, error_document, print_error, size
+from qedge.cli._progress import BUILD
 from qedge.config import load_config
-from qedge.report import TargetReport
+from qedge.report import verdict
 
 AllOpt = Annotated[bool, typer.Option("--all-or-nothing", help="Write no bundle where one target fails.")]
 DryOpt = Annotated[bool, typer.Option("--dry-run", help="Say what would be built, and build nothing.")]
@@ -89,12 +91,17 @@ def command(
         pipeline.preflight(request)
         _plan(ui, request)
         return
-    with ui.progress() as progress:
+    with ui.progress(BUILD) as progress:
         result = pipeline.build(request, progress)
-    _show(ui, result)
+    latencies = _verdict.latencies(result, {t.info.name: t.info for t, _ in request.targets})
     document = result.report.to_json()
     for name_, path in result.bundles.items():
+        part = result.report.targets[name_]
         document["targets"][name_]["bundle"] = str(path)
+        document["targets"][name_]["verdict"] = verdict(result.report, part)._asdict()
+        document["targets"][name_]["latency"] = latencies[name_]
+    _show(ui, result)
+    _verdict.show(ui, result, latencies, {t.info.name: t.info for t, _ in request.targets})
     document["seconds"] = round(result.seconds, 3)
     document.pop("schema_version")
     document["failures"] = {name_: error_document(error) for name_, error in result.failures.items()}
@@ -208,31 +215,3 @@ def _show(ui: Ui, result: pipeline.BuildResult) -> None:
     rows.append(("method", "", str(quantization["method"])))
     ui.table(f"{report.name}, {quantization['io']} in and out", ("", "float", "int8"), rows)
     ui.line()
-    columns = list(dict.fromkeys(c.title for part in report.targets.values() for c in part.columns))
-    placed = [
-        (name, _placed(part), *(_column(part, title) for title in columns))
-        for name, part in report.targets.items()
-    ]
-    ui.table("targets", ("target", "operators", *columns), placed)
-    ui.line()
-    for name, path in result.bundles.items():
-        ui.line(f"{name:<6} {path}")
-    ui.note(f"built in {result.seconds:.1f} s")
-
-
-def _placed(part: TargetReport) -> str:
-    total = len(part.operators)
-    places: dict[str, int] = {}
-    for operator in part.operators:
-        places[operator.placement] = places.get(operator.placement, 0) + 1
-    text = ", ".join(f"{count} of {total} on {place}" for place, count in places.items())
-    return f"{text} (predicted)" if part.predicted else text
-
-
-def _column(part: TargetReport, title: str) -> str:
-    """Return the figure that a target shows under a title: bytes for a person, or the number; ``-`` without one."""
-    for column in part.columns:
-        value = column.value(part.metrics)
-        if column.title == title and value is not None:
-            return size(value) if column.metric.endswith("_bytes") else f"{value:,}"
-    return "-"

@@ -64,6 +64,7 @@ class CoralTarget(Target):
         ),
         accelerator=EDGETPU,
         has_runtime=True,
+        next_step="qedge deploy {bundle} pi@raspberrypi",
     )
 
     def preflight(self, options: Options) -> None:

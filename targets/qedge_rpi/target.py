@@ -59,6 +59,7 @@ class RpiTarget(Target):
                 commands=("build",),
             ),
         ),
+        next_step="qedge deploy {bundle} pi@raspberrypi",
         is_default=True,
     )
 

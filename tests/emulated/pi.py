@@ -42,7 +42,7 @@ def _script(place: Path, text: str) -> None:
 
 
 def pip_install(wheel_arch: str, site: Path, *words: str) -> None:
-    """Install into ``site`` for another machine: pip's own resolution, by the tags that Python 3.11 of Debian 12 takes."""
+    """Install into ``site`` for another machine, by the tags that Python 3.11 of Debian 12 takes there."""
     tags = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_27", "manylinux2014")
     platforms = [word for tag in tags for word in ("--platform", f"{tag}_{wheel_arch}")]
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
