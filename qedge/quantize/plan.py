@@ -15,6 +15,8 @@ from qedge.quantize.tables import find_tables
 Range = tuple[float, float]
 REAL = ("float32", "float16", "float64", "bfloat16", "complex64")
 BIAS_LIMIT = float(1 << 30)
+LARGEST_FACTOR = 0.499
+"""Of requantisation behind int4 weights, whose scales are large: kernels for signal processors shift to the right."""
 
 
 @dataclass
@@ -321,6 +323,7 @@ def _weights(
     narrow: Collection[int],
 ) -> None:
     floors: dict[int, np.ndarray] = {}
+    ceilings: dict[int, float] = {}
     layouts: dict[int, tuple[int, bool, str]] = {}
     for op in graph.operators:
         if plan.modes[op.index] not in ("int8", "int16") or RULES[op.op].kind != "weights":
@@ -331,6 +334,9 @@ def _weights(
         if weight in layouts and layouts[weight][2] != dtype:
             dtype = "int8"  # what shares the weights cannot read int4
         layouts[weight] = (RULES[op.op].axis, many, dtype)
+        if dtype == "int4":
+            ratio = plan.tensors[op.outputs[0]].scale[0] / plan.reads(op, data_slots(graph, op)[0]).scale[0]
+            ceilings[weight] = min(ceilings.get(weight, np.inf), LARGEST_FACTOR * ratio * STEPS[dtype])
         if bias >= 0:
             # The int32 bias has the scale input * weights: a tiny weight must not let it overflow.
             scale = plan.reads(op, data_slots(graph, op)[0]).scale[0]
@@ -342,6 +348,7 @@ def _weights(
         limit = np.asarray(limits.get(weight, found), np.float64)
         if limit.size == found.size:
             limit = np.maximum(limit, floors.get(weight, 0.0))
+        limit = np.minimum(limit, ceilings.get(weight, np.inf))
         if not many:
             limit = limit.max(keepdims=True)
         # A channel of zeros takes the scale of its neighbours: any scale is exact for it.

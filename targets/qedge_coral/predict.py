@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -131,8 +131,14 @@ def model_failures(graph: Graph) -> tuple[Finding, ...]:
         highest, lowered = versions.parsed_version(op.op), versions.lowered_version(graph, op)
         if lowered > highest and op.op != "CUSTOM":
             fact = f"Didn't find op for builtin opcode '{op.op}' version '{lowered}' (compiler: {highest})"
-            found.append(_failure("operator-version", statuses.NOT_PARSED, fact, op=op.label))
+            failure = _failure("operator-version", statuses.NOT_PARSED, fact, op=op.label)
+            if any(t is not None and t.dtype == "int4" for t in graph.input_tensors(op)):
+                failure = replace(failure, message=f"{failure.message}: int4 weights", hint=_EIGHT_BITS)
+            found.append(failure)
     return tuple(found)
+
+
+_EIGHT_BITS = "the Edge TPU computes in 8 bits: build for it with --weights int8, apart from other targets"
 
 
 def _is_computed(graph: Graph, op: Operator, position: int) -> bool:

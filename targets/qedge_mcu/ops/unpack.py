@@ -33,14 +33,7 @@ def unpacked(c: OpContext, emitted: Emitted) -> Emitted:
     """
     weights = c.optional(1)
     array = next((a for a in emitted.arrays if a.name == "weights"), None)
-    if (
-        weights is None
-        or weights.dtype != "int4"
-        or array is None
-        or array.values.size < weights.elements / 2
-    ):
-        return emitted
-    if array.lanes is None and array.values.size < weights.elements:
+    if weights is None or weights.dtype != "int4" or array is None or array.values.nbytes < weights.elements:
         return emitted
     words, (groups, wide, plain) = _words(array)
     packed = np.concatenate([_packed(words[:, :wide], array.lanes is not None), words[:, wide:]], axis=1)
