@@ -124,6 +124,7 @@ def build(
     eval_data: Data | None = None,
     strict: bool = False,
     all_or_nothing: bool = False,
+    cut_head: bool | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> Build:
@@ -145,6 +146,7 @@ def build(
         example_inputs: of a PyTorch module: a tensor, or a tuple of what ``forward`` takes, batch 1.
         eval_data: samples to measure on, as ``data``; default: a part of ``data`` that is held out.
         strict: raise for warnings too.
+        cut_head: whether a detector's decoding leaves the model for the post-processing; None: where it is known.
         all_or_nothing: raise where one of several targets fails, and write no bundle.
         progress: called with a stage and a share from 0 to 1.
         options: fields of :class:`qedge.quantize.QuantizeOptions` (``max_drop="1%"`` or 0.01) and options of
@@ -158,7 +160,9 @@ def build(
         _request(model, data, targets, out, name, labels, preprocess, postprocess, given, options) as r,
         data_file(eval_data) as measured,
     ):
-        asked = replace(r, eval_data=measured, strict=strict, all_or_nothing=all_or_nothing)
+        asked = replace(
+            r, eval_data=measured, strict=strict, all_or_nothing=all_or_nothing, cut_head=cut_head
+        )
         result = pipeline.build(asked, progress or _silent)
     prepared = result.prepared
     source = prepared.source.data if prepared.quantized is not None else None

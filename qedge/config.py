@@ -23,6 +23,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[tuple[type, ...], str]]] = {
         "path": ((str,), "the trained model: a file or folder that a front end reads"),
         "name": ((str,), "name of the build; the file's name by default"),
         "labels": ((str, list), "label file (one a line) or list, in the model's output order"),
+        "cut_head": ((bool,), "whether a detector's decoding leaves the model; by default where it is known"),
         "input_shape": ((list, dict), "static shape with batch 1, or a table of shapes by input name"),
         "input_value": ((dict,), "numbers by input name, for inputs that become constants"),
     },

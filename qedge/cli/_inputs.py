@@ -95,6 +95,13 @@ PostOpt = Annotated[
     str | None,
     typer.Option("--post", help="Post-processing: classify, detect, segment, keypoints, regression, raw ..."),
 ]
+CutOpt = Annotated[
+    bool | None,
+    typer.Option(
+        "--cut-head/--no-cut-head",
+        help="A detector's decoding: in the post-processing, or in the model. Default: where it is known, the first.",
+    ),
+]
 
 
 def request_from(
@@ -126,6 +133,7 @@ def request_from(
     weights: str | None = None,
     tune: str | None = None,
     tune_minutes: float | None = None,
+    cut_head: bool | None = None,
 ) -> BuildRequest:
     """Return what to build: each value from its flag, else the environment, else the file, else a default.
 
@@ -178,6 +186,7 @@ def request_from(
         input_values=input_values(input_value, config.get("model", "input_value")),
         trust_model=trust_model,
         all_or_nothing=all_or_nothing,
+        cut_head=config.get("model", "cut_head") if cut_head is None else cut_head,
         card={key: str(value) for key, value in config.section("card").items()},
     )
 

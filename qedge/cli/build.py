@@ -54,6 +54,7 @@ def command(
     input_shape: i.ShapeOpt = None,
     input_value: i.ValueOpt = None,
     trust_model: i.TrustOpt = False,
+    cut_head: i.CutOpt = None,
     all_or_nothing: AllOpt = False,
     dry_run: DryOpt = False,
 ) -> None:
@@ -85,6 +86,7 @@ def command(
         input_value=input_value,
         trust_model=trust_model,
         target_options=target_options,
+        cut_head=cut_head,
         all_or_nothing=all_or_nothing,
     )
     if dry_run:

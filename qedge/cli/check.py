@@ -35,6 +35,7 @@ def command(
     input_shape: i.ShapeOpt = None,
     input_value: i.ValueOpt = None,
     trust_model: i.TrustOpt = False,
+    cut_head: i.CutOpt = None,
 ) -> None:
     """Say for every operator where it runs and why, before anything is compiled.
 
@@ -54,6 +55,7 @@ def command(
         input_shape=input_shape,
         input_value=input_value,
         trust_model=trust_model,
+        cut_head=cut_head,
         target_options=target_options,
     )
     with ui.progress() as progress:

@@ -82,6 +82,16 @@ class Subset:
             raise IndexError(f"a subset of {len(base)} samples cannot hold the index {self._indices.max()}")
 
     @property
+    def base(self) -> Dataset:
+        """What it is a part of."""
+        return self._base
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """Of its samples there."""
+        return tuple(int(i) for i in self._indices)
+
+    @property
     def labels(self) -> Labels | None:
         """Class index of each chosen sample, or None."""
         return None if self._base.labels is None else self._base.labels[self._indices]

@@ -124,6 +124,7 @@ def read_result(front_end: FrontEnd, job: Job, ended: Ended) -> Converted:
         orders={name: tuple(order) for name, order in result["orders"].items()},
         findings=tuple(findings),
         shapes_applied=result["shapes_applied"],
+        notes=result["notes"],
     )
 
 

@@ -84,6 +84,7 @@ def _convert(front_end: FrontEnd, job: Job) -> dict[str, Any]:
         "findings": [asdict(f) for f in made.findings],
         "trusted": [h.what for h in hazards],
         "shapes_applied": made.shapes_applied,
+        "notes": dict(made.notes),
     }
 
 

@@ -84,6 +84,7 @@ def load_model(
         sha256=_hash(candidate, made),
         findings=(*made.findings, *result.findings),
         orders=made.orders,
+        notes=made.notes,
     )
 
 

@@ -137,6 +137,7 @@ class Converted:
             the author's dimension ``orders[name][i]``.
         findings: what was changed or noticed.
         shapes_applied: whether ``input_shapes`` were used up.
+        notes: what the exporter wrote beside the graph, as text; see :mod:`qedge.frontends.exported`.
     """
 
     data: bytes
@@ -144,6 +145,7 @@ class Converted:
     orders: Mapping[str, Sequence[int]] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     shapes_applied: bool = True
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 class Refusal(Exception):

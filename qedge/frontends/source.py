@@ -35,6 +35,7 @@ class SourceModel:
         findings: what the front end changed or noticed.
         orders: where the author's layout differs, by name of an input or output: dimension i of the tensor is
             the author's dimension ``orders[name][i]``.
+        notes: what the exporter wrote beside the graph, as text.
     """
 
     data: bytes
@@ -44,6 +45,7 @@ class SourceModel:
     sha256: str
     findings: tuple[Finding, ...] = ()
     orders: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 def model_name(path: Path) -> str:

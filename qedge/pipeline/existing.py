@@ -12,12 +12,14 @@ import numpy.typing as npt
 from qedge.bundle import Bundle
 from qedge.datasets import Dataset, InputInfo, choose, open_dataset
 from qedge.datasets.labels import fit_labels
-from qedge.datasets.outputs import output_infos
+from qedge.datasets.objects import open_objects
+from qedge.datasets.outputs import OutputInfo, output_infos
 from qedge.errors import ModelError, UsageError
 from qedge.findings import Finding
 from qedge.frontends import load_model
 from qedge.graph import Graph
 from qedge.oracle.golden import golden_samples
+from qedge.processing.detect import Detect
 
 
 def open_for(bundle: Bundle, data: Path, samples: int | None, seed: int = 0) -> Dataset:
@@ -36,11 +38,23 @@ def open_labelled(
         DataError: the data cannot be used, or a label is wrong without doubt.
     """
     outputs = output_infos(Graph.from_bytes(bundle.read("model.tflite"), "model.tflite"))
-    opened = _open(bundle, data, [o.name for o in outputs])
-    dataset, findings = fit_labels(opened, bundle.manifest.labels or None, outputs)
+    dataset, findings = _open_any(bundle, data, outputs)
     if samples is None or samples >= len(dataset):
         return dataset, findings
     return dataset.subset(choose(len(dataset), samples, dataset.labels, seed)), findings
+
+
+def _open_any(bundle: Bundle, data: Path, outputs: Sequence[OutputInfo]) -> tuple[Dataset, list[Finding]]:
+    """Return photos with labelled objects for a detector, else a dataset with labels that fit the outputs."""
+    manifest = bundle.manifest
+    if isinstance(manifest.postprocess, Detect):
+        infos = [InputInfo(t.name, t.shape, "float32", t.order) for t in manifest.inputs]
+        found = open_objects(data, infos, manifest.preprocess, manifest.labels or None)
+        if found is not None:
+            return found, list(found.labelled.findings)
+        return _open(bundle, data, [o.name for o in outputs]), []
+    opened = _open(bundle, data, [o.name for o in outputs])
+    return fit_labels(opened, manifest.labels or None, outputs)
 
 
 def _open(bundle: Bundle, data: Path, outputs: Sequence[str]) -> Dataset:

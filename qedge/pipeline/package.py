@@ -18,7 +18,6 @@ from qedge.drift.sketch import DRIFT, Sketch
 from qedge.graph import Graph, Tensor
 from qedge.oracle.builtin import builtin_outputs
 from qedge.oracle.golden import reference_outputs
-from qedge.pipeline.prepare import default_postprocess
 from qedge.pipeline.request import BuildRequest, Prepared
 from qedge.processing.affine import INPUTS_KEY, OUTPUTS_KEY, finishes_in, steps_in
 from qedge.report import BuildReport, render_html
@@ -64,7 +63,7 @@ def bundle_contents(
             prepared.graph.metadata.get(OUTPUTS_KEY, b""),
         ),
         preprocess=prepared.preprocess,
-        postprocess=request.postprocess or default_postprocess(prepared.graph),
+        postprocess=prepared.postprocess,
         labels=prepared.labels or (),
         quantization=report.quantization,
         target_data=dict(compiled.extra),

@@ -26,6 +26,9 @@ from qedge.tune import require_tensorflow, tuner_of
 FLOAT_SUFFIXES = (".keras", ".h5", ".hdf5", ".onnx", ".pt2")
 """Models that are float whatever is in them: calibrating needs data."""
 
+LABEL_FILES = (".json", ".yaml", ".yml")
+"""What names photos and their boxes; only a detector is built with them."""
+
 
 def preflight(request: BuildRequest, *, writes: bool = True) -> None:
     """Raise for everything that is wrong with a request and can be told without its model.
@@ -80,10 +83,11 @@ def _check_data(path: Path) -> None:
         raise DataError(f"there is no dataset at {path}", hint="check the path given to --data")
     if path.is_dir():
         refuse_unreadable(path)
-    elif path.suffix.lower() not in (".npz", ".npy"):
+    elif path.suffix.lower() not in (".npz", ".npy", *LABEL_FILES):
         raise DataError(
             f"{path} is no dataset: found a {path.suffix.lower() or 'file without suffix'}",
-            hint="expected a folder of images or wav files, an .npz with x (and y), or a .npy",
+            hint="expected a folder of images or wav files, an .npz with x (and y), a .npy, or for a detector labelled"
+            " boxes: data.yaml or a .json",
         )
 
 

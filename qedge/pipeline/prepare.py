@@ -12,6 +12,7 @@ import numpy as np
 
 from qedge.datasets import Dataset, InputInfo, lint, open_dataset
 from qedge.datasets.labels import fit_labels
+from qedge.datasets.objects import ObjectDataset, open_objects
 from qedge.datasets.outputs import output_infos
 from qedge.datasets.split import hold_out
 from qedge.errors import UsageError
@@ -19,10 +20,12 @@ from qedge.findings import Finding
 from qedge.frontends import SourceModel, load_model, prove
 from qedge.graph import Graph
 from qedge.graph.broken import check_constants
+from qedge.pipeline.detector import bring, gain_findings
 from qedge.pipeline.gate import stop
 from qedge.pipeline.lift import quantize_above_floor
 from qedge.pipeline.measure import assess, require_strict, require_usable_gate, without_losses
 from qedge.pipeline.request import BuildRequest, MeasuredOn, Prepared
+from qedge.processing.detect import Detect
 from qedge.processing.image import ImagePreprocess
 from qedge.processing.spec import Postprocess, Preprocess, postprocess_from_json, preprocess_from_json
 from qedge.quantize import compare, prove_full_integer
@@ -51,36 +54,43 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
             trust=request.trust_model,
         )
     name = safe_name(request.name) if request.name else source.name
+    brought = bring(source, request)
+    source, postprocess = brought.source, brought.postprocess
     graph = Graph.from_bytes(source.data, str(request.model))
-    findings = list(source.findings)
+    findings = [*source.findings, *brought.findings]
     if source.kind == "float":
         check_constants(graph)
         require_integer_forms(source.data, str(request.model))
     outputs = output_infos(graph)
-    preprocess = complete_preprocess(request.preprocess, _folder(request.data, request.eval_data), graph)
-    dataset, names = None, request.labels
+    preprocess = complete_preprocess(brought.preprocess, _folder(request.data, request.eval_data), graph)
+    dataset, names, objects = None, brought.labels, isinstance(postprocess, Detect)
     if request.data is not None:
         progress("read data", 0.0)
-        dataset, found = read_data(request.data, request, graph, preprocess, source.orders)
-        names = names or dataset.class_names
+        dataset, found = read_data(request.data, request, graph, preprocess, source.orders, objects, names)
+        names = names or names_of(dataset)
         findings += found
-    labels = usable_labels(names, graph)
+    labels = names if objects else usable_labels(names, graph)
+    postprocess = postprocess or default_postprocess(graph)
     if source.kind == "quantized":
         # A model that came quantised is taken as it is: each target says what it can do with the rest.
         given = prove_full_integer(graph, io=graph.tensors[graph.inputs[0]].dtype)
         findings += [replace(f, severity="info") for f in given]
         return Prepared(
-            source, name, source.data, graph, dataset, labels, preprocess, None, None, tuple(findings)
-        )
+            source, name, source.data, graph, dataset, labels, preprocess, None, None, tuple(findings),
+            postprocess=postprocess,
+        )  # fmt: skip
     if dataset is None:
         raise needs_data(request.model)
-    require_usable_gate(outputs, dataset, findings, request.options)
+    if not objects:
+        require_usable_gate(outputs, dataset, findings, request.options)
     progress("check data", 0.0)
     findings += lint(dataset, input_infos(graph, source.orders), float_model=source.data)
     stop(findings, "the data cannot be used")
     findings += _proved(request, source, dataset)
-    calibration, measured, on = _sets(dataset, request, graph, preprocess, source.orders)
+    calibration, measured, on = _sets(dataset, request, graph, preprocess, source.orders, objects, labels)
     options = replace(request.options, floor=request.judge and request.options.mixed)
+    if objects:  # which count, and the search does not see: no layer is lifted for raw outputs
+        options = replace(options, floor=False, max_drop=None)
     if preprocess is not None and preprocess.kind != "image":
         # A stream of sound is quantised where it is made, by a step that knows its own units only.
         options = replace(options, input_steps=False)
@@ -91,9 +101,9 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
     graph = Graph.from_bytes(quantized.data, "the quantised model")
     findings += prove_full_integer(graph, io=request.options.io)
     stop(findings, "the quantised model is not full-integer")
-    comparison = compare(
-        source.data, quantized.data, measured, steps(progress), postprocess=request.postprocess
-    )
+    comparison = compare(source.data, quantized.data, measured, steps(progress), postprocess=postprocess)
+    if request.judge:
+        findings += gain_findings(brought, calibration, request.targets, name)
     if request.judge:
         findings += assess(source.data, quantized.data, comparison, calibration, request.options)
     if request.strict:
@@ -114,6 +124,7 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
         if request.options.samples is None
         else min(request.options.samples, len(calibration)),
         measured,
+        postprocess,
     )
 
 
@@ -141,6 +152,8 @@ def read_data(
     graph: Graph,
     preprocess: Preprocess | None,
     orders: Mapping[str, Sequence[int]],
+    objects: bool = False,
+    names: Sequence[str] | None = None,
 ) -> tuple[Dataset, list[Finding]]:
     """Return a dataset whose labels say what the model's outputs should, and what stands in the way of that.
 
@@ -148,10 +161,12 @@ def read_data(
         DataError: it cannot be used, or a label is wrong without doubt.
     """
     outputs = output_infos(graph)
-    seed = request.options.seed
-    opened = open_dataset(
-        path, input_infos(graph, orders), preprocess, seed=seed, outputs=[o.name for o in outputs]
-    )
+    infos, seed = input_infos(graph, orders), request.options.seed
+    if objects and (found := open_objects(path, infos, preprocess, names)) is not None:
+        return found, list(found.labelled.findings)
+    opened = open_dataset(path, infos, preprocess, seed=seed, outputs=[o.name for o in outputs])
+    if objects:
+        return opened, []
     return fit_labels(opened, request.labels, outputs)
 
 
@@ -161,16 +176,23 @@ def _sets(
     graph: Graph,
     preprocess: Preprocess | None,
     orders: Mapping[str, Sequence[int]],
+    objects: bool,
+    names: Sequence[str] | None,
 ) -> tuple[Dataset, Dataset, MeasuredOn]:
     """Return the samples that calibrate, those that are measured on, and what the latter are."""
     if request.eval_data is not None:
-        own, found = read_data(request.eval_data, request, graph, preprocess, orders)
-        if found and request.options.max_drop is not None:
+        own, found = read_data(request.eval_data, request, graph, preprocess, orders, objects, names)
+        if found and not objects and request.options.max_drop is not None:
             require_usable_gate(output_infos(graph), own, found, request.options)
         chosen = spread(len(own), EVALUATION_SAMPLES)
         return dataset, own if len(chosen) == len(own) else own.subset(chosen), "eval-data"
     calibration, held = hold_out(dataset, request.options.samples, request.options.seed)
     return (dataset, dataset, "calibration") if held is None else (calibration, held, "held-out")
+
+
+def names_of(dataset: Dataset) -> tuple[str, ...] | None:
+    """Return the names of a dataset's classes: of its folders, or of its labelled objects."""
+    return dataset.labelled.names if isinstance(dataset, ObjectDataset) else dataset.class_names
 
 
 def _folder(data: Path | None, eval_data: Path | None) -> Path | None:
@@ -197,7 +219,7 @@ def complete_preprocess(stated: Mapping[str, Any], data: Path | None, graph: Gra
         UsageError: an unknown field or a wrong value, with its ``$.path``.
         DataError: the model's input is no image.
     """
-    is_folder = data is not None and data.is_dir()
+    is_folder = data is not None and (data.is_dir() or data.suffix.lower() in (".json", ".yaml", ".yml"))
     if not stated and not is_folder:
         return None
     fields = dict(stated)

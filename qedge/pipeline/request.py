@@ -40,6 +40,7 @@ class BuildRequest:
         eval_data: samples to measure on, none of which calibrates; None holds some of ``data`` out.
         judge: whether the figures are judged: warned of, lifted, held to budgets. A check asks where operators run.
         strict: whether a warning about the model, the data or the figures fails the build.
+        cut_head: whether a detector's decoding is taken off the model; None: where it is known.
         card: what only people know of the model, by the keys of :data:`qedge.trust.card.FIELDS`.
         all_or_nothing: whether one target's error leaves the others without a bundle too.
     """
@@ -60,6 +61,7 @@ class BuildRequest:
     judge: bool = True
     strict: bool = False
     all_or_nothing: bool = False
+    cut_head: bool | None = None
     card: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -75,6 +77,7 @@ class Prepared:
             ``calibration`` (too few to hold any out); None without a comparison.
         calibration_samples: how many samples of ``dataset`` calibrated.
         measured: the samples that ``comparison`` is of.
+        postprocess: what the outputs become; None where nobody knows.
     """
 
     source: SourceModel
@@ -90,6 +93,7 @@ class Prepared:
     measured_on: MeasuredOn | None = None
     calibration_samples: int = 0
     measured: Dataset | None = None
+    postprocess: Postprocess | None = None
 
 
 @dataclass(frozen=True)

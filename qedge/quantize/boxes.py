@@ -1,21 +1,28 @@
-"""Objects that two detectors find in the same image, matched box by box: agreement where SQNR says little."""
+"""Objects that two detectors find in the same image: how they agree box by box, and with labels their mAP."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from qedge.processing.detect import Detect, Detection
+from qedge.datasets.objects import ObjectDataset, Truth, objects_of
+from qedge.datasets.protocol import Dataset
+from qedge.processing.detect import Detect, Detection, in_pixels
+from qedge.processing.image import ImagePreprocess
 from qedge.quantize.figures import OutputFigures
 from qedge.quantize.intervals import f1, f1_interval
+from qedge.quantize.precision import MOST, Found, Precision, average_precision
 
 Array = npt.NDArray[Any]
 
 SAME_BOX = 0.5  # intersection over union
+SAME_BOXES = tuple(np.linspace(0.5, 0.95, 10).round(2).tolist())
+LEAST_SCORE = 0.001  # of the boxes that mAP looks at, as COCO's tools do
 
 
 class ObjectTally:
@@ -23,55 +30,105 @@ class ObjectTally:
 
     Args:
         detect: the post-processing that turns outputs into objects.
+        dataset: the samples; mAP is measured where they have labelled objects.
     """
 
-    def __init__(self, detect: Detect) -> None:
+    def __init__(self, detect: Detect, dataset: Dataset | None = None) -> None:
         self.detect = detect
-        self._counts: list[tuple[int, int, int]] = []
+        self._counts: list[list[tuple[int, int, int]]] = []
+        self._apart: list[float] = []
+        labelled = None if dataset is None else objects_of(dataset)
+        self._labelled: ObjectDataset | None = None if labelled is None else labelled[0]
+        self._truths: list[Truth] = [] if labelled is None else labelled[1]
+        self._seen: list[Truth] = []
+        self._found: tuple[list[Found], list[Found]] = ([], [])
 
-    def add(self, expected: Sequence[Array], found: Sequence[Array]) -> None:
-        """Take in the outputs of both models for one sample."""
-        first, second = (
-            self.detect.apply([np.asarray(o, np.float32) for o in outputs], ())
-            for outputs in (expected, found)
-        )
-        same = matched(first, second)
-        self._counts.append((same, len(second) - same, len(first) - same))
+    def add(self, expected: Sequence[Array], found: Sequence[Array], i: int = 0) -> None:
+        """Take in the outputs of both models for sample ``i``."""
+        outputs = [[np.asarray(o, np.float32) for o in model] for model in (expected, found)]
+        first, second = (self.detect.apply(model, ()) for model in outputs)
+        counts = []
+        for least in SAME_BOXES:
+            pairs = matches(first, second, least)
+            counts.append((len(pairs), len(second) - len(pairs), len(first) - len(pairs)))
+            if least == SAME_BOX:
+                self._apart += [abs(a.score - b.score) for a, b in pairs]
+        self._counts.append(counts)
+        if self._labelled is not None:
+            truth = self._truths[i]
+            self._seen.append(truth)
+            for model, listed in zip(outputs, self._found):
+                listed.append(self._in_photo(model, truth, self._labelled.preprocess))
+
+    def _in_photo(self, outputs: Sequence[Array], truth: Truth, preprocess: Any) -> Found:
+        every = self.detect.replace(threshold=LEAST_SCORE, limit=MOST)
+        found = every.apply(outputs, ())
+        if isinstance(preprocess, ImagePreprocess):
+            found = in_pixels(found, preprocess, truth.height, truth.width)
+        boxes = np.array([[d.box[k] for k in (1, 0, 3, 2)] for d in found], np.float64).reshape(-1, 4)
+        classes = np.array([int(d.label) for d in found], np.int64)
+        return Found(boxes, classes, np.array([d.score for d in found], np.float64))
 
     def result(self) -> OutputFigures:
-        """Return the figures under the name ``objects``: F1 of the matched boxes; no agreement where there are none."""
-        counts = np.array(self._counts).reshape(-1, 3)
+        """Return the figures under the name ``objects``: F1 of the matched boxes, and mAP50-95 of labelled ones.
+
+        Without agreement where neither model finds anything.
+        """
+        counts = np.array(self._counts).reshape(-1, len(SAME_BOXES), 3)
+        told: dict[str, Any] = {}
         base = OutputFigures("objects", "boxes", len(counts), math.inf, None)
-        if not counts.any():
-            return base
-        return OutputFigures(
-            "objects",
-            "boxes",
-            len(counts),
-            math.inf,
-            None,
-            agreement=f1(counts),
-            agreement_interval=f1_interval(counts),
-        )
+        half = counts[:, 0]
+        if half.any():
+            every = [f1(counts[:, k]) for k in range(len(SAME_BOXES))]
+            told["agreement_50_95"] = float(np.mean(every))
+            told["score_difference"] = float(np.mean(self._apart)) if self._apart else None
+            base = replace(base, agreement=f1(half), agreement_interval=f1_interval(half))
+        if self._labelled is not None:
+            before, after = (
+                average_precision(self._seen, found, self._labelled.labelled.names) for found in self._found
+            )
+            told |= {"float": _told(before), "int8": _told(after)}
+            if before.map50_95 is not None and after.map50_95 is not None:
+                base = replace(
+                    base,
+                    metric="map",
+                    float_metric=before.map50_95,
+                    quantized_metric=after.map50_95,
+                    drop=before.map50_95 - after.map50_95,
+                )
+        return replace(base, boxes=told or None)
 
 
-def matched(first: Sequence[Detection], second: Sequence[Detection]) -> int:
-    """Return how many objects of ``first``, the surest first, have one of their own in ``second``.
+def _told(found: Precision) -> Mapping[str, Any]:
+    return {
+        "map50_95": found.map50_95,
+        "map50": found.map50,
+        "by_size": dict(found.by_size),
+        "by_class": dict(found.by_class),
+        "curve": list(found.curve),
+    }
 
-    The same label, and boxes whose intersection is at least half of their union.
+
+def matches(
+    first: Sequence[Detection], second: Sequence[Detection], least: float = SAME_BOX
+) -> list[tuple[Detection, Detection]]:
+    """Return objects of ``first``, the surest first, each with one of its own in ``second``.
+
+    The same label, and boxes whose intersection is at least ``least`` of their union.
 
     >>> cat = Detection("cat", 0.9, (0.0, 0.0, 0.5, 0.5))
-    >>> matched([cat], [cat, cat]), matched([cat, cat], [cat])
+    >>> len(matches([cat], [cat, cat])), len(matches([cat, cat], [cat]))
     (1, 1)
     """
     left = list(second)
-    same = 0
+    found = []
     for wanted in sorted(first, key=lambda d: -d.score):
-        likely = [d for d in left if d.label == wanted.label and overlap(d.box, wanted.box) >= SAME_BOX]
+        likely = [d for d in left if d.label == wanted.label and overlap(d.box, wanted.box) >= least]
         if likely:
-            left.remove(max(likely, key=lambda d: overlap(d.box, wanted.box)))
-            same += 1
-    return same
+            best = max(likely, key=lambda d: overlap(d.box, wanted.box))
+            left.remove(best)
+            found.append((wanted, best))
+    return found
 
 
 def overlap(a: Sequence[float], b: Sequence[float]) -> float:

@@ -118,7 +118,7 @@ class Tally:
         self._truths = truths_of(dataset, infos)
         self.tasks = tasks_of(infos, dataset)
         self._outputs = [OutputTally(info, task) for info, task in zip(infos, self.tasks)]
-        self._objects = ObjectTally(postprocess) if isinstance(postprocess, Detect) else None
+        self._objects = ObjectTally(postprocess, dataset) if isinstance(postprocess, Detect) else None
         self.samples = 0
 
     def add(self, i: int, expected: Sequence[Array], found: Sequence[Array]) -> None:
@@ -127,7 +127,7 @@ class Tally:
         for tally, truth, a, b in zip(self._outputs, self._truths, expected, found):
             tally.add(a, b, None if truth is None else truth[i])
         if self._objects is not None:
-            self._objects.add(expected, found)
+            self._objects.add(expected, found, i)
 
     def result(self) -> Comparison:
         """Return the sums so far."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -57,7 +58,7 @@ class OutputFigures:
         agreement: share of equal answers; of many labels the F1 of the decisions against the float model's.
             None where the answer is a number.
         agreement_interval: 95 %.
-        metric: ``accuracy``, ``f1`` or ``mae`` (mean absolute error), None without labels.
+        metric: ``accuracy``, ``f1``, ``map`` (mAP50-95) or ``mae`` (mean absolute error), None without labels.
         float_metric, quantized_metric: the metric of both models.
         float_interval, quantized_interval: 95 %.
         drop: what is lost: accuracy or F1 that falls, error that rises.
@@ -67,6 +68,8 @@ class OutputFigures:
             of one class.
         classes_seen: how many classes the labels hold there.
         constant: whether the float model says the same for every sample.
+        boxes: of a detector's objects: agreement at overlaps of 0.5 to 0.95 and of scores, and with labels the
+            average precision of both models by overlap, size and class.
     """
 
     name: str
@@ -89,6 +92,7 @@ class OutputFigures:
     float_recall: float | None = None
     classes_seen: int = 0
     constant: bool = False
+    boxes: Mapping[str, Any] | None = None
 
     @property
     def worst_db(self) -> float:
@@ -103,7 +107,7 @@ class OutputFigures:
     @property
     def is_share(self) -> bool:
         """Whether the metric is a share that falls when the model gets worse."""
-        return self.metric in ("accuracy", "f1")
+        return self.metric in ("accuracy", "f1", "map")
 
     def to_json(self) -> dict[str, Any]:
         """Return all fields for JSON: rounded to 4 decimals, None for what is not finite."""

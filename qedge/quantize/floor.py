@@ -1,9 +1,10 @@
 """The floor that every result is held to without any option: what counts as a loss, and on which output.
 
 Where an output is a classification, a loss is accuracy (or F1, or without labels agreement) that is down by more
-than 1 point beyond its 95 % interval; of a detector's objects, 5 points of F1. Where it is none, a loss is an SQNR
-under 25 dB, over all values or over the columns of one size, or noise above a sixth of how much the values vary
-(15 dB about their mean).
+than 1 point beyond its 95 % interval. Of a detector that finds anything, its objects alone are judged: 5 points of F1,
+or where they are labelled 2 points of mAP50-95.
+Where an output is neither, a loss is an SQNR under 25 dB, over all values or over the columns of one size, or noise
+above a sixth of how much the values vary (15 dB about their mean).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from qedge.quantize.recipe import Recipe
 
 MOST_DROP = 0.01
 MOST_BOXES = 0.05
+MOST_MAP = 0.02
 LEAST_DB = 25.0
 LEAST_CENTRED_DB = 15.0
 LOSS_RULE = "accuracy-loss"
@@ -42,7 +44,10 @@ class Miss:
 def below_floor(result: Comparison) -> tuple[Miss, ...]:
     """Return every output that loses more than the floor allows, the model's order; () when none does."""
     found = []
+    objects = any(o.task == "boxes" and (o.metric or o.agreement is not None) for o in result.outputs)
     for k, output in enumerate(result.outputs):
+        if objects and output.task != "boxes":
+            continue  # what a detector's numbers are worth, its objects say
         why = _lost(output)
         if why is not None:
             found.append(Miss(k, output.name, why))
@@ -50,6 +55,11 @@ def below_floor(result: Comparison) -> tuple[Miss, ...]:
 
 
 def _lost(output: OutputFigures) -> str | None:
+    if output.metric == "map":
+        if (output.drop or 0.0) <= MOST_MAP:
+            return None
+        before, after = output.float_metric or 0.0, output.quantized_metric or 0.0
+        return f"mAP50-95 falls from {100 * before:.1f} to {100 * after:.1f} % ({output.samples} photos)"
     if output.is_share and output.drop is not None and output.drop_interval is not None:
         sure = output.drop_interval[0]
         before, after = output.float_metric or 0.0, output.quantized_metric or 0.0

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from qedge.findings import Finding
 from qedge.frontends import protocol
+from qedge.frontends.exported import MOST_CHARACTERS
 from qedge.frontends.onnx.layout import Order
 from qedge.frontends.protocol import Refusal
 
@@ -23,6 +24,7 @@ class Converted:
             dimension ``order[i]``.
         error: largest difference from onnxruntime, relative to the output's largest value.
         prover: compares further samples.
+        notes: the file's own metadata.
     """
 
     data: bytes
@@ -30,6 +32,7 @@ class Converted:
     outputs: Mapping[str, Order]
     error: float
     prover: Any
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     def for_registry(self) -> protocol.Converted:
         """Return it as the registry of front ends takes it."""
@@ -41,6 +44,7 @@ class Converted:
             self.data,
             orders={name: order for name, order in orders.items() if order != tuple(range(len(order)))},
             findings=(proof,),
+            notes=self.notes,
         )
 
 
@@ -127,6 +131,7 @@ def _convert(
     from qedge.frontends.onnx.shapes import Model, unsupported
     from qedge.frontends.onnx.simplify import simplify
 
+    notes = {entry.key: entry.value for entry in proto.metadata_props if len(entry.value) <= MOST_CHARACTERS}
     model = Model(proto, input_shapes, input_values)
     net = model.net()
     if not net.inputs:
@@ -147,4 +152,4 @@ def _convert(
     }
     prover = Prover(model, data, {n: orders[n] for n in inputs}, {n: orders[n] for n in outputs}, values)
     proof = prover.random(samples)
-    return Converted(data, prover.inputs, prover.outputs, proof.error, prover)
+    return Converted(data, prover.inputs, prover.outputs, proof.error, prover, notes)

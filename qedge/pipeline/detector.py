@@ -1,0 +1,189 @@
+"""Detectors on their way to the waist: what the exporter noted, the decoding that is taken off, and what that gains."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from qedge.datasets import Dataset
+from qedge.errors import DataError, QedgeError, UnsupportedError
+from qedge.findings import Finding
+from qedge.frontends import SourceModel
+from qedge.frontends.exported import Exported, read_exported
+from qedge.graph import Graph
+from qedge.pipeline.request import BuildRequest
+from qedge.processing.detect import Detect
+from qedge.processing.spec import Postprocess
+from qedge.quantize.heads import Cut, cut_head
+from qedge.quantize.heads.gain import Gain, gain
+from qedge.target import Request, Target
+
+CHOICES = ("threshold", "iou", "limit", "per_class", "candidates")
+"""Fields of a stated post-processing that hold wherever the decoding is done."""
+LETTERBOX = {"fit": "letterbox", "fill": 114, "resize": "bilinear", "antialias": False, "range": [0.0, 1.0]}
+"""How Ultralytics' package feeds its detectors."""
+
+
+@dataclass(frozen=True)
+class Brought:
+    """A source model with what is known of it as a detector.
+
+    Args:
+        source: without its decoding, where that was taken off.
+        postprocess: what its outputs mean; None where nobody said.
+        preprocess: the stated fields, over those that the exporter noted.
+        labels: the stated names, else the exporter's.
+        cut: what was taken off; None where nothing was.
+        whole: the float model as it came.
+    """
+
+    source: SourceModel
+    postprocess: Postprocess | None
+    preprocess: Mapping[str, Any]
+    labels: tuple[str, ...] | None
+    findings: tuple[Finding, ...] = ()
+    cut: Cut | None = None
+    whole: bytes = b""
+
+
+def bring(source: SourceModel, request: BuildRequest) -> Brought:
+    """Return the model with what its exporter noted, and without its decoding where that is known.
+
+    Raises:
+        UnsupportedError: ``cut_head`` is asked for, and no decoding is known.
+        DataError: another number of labels than the head has classes.
+    """
+    found = Brought(source, request.postprocess, request.preprocess, request.labels)
+    exported = read_exported(source.notes)
+    if exported is not None:
+        found = _noted(found, exported)
+    stated = request.postprocess
+    if source.kind != "float" or request.cut_head is False or not isinstance(stated, Detect | None):
+        return found
+    if stated is not None and stated.box_outputs:
+        return found  # its outputs are the head's own already
+    cut = cut_head(source.data)
+    if cut is None:
+        if request.cut_head:
+            raise UnsupportedError(
+                f"{request.model}: no decoding of a detector that is known follows its last layers",
+                hint="export it without its decoding, and state the outputs: [postprocess], docs/detection.md",
+            )
+        return found
+    return _without_head(found, cut, stated)
+
+
+def _noted(found: Brought, exported: Exported) -> Brought:
+    """Return the model with labels and pre-processing that Ultralytics' exporter noted, where nobody states others."""
+    taken = []
+    labels = found.labels
+    if labels is None and exported.names:
+        labels = exported.names
+        taken.append(f"{len(labels)} class names")
+    preprocess = found.preprocess
+    if exported.task == "detect" and preprocess.get("kind", "image") == "image":
+        added = {key: value for key, value in LETTERBOX.items() if key not in preprocess}
+        preprocess = {**added, **preprocess}
+        if added:
+            shown = ", ".join(f"{key} {_shown(value)}" for key, value in added.items())
+            taken.append(f"the pre-processing of its package ({shown})")
+    if not taken:
+        return found
+    said = Finding(
+        "info", "exporter", f"from what Ultralytics' exporter noted in the file: {' and '.join(taken)}",
+        "what you state (--labels, --fit, --range ...) goes before it",
+    )  # fmt: skip
+    return replace(found, labels=labels, preprocess=preprocess, findings=(*found.findings, said))
+
+
+def _shown(value: Any) -> str:
+    return ",".join(f"{v:g}" for v in value) if isinstance(value, list) else str(value).lower()
+
+
+def _without_head(found: Brought, cut: Cut, stated: Detect | None) -> Brought:
+    post = cut.postprocess
+    if stated is not None:
+        given = {key: getattr(stated, key) for key in CHOICES if getattr(stated, key) != getattr(Detect, key)}
+        post = post.replace(**given)
+    source = found.source
+    graph = Graph.from_bytes(source.data)
+    kept = {name: order for name, order in source.orders.items() if name in graph.input_names}
+    ended = Graph.from_bytes(cut.data)
+    if found.labels is not None:
+        classes = classes_of(post, [ended.tensors[t].shape for t in ended.outputs])
+        if classes is not None and classes != len(found.labels):
+            raise DataError(
+                f"found {len(found.labels)} labels, the detector has {classes} classes",
+                hint="one name a class, in the model's order: --labels FILE",
+            )
+    said = Finding(
+        "info", "head-cut",
+        f"the last {cut.operators} operators decode boxes (read as {post.form}): the bundle's post-processing does it"
+        f" instead, equal within {max(cut.error, 1e-7):.0e}, and {len(ended.outputs)} outputs have a scale each",
+        "--no-cut-head keeps them in the model",
+    )  # fmt: skip
+    return replace(
+        found,
+        source=replace(source, data=cut.data, orders=kept),
+        postprocess=post,
+        findings=(*found.findings, said),
+        cut=cut,
+        whole=source.data,
+    )
+
+
+def classes_of(post: Detect, shapes: Sequence[Sequence[int]]) -> int | None:
+    """Return how many classes a head without its decoding has, by the shapes of its outputs; None where untold."""
+    if post.score_outputs:
+        return shapes[post.score_outputs[0]][-1]
+    if post.form == "yolov5" and post.box_outputs:
+        return shapes[post.box_outputs[0]][-1] * 2 * len(post.strides) // len(post.anchor_sizes) - 5
+    return None
+
+
+def gain_findings(
+    brought: Brought, dataset: Dataset, targets: Sequence[tuple[Target, Mapping[str, Any]]], name: str
+) -> list[Finding]:
+    """Return what taking the decoding off gained on a few samples; [] where nothing was taken off."""
+    if brought.cut is None:
+        return []
+    found = gain(brought.whole, brought.cut, dataset)
+    mapped = _mapped(found, targets, name)
+    if found.before is None:
+        before = "with its decoding it has no int8 form"
+    else:
+        before = (
+            f"with its decoding scores have {found.before.scores:.1f} dB, boxes {found.before.boxes:.1f} dB"
+        )
+    message = (
+        f"{before}; without it {found.after.scores:.1f} and {found.after.boxes:.1f} dB"
+        f" (min-max, {found.samples} samples){''.join(mapped)}"
+    )
+    worse = found.before is not None and found.after.scores < found.before.scores - 1
+    hint = "--no-cut-head keeps the decoding in the model" if worse else None
+    return [Finding("warning" if worse else "info", "head-gain", message, hint)]
+
+
+def _mapped(found: Gain, targets: Sequence[tuple[Target, Mapping[str, Any]]], name: str) -> list[str]:
+    """Return for every accelerator how many operators it runs, before and after."""
+    said = []
+    for target, options in targets:
+        if target.info.accelerator is None:
+            continue
+        counts = []
+        for model in (found.whole, found.cut):
+            with tempfile.TemporaryDirectory(prefix="qedge-") as scratch:
+                try:
+                    if model is None:
+                        raise UnsupportedError("no int8 form")
+                    request = Request(Graph.from_bytes(model), name, Path(scratch), options)
+                    placed = target.check(request).operators
+                    on = sum(p.placement == target.info.accelerator for p in placed)
+                    counts.append(f"{on} of {len(placed)}")
+                except QedgeError:
+                    counts.append("none")
+        said.append(f"; {target.info.title} runs {counts[1]} operators, before {counts[0]}")
+    return said

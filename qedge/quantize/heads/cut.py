@@ -1,0 +1,187 @@
+"""A detector without its decoding: cut off after its last layers, and proved equal by the post-processing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qedge.errors import DataError
+from qedge.graph import Graph
+from qedge.graph.edit import Editor
+from qedge.processing.classify import sigmoid
+from qedge.processing.detect import Detect
+from qedge.processing.detection.grids import Candidates
+from qedge.quantize.heads.forms import Head, hypotheses
+from qedge.quantize.heads.tail import find_tail
+from qedge.quantize.interpreter import Runner
+
+Array = npt.NDArray[Any]
+
+TOLERANCE = 1e-4
+"""Largest difference of scores, and of box corners as shares of the input."""
+RELATIVE = 1e-3
+SAME_CLASSES = 0.99
+"""Share of places whose best class must be the same: where two scores are equal, either is right."""
+SATURATED = 0.9999
+PROOFS = 2
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A model that ends with its last layers.
+
+    Args:
+        data: the float ``.tflite``.
+        postprocess: what its outputs mean.
+        whole: what the outputs of the model as it came mean.
+        operators: how many were taken off.
+        error: largest difference of a score or a corner (0 to 1) from the model as it came, on random inputs.
+    """
+
+    data: bytes
+    postprocess: Detect
+    whole: Detect
+    operators: int
+    error: float
+
+
+def cut_head(model: bytes, seed: int = 0) -> Cut | None:
+    """Return a float detector without its decoding; None where it has none that is known.
+
+    A reading of the head is taken only where the post-processing gives, for every place of the grid, what the model
+    gave as it came: every box and score within 1e-4.
+    """
+    graph = Graph.from_bytes(model)
+    tail = find_tail(graph)
+    heads = () if tail is None else tuple(hypotheses(graph, tail))
+    if tail is None or not heads:
+        return None
+    shape = graph.tensors[graph.inputs[0]].shape
+    rng = np.random.default_rng(seed)
+    samples = [[rng.random(shape, np.float32)] for _ in range(PROOFS)]
+    runner = Runner(model)
+    expected = [runner.predict(sample) for sample in samples]
+    for head in heads:
+        data = without_tail(model, head)
+        ending = Runner(data)
+        found = [ending.predict(sample) for sample in samples]
+        head = _with_anchors(head, expected[0], found[0])
+        errors = [difference(head, a, b) for a, b in zip(expected, found)]
+        if max(errors) <= TOLERANCE:
+            return Cut(data, head.cut, head.whole, len(tail.operators), max(errors))
+    return None
+
+
+def without_tail(model: bytes, head: Head) -> bytes:
+    """Return the model that ends at the head's tensors, which become its outputs under the head's names."""
+    graph, editor = Graph.from_bytes(model), Editor.from_bytes(model)
+    kept, wanted = [], set(head.tensors)
+    for op in reversed(graph.operators):
+        if any(t in wanted for t in op.outputs):
+            kept.append(op.index)
+            wanted.update(op.inputs)
+    editor.remove([editor.node(op.index) for op in graph if op.index not in set(kept)])
+    editor.outputs = head.tensors
+    editor.rename(dict(zip(head.tensors, head.names)))
+    editor.sign(list(zip(graph.input_names, graph.inputs)), list(zip(head.names, head.tensors)))
+    editor.sweep()
+    return editor.pack()
+
+
+def difference(head: Head, whole: Sequence[Array], cut: Sequence[Array]) -> float:
+    """Return the largest difference of a score or a corner over all places; infinite where they are not the same."""
+    try:
+        if head.whole.form == "top_k":
+            return _of_chosen(head, whole, cut)
+        a, b = (_all(spec, outputs) for spec, outputs in ((head.whole, whole), (head.cut, cut)))
+    except DataError:
+        return float("inf")
+    if len(a.scores) != len(b.scores):
+        return float("inf")
+    if head.anchors:
+        order = _anchors_first(head)
+        b = Candidates(b.boxes[order], b.classes[order], b.scores[order])
+    telling = a.scores < SATURATED
+    if telling.any() and np.mean(a.classes[telling] == b.classes[telling]) < SAME_CLASSES:
+        return float("inf")
+    return max(_largest(a.scores, b.scores), _apart(a.boxes, b.boxes))
+
+
+def _all(spec: Detect, outputs: Sequence[Array]) -> Candidates:
+    return spec.replace(threshold=0.0, candidates=1 << 30, limit=1 << 30).decode(outputs)
+
+
+def _of_chosen(head: Head, whole: Sequence[Array], cut: Sequence[Array]) -> float:
+    """Compare what a model chose itself with what the post-processing chooses; of equal scores any order is right."""
+    a, b = (
+        spec.replace(threshold=0.0, candidates=1 << 30, limit=head.cut.limit).decode(outputs)
+        for spec, outputs in ((head.whole, whole), (head.cut, cut))
+    )
+    first, second = (np.argsort(-c.scores, kind="stable")[: head.cut.limit] for c in (a, b))
+    if len(first) != len(second):
+        return float("inf")
+    scores = a.scores[first]
+    apart = np.abs(np.diff(scores, prepend=np.inf, append=-np.inf))
+    alone = np.minimum(apart[:-1], apart[1:]) > RELATIVE * scores
+    corners = _apart(a.boxes[first][alone], b.boxes[second][alone])
+    if np.any(a.classes[first][alone] != b.classes[second][alone]):
+        return float("inf")
+    return max(_largest(scores, b.scores[second]), corners)
+
+
+def _apart(a: Array, b: Array) -> float:
+    """Return the largest difference of corners, of those far outside the image as a share of themselves."""
+    other = a != b  # two infinities are the same
+    a, b = a[other], b[other]
+    far = np.maximum(1.0, np.maximum(np.abs(a), np.abs(b)))
+    return float((np.abs(a - b) / far).max(initial=0.0))
+
+
+def _largest(a: Array, b: Array) -> float:
+    """Return the largest difference of two arrays of scores; infinite where small ones differ by their size."""
+    apart = np.abs(a - b)
+    return float("inf") if np.any(apart > RELATIVE * np.maximum(a, b) + 1e-6) else float(apart.max())
+
+
+def _with_anchors(head: Head, whole: Sequence[Array], cut: Sequence[Array]) -> Head:
+    """Return the head with the sizes of its anchors, read off what the model made of its own numbers."""
+    if not head.anchors:
+        return head
+    spec, each = head.cut, head.anchors
+    boxes = np.moveaxis(np.asarray(whole[0], np.float64)[0], 0 if head.whole.channel_axis == -1 else 1, 0)[
+        :, 2:4
+    ]
+    if tuple(head.whole.input_size) == (1, 1):
+        boxes = boxes * np.array(spec.input_size[::-1])
+    sizes, first = [], 0
+    for k in spec.box_outputs:
+        level = np.asarray(cut[k], np.float32)[0]
+        numbers = (
+            level.reshape(*level.shape[:2], each, -1)[..., 2:4].transpose(2, 0, 1, 3).reshape(each, -1, 2)
+        )
+        made = boxes[first : first + numbers.shape[0] * numbers.shape[1]].reshape(numbers.shape)
+        first += numbers.shape[0] * numbers.shape[1]
+        factors = (2 * sigmoid(numbers)) ** 2
+        largest = factors.argmax(axis=1, keepdims=True)  # where a size is told most exactly
+        found = np.take_along_axis(made, largest, 1) / np.maximum(
+            np.take_along_axis(factors, largest, 1), 1e-12
+        )
+        sizes += found.reshape(-1).round(3).tolist()
+    if not all(np.isfinite(sizes)) or min(sizes) <= 0:
+        return head
+    return replace(head, cut=spec.replace(anchor_sizes=tuple(sizes)))
+
+
+def _anchors_first(head: Head) -> npt.NDArray[np.intp]:
+    """Return, for models that list each anchor's grid by itself, where those places are in ours."""
+    found, first = [], 0
+    for stride in head.cut.strides:
+        height, width = (side // stride for side in head.cut.input_size)
+        block = np.arange(height * width * head.anchors).reshape(height * width, head.anchors)
+        found.append(first + block.T.reshape(-1))
+        first += block.size
+    return np.concatenate(found)

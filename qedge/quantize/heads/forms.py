@@ -1,0 +1,151 @@
+"""Which detectors' heads a tail may be, from the shapes on both sides of it: hypotheses, which are then proved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+
+from qedge.graph import Graph
+from qedge.processing.detect import Detect
+from qedge.quantize.heads.tail import Tail
+
+MOST_BINS = 64
+FIRST_CLASS = 5
+THRESHOLD, IOU, LIMIT = 0.25, 0.7, 300  # what Ultralytics predicts with
+
+
+@dataclass(frozen=True)
+class Head:
+    """One reading of a head.
+
+    Args:
+        tensors: the outputs of the model without its tail, in the order in which ``cut`` reads them.
+        names: of those outputs.
+        cut: what they mean.
+        whole: what the outputs of the model as it came mean.
+        anchors: how many a cell, where ``cut`` lacks their sizes: those are read off the outputs.
+    """
+
+    tensors: tuple[int, ...]
+    names: tuple[str, ...]
+    cut: Detect
+    whole: Detect
+    anchors: int = 0
+
+
+@dataclass(frozen=True)
+class _Level:
+    stride: int
+    tensors: tuple[int, ...]
+
+
+def hypotheses(graph: Graph, tail: Tail) -> Iterator[Head]:
+    """Yield what the tail may be, the most usual first; nothing where the shapes are no detector's."""
+    shape = graph.tensors[graph.inputs[0]].shape
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1 or len(shape) != 4 or shape[0] != 1:
+        return
+    levels = _levels(graph, tail, shape[1:3])
+    output = graph.tensors[graph.outputs[0]].shape
+    if not levels or len(output) != 3:
+        return
+    for count, family in ((2, _anchor_free), (3, _yolox), (1, _anchored)):
+        if all(len(level.tensors) == count for level in levels):
+            yield from family(graph, levels, output, (shape[1], shape[2]))
+
+
+def _levels(graph: Graph, tail: Tail, size: Sequence[int]) -> list[_Level]:
+    """Return the tail's tensors by stride, the finest first; [] where one is no grid over the input."""
+    found: dict[int, list[int]] = {}
+    for t in tail.tensors:
+        shape = graph.tensors[t].shape
+        if len(shape) != 4 or shape[1] == 0 or size[0] % shape[1] or size[1] * shape[1] != size[0] * shape[2]:
+            return []
+        found.setdefault(size[0] // shape[1], []).append(t)
+    return [_Level(stride, tuple(found[stride])) for stride in sorted(found)]
+
+
+def _places(levels: Sequence[_Level], size: Sequence[int], each: int = 1) -> int:
+    return sum(each * (size[0] // level.stride) * (size[1] // level.stride) for level in levels)
+
+
+def _named(levels: Sequence[_Level], *kinds: str) -> tuple[str, ...]:
+    return tuple(f"{kind}_{level.stride}" for kind in kinds for level in levels)
+
+
+def _anchor_free(
+    graph: Graph, levels: Sequence[_Level], output: Sequence[int], size: tuple[int, int]
+) -> Iterator[Head]:
+    """Yield readings of two convolutions a level as distances and class scores."""
+    places, count = _places(levels, size), len(levels)
+    for first, second in permutations(range(2)):
+        sides = {graph.tensors[level.tensors[first]].shape[3] for level in levels}
+        scored = {graph.tensors[level.tensors[second]].shape[3] for level in levels}
+        if len(sides) != 1 or len(scored) != 1 or (wide := sides.pop()) % 4 or wide > 4 * MOST_BINS:
+            continue
+        classes = scored.pop()
+        cut = Detect(
+            "yolov8", threshold=THRESHOLD, iou=IOU, limit=LIMIT, input_size=size,
+            strides=tuple(level.stride for level in levels), bins=wide // 4,
+            box_outputs=tuple(range(count)), score_outputs=tuple(range(count, 2 * count)),
+        )  # fmt: skip
+        tensors = [level.tensors[k] for k in (first, second) for level in levels]
+        for whole in _readings(output, places, 4 + classes, size, "yolov8"):
+            yield Head(tuple(tensors), _named(levels, "boxes", "scores"), cut, whole)
+        if output[2] == 6 and output[1] <= places * classes:
+            once = cut.replace(suppress=False, limit=min(LIMIT, output[1]))
+            for scale in (size, (1, 1)):
+                whole = Detect("top_k", input_size=scale, threshold=THRESHOLD, limit=once.limit)
+                yield Head(tuple(tensors), _named(levels, "boxes", "scores"), once, whole)
+
+
+def _yolox(
+    graph: Graph, levels: Sequence[_Level], output: Sequence[int], size: tuple[int, int]
+) -> Iterator[Head]:
+    """Yield readings of three convolutions a level as boxes, objectness and class scores."""
+    places, count = _places(levels, size), len(levels)
+    for order in permutations(range(3)):
+        shapes = [[graph.tensors[level.tensors[k]].shape[3] for level in levels] for k in order]
+        if set(shapes[0]) != {4} or set(shapes[1]) != {1} or len(set(shapes[2])) != 1:
+            continue
+        cut = Detect(
+            "yolox", threshold=THRESHOLD, iou=IOU, limit=LIMIT, input_size=size, decoded=False,
+            strides=tuple(level.stride for level in levels), box_outputs=tuple(range(count)),
+            object_outputs=tuple(range(count, 2 * count)), score_outputs=tuple(range(2 * count, 3 * count)),
+        )  # fmt: skip
+        tensors = tuple(level.tensors[k] for k in order for level in levels)
+        for whole in _readings(output, places, FIRST_CLASS + shapes[2][0], size, "yolox"):
+            for decoded in (True, False):
+                raw = whole.replace(decoded=decoded, strides=cut.strides)
+                yield Head(tensors, _named(levels, "boxes", "objects", "scores"), cut, raw)
+
+
+def _anchored(
+    graph: Graph, levels: Sequence[_Level], output: Sequence[int], size: tuple[int, int]
+) -> Iterator[Head]:
+    """Yield readings of one convolution a level as anchors; their sizes are not known yet."""
+    channels = {graph.tensors[level.tensors[0]].shape[3] for level in levels}
+    each = max(output[1:]) // max(1, _places(levels, size))
+    if len(channels) != 1 or each == 0 or (deep := channels.pop()) % each or deep // each < FIRST_CLASS:
+        return
+    cut = Detect(
+        "yolov5", threshold=THRESHOLD, iou=IOU, limit=LIMIT, input_size=size, decoded=False,
+        strides=tuple(level.stride for level in levels), box_outputs=tuple(range(len(levels))),
+        anchor_sizes=(1.0,) * (2 * each * len(levels)),
+    )  # fmt: skip
+    tensors = tuple(level.tensors[0] for level in levels)
+    for whole in _readings(output, _places(levels, size, each), deep // each, size, "yolov5"):
+        yield Head(tensors, _named(levels, "heads"), cut, whole, each)
+
+
+def _readings(
+    output: Sequence[int], places: int, channels: int, size: tuple[int, int], form: str
+) -> Iterator[Detect]:
+    """Yield a decoded output in either layout, its boxes in pixels or as shares of the input."""
+    for axis, shape in ((-1, (1, places, channels)), (1, (1, channels, places))):
+        if tuple(output) == shape:
+            for scale in (size, (1, 1)):
+                yield Detect(
+                    form, threshold=THRESHOLD, iou=IOU, limit=LIMIT, score_form="probabilities",
+                    channel_axis=axis, input_size=scale,
+                )  # fmt: skip

@@ -1,0 +1,53 @@
+"""Where a model's layers end and its decoding begins: what follows the last weights on every way to the outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qedge.graph import Graph, Operator
+
+LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "CONV_3D")
+LEAST_OPERATORS = 2
+
+
+@dataclass(frozen=True)
+class Tail:
+    """The operators after the last layer.
+
+    Args:
+        tensors: what they read of the layers' results, in the order in which those are made.
+        operators: their indices.
+    """
+
+    tensors: tuple[int, ...]
+    operators: tuple[int, ...]
+
+
+def find_tail(graph: Graph) -> Tail | None:
+    """Return the decoding at the end of a model, or None where it ends with its layers."""
+    leads: set[int] = set()  # tensors from which a layer is reached
+    tail = []
+    for op in reversed(graph.operators):
+        if is_layer(graph, op) or any(t in leads for t in op.outputs):
+            leads.update(t for t in op.inputs if t >= 0)
+        else:
+            tail.append(op)
+    after = {op.index for op in tail}
+    read = {t for op in tail for t in op.inputs} | set(graph.outputs)
+    made = [t for op in graph if op.index not in after for t in op.outputs if t in read]
+    if len(tail) < LEAST_OPERATORS or not made:
+        return None
+    return Tail(tuple(made), tuple(sorted(after)))
+
+
+def is_layer(graph: Graph, op: Operator) -> bool:
+    """Return whether an operator has trained weights; those of a mean over equal steps (0, 1, 2 ...) are none."""
+    if op.op not in LAYERS or len(op.inputs) < 2:
+        return False
+    weights = graph.tensors[op.inputs[1]].data
+    if weights is None:
+        return False
+    flat = np.asarray(weights, np.float32).reshape(-1)
+    return not np.array_equal(flat, np.arange(flat.size, dtype=np.float32))

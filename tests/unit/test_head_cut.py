@@ -1,0 +1,327 @@
+"""Detectors without their decoding: what is taken off, and that nothing else comes out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import qedge
+from qedge.errors import AccuracyError, DataError, UnsupportedError
+from qedge.frontends.exported import read_exported
+from qedge.graph import Graph
+from qedge.graph.edit import Editor
+from qedge.processing.detect import Detect
+from qedge.processing.image import ImagePreprocess
+from qedge.quantize.heads import cut_head
+from qedge.quantize.heads.tail import find_tail
+from qedge.quantize.interpreter import Runner
+
+SIDE, CLASSES, BINS = 64, 3, 8
+STRIDES = (8, 16)
+ANCHORS = ((10.0, 13.0), (33.0, 23.0), (61.0, 45.0), (116.0, 90.0))
+
+
+class Net:
+    """A backbone of strided convolutions, and what a head adds to it, written with the graph editor."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.editor = Editor.empty("test")
+        self.image = self.editor.tensor("image", (1, SIDE, SIDE, 3), "float32")
+        low = self.conv(self.image, 8, 5, 8)
+        self.levels = [low, self.conv(low, 8, 3, 2)]
+
+    def op(self, op, inputs, shape, options=None, name="") -> int:
+        out = self.editor.tensor(name or f"t{len(self.editor.tensors)}", shape, "float32")
+        self.editor.append(self.editor.operator(op, inputs, [out], options))
+        return out
+
+    def value(self, values, dtype=np.float32) -> int:
+        return self.editor.constant(np.asarray(values, dtype))
+
+    def conv(self, source, channels, size=1, stride=1, weights=None) -> int:
+        _, height, width, depth = self.editor.shape(source)
+        if weights is None:
+            weights = self.rng.normal(0, 1, (channels, size, size, depth)) / (size * size * depth) ** 0.5
+        fields = {"padding": "SAME", "stride_h": stride, "stride_w": stride}
+        fields |= {"dilation_h_factor": 1, "dilation_w_factor": 1}
+        shape = (1, -(-height // stride), -(-width // stride), channels)
+        return self.op(
+            "CONV_2D", [source, self.value(weights), self.value(np.zeros(channels))], shape, fields
+        )
+
+    def reshape(self, source, *shape) -> int:
+        return self.op("RESHAPE", [source, self.value(shape, np.int32)], shape)
+
+    def join(self, parts, axis) -> int:
+        shape = list(self.editor.shape(parts[0]))
+        shape[axis] = sum(self.editor.shape(p)[axis] for p in parts)
+        return self.op("CONCATENATION", parts, shape, {"axis": axis % len(shape)})
+
+    def pick(self, source, first, count) -> int:
+        shape = self.editor.shape(source)
+        begin = [0] * (len(shape) - 1) + [first]
+        size = [*shape[:-1], count]
+        return self.op("SLICE", [source, self.value(begin, np.int32), self.value(size, np.int32)], size)
+
+    def both(self, op, a, b) -> int:
+        return self.op(op, [a, b], np.broadcast_shapes(self.editor.shape(a), self.editor.shape(b)))
+
+    def flat(self, parts, channels) -> int:
+        return self.join([self.reshape(p, 1, -1 + self.count(p) + 1, channels) for p in parts], 1)
+
+    def count(self, tensor) -> int:
+        return int(np.prod(self.editor.shape(tensor)[1:3]))
+
+    def finish_plain(self) -> bytes:
+        return self.finish(self.conv(self.levels[1], 4))
+
+    def finish(self, out) -> bytes:
+        self.editor.inputs, self.editor.outputs = [self.image], [out]
+        self.editor.sign([("image", self.image)], [("out", out)])
+        self.editor.sweep()
+        return self.editor.pack()
+
+
+def cells(anchors: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Return (x, y) and stride of every cell; with anchors each one's grid by itself."""
+    points, steps = [], []
+    for stride in STRIDES:
+        y, x = np.mgrid[: SIDE // stride, : SIDE // stride]
+        grid = np.stack([x, y], -1).reshape(-1, 2)
+        points += [grid] * anchors
+        steps += [np.full((len(grid), 1), stride)] * anchors
+    return np.concatenate(points).astype(np.float32), np.concatenate(steps).astype(np.float32)
+
+
+def anchor_free(share: bool = False) -> bytes:
+    net = Net()
+    boxes = net.flat([net.conv(level, 4 * BINS) for level in net.levels], 4 * BINS)
+    scores = net.flat([net.conv(level, CLASSES) for level in net.levels], CLASSES)
+    places = net.editor.shape(boxes)[1]
+    weights = net.op("SOFTMAX", [net.reshape(boxes, 1, places, 4, BINS)], (1, places, 4, BINS), {"beta": 1.0})
+    mean = net.reshape(net.conv(weights, 1, weights=np.arange(BINS).reshape(1, 1, 1, BINS)), 1, places, 4)
+    points, steps = cells()
+    middle = net.value(points + 0.5)
+    low = net.both("SUB", middle, net.pick(mean, 0, 2))
+    high = net.both("ADD", middle, net.pick(mean, 2, 2))
+    centre = net.both("MUL", net.both("ADD", low, high), net.value(0.5))
+    box = net.join([centre, net.both("SUB", high, low)], 2)
+    box = net.both("MUL", box, net.value(steps / SIDE if share else steps))
+    return net.finish(net.join([box, net.op("LOGISTIC", [scores], net.editor.shape(scores))], 2))
+
+
+def yolox(decoded: bool) -> bytes:
+    net = Net(1)
+    parts = []
+    for level in net.levels:
+        box, sure, scores = (net.conv(level, n) for n in (4, 1, CLASSES))
+        squashed = [net.op("LOGISTIC", [p], net.editor.shape(p)) for p in (sure, scores)]
+        parts.append(net.join([box, *squashed], 3))
+    whole = net.flat(parts, 5 + CLASSES)
+    if not decoded:
+        return net.finish(whole)
+    points, steps = (net.value(v) for v in cells())
+    centre = net.both("MUL", net.both("ADD", net.pick(whole, 0, 2), points), steps)
+    size = net.pick(whole, 2, 2)
+    size = net.both("MUL", net.op("EXP", [size], net.editor.shape(size)), steps)
+    return net.finish(net.join([centre, size, net.pick(whole, 4, 1 + CLASSES)], 2))
+
+
+def anchored() -> bytes:
+    net, each, deep = Net(2), 2, 5 + CLASSES
+    parts = []
+    for level in net.levels:
+        side = net.editor.shape(level)[1]
+        raw = net.reshape(net.conv(level, each * deep), 1, side * side, each, deep)
+        turned = net.op("TRANSPOSE", [raw, net.value((0, 2, 1, 3), np.int32)], (1, each, side * side, deep))
+        parts.append(net.reshape(turned, 1, each * side * side, deep))
+    whole = net.join(parts, 1)
+    whole = net.op("LOGISTIC", [whole], net.editor.shape(whole))
+    points, steps = cells(each)
+    counts = [(SIDE // s) ** 2 for s in STRIDES for _ in range(each)]
+    sizes = np.repeat(np.array(ANCHORS, np.float32), counts, axis=0)
+    centre = net.both("MUL", net.pick(whole, 0, 2), net.value(2.0))
+    centre = net.both("MUL", net.both("ADD", centre, net.value(points - 0.5)), net.value(steps))
+    size = net.both("MUL", net.pick(whole, 2, 2), net.value(2.0))
+    size = net.both("MUL", net.both("MUL", size, size), net.value(sizes))
+    return net.finish(net.join([centre, size, net.pick(whole, 4, 1 + CLASSES)], 2))
+
+
+HEADS = {
+    "anchor-free": (anchor_free, "yolov8", 4),
+    "anchor-free, shares of the image": (lambda: anchor_free(True), "yolov8", 4),
+    "yolox": (lambda: yolox(False), "yolox", 6),
+    "yolox, decoded": (lambda: yolox(True), "yolox", 6),
+    "anchors": (anchored, "yolov5", 2),
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_the_decoding_is_taken_off_and_nothing_changes(name) -> None:
+    make, form, outputs = HEADS[name]
+    model = make()
+    found = cut_head(model)
+    assert found is not None
+    assert found.postprocess.form == form
+    assert found.error <= 1e-4
+    graph = Graph.from_bytes(found.data)
+    assert len(graph.outputs) == outputs
+    assert {op.op for op in graph} == {"CONV_2D"}
+    assert len({graph.tensors[t].name for t in graph.outputs}) == outputs == len(set(graph.output_names))
+    real, ended = Runner(model), Runner(found.data)
+    rng = np.random.default_rng(9)
+    everything = {"threshold": 0.3, "iou": 0.5, "limit": 500}
+    for _ in range(3):
+        image = [rng.normal(0, 1, (1, SIDE, SIDE, 3)).astype(np.float32)]
+        wanted = found.whole.replace(**everything).apply(real.predict(image), ())
+        boxes = found.postprocess.replace(**everything).apply(ended.predict(image), ())
+        assert [d.label for d in boxes] == [d.label for d in wanted]
+        assert np.allclose([d.box for d in boxes], [d.box for d in wanted], atol=1e-4)
+        assert np.allclose([d.score for d in boxes], [d.score for d in wanted], atol=1e-4)
+        assert len(boxes) > 5
+
+
+def test_the_sizes_of_anchors_are_read_off() -> None:
+    found = cut_head(anchored())
+    assert found is not None
+    assert np.reshape(found.postprocess.anchor_sizes, (-1, 2)) == pytest.approx(np.array(ANCHORS), abs=0.01)
+
+
+def test_what_is_no_known_decoding_stays() -> None:
+    net = Net(3)
+    assert find_tail(Graph.from_bytes(net.finish(net.levels[1]))) is None
+    net = Net(4)
+    odd = net.flat([net.conv(level, 4) for level in net.levels], 4)
+    assert cut_head(net.finish(net.op("TANH", [odd], net.editor.shape(odd)))) is None
+    # The right shapes, and another arithmetic: boxes that are twice as large.
+    model = yolox(True)
+    editor = Editor.from_bytes(model)
+    for node in editor.operators:
+        if editor.op(node) == "EXP":
+            doubled = editor.tensor_like(int(node.outputs[0]), "doubled")
+            after = editor.operator("ADD", [int(node.outputs[0])] * 2, [doubled])
+            editor.redirect({int(node.outputs[0]): doubled})
+            editor.replace([node], [node, after])
+    assert cut_head(editor.pack()) is None
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        {},
+        {"task": "detect"},
+        {"task": "detect", "names": "__import__('os').system('true')"},
+        {"task": "detect", "names": "{1: 'a', 2: 'b'}"},
+        {"task": "detect", "names": "['a', 'b']"},
+        {"names": "{0: 'a'}"},
+    ],
+)
+def test_notes_of_other_exporters_are_left_alone(notes) -> None:
+    assert read_exported(notes) is None
+
+
+def test_notes_of_ultralytics() -> None:
+    notes = {"task": "detect", "names": "{0: 'a b', 1: \"it's\"}", "imgsz": "[320, 640]", "stride": "32"}
+    found = read_exported(notes)
+    assert found is not None
+    assert (found.names, found.size, found.stride) == (("a b", "it's"), (320, 640), 32)
+    assert read_exported({**notes, "imgsz": "many", "stride": "x"}) == found.__class__(
+        "detect", found.names, None, None
+    )
+
+
+def test_a_detector_is_a_detect_description() -> None:
+    found = cut_head(anchor_free())
+    assert found is not None
+    assert Detect.from_json(found.postprocess.to_json()) == found.postprocess
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Return a bundle of the anchor-free head and the folder of its model and data."""
+    folder = tmp_path_factory.mktemp("detector")
+    (folder / "net.tflite").write_bytes(anchor_free())
+    images = np.random.default_rng(2).normal(0, 1, (12, SIDE, SIDE, 3)).astype(np.float32)
+    made = qedge.build(
+        folder / "net.tflite",
+        images,
+        targets="rpi",
+        out=folder / "build",
+        method="minmax",
+        labels=("a", "b", "c"),
+    )
+    return made, folder, images
+
+
+def test_a_build_takes_the_decoding_off_and_says_what_that_gained(built) -> None:
+    made, folder, images = built
+    rules = {f.rule: f for f in made.report.findings}
+    assert "(read as yolov8)" in rules["head-cut"].message
+    assert "dB; without it" in rules["head-gain"].message
+    with qedge.load(made.bundles["rpi"]) as model:
+        assert model.postprocess.form == "yolov8"
+        assert len(model.outputs) == 4
+        assert len({o.scale for o in model.outputs}) == 4
+        assert model.labels == ("a", "b", "c")
+    whole = cut_head(anchor_free()).whole.replace(threshold=0.5, limit=10)
+    wanted = whole.apply(Runner(anchor_free()).predict([images[:1]]), ("a", "b", "c"))
+    floats = Runner((folder / "build/net/float.tflite").read_bytes()).predict([images[:1]])
+    post = cut_head(anchor_free()).postprocess.replace(threshold=0.5, limit=10)
+    found = post.apply(floats, ("a", "b", "c"))
+    assert len(found) > 2
+    assert [d.label for d in found] == [d.label for d in wanted]
+
+
+def test_the_decoding_stays_when_asked_for(built, tmp_path) -> None:
+    _, folder, images = built
+    kept = qedge.build(
+        folder / "net.tflite", images, targets="rpi", out=tmp_path, method="minmax", cut_head=False
+    )
+    assert "head-cut" not in {f.rule for f in kept.report.findings}
+    with qedge.load(kept.bundles["rpi"]) as model:
+        assert len(model.outputs) == 1
+    (tmp_path / "plain.tflite").write_bytes(Net(3).finish_plain())
+    with pytest.raises(UnsupportedError, match="no decoding of a detector that is known"):
+        qedge.build(tmp_path / "plain.tflite", images, targets="rpi", out=tmp_path, cut_head=True)
+
+
+def test_another_number_of_labels_is_refused(built, tmp_path) -> None:
+    _, folder, images = built
+    with pytest.raises(DataError, match="found 2 labels, the detector has 3 classes"):
+        qedge.build(folder / "net.tflite", images, targets="rpi", out=tmp_path, labels=("a", "b"))
+
+
+def test_labelled_photos_give_the_precision_of_both_models(built, tmp_path) -> None:
+    """Boxes that the float model finds are written as labels: its own mAP is 1, and int8 comes near."""
+    _, folder, _ = built
+    spec = ImagePreprocess(SIDE, SIDE, range=(0.0, 1.0))
+    model = Runner((folder / "build/net/float.tflite").read_bytes())
+    post = cut_head(anchor_free()).postprocess.replace(threshold=0.001, limit=100)
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    rng = np.random.default_rng(8)
+    for k in range(6):
+        image = rng.integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)
+        Image.fromarray(image).save(tmp_path / f"images/{k}.png")
+        lines = []
+        for found in post.apply(model.predict([spec.apply(image)]), ()):
+            top, left, bottom, right = found.box
+            lines.append(
+                f"{found.label} {(left + right) / 2} {(top + bottom) / 2} {right - left} {bottom - top}\n"
+            )
+        (tmp_path / f"labels/{k}.txt").write_text("".join(lines))
+    (tmp_path / "data.yaml").write_text("val: images\nnames: [a, b, c]\n")
+    options = {"targets": "rpi", "out": tmp_path / "build", "method": "minmax", "range": (0, 1)}
+    made = qedge.build(folder / "net.tflite", tmp_path / "data.yaml", **options)
+    objects = made.report.outputs[-1]
+    assert (objects["name"], objects["metric"]) == ("objects", "map")
+    assert objects["float_metric"] > 0.98
+    assert 0.3 < objects["quantized_metric"] <= objects["float_metric"]
+    assert set(objects["boxes"]["int8"]["by_class"]) == {"a", "b", "c"}
+    again = qedge.evaluate(made.bundles["rpi"], tmp_path / "data.yaml")
+    assert again.metric == "map"
+    assert again.quantized_metric == pytest.approx(objects["quantized_metric"], abs=0.2)
+    with pytest.raises(AccuracyError, match="map of the output 'objects' drops"):
+        qedge.build(folder / "net.tflite", tmp_path / "data.yaml", max_drop=0.0, **options)
