@@ -83,8 +83,19 @@ class Bundle:
 
     def path(self, name: str) -> Path:
         """Return where one file lies; a ``.zip`` is unpacked into a temporary folder first."""
+        from pathlib import Path
+
+        return Path(self.place(name))
+
+    def place(self, name: str) -> str:
+        """Return :meth:`path` as a string, and so without importing pathlib for a folder."""
         self.read(name)
-        return self.folder() / name
+        return os.path.join(self.origin if self._contents is None else str(self.folder()), name)
+
+    @property
+    def origin(self) -> str:
+        """:attr:`root` as a string."""
+        return self._origin
 
     def folder(self) -> Path:
         """Return the bundle as a folder; a ``.zip`` is unpacked into a temporary one until :meth:`close`."""

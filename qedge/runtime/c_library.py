@@ -75,7 +75,7 @@ def layout_of(bundle: Bundle) -> Layout | None:
     data = bundle.manifest.target_data.get(KEY)
     if data is None:
         return None
-    return read_layout(Field(data, f"{bundle.root}: $.target_data.{KEY}", IntegrityError))
+    return read_layout(Field(data, f"{bundle.origin}: $.target_data.{KEY}", IntegrityError))
 
 
 def open_c_engine(bundle: Bundle, *, threads: int | None = None, streams: int = 1) -> PooledEngine:
@@ -92,9 +92,9 @@ def open_c_engine(bundle: Bundle, *, threads: int | None = None, streams: int = 
         found = "no C library" if layout is None else f"C libraries for {', '.join(layout.libraries)}"
         here = machines[0] if machines else "this machine"
         hint = f"build it with: qedge build MODEL -t {bundle.manifest.target} --engine c; or install a TFLite binding"
-        raise ToolError(f"{bundle.root}: has {found}, expected one for {here}", hint=hint)
+        raise ToolError(f"{bundle.origin}: has {found}, expected one for {here}", hint=hint)
     cores.share(threads, streams, 0)  # for its errors: the C has one thread
-    library = _load(str(bundle.path(layout.libraries[name])))
+    library = _load(bundle.place(layout.libraries[name]))
     manifest = bundle.manifest
     instances = [_Instance(library, layout, manifest.inputs, manifest.outputs) for _ in range(streams)]
     described = {

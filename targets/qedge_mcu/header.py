@@ -5,6 +5,7 @@ from __future__ import annotations
 from qedge.graph import Tensor
 from qedge.processing.affine import INPUTS_KEY, steps_in
 from qedge_mcu.c_text import EXTERN_BEGIN, EXTERN_END, banner, comment_text, io_name, literal, shape_text
+from qedge_mcu.facts import facts
 from qedge_mcu.input_step import write_input
 from qedge_mcu.program import CONTEXT_ALIGN, Program
 from qedge_mcu.structs import C_TYPES
@@ -22,6 +23,7 @@ def header_text(program: Program) -> str:
         f"#define {upper}_ERROR_NULL (-1) /* the context is a null pointer */\n",
         "/* Memory of one instance: tensors and working memory, in bytes. */",
         f"#define {upper}_ARENA_BYTES {program.arena_bytes}\n",
+        *facts(program),
     ]
     fields = [f"    uint8_t arena[{upper}_ARENA_BYTES];"]
     fields += [

@@ -59,7 +59,7 @@ def project_files(
     values = _values(program, generated)
     files = {path: text.encode() for path, text in fill_templates("qedge", values).items()}
     if not inputs:
-        return {path: data for path, data in files.items() if not path.startswith("examples/")}
+        return {path: data for path, data in files.items() if "/golden/" not in path}
     return files | {"examples/golden/golden.h": golden_header(program, inputs, outputs)}
 
 

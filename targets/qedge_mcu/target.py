@@ -32,7 +32,7 @@ from qedge.target import (
     VerifyReport,
 )
 from qedge.target.reports import Arrays, Options
-from qedge_mcu import oracle, report
+from qedge_mcu import on_board, oracle, report
 from qedge_mcu.boards import board, boards
 from qedge_mcu.cores import CORES, Core, core
 from qedge_mcu.emit import Generated, emit
@@ -42,6 +42,7 @@ from qedge_mcu.library import Description, Library, describe
 from qedge_mcu.monitor import monitor_files
 from qedge_mcu.packaging import project_files
 from qedge_mcu.program import Program, build, check
+from qedge_mcu.serial_link import BAUD
 from qedge_mcu.verify import compare_layers, compare_outputs
 
 Array = npt.NDArray[Any]
@@ -103,6 +104,12 @@ class McuTarget(Target):
                 kind="int",
                 commands=("build",),
             ),
+            Option(
+                "port",
+                "serial port of your own board that runs c/examples/serial, for instance /dev/ttyACM0",
+                commands=("verify", "bench"),
+            ),
+            Option("baud", "its speed", kind="int", default=BAUD, commands=("verify", "bench")),
             Option("ram", "RAM budget, for instance 64K", kind="bytes"),
             Option("flash", "flash budget, for instance 256K", kind="bytes"),
         ),
@@ -173,7 +180,9 @@ class McuTarget(Target):
         )
 
     def verify(self, bundle: Path, samples: Sequence[Arrays] | None, options: Options) -> VerifyReport:
-        """Run the bundle's C on an emulated core; compare outputs and every inner tensor with TFLite Micro.
+        """Run the bundle's C on an emulated core, or on the board behind a serial port, and compare.
+
+        Outputs and every inner tensor must be TFLite Micro's.
 
         Where its wheel does not exist, the golden vectors are replayed.
         """
@@ -182,6 +191,8 @@ class McuTarget(Target):
                 return _verify_tflm(tflm_bundle, samples)
         with _opened(bundle, options) as (opened, library):
             inputs, golden = _samples(opened, samples)
+            if options.get("port"):
+                return on_board.verify(library, opened.read("model.tflite"), inputs, golden, options)
             if tflm.available():
                 runs = oracle.run(opened.read("model.tflite"), inputs, inner=True)
                 named = f"{oracle.describe(opened.read('model.tflite'))}, inner tensors included"
@@ -233,6 +244,8 @@ class McuTarget(Target):
         """Return exact instructions, a layer each, and what is estimated from them."""
         with _opened(bundle, options) as (opened, library):
             inputs, _ = _samples(opened, None)
+            if options.get("port"):
+                return on_board.bench(library, opened.read("model.tflite"), inputs[0], options, runs)
             measured = library.measure(inputs[0])
             graph = Graph.from_bytes(opened.read("model.tflite"), str(bundle))
             return report.benchmark(graph, library, measured, _emulated(library))

@@ -84,7 +84,10 @@ def test_nothing_is_left_to_fill_in(written: Path) -> None:
         "library.json",
         "idf_component.yml",
         "zephyr/module.yml",
-        "examples/golden/main.c",
+        "extras/golden/main.c",
+        "extras/serial/main.c",
+        "examples/serial/serial.ino",
+        "examples/serial/qe_serial.h",
         "examples/golden/golden.ino",
         "examples/golden/golden.h",
     } <= names
@@ -103,16 +106,23 @@ def test_the_example_runs_under_sanitizers(model: bytes, tmp_path: Path, core: s
         place = tmp_path / path
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
-    sources = [*sorted((tmp_path / "c/src").glob("*.c")), tmp_path / "c/examples/golden/main.c"]
-    program = compile_host(sources, tmp_path / "golden", includes=[tmp_path / "c/src"], defines=["QE_PRINT"])
+    sources = [*sorted((tmp_path / "c/src").glob("*.c")), tmp_path / "c/extras/golden/main.c"]
+    program = compile_host(
+        sources,
+        tmp_path / "golden",
+        includes=[tmp_path / "c/src", tmp_path / "c/examples/golden"],
+        defines=["QE_PRINT"],
+    )
     assert run_host(program) == b"tiny: 2 of 2 golden samples are bit-exact\n"
 
 
 def test_the_example_runs_on_this_machine(written: Path, tmp_path: Path) -> None:
     program = tmp_path / "golden"
-    sources = [*sorted((written / "src").glob("*.c")), written / "examples/golden/main.c"]
+    sources = [*sorted((written / "src").glob("*.c")), written / "extras/golden/main.c"]
     command = [*host_compiler().command, "-std=c11", "-DQE_PRINT", *map(str, sources)]
-    subprocess.run([*command, f"-I{written / 'src'}", "-o", str(program)], check=True)
+    subprocess.run(
+        [*command, f"-I{written / 'src'}", f"-I{written / 'examples/golden'}", "-o", str(program)], check=True
+    )
     done = subprocess.run([str(program)], capture_output=True, text=True, check=False)
     assert done.stdout == "tiny: 2 of 2 golden samples are bit-exact\n"
     assert done.returncode == 0
@@ -126,8 +136,10 @@ def test_the_example_runs_on_every_core(model: bytes, tmp_path: Path, core: str)
         place = tmp_path / path
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
-    sources = [*sorted((tmp_path / "c/src").glob("*.c")), tmp_path / "c/examples/golden/main.c"]
-    image = compile_c(sources, core, includes=[tmp_path / "c/src"], keep=["main"])
+    sources = [*sorted((tmp_path / "c/src").glob("*.c")), tmp_path / "c/extras/golden/main.c"]
+    image = compile_c(
+        sources, core, includes=[tmp_path / "c/src", tmp_path / "c/examples/golden"], keep=["main"]
+    )
     assert Machine(image, core, count=False).call("main").value == 0
 
 
