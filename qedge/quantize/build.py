@@ -34,6 +34,7 @@ from qedge.quantize.plan import (
     weight_slots,
 )
 from qedge.quantize.recipe import Recipe
+from qedge.quantize.rewrites.trained_ranges import trained_in
 from qedge.quantize.rules import RULES
 from qedge.quantize.statistics import Statistics
 
@@ -75,6 +76,7 @@ class Builder:
         self.narrow = narrow_operators(model.graph) if narrow else ()
         self.learned: dict[Recipe, Learned] = {}
         self._limits: dict[tuple[float | None, int], npt.NDArray[np.float64]] = {}
+        self.trained = trained_in(model.graph)
         self.statistics = Statistics(model, dataset, indices, held=held, threads=threads, progress=progress)
         self.links = self.statistics.links
         self._fit = False
@@ -113,6 +115,7 @@ class Builder:
         else:
             room = 1 + recipe.headroom
             ranges = {t: (low * room, high * room) for t, (low, high) in self._ranges_of(recipe).items()}
+        ranges.update({} if learned is not None else self.trained.ranges)
         modes = list(default_modes(model.graph))
         per_channel = self._per_channel(recipe, model)
         narrow = {*self.narrow, *recipe.narrow}
@@ -130,7 +133,7 @@ class Builder:
                         (narrow.add if pin.weights == "int4" else narrow.discard)(op.index)
         self._widen(model, recipe, modes, ranges)
         ranges = complete(model.graph, ranges)
-        limits = self._narrow_limits(recipe, model, narrow) if learned is None else learned.limits
+        limits = self._limits_of(recipe, model, narrow) if learned is None else learned.limits
         return model, make_plan(
             model.graph,
             ranges,
@@ -140,11 +143,14 @@ class Builder:
             narrow=narrow,
         )
 
-    def _narrow_limits(
+    def _limits_of(
         self, recipe: Recipe, model: FloatModel, narrow: Collection[int]
     ) -> dict[int, npt.NDArray[np.float64]]:
-        """Return limits of int4 weights, which lose less where the largest of them are cut off."""
-        found = {}
+        """Return limits of weights: those that training chose, and of int4 ones those that lose least.
+
+        These lose less where the largest of them are cut off.
+        """
+        found = dict(self.trained.limits)
         for index in narrow:
             op = model.graph.operators[index]
             weight = weight_slots(model.graph, op)[0] if can_narrow(model.graph, op, "int8") else -1
@@ -157,10 +163,10 @@ class Builder:
         return found
 
     def pinned(self, model: FloatModel) -> set[int]:
-        """Return the activations whose range a recipe file states."""
+        """Return the activations whose range a recipe file or the model's training states."""
         stated = [pin for pin in self.pins if pin.range is not None or pin.ranges is not None]
         ops = [op for op in model.graph.operators if any(pin.matches(model.graph, op) for pin in stated)]
-        return {t for op in ops for t in op.outputs}
+        return {t for op in ops for t in op.outputs} | set(self.trained.ranges)
 
     def _widen(
         self, model: FloatModel, recipe: Recipe, modes: Sequence[str], ranges: dict[int, Range]

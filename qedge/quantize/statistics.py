@@ -28,6 +28,7 @@ from qedge.quantize.methods.equalization import equalize, find_links
 from qedge.quantize.model import FloatModel, factor_of
 from qedge.quantize.patches import LARGEST_MOMENT, Moments
 from qedge.quantize.plan import Range, derived
+from qedge.quantize.rewrites.trained_ranges import trained_in
 
 MODERATE_WEIGHTS = 1_000_000
 Found = TypeVar("Found")
@@ -59,7 +60,8 @@ class Statistics:
     ) -> None:
         self.model, self.dataset, self.indices = model, dataset, list(indices)
         self.threads, self.progress = threads, progress
-        self.links = find_links(model.graph)
+        # Equalisation would move what training fitted to its ranges.
+        self.links = [] if trained_in(model.graph) else find_links(model.graph)
         self._held = frozenset(held)
         self._models: dict[float | None, FloatModel] = {None: model}
         self._parts: dict[_Key, tuple[Any, Any]] = {}
@@ -67,6 +69,8 @@ class Statistics:
 
     def variant(self, share: float | None) -> FloatModel:
         """Return the float model, equalised where ``share`` says so."""
+        if share not in self._models and not self.links:
+            self._models[share] = self.model
         if share not in self._models:
             self.distributions()
             largest = self._get("channels", None, False).largest

@@ -472,9 +472,27 @@ def _contributed() -> list[Case]:
     ]
 
 
+def _quantised() -> list[Case]:
+    weights = np.random.default_rng(3).integers(-127, 128, (5, 3, 3, 3)).astype(np.int8)
+    scales = np.linspace(0.002, 0.005, 5, dtype=np.float32)
+    found = []
+    for name, zero in (("int8", np.int8(-3)), ("uint8", np.uint8(120))):
+        nodes = [
+            ("QuantizeLinear", ["x", "scale", "zero"], ["codes"], {}),
+            ("DequantizeLinear", ["codes", "scale", "zero"], ["held"], {}),
+            ("DequantizeLinear", ["weights", "scales"], ["w"], {"axis": 0}),
+            ("Conv", ["held", "w"], ["y"], {"pads": [1, 1, 1, 1]}),
+        ]
+        constants = {"scale": np.float32(0.02), "zero": zero, "weights": weights, "scales": scales}
+        found.append(
+            Case(f"qdq-{name}", nodes, {"x": (1, 3, 6, 5)}, constants, ["y"], expect={"FAKE_QUANT": 1})
+        )
+    return found
+
+
 _GROUPS: Sequence[Callable[[], list[Case]]] = (
     _elementwise, _unary, _convolutions, _pools, _reductions, _moves, _index, _matrices, _norms, _recurrent, _resizes,
-    _contributed,
+    _contributed, _quantised,
 )  # fmt: skip
 
 

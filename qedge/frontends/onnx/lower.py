@@ -30,6 +30,7 @@ _CHANNELS_FIRST = {
 _PASSES = {
     "Add", "Sub", "Mul", "Div", "Pow", "Cast", "Clip", "Pad", "Slice", "Concat", "Identity", "Split", "Relu",
     "LeakyRelu", "Sigmoid", "Tanh", "Abs", "Sqrt", "Neg", "Min", "Max", "PRelu", "HardSwish", "Where", "Gather",
+    "QuantizeLinear", "DequantizeLinear",
     "Dropout", "Tile", "Gelu", "Elu", "Exp", "Log", "Softmax", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum",
 }  # fmt: skip
 

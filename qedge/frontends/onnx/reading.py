@@ -170,7 +170,7 @@ def _external(tensor: Any, folder: Path | None, size: int) -> bytes:
 
 
 _QUANTISED = {
-    "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear", "QuantizeLinear",
+    "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear",
     "com.microsoft.QGemm", "com.microsoft.QLinearAdd", "com.microsoft.MatMulNBits",
     "com.microsoft.DynamicQuantizeMatMul", "com.microsoft.QAttention", "com.microsoft.DynamicQuantizeLSTM",
     "com.microsoft.MatMulIntegerToFloat", "com.microsoft.QLinearSigmoid",

@@ -19,13 +19,14 @@ def table() -> dict[str, Handler]:
         move,
         norm,
         pool,
+        quantised,
         recurrent,
         reduce,
         resize,
     )
 
     groups = (
-        elementwise, activation, convolution, pool, reduce, move, index, matrix, norm, recurrent, resize
+        elementwise, activation, convolution, pool, reduce, move, index, matrix, norm, recurrent, resize, quantised
     )  # fmt: skip
     found: dict[str, Handler] = {}
     for group in groups:
