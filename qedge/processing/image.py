@@ -135,7 +135,7 @@ class ImagePreprocess(Preprocess):
         """
         image = self.pixels(sample)
         if image.dtype != np.uint8:
-            return super().encode(image, scale, zero_point, dtype)
+            return super().encode(sample, scale, zero_point, dtype)
         table, flip = _quantized_table(self, scale, zero_point, np.dtype(dtype).name)
         if flip is None and table.itemsize == 1 and image.size % 2 == 0 and image.flags.c_contiguous:
             tables = _pair_tables(self, scale, zero_point, np.dtype(dtype).name)
