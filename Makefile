@@ -12,7 +12,7 @@ help:
 	@echo "make check    ruff, mypy and the import contracts"
 	@echo "make install  a complete .venv here (.venv/bin/qedge)"
 	@echo "make bench    the benchmarks"
-	@echo "make docs     write the generated pages of docs/ again"
+	@echo "make docs     write the generated pages of docs/ again, and the site to build/site"
 	@echo "make golden   measure the golden figures of the C export again (needs the MLPerf Tiny models)"
 	@echo "make bundles  build the models of the sample apps again (the camera's needs CIFAR-10's images)"
 	@echo "make emulate  run the bundles on an emulated Raspberry Pi (Debian, as root)"
@@ -57,6 +57,7 @@ bench: install
 
 docs: install
 	@for script in docs/make_*.py; do $(BIN)/python $$script || exit 1; done
+	@$(BIN)/python docs/site/build.py
 
 golden: install
 	@$(BIN)/python benchmarks/mcu.py --write

@@ -7,7 +7,6 @@ a connection lost at any moment leaves the active version as it was.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -421,6 +420,8 @@ def _os_name() -> str | None:
 
 def _lock(file: Any, patience_s: float = 60) -> None:
     """Lock one model's folder, waiting for a deployment that is still at work; freed when the process ends."""
+    import fcntl  # where it runs has it; the computer that sends it may be one without
+
     until = time.monotonic() + patience_s
     while True:
         try:

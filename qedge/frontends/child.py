@@ -200,6 +200,10 @@ def _watch(process: subprocess.Popen[bytes], end: float, seconds: float, memory:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the child with its own children; where there are no process groups (Windows), the child alone."""
+    if not hasattr(os, "killpg"):
+        process.kill()
+        return
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
@@ -245,7 +249,7 @@ def _crash(front_end: FrontEnd, given: str, ended: Ended) -> ModelError:
     hint, status = _YOURSELF, ended.status or 0
     if status < 0:
         name = signal.Signals(-status).name if -status in set(signal.Signals) else str(-status)
-        if -status == signal.SIGKILL:
+        if name == "SIGKILL":
             hint = f"the machine probably ran out of memory: {_LARGER}"
         what = f"crashed with {name}"
     else:

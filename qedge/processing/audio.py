@@ -55,6 +55,7 @@ class AudioPreprocess(Preprocess):
         power: 1 magnitude, 2 power.
         log: "ln", "log10", "log2" of the energy plus ``log_offset``; "db" is 10 log10 of the energy, at least
             ``log_offset``; "none".
+        log_offset: what keeps the logarithm of silence finite; 0 or more.
         coefficients: of the DCT, for "mfcc".
         dct: "ortho", or "htk" (coefficient 0 is sqrt(2) times as large, as in ``tf.signal``).
         floor_bits: for "log_mel_int".

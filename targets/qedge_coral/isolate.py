@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from qedge.bundle.manifest import TensorSpec
 from qedge.bundle.read import Bundle
-from qedge.errors import DataError, UsageError
+from qedge.errors import DataError, ToolError, UsageError
 from qedge.runtime.litert import Binding
 from qedge_coral import failures, system
 from qedge_coral.delegate import Library
@@ -58,6 +58,11 @@ class Child:
     """One child process with a compiled model open on a device."""
 
     def __init__(self, arguments: dict[str, Any], memory: Path | None, timeout_s: float) -> None:
+        if not hasattr(os, "fork"):
+            raise ToolError(
+                "an Edge TPU in a process of its own needs a POSIX system: pipes that a child inherits",
+                hint="run it on Linux or macOS",
+            )
         reading, writing = os.pipe()
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
