@@ -74,7 +74,7 @@ def test_a_device_with_the_extra_rpi_alone_has_its_commands(
     assert done.stdout.strip()
 
 
-WINDOWS_LACKS = "os.killpg os.fork os.sysconf os.sched_getaffinity os.getuid os.geteuid"
+WINDOWS_LACKS = "os.killpg os.fork os.sched_getaffinity os.getuid os.geteuid"
 
 
 def test_a_conversion_works_and_ends_without_process_groups(without, tmp_path: Path) -> None:
