@@ -125,6 +125,7 @@ def build(
     strict: bool = False,
     all_or_nothing: bool = False,
     cut_head: bool | None = None,
+    export: str | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> Build:
@@ -147,6 +148,7 @@ def build(
         eval_data: samples to measure on, as ``data``; default: a part of ``data`` that is held out.
         strict: raise for warnings too.
         cut_head: whether a detector's decoding leaves the model for the post-processing; None: where it is known.
+        export: for whose application files go into the bundles too: ``"frigate"``.
         all_or_nothing: raise where one of several targets fails, and write no bundle.
         progress: called with a stage and a share from 0 to 1.
         options: fields of :class:`qedge.quantize.QuantizeOptions` (``max_drop="1%"`` or 0.01) and options of
@@ -161,7 +163,12 @@ def build(
         data_file(eval_data) as measured,
     ):
         asked = replace(
-            r, eval_data=measured, strict=strict, all_or_nothing=all_or_nothing, cut_head=cut_head
+            r,
+            eval_data=measured,
+            strict=strict,
+            all_or_nothing=all_or_nothing,
+            cut_head=cut_head,
+            export=export,
         )
         result = pipeline.build(asked, progress or _silent)
     prepared = result.prepared

@@ -78,7 +78,8 @@ StrictOpt = Annotated[
     bool, typer.Option("--strict", help="A warning about the model, the data or the figures is exit 6.")
 ]
 ResizeOpt = Annotated[
-    str | None, typer.Option("--resize", help="Resampling of images: bilinear, nearest, bicubic, area.")
+    str | None,
+    typer.Option("--resize", help="Resampling of images: bilinear, nearest, bicubic, area, opencv."),
 ]
 FitOpt = Annotated[str | None, typer.Option("--fit", help="Image to input: stretch, crop or letterbox.")]
 ColorOpt = Annotated[str | None, typer.Option("--color", help="Channel order: rgb, bgr or gray.")]
@@ -94,6 +95,11 @@ PreOpt = Annotated[
 PostOpt = Annotated[
     str | None,
     typer.Option("--post", help="Post-processing: classify, detect, segment, keypoints, regression, raw ..."),
+]
+EXPORTS = ("frigate",)
+ExportOpt = Annotated[
+    str | None,
+    typer.Option("--export", help="Also write what another application needs of a detector: frigate."),
 ]
 CutOpt = Annotated[
     bool | None,
@@ -134,6 +140,7 @@ def request_from(
     tune: str | None = None,
     tune_minutes: float | None = None,
     cut_head: bool | None = None,
+    export: str | None = None,
 ) -> BuildRequest:
     """Return what to build: each value from its flag, else the environment, else the file, else a default.
 
@@ -187,6 +194,7 @@ def request_from(
         trust_model=trust_model,
         all_or_nothing=all_or_nothing,
         cut_head=config.get("model", "cut_head") if cut_head is None else cut_head,
+        export=_export(export),
         card={key: str(value) for key, value in config.section("card").items()},
     )
 
@@ -197,6 +205,12 @@ def _tuning(config: Config, minutes: float | None) -> dict[str, float]:
     if minutes is not None:
         stated["minutes"] = minutes
     return stated
+
+
+def _export(named: str | None) -> str | None:
+    if named not in (None, *EXPORTS):
+        raise UsageError(f"--export: found {named!r}", hint=f"expected one of: {', '.join(EXPORTS)}")
+    return named
 
 
 def _first_int(flag: int | None, value: Any) -> int | None:

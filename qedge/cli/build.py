@@ -55,6 +55,7 @@ def command(
     input_value: i.ValueOpt = None,
     trust_model: i.TrustOpt = False,
     cut_head: i.CutOpt = None,
+    export: i.ExportOpt = None,
     all_or_nothing: AllOpt = False,
     dry_run: DryOpt = False,
 ) -> None:
@@ -87,6 +88,7 @@ def command(
         trust_model=trust_model,
         target_options=target_options,
         cut_head=cut_head,
+        export=export,
         all_or_nothing=all_or_nothing,
     )
     if dry_run:

@@ -17,13 +17,13 @@ from qedge.graph import Graph
 from qedge.pipeline.request import BuildRequest
 from qedge.processing.detect import Detect
 from qedge.processing.spec import Postprocess
-from qedge.quantize.heads import Cut, cut_head
+from qedge.quantize.heads import Cut, cut_head, joined
 from qedge.quantize.heads.gain import Gain, gain
 from qedge.target import Request, Target
 
 CHOICES = ("threshold", "iou", "limit", "per_class", "candidates")
 """Fields of a stated post-processing that hold wherever the decoding is done."""
-LETTERBOX = {"fit": "letterbox", "fill": 114, "resize": "bilinear", "antialias": False, "range": [0.0, 1.0]}
+LETTERBOX = {"fit": "letterbox", "fill": 114, "resize": "opencv", "range": [0.0, 1.0]}
 """How Ultralytics' package feeds its detectors."""
 
 
@@ -73,6 +73,8 @@ def bring(source: SourceModel, request: BuildRequest) -> Brought:
                 hint="export it without its decoding, and state the outputs: [postprocess], docs/detection.md",
             )
         return found
+    if request.export == "frigate" and cut.postprocess.form == "yolov8":
+        cut = joined(cut)
     return _without_head(found, cut, stated)
 
 

@@ -18,6 +18,7 @@ from qedge.drift.sketch import DRIFT, Sketch
 from qedge.graph import Graph, Tensor
 from qedge.oracle.builtin import builtin_outputs
 from qedge.oracle.golden import reference_outputs
+from qedge.pipeline.frigate import frigate_files
 from qedge.pipeline.request import BuildRequest, Prepared
 from qedge.processing.affine import INPUTS_KEY, OUTPUTS_KEY, finishes_in, steps_in
 from qedge.report import BuildReport, render_html
@@ -48,6 +49,9 @@ def bundle_contents(
     files.update(compiled.files)
     if sketch is not None:
         files[DRIFT] = sketch.encoded()
+    if request.export is not None:
+        name = "model_edgetpu.tflite" if "model_edgetpu.tflite" in files else "model.tflite"
+        files.update(frigate_files(name, graph, prepared.postprocess, prepared.labels or ()))
     files["report.json"] = report.to_json_bytes()
     files["report.html"] = render_html(report, target.info.name).encode()
     manifest = Manifest(

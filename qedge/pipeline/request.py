@@ -41,6 +41,7 @@ class BuildRequest:
         judge: whether the figures are judged: warned of, lifted, held to budgets. A check asks where operators run.
         strict: whether a warning about the model, the data or the figures fails the build.
         cut_head: whether a detector's decoding is taken off the model; None: where it is known.
+        export: for whose application files go into the bundles beside the model: ``frigate``, or None.
         card: what only people know of the model, by the keys of :data:`qedge.trust.card.FIELDS`.
         all_or_nothing: whether one target's error leaves the others without a bundle too.
     """
@@ -62,6 +63,7 @@ class BuildRequest:
     strict: bool = False
     all_or_nothing: bool = False
     cut_head: bool | None = None
+    export: str | None = None
     card: Mapping[str, str] = field(default_factory=dict)
 
 

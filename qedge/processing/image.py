@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[Any]
 
-METHODS = ("nearest", "bilinear", "bicubic", "area")
+METHODS = ("nearest", "bilinear", "bicubic", "area", "opencv")
 COLORS = ("rgb", "bgr", "gray")
 FITS = ("stretch", "crop", "letterbox")
 MAX_SIDE = 16384
@@ -31,7 +31,7 @@ class ImagePreprocess(Preprocess):
         height: pixels.
         color: what the model was trained with: ``rgb``, ``bgr`` or ``gray`` (one channel). Samples are RGB
             (or gray), as pillow and picamera2 give them.
-        resize: ``nearest``, ``bilinear``, ``bicubic`` or ``area``.
+        resize: ``nearest``, ``bilinear``, ``bicubic``, ``area`` or ``opencv`` (its ``INTER_LINEAR``).
         antialias: pillow's and torchvision's resize (True) or the default of ``tf.image.resize`` and of
             ``keras.utils.image_dataset_from_directory`` (False).
         fit: ``stretch`` ignores the aspect ratio, ``crop`` takes the largest part in the middle that has the

@@ -4,7 +4,8 @@ With ``antialias`` the result is pillow's ``Image.resize``, byte for byte (``lib
 fixed-point weights of 22 bits, horizontal pass first, each pass rounded; recent versions of pillow choose
 the order of the passes by the sizes, which moves some levels by one, so the order is fixed here). Without
 it, and for ``area``, it is TensorFlow's ``tf.image.resize`` (half-pixel centres), rounded to the nearest
-level where the input is uint8.
+level where the input is uint8. ``opencv`` is OpenCV's ``resize`` with ``INTER_LINEAR`` of uint8, bit for bit
+(``imgproc/src/resize.cpp``: weights of 11 bits, two products that lose 16 bits each, then two more).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def resize(image: Array, height: int, width: int, method: str, antialias: bool =
     """Return ``image`` (H, W, C; uint8 or float32) with the size (height, width, C) and its dtype.
 
     Args:
-        method: ``nearest``, ``bilinear``, ``bicubic`` (a = -0.5) or ``area``.
+        method: ``nearest``, ``bilinear``, ``bicubic`` (a = -0.5), ``area`` or ``opencv``.
         antialias: widen the kernel when shrinking, as pillow does. ``area`` needs none, and for ``nearest``
             it only says whose rounding decides between two pixels.
     """
@@ -35,6 +36,10 @@ def resize(image: Array, height: int, width: int, method: str, antialias: bool =
     if method == "nearest":
         lines = _nearest(image.shape[0], height, antialias)
         return image[lines[:, None], _nearest(image.shape[1], width, antialias)]
+    if method == "opencv":
+        if image.dtype == np.uint8:
+            return _opencv(image, height, width)
+        method, antialias = "bilinear", False
     if antialias and method != "area" and image.dtype == np.uint8:
         fast = _pillow(image, height, width, method)
         return fast if fast is not None else _fixed_point(image, height, width, method)
@@ -88,6 +93,28 @@ def _fixed_point(image: Array, height: int, width: int, method: str) -> Array:
             total = total + pixels * fixed[:, tap].reshape(shape)
         image = np.clip(total >> _PRECISION_BITS, 0, 255).astype(np.uint8)
     return image
+
+
+def _opencv(image: Array, height: int, width: int) -> Array:
+    """Return what OpenCV returns for uint8, without OpenCV."""
+    left, right, near, far = _cv_taps(image.shape[1], width, True)
+    wide = image.astype(np.int32)
+    lines = (wide[:, left] * near[:, None] + wide[:, right] * far[:, None]) >> 4
+    top, bottom, above, below = _cv_taps(image.shape[0], height, False)
+    mixed = ((lines[top] * above[:, None, None]) >> 16) + ((lines[bottom] * below[:, None, None]) >> 16)
+    return np.clip((mixed + 2) >> 2, 0, 255).astype(np.uint8)
+
+
+@lru_cache(maxsize=32)
+def _cv_taps(source: int, target: int, held: bool) -> tuple[npt.NDArray[Any], ...]:
+    """Return both source indices and their weights of 11 bits; ``held``: at the edges one of them has all."""
+    place = ((np.arange(target) + 0.5) * (source / target) - 0.5).astype(np.float32)
+    first = np.floor(place).astype(np.intp)
+    share = place - first.astype(np.float32)
+    if held:
+        share[(first < 0) | (first >= source - 1)] = 0
+    weights = [np.rint(w * np.float32(2048)).astype(np.int32) for w in (1 - share, share)]
+    return np.clip(first, 0, source - 1), np.clip(first + 1, 0, source - 1), *weights
 
 
 def _weighted(image: Array, axis: int, index: npt.NDArray[np.intp], weight: npt.NDArray[np.float64]) -> Array:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 import qedge
+from qedge.bundle import read_bundle
 from qedge.errors import AccuracyError, DataError, UnsupportedError
 from qedge.frontends.exported import read_exported
 from qedge.graph import Graph
@@ -74,6 +76,23 @@ class Net:
     def count(self, tensor) -> int:
         return int(np.prod(self.editor.shape(tensor)[1:3]))
 
+    def anchor_free(self, classes, bins, strides, share: bool = False) -> bytes:
+        boxes = self.flat([self.conv(level, 4 * bins) for level in self.levels], 4 * bins)
+        scores = self.flat([self.conv(level, classes) for level in self.levels], classes)
+        places = self.editor.shape(boxes)[1]
+        shape = (1, places, 4, bins)
+        weights = self.op("SOFTMAX", [self.reshape(boxes, *shape)], shape, {"beta": 1.0})
+        mean = self.conv(weights, 1, weights=np.arange(bins).reshape(1, 1, 1, bins))
+        mean = self.reshape(mean, 1, places, 4)
+        points, steps = cells(strides=strides)
+        middle = self.value(points + 0.5)
+        low = self.both("SUB", middle, self.pick(mean, 0, 2))
+        high = self.both("ADD", middle, self.pick(mean, 2, 2))
+        centre = self.both("MUL", self.both("ADD", low, high), self.value(0.5))
+        box = self.join([centre, self.both("SUB", high, low)], 2)
+        box = self.both("MUL", box, self.value(steps / SIDE if share else steps))
+        return self.finish(self.join([box, self.op("LOGISTIC", [scores], self.editor.shape(scores))], 2))
+
     def finish_plain(self) -> bytes:
         return self.finish(self.conv(self.levels[1], 4))
 
@@ -84,10 +103,10 @@ class Net:
         return self.editor.pack()
 
 
-def cells(anchors: int = 1) -> tuple[np.ndarray, np.ndarray]:
+def cells(anchors: int = 1, strides=STRIDES) -> tuple[np.ndarray, np.ndarray]:
     """Return (x, y) and stride of every cell; with anchors each one's grid by itself."""
     points, steps = [], []
-    for stride in STRIDES:
+    for stride in strides:
         y, x = np.mgrid[: SIDE // stride, : SIDE // stride]
         grid = np.stack([x, y], -1).reshape(-1, 2)
         points += [grid] * anchors
@@ -96,20 +115,7 @@ def cells(anchors: int = 1) -> tuple[np.ndarray, np.ndarray]:
 
 
 def anchor_free(share: bool = False) -> bytes:
-    net = Net()
-    boxes = net.flat([net.conv(level, 4 * BINS) for level in net.levels], 4 * BINS)
-    scores = net.flat([net.conv(level, CLASSES) for level in net.levels], CLASSES)
-    places = net.editor.shape(boxes)[1]
-    weights = net.op("SOFTMAX", [net.reshape(boxes, 1, places, 4, BINS)], (1, places, 4, BINS), {"beta": 1.0})
-    mean = net.reshape(net.conv(weights, 1, weights=np.arange(BINS).reshape(1, 1, 1, BINS)), 1, places, 4)
-    points, steps = cells()
-    middle = net.value(points + 0.5)
-    low = net.both("SUB", middle, net.pick(mean, 0, 2))
-    high = net.both("ADD", middle, net.pick(mean, 2, 2))
-    centre = net.both("MUL", net.both("ADD", low, high), net.value(0.5))
-    box = net.join([centre, net.both("SUB", high, low)], 2)
-    box = net.both("MUL", box, net.value(steps / SIDE if share else steps))
-    return net.finish(net.join([box, net.op("LOGISTIC", [scores], net.editor.shape(scores))], 2))
+    return Net().anchor_free(CLASSES, BINS, STRIDES, share)
 
 
 def yolox(decoded: bool) -> bytes:
@@ -325,3 +331,41 @@ def test_labelled_photos_give_the_precision_of_both_models(built, tmp_path) -> N
     assert again.quantized_metric == pytest.approx(objects["quantized_metric"], abs=0.2)
     with pytest.raises(AccuracyError, match="map of the output 'objects' drops"):
         qedge.build(folder / "net.tflite", tmp_path / "data.yaml", max_drop=0.0, **options)
+
+
+def yolo_like(classes: int = 5) -> bytes:
+    """Return a head of three levels and 16 bins, as YOLOv8's."""
+    net = Net(6)
+    net.levels.append(net.conv(net.levels[1], 8, 3, 2))
+    return net.anchor_free(classes, 16, (8, 16, 32))
+
+
+def test_files_for_frigate(tmp_path) -> None:
+    """Frigate reads two outputs, and levels from 0 to 255 as int8."""
+    (tmp_path / "net.tflite").write_bytes(yolo_like())
+    (tmp_path / "photos").mkdir()
+    rng = np.random.default_rng(3)
+    for k in range(6):
+        level = rng.integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)
+        level[0, 0], level[0, 1] = 0, 255
+        Image.fromarray(level).save(tmp_path / f"photos/{k}.png")
+    request = {"method": "minmax", "range": (0, 1), "export": "frigate", "labels": ["a", "b", "c", "d", "e"]}
+    made = qedge.build(
+        tmp_path / "net.tflite", tmp_path / "photos", targets="coral", out=tmp_path / "build", **request
+    )
+    folder = made.bundles["coral"] / "frigate"
+    assert (folder / "labelmap.txt").read_text().splitlines() == ["0 a", "1 b", "2 c", "3 d", "4 e"]
+    stated = yaml.safe_load((folder / "config.yml").read_text())
+    assert stated["detectors"]["coral"]["type"] == "edgetpu"
+    assert stated["model"]["model_type"] == "yolo-generic"
+    assert (stated["model"]["width"], stated["model"]["height"]) == (SIDE, SIDE)
+    with read_bundle(made.bundles["coral"]) as bundle:
+        assert [o.shape for o in bundle.manifest.outputs] == [(1, 84, 64), (1, 84, 5)]
+        entry = bundle.manifest.inputs[0]
+        assert (entry.zero_point, entry.scale) == (-128, pytest.approx(1 / 255, rel=0.02))
+    (tmp_path / "other.tflite").write_bytes(yolox(True))
+    with pytest.raises(UnsupportedError, match="Frigate's yolo-generic cannot decode"):
+        qedge.build(
+            tmp_path / "other.tflite", tmp_path / "photos", targets="coral", out=tmp_path / "other",
+            **{**request, "labels": ["a", "b", "c"]},
+        )  # fmt: skip

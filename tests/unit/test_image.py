@@ -251,3 +251,25 @@ def test_a_wrong_field_is_named_by_its_path(change, message) -> None:
 def test_a_missing_field_is_named() -> None:
     with pytest.raises(UsageError, match=r"\$\.height: missing"):
         preprocess_from_json({"kind": "image", "width": 4})
+
+
+@pytest.mark.parametrize(
+    "size", [(480, 640), (333, 517), (100, 80), (301, 299), (97, 131), (320, 320), (1080, 1920)]
+)
+def test_a_letterbox_is_ultralytics_s_to_the_pixel(size) -> None:
+    """Its package: one factor, rounded sides, OpenCV's linear resize, bars of 114."""
+    cv2 = pytest.importorskip("cv2")
+    photo = np.random.default_rng(size[0]).integers(0, 256, (*size, 3)).astype(np.uint8)
+    factor = min(320 / size[0], 320 / size[1])
+    width, height = round(size[1] * factor), round(size[0] * factor)
+    wide, tall = (320 - width) / 2, (320 - height) / 2
+    inner = (
+        photo
+        if (height, width) == size
+        else cv2.resize(photo, (width, height), interpolation=cv2.INTER_LINEAR)
+    )
+    bars = (round(tall - 0.1), round(tall + 0.1), round(wide - 0.1), round(wide + 0.1))
+    wanted = cv2.copyMakeBorder(inner, *bars, cv2.BORDER_CONSTANT, value=(114, 114, 114))
+    spec = ImagePreprocess(320, 320, fit="letterbox", fill=114, resize="opencv", range=(0.0, 1.0))
+    assert np.array_equal(spec.pixels(photo), wanted)
+    assert np.array_equal(spec.apply(photo)[0], (wanted / np.float64(255)).astype(np.float32))

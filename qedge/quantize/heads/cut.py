@@ -92,6 +92,28 @@ def without_tail(model: bytes, head: Head) -> bytes:
     return editor.pack()
 
 
+def joined(cut: Cut) -> Cut:
+    """Return a ``yolov8`` head with all levels in two outputs, (1, places, sides) and (1, places, classes)."""
+    post, graph, editor = cut.postprocess, Graph.from_bytes(cut.data), Editor.from_bytes(cut.data)
+    made = []
+    for name, places in (("boxes", post.box_outputs), ("scores", post.score_outputs)):
+        flat = []
+        for k in places:
+            tensor = graph.outputs[k]
+            _, height, width, deep = graph.tensors[tensor].shape
+            shape = (1, height * width, deep)
+            flat.append(editor.tensor(f"{graph.output_names[k]}_flat", shape, "float32"))
+            asked = editor.constant(np.array(shape, np.int32), f"{graph.output_names[k]}_shape")
+            editor.append(editor.operator("RESHAPE", [tensor, asked], flat[-1:]))
+        whole = (1, sum(editor.shape(t)[1] for t in flat), editor.shape(flat[0])[2])
+        made.append(editor.tensor(name, whole, "float32"))
+        editor.append(editor.operator("CONCATENATION", flat, made[-1:], {"axis": 1}))
+    editor.outputs = made
+    editor.sign(list(zip(graph.input_names, graph.inputs)), [("boxes", made[0]), ("scores", made[1])])
+    editor.sweep()
+    return replace(cut, data=editor.pack(), postprocess=post.replace(box_outputs=(0,), score_outputs=(1,)))
+
+
 def difference(head: Head, whole: Sequence[Array], cut: Sequence[Array]) -> float:
     """Return the largest difference of a score or a corner over all places; infinite where they are not the same."""
     try:
