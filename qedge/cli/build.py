@@ -15,6 +15,7 @@ from qedge.cli._console import Ui, error_document, print_error, size
 from qedge.cli._progress import BUILD
 from qedge.config import load_config
 from qedge.report import verdict
+from qedge.report.verdict import METRICS
 
 AllOpt = Annotated[bool, typer.Option("--all-or-nothing", help="Write no bundle where one target fails.")]
 DryOpt = Annotated[bool, typer.Option("--dry-run", help="Say what would be built, and build nothing.")]
@@ -166,7 +167,7 @@ def figure_rows(outputs: Sequence[Mapping[str, Any]], compared: bool = True) -> 
         if output["metric"] is None:
             continue
         share = output["metric"] != "mae"
-        word = {"accuracy": "accuracy", "f1": "F1", "mae": "mean error"}[output["metric"]]
+        word = METRICS[output["metric"]]
         before, after = (_metric(output, which, share) for which in ("float", "quantized"))
         rows.append((f"{word}{of}", before, after))
         if output["quantized_r2"] is not None:

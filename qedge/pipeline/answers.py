@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from qedge.pipeline.prepare import default_postprocess, spread
 from qedge.pipeline.request import Prepared
+from qedge.processing.detect import Detect
 from qedge.quantize.answers import Answers
 from qedge.quantize.interpreter import Runner
 
@@ -90,7 +91,12 @@ def examples(prepared: Prepared, count: int = SHOWN) -> tuple[dict[str, Any], ..
         if truth is not None and answers is not None:
             entry["truth"] = {"class": truth, "text": class_names(prepared, answers)[truth]}
         for name, runner in runners.items():
-            entry[name] = _said(runner.predict(sample)[0], prepared)
+            outputs = runner.predict(sample)
+            post = prepared.postprocess
+            if isinstance(post, Detect):
+                entry[name] = _objects(post, outputs, prepared)
+            else:
+                entry[name] = _said(outputs[0], prepared)
         found.append(entry)
     return tuple(found)
 
@@ -110,6 +116,15 @@ def _worth_showing(answers: Answers | None, samples: int, count: int) -> Sequenc
     return [
         (int(answers.samples[k]), None if answers.truth is None else int(answers.truth[k])) for k in chosen
     ]
+
+
+def _objects(post: Detect, outputs: Sequence[npt.NDArray[Any]], prepared: Prepared) -> dict[str, Any]:
+    """Return the objects that a detector finds in words, the surest first."""
+    found = post.apply([np.asarray(o, np.float32) for o in outputs], prepared.labels or ())
+    some = ", ".join(f"{d.label} {100 * d.score:.0f} %" for d in found[:4]) + (
+        " ..." if len(found) > 4 else ""
+    )
+    return {"class": None, "text": some or "no object"}
 
 
 def _said(output: npt.NDArray[Any], prepared: Prepared) -> dict[str, Any]:

@@ -102,7 +102,8 @@ def _opencv(image: Array, height: int, width: int) -> Array:
     lines = (wide[:, left] * near[:, None] + wide[:, right] * far[:, None]) >> 4
     top, bottom, above, below = _cv_taps(image.shape[0], height, False)
     mixed = ((lines[top] * above[:, None, None]) >> 16) + ((lines[bottom] * below[:, None, None]) >> 16)
-    return np.clip((mixed + 2) >> 2, 0, 255).astype(np.uint8)
+    levels: Array = np.clip((mixed + 2) >> 2, 0, 255).astype(np.uint8)
+    return levels
 
 
 @lru_cache(maxsize=32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from qedge.findings import Finding
@@ -18,6 +18,12 @@ class Verdict(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.head}: {self.lost}" if self.lost else self.head
+
+
+METRICS: Mapping[str, str] = {"accuracy": "accuracy", "f1": "F1", "map": "mAP50-95", "mae": "mean error"}
+"""What metrics are called for a person."""
+SHARES = ("accuracy", "f1", "map")
+"""Those that are shares and fall when a model gets worse."""
 
 
 def verdict(report: BuildReport, part: TargetReport | None = None) -> Verdict:
@@ -43,7 +49,7 @@ def _lost(report: BuildReport) -> str:
         return "the model came full-integer, and is taken as it is"
     sqnr = report.quantization.get("sqnr_db")
     noise = "no difference from the float model" if sqnr is None else f"SQNR {sqnr:.1f} dB"
-    scored = [o for o in report.outputs if o["metric"] in ("accuracy", "f1") and o["drop"] is not None]
+    scored = [o for o in report.outputs if o["metric"] in SHARES and o["drop"] is not None]
     if not scored:
         agreement = report.quantization.get("agreement")
         same = (
@@ -53,7 +59,7 @@ def _lost(report: BuildReport) -> str:
         )
         return f"{same}{noise}"
     worst = max(scored, key=lambda o: float(o["drop"]))
-    what = "accuracy" if worst["metric"] == "accuracy" else "F1"
+    what = METRICS[worst["metric"]]
     before, after = (100 * float(worst[k]) for k in ("float_metric", "quantized_metric"))
     if round(after, 1) >= round(before, 1):
         return f"int8 loses no {what} ({after:.1f} %, the float model {before:.1f} %), {noise}"

@@ -9,6 +9,7 @@ from PIL import Image
 
 import qedge
 from qedge.bundle import read_bundle
+from qedge.cli.build import figure_rows
 from qedge.errors import AccuracyError, DataError, UnsupportedError
 from qedge.frontends.exported import read_exported
 from qedge.graph import Graph
@@ -18,6 +19,7 @@ from qedge.processing.image import ImagePreprocess
 from qedge.quantize.heads import cut_head
 from qedge.quantize.heads.tail import find_tail
 from qedge.quantize.interpreter import Runner
+from qedge.report.verdict import verdict
 
 SIDE, CLASSES, BINS = 64, 3, 8
 STRIDES = (8, 16)
@@ -326,6 +328,8 @@ def test_labelled_photos_give_the_precision_of_both_models(built, tmp_path) -> N
     assert objects["float_metric"] > 0.98
     assert 0.3 < objects["quantized_metric"] <= objects["float_metric"]
     assert set(objects["boxes"]["int8"]["by_class"]) == {"a", "b", "c"}
+    assert "of mAP50-95" in verdict(made.report).lost or "no mAP50-95" in verdict(made.report).lost
+    assert any("mAP50-95" in row[0] for row in figure_rows(made.report.outputs))
     again = qedge.evaluate(made.bundles["rpi"], tmp_path / "data.yaml")
     assert again.metric == "map"
     assert again.quantized_metric == pytest.approx(objects["quantized_metric"], abs=0.2)
