@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from qedge.graph import Graph, Operator
+from qedge.graph.repeats import alike
 from qedge.quantize.affine import FLOAT, STEPS, Affine, from_range, symmetric
 from qedge.quantize.rules import RULES, Rule
 from qedge.quantize.tables import find_tables
@@ -69,6 +71,11 @@ class _Groups:
         self.parent[b] = a
         if rule is not None:
             self.fixed[a] = rule
+
+    def tie_free(self, a: int, b: int) -> None:
+        """Let two tensors share a scale unless a kernel fixes that of one of them."""
+        if (self.root(a) in self.fixed) == (self.root(b) in self.fixed):
+            self.tie(a, b)
 
 
 def data_slots(graph: Graph, op: Operator) -> list[int]:
@@ -268,6 +275,11 @@ def _tie(graph: Graph, modes: tuple[str, ...]) -> _Groups:
             if mode != "float" and RULES[op.op].kind == "tied" and not constant and not joins:
                 for t in op.outputs:
                     groups.tie(t, op.inputs[s])
+    for group in alike(graph):
+        # The steps of an unrolled layer become one loop in C where they have the same scales.
+        for a, b in itertools.pairwise(group):
+            if all(graph.tensors[t].dtype == "float32" for t in (a, b)):
+                groups.tie_free(a, b)
     shared: dict[int, int] = {}
     for op, mode in zip(graph.operators, modes):
         if mode == "int8" and RULES[op.op].kind == "weights":

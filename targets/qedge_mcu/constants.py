@@ -10,7 +10,7 @@ import numpy as np
 from qedge_mcu.c_text import EXTERN_BEGIN, EXTERN_END, banner, values_text
 from qedge_mcu.ops.base import ConstArray
 from qedge_mcu.program import Program, Step
-from qedge_mcu.structs import C_TYPES, structs
+from qedge_mcu.structs import C_TYPES
 
 
 class Constants:
@@ -22,7 +22,6 @@ class Constants:
         self.by_contents: dict[str, str] = {}
         self.names: dict[tuple[int, str], str] = {}
         self.model_bytes = 0
-        self.params_bytes = 0
         for i, step in enumerate(program.steps):
             for array in step.emitted.arrays:
                 self.names[i, array.name] = self._add(f"op{i}_{array.name}", array, step)
@@ -41,8 +40,6 @@ class Constants:
                 if state.contents and (-2, state.name) not in self.names:
                     array = ConstArray(state.name, np.frombuffer(state.contents, np.int8), "weights")
                     self.names[-2, state.name] = self._add(f"initial_{state.name}", array, step)
-            if step.emitted.params is not None:
-                self.params_bytes += structs()[step.emitted.params.type].nbytes
 
     def _add(self, name: str, array: ConstArray, step: Step) -> str:
         values = np.ascontiguousarray(array.values)
@@ -57,13 +54,8 @@ class Constants:
 
     @property
     def nbytes(self) -> int:
-        """All constants, parameter structs included."""
-        return sum(a.values.nbytes for a, _ in self.arrays.values()) + self.params_bytes
-
-    @property
-    def overhead_bytes(self) -> int:
-        """What lies beyond the model's own weights and biases."""
-        return self.nbytes - self.model_bytes
+        """All constant arrays."""
+        return sum(a.values.nbytes for a, _ in self.arrays.values())
 
     def header(self) -> str:
         """Return ``<model>_weights.h``."""

@@ -9,9 +9,9 @@ from importlib.resources import files as package_files
 from pathlib import Path
 
 from qedge_mcu.c_text import banner
-from qedge_mcu.calls import step_text
 from qedge_mcu.constants import Constants
 from qedge_mcu.header import header_text
+from qedge_mcu.parameters import Parameters
 from qedge_mcu.program import Program
 from qedge_mcu.source import source_text
 
@@ -46,16 +46,16 @@ class Generated:
 def emit(program: Program) -> Generated:
     """Return the library of one model."""
     constants = Constants(program)
+    parameters = Parameters(program, constants)
     name = program.name
     kernels = sorted({k for s in program.steps for k in s.emitted.kernels})
     headers = sorted(
         {"qe_common.h", *(h for s in program.steps for h in s.emitted.headers)}
         | {h for k in kernels for h in [k.removesuffix(".c") + ".h"] if _exists(f"include/{h}")}
     )
-    calls = "\n".join(step_text(program, constants, i, s) for i, s in enumerate(program.steps))
     files = {
         f"src/{name}.h": header_text(program),
-        f"src/{name}.c": source_text(program, constants, headers, calls),
+        f"src/{name}.c": source_text(program, constants, parameters, headers),
         f"src/{name}_weights.h": constants.header(),
         f"src/{name}_weights.c": constants.source(),
         "src/qe_config.h": _config(program, kernels),
@@ -67,8 +67,8 @@ def emit(program: Program) -> Generated:
         files[f"src/{kernel}"] = _kernel(kernel)
     return Generated(
         {path: text.encode() for path, text in sorted(files.items())},
-        constants.nbytes,
-        constants.overhead_bytes,
+        constants.nbytes + parameters.nbytes,
+        constants.nbytes + parameters.nbytes - constants.model_bytes,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 ALIGN = 4
 
@@ -39,7 +39,7 @@ class Buffer:
 class Sharing:
     """``output`` may share memory with ``input`` when ``output_offset <= input_offset - lead``.
 
-    With ``exact`` only when ``output_offset == input_offset``.
+    With ``exact`` only when the two are equal.
     """
 
     input: str
@@ -50,16 +50,21 @@ class Sharing:
     def allows(self, input_offset: int, output_offset: int) -> bool:
         """Whether the two may lie so although they overlap."""
         if self.exact:
-            return output_offset == input_offset
+            return output_offset == input_offset - self.lead
         return output_offset <= input_offset - self.lead
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What to place."""
+    """What to place.
+
+    Args:
+        tied: groups of buffers that get one offset, as the steps of a loop use them in turn.
+    """
 
     buffers: tuple[Buffer, ...]
     sharings: tuple[Sharing, ...] = ()
+    tied: tuple[tuple[str, ...], ...] = ()
 
     @property
     def steps(self) -> int:
@@ -104,16 +109,43 @@ def conflicts(plan: Plan) -> list[str]:
     return found
 
 
+def tie(problem: Problem, wanted: Iterable[Sequence[str]]) -> Problem:
+    """Return the problem with buffers tied that may have one offset; a group that may not is divided."""
+    buffers = {b.name: b for b in problem.buffers}
+    sharings = {(s.input, s.output): s for s in problem.sharings}
+    taken: set[str] = set()
+    tied: list[tuple[str, ...]] = []
+
+    def fits(a: str, b: str) -> bool:
+        both = [sharings[pair] for pair in ((a, b), (b, a)) if pair in sharings]
+        return not buffers[a].lives_with(buffers[b]) or any(s.allows(0, 0) for s in both)
+
+    for names in wanted:
+        groups: list[list[str]] = []
+        for name in dict.fromkeys(names):
+            if name not in taken and name in buffers:
+                place = next((g for g in groups if all(fits(name, other) for other in g)), None)
+                if place is None:
+                    groups.append([name])
+                else:
+                    place.append(name)
+        found = [tuple(g) for g in groups if len(g) > 1]
+        tied += found
+        taken |= {name for g in found for name in g}
+    return replace(problem, tied=(*problem.tied, *tied))
+
+
 def plan(problem: Problem, *, tries: int = 300) -> Plan:
     """Return the smallest plan found by placing in several orders, then by swapping neighbours.
 
     The same problem gives the same plan.
     """
-    neighbours = _neighbours(problem)
+    groups = _groups(problem)
+    neighbours = _neighbours(problem, groups)
     best: Plan | None = None
-    best_order: list[Buffer] = []
+    best_order: list[_Group] = []
     for key in _ORDERS:
-        order = sorted(problem.buffers, key=key)
+        order = sorted(groups, key=lambda g: key(g.whole))
         candidate = _place(problem, order, neighbours)
         if best is None or candidate.arena_bytes < best.arena_bytes:
             best, best_order = candidate, order
@@ -127,6 +159,34 @@ def plan(problem: Problem, *, tries: int = 300) -> Plan:
         if candidate.arena_bytes <= best.arena_bytes:
             best, best_order = candidate, order
     return best
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Buffers with one offset, and one buffer that covers the sizes and lives of all."""
+
+    members: tuple[Buffer, ...]
+    whole: Buffer
+
+
+def _groups(problem: Problem) -> list[_Group]:
+    """Return the tied buffers as groups, and each other buffer as one of its own, in the buffers' order."""
+    group_of = {name: names for names in problem.tied for name in names}
+    members: dict[tuple[str, ...], list[Buffer]] = {}
+    for b in problem.buffers:
+        members.setdefault(group_of.get(b.name, (b.name,)), []).append(b)
+    return [
+        _Group(
+            tuple(group),
+            Buffer(
+                group[0].name,
+                max(b.nbytes for b in group),
+                min(b.first for b in group),
+                max(b.last for b in group),
+            ),
+        )
+        for group in members.values()
+    ]
 
 
 def _by_size(b: Buffer) -> tuple[int, ...]:
@@ -152,46 +212,56 @@ def _align(value: int) -> int:
     return (value + ALIGN - 1) // ALIGN * ALIGN
 
 
-def _place(problem: Problem, order: Iterable[Buffer], neighbours: Mapping[str, tuple[Buffer, ...]]) -> Plan:
-    """Return the plan that gives each buffer in turn the lowest offset that is free."""
-    sharings = {(s.input, s.output): s for s in problem.sharings}
+_Neighbours = Mapping[str, tuple[tuple[str, tuple[tuple[int, int], ...]], ...]]
+"""By group, those that live with it, and where it must not start as seen from where they do: open intervals."""
+
+
+def _place(problem: Problem, order: Iterable[_Group], neighbours: _Neighbours) -> Plan:
+    """Return the plan that gives each group in turn the lowest offset that is free."""
     offsets: dict[str, int] = {}
     arena = 0
-    for b in order:
+    for group in order:
         forbidden = sorted(
-            interval
-            for other in neighbours[b.name]
-            if other.name in offsets
-            for interval in _forbidden(b, other, offsets[other.name], sharings)
+            (at + low, at + high)
+            for other, intervals in neighbours[group.whole.name]
+            if (at := offsets.get(other)) is not None
+            for low, high in intervals
         )
         offset = 0
         for low, high in forbidden:
             if low < offset < high:
                 offset = _align(high)
-        offsets[b.name] = offset
-        arena = max(arena, offset + b.nbytes)
+        offsets.update({b.name: offset for b in group.members})
+        arena = max(arena, offset + group.whole.nbytes)
     return Plan(problem, offsets, _align(arena))
 
 
-def _neighbours(problem: Problem) -> Mapping[str, tuple[Buffer, ...]]:
-    """Return for each buffer those that live with it."""
-    return {
-        b.name: tuple(o for o in problem.buffers if o is not b and b.lives_with(o)) for b in problem.buffers
-    }
+def _neighbours(problem: Problem, groups: Sequence[_Group]) -> _Neighbours:
+    sharings = {(s.input, s.output): s for s in problem.sharings}
+    found: dict[str, list[tuple[str, tuple[tuple[int, int], ...]]]] = {g.whole.name: [] for g in groups}
+    for g in groups:
+        for h in groups:
+            if g is not h and g.whole.lives_with(h.whole):
+                pairs = ((a, b) for a in g.members for b in h.members if a.lives_with(b))
+                intervals = dict.fromkeys(i for a, b in pairs for i in _forbidden(a, b, sharings))
+                if intervals:
+                    found[g.whole.name].append((h.whole.name, tuple(intervals)))
+    return {name: tuple(others) for name, others in found.items()}
 
 
 def _forbidden(
-    b: Buffer, other: Buffer, at: int, sharings: Mapping[tuple[str, str], Sharing]
+    b: Buffer, other: Buffer, sharings: Mapping[tuple[str, str], Sharing]
 ) -> list[tuple[int, int]]:
-    """Return the open intervals of offsets that ``b`` must avoid because ``other`` lies at ``at``."""
-    low, high = at - b.nbytes, at + other.nbytes
+    """Return the open intervals that ``b`` must not start in, counted from where ``other`` does."""
+    low, high = -b.nbytes, other.nbytes
     as_output = sharings.get((other.name, b.name))
     as_input = sharings.get((b.name, other.name))
     sharing = as_output or as_input
     if sharing is not None and sharing.exact:
-        return [(low, at), (at, high)]
+        at = -sharing.lead if as_output is not None else sharing.lead
+        return [(low, at), (at, high)] if low < at < high else [(low, high)]
     if as_output is not None:
-        return [(max(low, at - as_output.lead), high)]
+        return [(max(low, -as_output.lead), high)]
     if as_input is not None:
-        return [(low, min(high, at + as_input.lead))]
+        return [(low, min(high, as_input.lead))]
     return [(low, high)]

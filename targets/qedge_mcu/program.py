@@ -9,17 +9,21 @@ from weakref import WeakKeyDictionary
 
 from qedge.errors import UnsupportedError
 from qedge.findings import Finding
-from qedge.graph import Graph, Operator, Tensor
+from qedge.graph import Graph
+from qedge.graph.repeats import Repeat
 from qedge.target import Placement
 from qedge_mcu.cores import Core
 from qedge_mcu.finite import expect_finite
+from qedge_mcu.layout import Step, in_arena, lay_out
 from qedge_mcu.ops import Emitted, OpContext, Reason, find
 from qedge_mcu.ops.base import State, expect_static
 from qedge_mcu.ops.unpack import unpacked
-from qedge_mcu.planner import Buffer, Plan, Problem, Sharing, conflicts, plan
-from qedge_mcu.schedule import Task, best_order
-from qedge_mcu.streams import Place, Streams, in_place, state_offsets
+from qedge_mcu.planner import Plan, conflicts
+from qedge_mcu.streams import Place, in_place, state_offsets
 from qedge_mcu.structs import misfits
+from qedge_mcu.views import Views
+
+__all__ = ["Program", "Step", "build", "c_identifier", "check", "in_arena"]
 
 CONTEXT_ALIGN = 8
 CONTROL_FLOW = ("IF", "WHILE", "CALL")
@@ -37,40 +41,35 @@ HEADERS = frozenset(
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
-    """One operator of the program; ``emitted.alias`` steps make no code."""
-
-    op: Operator
-    emitted: Emitted
-
-
-@dataclass(frozen=True, eq=False)
 class Program:
     """Everything that the C is written from.
 
     Args:
         name: C identifier in lower case; prefix of everything public.
-        root: tensor index to the index of the tensor whose memory it uses.
-        plan: offsets; buffers are named by the root's index, scratch ``scratch<step>``.
+        views: which tensors lie in others.
+        plan: offsets; buffers are named by the index of a tensor that lies in no other, scratch ``scratch<step>``.
         states: persistent memory, by name.
         places: tensors that lie in a state and not in the arena (``streams.py``).
+        runs: steps that repeat, by position in ``steps``.
     """
 
     name: str
     graph: Graph
     core: Core
     steps: tuple[Step, ...]
-    root: Mapping[int, int]
+    views: Views
     plan: Plan
     states: tuple[State, ...]
     places: Mapping[int, Place]
+    runs: tuple[Repeat, ...] = ()
 
     def offset(self, tensor: int) -> int:
         """Return the offset in the context, in bytes, of a tensor that is no constant."""
         place = self.places.get(tensor)
         if place is not None:
             return state_offsets(self.states, self.arena_bytes)[place.state] + place.offset
-        return self.plan.offsets[str(self.root[tensor])]
+        root, start = self.views.place(tensor)
+        return self.plan.offsets[str(root)] + start
 
     @property
     def arena_bytes(self) -> int:
@@ -202,112 +201,19 @@ def build(graph: Graph, core: Core, name: str, *, tries: int = 300) -> Program:
             findings=findings,
         )
     streams = in_place(graph, [emitted for _, emitted in _examine(graph, core) if emitted is not None])
-    written = [Step(op, emitted) for op, emitted in zip(graph, streams.emitted)]
-    steps = tuple(written[i] for i in streams.order())
-    root = _roots(graph, steps)
-    planned = plan(_problem(graph, steps, root, streams.places), tries=tries)
-    if tries:
-        reordered = tuple(steps[i] for i in _order(graph, steps, root, streams))
-        other = planned
-        if reordered != steps:
-            other = plan(_problem(graph, reordered, root, streams.places), tries=tries)
-        if other.arena_bytes < planned.arena_bytes:
-            steps, planned = reordered, other
-    wrong = conflicts(planned)
+    layout = lay_out(graph, streams, tries)
+    wrong = conflicts(layout.plan)
     if wrong:
         raise RuntimeError(f"the memory plan is wrong: {'; '.join(wrong[:3])}")
-    states = {s.name: s for step in steps for s in step.emitted.states}
+    states = {s.name: s for step in layout.steps for s in step.emitted.states}
     return Program(
         c_identifier(name),
         graph,
         core,
-        steps,
-        root,
-        planned,
+        layout.steps,
+        layout.views,
+        layout.plan,
         tuple(states[n] for n in sorted(states)),
         streams.places,
+        layout.runs,
     )
-
-
-def _order(graph: Graph, steps: tuple[Step, ...], root: Mapping[int, int], streams: Streams) -> list[int]:
-    """Return positions of steps in the order that keeps least memory alive; uses of one state keep theirs."""
-    names = {t.index: str(root[t.index]) for t in graph.tensors if in_arena(t)}
-    tasks: list[Task] = []
-    position = {step.op.index: i for i, step in enumerate(steps)}
-    last_with: dict[str, int] = {}
-    for i, step in enumerate(steps):
-        e, op = step.emitted, step.op
-        after = {position[j] for j in streams.after.get(op.index, ())}
-        for state in e.states:
-            if state.name in last_with:
-                after.add(last_with[state.name])
-            last_with[state.name] = i
-        reads = [t for t in op.inputs if t in names]
-        leads = {names[op.inputs[k]]: lead for k, lead in e.overlap.items() if op.inputs[k] in names}
-        tasks.append(
-            Task(
-                frozenset(names[t] for t in reads),
-                tuple(names[t] for t in op.outputs if t in names),
-                frozenset(after),
-                e.scratch_bytes,
-                leads,
-            )
-        )
-    placed = {str(root[t]) for t in streams.places}
-    sizes = {n: 0 if n in placed else graph.tensors[int(n)].nbytes for n in names.values()}
-    return best_order(
-        tasks,
-        sizes,
-        frozenset(names[t] for t in graph.inputs if t in names),
-        frozenset(names[t] for t in graph.outputs if t in names),
-    )
-
-
-def in_arena(tensor: Tensor) -> bool:
-    """Whether the tensor lives in the arena: neither a constant, nor a variable or the handle of one."""
-    return (
-        not tensor.is_constant and not tensor.is_variable and tensor.dtype != "resource" and tensor.nbytes > 0
-    )
-
-
-def _roots(graph: Graph, steps: tuple[Step, ...]) -> dict[int, int]:
-    root = {t.index: t.index for t in graph.tensors}
-    for step in steps:
-        if step.emitted.alias:
-            root[step.op.outputs[0]] = root[step.op.inputs[0]]
-    return root
-
-
-def _problem(
-    graph: Graph, steps: tuple[Step, ...], root: Mapping[int, int], places: Mapping[int, Place]
-) -> Problem:
-    first: dict[int, int] = {}
-    last: dict[int, int] = {}
-
-    def use(tensor: int, step: int) -> None:
-        if tensor >= 0 and tensor not in places and in_arena(graph.tensors[tensor]):
-            r = root[tensor]
-            first[r] = min(first.get(r, step), step)
-            last[r] = max(last.get(r, step), step)
-
-    for t in graph.inputs:
-        use(t, -1)
-    for i, step in enumerate(steps):
-        for t in (*step.op.inputs, *step.op.outputs):
-            use(t, i)
-    for t in graph.outputs:
-        use(t, len(steps))
-    buffers = [Buffer(str(r), graph.tensors[r].nbytes, first[r], last[r]) for r in sorted(first)]
-    sharings = []
-    for i, step in enumerate(steps):
-        if step.emitted.scratch_bytes:
-            buffers.append(Buffer(f"scratch{i}", step.emitted.scratch_bytes, i, i))
-        for position, lead in step.emitted.overlap.items():
-            source, target = root[step.op.inputs[position]], root[step.op.outputs[0]]
-            uses = [t for t in step.op.inputs if t >= 0 and root[t] == source]
-            apart = {*step.op.inputs, *step.op.outputs} & set(places)
-            dies = last.get(source) == i and first.get(source, i) < i and first.get(target) == i and not apart
-            if dies and source != target and len(uses) == 1:
-                exact = position in step.emitted.in_place
-                sharings.append(Sharing(str(source), str(target), lead, exact))
-    return Problem(tuple(buffers), tuple(sharings))

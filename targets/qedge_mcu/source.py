@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from qedge_mcu.c_text import banner, io_name, literal
+from qedge_mcu.c_text import banner, io_name
+from qedge_mcu.calls import calls_text
 from qedge_mcu.constants import Constants
-from qedge_mcu.ops.base import Ref, Value
+from qedge_mcu.parameters import Parameters
 from qedge_mcu.program import CONTEXT_ALIGN, Program
 
 _OBSERVER = """\
@@ -22,17 +23,11 @@ void QE_OBSERVER(void *context, int index);
 """
 
 
-def source_text(program: Program, constants: Constants, headers: list[str], calls: str) -> str:
-    """Return ``<model>.c`` around the text of its calls."""
+def source_text(program: Program, constants: Constants, parameters: Parameters, headers: list[str]) -> str:
+    """Return ``<model>.c``."""
+    calls = calls_text(program, constants, parameters)
     name, upper = program.name, program.name.upper()
     includes = "\n".join(f'#include "{h}"' for h in headers)
-    structs = []
-    for i, step in enumerate(program.steps):
-        params = step.emitted.params
-        if params is None:
-            continue
-        members = "\n".join(f"    /* {m} */ {_member(program, constants, i, v)}," for m, v in params.members)
-        structs.append(f"/* {step.op.label} */\nstatic const {params.type} op{i} = {{\n{members}\n}};\n")
     asserts = ['QE_STATIC_ASSERT(sizeof(int8_t) == 1 && sizeof(float) == 4, "types of a usual machine");']
     for kind, tensors in (("input", program.graph.inputs), ("output", program.graph.outputs)):
         for k, t in enumerate(tensors):
@@ -67,7 +62,7 @@ def source_text(program: Program, constants: Constants, headers: list[str], call
         + _OBSERVER
         + "\n".join(asserts)
         + "\n\n"
-        + "\n".join(structs)
+        + parameters.source()
         + f"\n{states}int {name}_init({name}_context *context)\n{{\n    if (context == NULL) {{\n"
         + f"        return {upper}_ERROR_NULL;\n    }}\n{reset}}}\n\n"
         + f"int {name}_run({name}_context *context)\n{{\n    if (context == NULL) {{\n"
@@ -75,17 +70,3 @@ def source_text(program: Program, constants: Constants, headers: list[str], call
         + calls
         + f"\n    return {upper}_OK;\n}}\n"
     )
-
-
-def _member(program: Program, constants: Constants, step: int, value: Value) -> str:
-    if isinstance(value, Ref):
-        return constants.names[step, value.name]
-    if value is None:
-        return "NULL"
-    if isinstance(value, tuple):
-        return "{" + ", ".join(str(v) for v in value) + "}"
-    if isinstance(value, float):
-        return literal(value)
-    if value == -(1 << 31):
-        return "INT32_MIN"
-    return str(value)

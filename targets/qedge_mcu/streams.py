@@ -117,7 +117,7 @@ def _place_joined(
     cut = graph.producer.get(new)
     if join.op != "CONCATENATION" or cut is None or cut.op not in ("SLICE", "STRIDED_SLICE"):
         return False
-    shift = _contiguous(emitted[cut.index], graph.tensors[new].nbytes)
+    shift = contiguous(emitted[cut.index], graph.tensors[new].nbytes)
     fits = cut.inputs[0] in groups.members(joined) and len(groups.readers(new)) == 1
     if shift is None or not fits or groups.is_output(joined) or groups.is_output(new):
         return False
@@ -163,7 +163,7 @@ def _place_joined(
     return True
 
 
-def _contiguous(emitted: Emitted, nbytes: int) -> int | None:
+def contiguous(emitted: Emitted, nbytes: int) -> int | None:
     """Return the first byte that a copy reads, or None unless it reads ``nbytes`` that lie together."""
     if emitted.params is None or emitted.params.type != "qe_copy_params":
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache, partial
 
 from qedge.fixedpoint import logistic, rounding_shift, tanh
 from qedge.quantmath import multiply_double, quantize_multiplier
@@ -27,17 +28,17 @@ def check(c: OpContext) -> list[Reason]:
 
 def emit(c: OpContext) -> Emitted:
     """Return the call of the table."""
-    scale, zero_point = scalar(c.input(0))
+    return lookup.emit(c, partial(_value, c.op.op == "LOGISTIC", *scalar(c.input(0))))
+
+
+@lru_cache(maxsize=4096)  # the steps of an unrolled layer share their tables
+def _value(sigmoid: bool, scale: float, zero_point: int, q: int) -> int:
     multiplier, shift = quantize_multiplier(scale * (1 << (31 - INTEGER_BITS)))
     radius = math.floor(15.0 * (1 << 27) / 2.0**shift)
-
-    def value(q: int) -> int:
-        centred = q - zero_point
-        if abs(centred) >= radius:
-            return 127 if centred > 0 else -128
-        argument = int(multiply_double(centred, multiplier, shift))
-        if c.op.op == "LOGISTIC":
-            return rounding_shift(logistic(argument, INTEGER_BITS), 23) - 128
-        return rounding_shift(tanh(argument, INTEGER_BITS), 24)
-
-    return lookup.emit(c, value)
+    centred = q - zero_point
+    if abs(centred) >= radius:
+        return 127 if centred > 0 else -128
+    argument = int(multiply_double(centred, multiplier, shift))
+    if sigmoid:
+        return rounding_shift(logistic(argument, INTEGER_BITS), 23) - 128
+    return rounding_shift(tanh(argument, INTEGER_BITS), 24)

@@ -1,0 +1,118 @@
+"""Steps that repeat: found in any order, given common scales, and run as one loop whose every tensor is exact."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from qedge.graph import Graph
+from qedge.graph.repeats import alike, find_repeats
+from qedge.oracle import tflm
+from qedge.quantize.plan import complete, make_plan
+from qedge_mcu.cores import core
+from qedge_mcu.emit import emit
+from qedge_mcu.library import Library, describe
+from qedge_mcu.planner import Buffer, Problem, Sharing, conflicts, plan, tie
+from qedge_mcu.program import build
+from qedge_mcu.verify import compare_layers
+from tests.unit.mcu_models import residual_network
+from tests.unit.recurrent_models import unrolled
+
+FORMS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "own-scales": {"own_scales": True},
+    "sequence": {"sequence": True},
+    "backwards": {"backwards": True},
+    "shuffled": {"shuffled": True},
+    "late": {"late": True, "steps": 12},
+    "long": {"steps": 40},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_steps_are_found(form: str) -> None:
+    graph = Graph.from_bytes(unrolled(**FORMS[form]))
+    repeats = find_repeats(graph)
+    (run,) = repeats.runs
+    assert sorted(repeats.order) == list(range(len(graph.operators)))
+    done: set[int] = set()
+    for i in repeats.order:
+        assert all(graph.producer[t].index in done for t in graph.operators[i].inputs if t in graph.producer)
+        done.add(i)
+    for place in range(run.period):
+        assert len({op.op for op in repeats.steps(graph, run, place)}) == 1
+    assert run.length >= len(graph.operators) - 8
+
+
+def test_layers_with_other_weights_are_no_steps() -> None:
+    assert find_repeats(Graph.from_bytes(residual_network())).runs == ()
+    assert alike(Graph.from_bytes(residual_network())) == []
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_loop_in_c_is_exact(form: str, tmp_path: Path) -> None:
+    model = unrolled(**FORMS[form])
+    program = build(Graph.from_bytes(model), core("cortex-m4"), "model", tries=0)
+    generated = emit(program)
+    text = generated.files["src/model.c"].decode()
+    loops = re.findall(r"for \(int k = 0; k < (\d+); \+\+k\)", text)
+    assert len(loops) == 1
+    assert int(loops[0]) >= 3
+    assert text.count("qe_mul_s8(") < 8
+    assert "qe_split" not in text
+    assert "qe_concatenation" not in text
+    if form == "own-scales":
+        assert re.search(r"&op\d+\[k\]", text)
+    if form == "backwards":
+        assert re.search(r"- 8 \* k\)", text)
+    if not tflm.available():
+        pytest.skip("the tflite-micro wheel is not installed")
+    generated.write(tmp_path)
+    library = Library(tmp_path, describe(program, generated.sources))
+    rng = np.random.default_rng(0)
+    shape = program.graph.tensors[program.graph.inputs[0]].shape
+    samples = [[rng.integers(-128, 128, shape, np.int8)] for _ in range(2)]
+    runs = tflm.run(model, samples, inner=True)
+    assert compare_layers(library, samples, [r.tensors for r in runs]) == []
+
+
+def test_a_loop_takes_no_more_code_for_more_steps() -> None:
+    texts = [
+        emit(build(Graph.from_bytes(unrolled(steps)), core("cortex-m4"), "model", tries=0)).files[
+            "src/model.c"
+        ]
+        for steps in (10, 40)
+    ]
+    assert len(texts[1]) < 1.05 * len(texts[0])
+
+
+def test_the_quantiser_gives_all_steps_one_scale() -> None:
+    graph = Graph.from_bytes(unrolled(dtype="float32"))
+    rng = np.random.default_rng(1)
+    ranges = {t.index: (-float(rng.uniform(0.5, 2)), 1.0) for t in graph.tensors if t.data is None}
+    made = make_plan(graph, complete(graph, ranges))
+    names = {t.name: t.index for t in graph.tensors}
+    for kind in ("product", "sum", "h"):
+        found = {made.tensors[t] for n, t in names.items() if re.fullmatch(rf"{kind}\d+", n)}
+        assert len(found) == 1, kind
+    low = min(r[0] for t, r in ranges.items() if graph.tensors[t].name.startswith("sum"))
+    affine = made.tensors[names["sum3"]]
+    assert affine.scale[0] * (-128 - affine.zero_point) <= low + affine.scale[0]
+
+
+def test_tied_buffers_lie_at_one_place_unless_they_would_meet() -> None:
+    buffers = tuple(Buffer(str(k), 8, k - 1, k) for k in range(6))
+    alone = Problem((*buffers, Buffer("x", 40, -1, 6)))
+    apart = tie(alone, [[b.name for b in buffers]])
+    assert sorted(map(len, apart.tied)) == [3, 3]
+    over = tuple(Sharing(str(k), str(k + 1), 0) for k in range(5))
+    together = tie(Problem(alone.buffers, over), [[b.name for b in buffers]])
+    assert [len(names) for names in together.tied] == [6]
+    for problem in (apart, together):
+        found = plan(problem, tries=10)
+        assert conflicts(found) == []
+        assert all(len({found.offsets[name] for name in names}) == 1 for names in problem.tied)
