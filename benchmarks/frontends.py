@@ -6,6 +6,7 @@ whether the model builds for ``rpi`` (with ``--build``). Nothing of it is in the
     python benchmarks/frontends.py packages              # .onnx files out of packages of the index, fetched to a cache
     python benchmarks/frontends.py files PATH ...        # your own .onnx and .pt2 files
     python benchmarks/frontends.py zoo torch_zoo.py      # a module with export(name, path): PyTorch needed
+    python benchmarks/frontends.py damage PATH ...       # 500 damaged forms of your own .onnx and .pt2 files
 """
 
 from __future__ import annotations
@@ -214,18 +215,39 @@ def _zoo(script: Path, folder: Path) -> Iterator[Path]:
         yield from (stem.with_suffix(".onnx"), folder / f"{name}_dyn.onnx", stem.with_suffix(".pt2"))
 
 
+def _damaged(model: Path, count: int = 500) -> str:
+    """Return what came of damaged forms of a model, in words, and which files were left behind."""
+    loop = Path(__file__).parents[1] / "tests" / "frontends" / "damage_loop.py"
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [sys.executable, str(loop), str(model), "0", str(count)],
+            capture_output=True, text=True, check=False, cwd=folder,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "HOME": folder},
+        )  # fmt: skip
+        left = sorted(p.name for p in Path(folder).iterdir())
+    if done.returncode:
+        return f"the process ended with {done.returncode}: {done.stderr[-300:]}"
+    return f"{done.stdout.splitlines()[-1]}, left behind: {left}"
+
+
 def main() -> None:
     """Print one row a model."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", nargs="?", default="packages", choices=("packages", "files", "zoo", "one"))
+    parser.add_argument(
+        "what", nargs="?", default="packages", choices=("packages", "files", "zoo", "damage", "one")
+    )
     parser.add_argument("paths", nargs="*")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "qedge-frontends")
     parser.add_argument("--build", action="store_true", help="build each for rpi too, with random data")
     given = parser.parse_args()
     if given.what == "one":
         print(json.dumps(convert(*json.loads(given.paths[0]))))
+        return
+    if given.what == "damage":
+        for model_path in given.paths:
+            print(f"{model_path}: {_damaged(Path(model_path).resolve())}", flush=True)
         return
     given.cache.mkdir(parents=True, exist_ok=True)
     print(f"{'model':44} {'ops':>5} {'T':>4} {'error':>9} {'CPU s':>6} {'MB':>6}")
