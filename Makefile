@@ -3,12 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help install demo test test-long check bench docs golden bundles emulate dist clean
+.PHONY: help install demo test test-long test-torch check bench docs golden bundles emulate dist clean
 
 help:
 	@echo "make demo     build the digit spotter for three targets, verify each, run it"
 	@echo "make test     the tests"
 	@echo "make test-long  the tests that take minutes (marked long)"
+	@echo "make test-torch  the tests that need PyTorch (a build for the CPU, in .venv-torch)"
 	@echo "make check    ruff, mypy and the import contracts"
 	@echo "make install  a complete .venv here (.venv/bin/qedge)"
 	@echo "make bench    the benchmarks"
@@ -44,6 +45,9 @@ test: install
 test-long: install
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m long
 
+test-torch: install
+	@$(BIN)/python tests/frontends/run_torch.py
+
 check: install
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -73,4 +77,4 @@ dist: install
 	@$(BIN)/python -m build --outdir dist .
 
 clean:
-	rm -rf .venv build dist
+	rm -rf .venv .venv-torch build dist

@@ -377,6 +377,11 @@ def _matrices() -> list[Case]:
         one("Einsum", (1, 4, 3, 5), (1, 6, 3, 5), equation="bqhd,bkhd->bhqk", name="attention"),
         one("Einsum", (3, 4), equation="ij->ji", name="turn"),
         one("Einsum", (3, 4), (4,), equation="ij,j->i", name="vector"),
+        one("Einsum", (1, 3, 4), f(4, 5), f(5, 2), equation="bij,jk,kl->bil", name="three"),
+        one("Einsum", (2, 3, 4), f(4, 5), equation="...j,jk->...k", name="dots"),
+        one("Einsum", (2, 3, 4), (4, 3), equation="...ij,ji", name="dots-implicit"),
+        one("Einsum", (2, 4, 4), equation="bii->bi", name="diagonal"),
+        one("Einsum", (3, 3), equation="ii", name="trace"),
         chain("MatMul-Add-Relu", [("MatMul", ["x", "w"], ["a"]), ("Add", ["b", "a"], ["c"]), ("Relu", ["c"], ["y"])],
               {"x": (1, 4, 8)}, {"w": f(8, 3), "b": f(3)}, expect={"ADD": 0, "RELU": 0}),
         chain("attention", [
@@ -388,9 +393,30 @@ def _matrices() -> list[Case]:
             ("MatMul", ["p", "c"], ["o"]), ("Transpose", ["o"], ["r"], {"perm": [0, 2, 1, 3]}),
             ("Reshape", ["r", "z"], ["y"])],
             {"x": (1, 6, 8)}, {"q": f(8, 8), "k": f(8, 8), "h": i(1, 6, 2, 4), "n": np.float32(0.5), "z": i(1, 6, 8)}),
+        chain("Softmax-pieces", [("ReduceMax", ["x"], ["m"], {"axes": [-1]}), ("Sub", ["x", "m"], ["d"]),
+              ("Exp", ["d"], ["e"]), ("ReduceSum", ["e", "a"], ["s"]), ("Div", ["e", "s"], ["y"])],
+              {"x": (2, 9)}, {"a": i(-1)}, expect={"SOFTMAX": 1, "DIV": 0, "EXP": 0}),
+        chain("Softmax-bare", [("Exp", ["x"], ["e"]), ("ReduceSum", ["e", "a"], ["s"]), ("Div", ["e", "s"], ["y"])],
+              {"x": (1, 4, 5)}, {"a": i(1)}, expect={"SOFTMAX": 1, "DIV": 0}),
         chain("Gemm-BatchNorm", [("Gemm", ["x", "w", "b"], ["a"], {"transB": 1}),
               ("BatchNormalization", ["a", "s", "t", "m", "v"], ["y"])], {"x": (1, 8)},
               {"w": f(4, 8), "b": f(4), **dict(zip("stmv", BN))}, expect={"MUL": 0, "ADD": 0}),
+    ]  # fmt: skip
+
+
+def _spectra() -> list[Case]:
+    power = [("Mul", ["c", "c"], ["d"]), ("ReduceSum", ["d", "last"], ["y"], {"keepdims": 0})]
+    return [
+        one("DFT", (1, 12, 1), axis=1, opset=17),
+        one("DFT", (2, 12, 1), axis=1, onesided=1, opset=17, name="onesided"),
+        one("DFT", (1, 3, 10, 2), None, i(2)[0], opset=20, name="complex"),
+        one("DFT", (1, 10, 3, 2), None, i(1)[0], inverse=1, opset=20, name="inverse"),
+        one("DFT", (1, 12, 1), i(16)[0], axis=1, opset=17, name="padded"),
+        one("DFT", (1, 12, 1), i(8)[0], axis=1, opset=17, name="cut"),
+        one("STFT", (1, 64, 1), i(8)[0], f(16), opset=17),
+        one("STFT", (1, 64, 1), i(8)[0], None, i(20)[0], onesided=0, opset=17, name="whole"),
+        chain("STFT-power", [("STFT", ["x", "step", "w"], ["c"]), *power], {"x": (1, 64, 1)},
+              {"step": i(8)[0], "w": f(16), "last": i(-1)}, expect={"CONV_2D": 1}),
     ]  # fmt: skip
 
 
@@ -491,8 +517,8 @@ def _quantised() -> list[Case]:
 
 
 _GROUPS: Sequence[Callable[[], list[Case]]] = (
-    _elementwise, _unary, _convolutions, _pools, _reductions, _moves, _index, _matrices, _norms, _recurrent, _resizes,
-    _contributed, _quantised,
+    _elementwise, _unary, _convolutions, _pools, _reductions, _moves, _index, _matrices, _spectra, _norms,
+    _recurrent, _resizes, _contributed, _quantised,
 )  # fmt: skip
 
 

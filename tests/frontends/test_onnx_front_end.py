@@ -110,6 +110,26 @@ def test_shapes_that_depend_on_data_are_refused(op: str) -> None:
         _converted(_model(nodes, inputs))
 
 
+def test_what_is_no_operator_of_onnx_is_named_with_its_node() -> None:
+    nodes = [
+        helper.make_node("Fancy", ["x"], ["a"], "first", domain="my.ops"),
+        helper.make_node("Relux", ["a"], ["y"], "second"),
+    ]
+    with pytest.raises(Refusal, match="2 nodes have no form in TFLite") as caught:
+        _converted(_model(nodes, [_value("x", (1, 3))]))
+    assert "my.ops.Fancy 'first': an operator of 'my.ops'" in caught.value.message
+    assert "Relux 'second': no operator of ONNX's opset 17" in caught.value.message
+
+
+def test_a_sequence_is_refused_with_the_node_that_gives_it() -> None:
+    nodes = [
+        helper.make_node("SplitToSequence", ["x"], ["s"], "cut", axis=1),
+        helper.make_node("SequenceAt", ["s", "k"], ["y"], "take"),
+    ]
+    with pytest.raises(Refusal, match="SplitToSequence 'cut': what it gives, 's', is no tensor"):
+        _converted(_model(nodes, [_value("x", (1, 4, 3))], constants={"k": np.int64(1)}))
+
+
 def test_dynamic_dimensions_are_asked_for() -> None:
     weights = f(4, 3, 3, 3)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,9 @@ from qedge.frontends import protocol
 from qedge.frontends.exported import MOST_CHARACTERS
 from qedge.frontends.onnx.layout import Order
 from qedge.frontends.protocol import Refusal
+
+RUNTIME_DOMAINS = ("com.microsoft", "ai.onnx.ml")
+"""Domains of operators that onnxruntime has beside ONNX's own."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,7 @@ def _convert(
     from qedge.frontends.onnx.simplify import simplify
 
     notes = {entry.key: entry.value for entry in proto.metadata_props if len(entry.value) <= MOST_CHARACTERS}
+    _refuse_foreign(proto, table())
     model = Model(proto, input_shapes, input_values)
     net = model.net()
     if not net.inputs:
@@ -153,3 +157,29 @@ def _convert(
     prover = Prover(model, data, {n: orders[n] for n in inputs}, {n: orders[n] for n in outputs}, values)
     proof = prover.random(samples)
     return Converted(data, prover.inputs, prover.outputs, proof.error, prover, notes)
+
+
+def _refuse_foreign(proto: Any, handlers: Collection[str]) -> None:
+    """Refuse nodes that nobody here knows, so that nothing could say what they give.
+
+    Raises:
+        Refusal: all of them, by name.
+    """
+    from qedge.frontends.onnx.reading import graphs, op_name, opset_of
+    from qedge.frontends.onnx.shapes import unsupported
+
+    onnx = protocol.require("onnx", "ONNX")
+    opset, found = opset_of(proto), []
+    for node in (node for graph in graphs(proto.graph) for node in graph.node):
+        name = op_name(node)
+        if name in handlers or node.domain in RUNTIME_DOMAINS:
+            continue
+        if node.domain not in ("", "ai.onnx"):
+            why = f"an operator of {node.domain!r}, which is no part of ONNX"
+        elif not onnx.defs.has(node.op_type, min(opset, onnx.defs.onnx_opset_version())):
+            why = f"no operator of ONNX's opset {opset}"
+        else:
+            continue
+        found.append((f"{name} {node.name or next(iter(node.output), '')!r}", why))
+    if found:
+        raise unsupported(found)

@@ -154,6 +154,12 @@ class Net:
         self.shapes[name], self.dtypes[name] = tuple(int(d) for d in shape), np.dtype(dtype)
         return name
 
+    def replace(self, old: Node, new: list[Node]) -> None:
+        """Put nodes in the place of one."""
+        at = self.nodes.index(old)
+        self.nodes[at : at + 1] = new
+        self.index()
+
     def sweep(self) -> None:
         """Remove the nodes that no output depends on."""
         live, kept = set(self.outputs), []

@@ -74,6 +74,10 @@ class Model:
         self._settle()
 
     def _drop_types(self) -> None:
+        """Forget stated types, which may be wrong; ONNX's inference takes an STFT that says nothing for two-sided."""
+        for node in self.graph.node:
+            if node.op_type == "STFT" and not any(a.name == "onesided" for a in node.attribute):
+                node.attribute.append(self.onnx.helper.make_attribute("onesided", 1))
         del self.graph.value_info[:]
         for output in self.graph.output:
             if output.type.tensor_type.HasField("shape"):
@@ -337,9 +341,9 @@ class Model:
         results = run(self.runnable(names), random_inputs(self.graph, self.shapes, self.dtypes, 0), names)
         for name, values in zip(names, results):
             if not isinstance(values, np.ndarray):
-                raise Refusal(
-                    f"the value {name!r} is no tensor", "export the model without sequences or maps"
-                )
+                node = next(n for n in self.graph.node if name in n.output)
+                label = f"{op_name(node)} {node.name or name!r}"
+                raise unsupported([(label, f"what it gives, {name!r}, is no tensor but a sequence or a map")])
             self.shapes[name], self.dtypes[name] = tuple(values.shape), values.dtype
 
     def runnable(self, outputs: Sequence[str] = ()) -> Any:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-
 import numpy as np
 
+from qedge.frontends.onnx import einsum, spectrum
 from qedge.frontends.onnx.functions import recognise
 from qedge.frontends.onnx.net import Array, Net, Node, Unsupported
 from qedge.frontends.onnx.ops.norm import coefficients
+from qedge.frontends.onnx.rearrange import focus, shuffle
 
 _PLAIN = {"Add", "Sub", "Mul", "Div", "Pow", "Where", "Max", "Min", "Sum", "Equal", "Greater", "Less", "And", "Or",
           "GreaterOrEqual", "LessOrEqual", "Mod", "Mean", "Xor"}  # fmt: skip
@@ -18,19 +17,12 @@ _PLAIN = {"Add", "Sub", "Mul", "Div", "Pow", "Where", "Max", "Min", "Sum", "Equa
 def simplify(net: Net) -> None:
     """Rewrite a graph in place; what it computes stays the same but for rounding."""
     for rewrite in (
-        _split_einsum, _fold_pad, _fold_affine, _group_norm, _roots, _focus, _shuffle, _drop_expand,
+        _write_out, _fold_pad, _fold_affine, _group_norm, _softmax, _roots, focus, shuffle, _drop_expand,
     ):  # fmt: skip
         if rewrite(net):
             net.sweep()
     if recognise(net):
         net.sweep()
-
-
-def _replace(net: Net, old: Node, new: list[Node]) -> None:
-    """Put nodes in the place of one."""
-    at = net.nodes.index(old)
-    net.nodes[at : at + 1] = new
-    net.index()
 
 
 def _channels(net: Net, name: str, like: str, axis: int = 1) -> Array | None:
@@ -185,7 +177,7 @@ def _roots(net: Net) -> bool:
         else:
             root = net.add_value(net.shape(below.output), net.dtypes[below.output], below.output)
             made = Node("Rsqrt", below.name, [below.inputs[0]], [root])
-            _replace(net, node, [made, Node("Mul", node.name, [top, root], [node.output])])
+            net.replace(node, [made, Node("Mul", node.name, [top, root], [node.output])])
         net.index()
         changed = True
     return changed
@@ -214,142 +206,7 @@ def _group_norm(net: Net) -> bool:
         attributes = {"num_groups": groups, "epsilon": node.get("epsilon", 1e-5)}
         new = Node("GroupNormalization", node.name, [x, *names], [after.output], attributes)
         net.nodes = [n for n in net.nodes if n is not node]
-        _replace(net, after, [new])
-        changed = True
-    return changed
-
-
-def _chain(net: Net, first: Node) -> tuple[Node, Node] | None:
-    """Return the Transpose and the Reshape that follow a Reshape, each the only reader."""
-    second = net.sole_user(first.output, "Transpose")
-    third = net.sole_user(second.output, "Reshape", "Flatten") if second is not None else None
-    return (second, third) if second is not None and third is not None else None
-
-
-def _shuffle(net: Net) -> bool:
-    """Put channel shuffles and pixel shuffles together: Reshape, Transpose, Reshape."""
-    changed = False
-    for node in list(net.nodes):
-        if node.op != "Reshape" or (found := _chain(net, node)) is None:
-            continue
-        turn, last = found
-        x, y = node.inputs[0], last.output
-        old, new, middle = net.shape(x), net.shape(y), net.shape(node.output)
-        if len(old) not in (3, 4) or len(new) != len(old):
-            continue
-        perm = [int(p) for p in turn.get("perm", range(len(middle))[::-1])]
-        made = _as_lookup(old, new, middle, perm) or (
-            _as_blocks(old, new, middle, perm) if len(old) == 4 else None
-        )
-        if made is None:
-            continue
-        op, attributes, index = made
-        inputs = [x] if index is None else [x, net.add_constant(index, node.name)]
-        net.nodes = [n for n in net.nodes if n is not node and n is not turn]
-        _replace(net, last, [Node(op, last.name, inputs, [y], attributes)])
-        changed = True
-    return changed
-
-
-_Made = tuple[str, dict[str, object], "Array | None"]
-
-
-def _as_lookup(
-    old: tuple[int, ...], new: tuple[int, ...], middle: tuple[int, ...], perm: list[int]
-) -> _Made | None:
-    """Return the Gather that does the same if only the channels change places."""
-    if old != new or math.prod(old[1:]) == old[1]:
-        return None
-    extra = len(middle) - len(old)
-    if extra < 1 or middle[0] != old[0] or middle[2 + extra :] != old[2:]:
-        return None
-    if math.prod(middle[1 : 2 + extra]) != old[1] or perm[0] != 0:
-        return None
-    if perm[2 + extra :] != list(range(2 + extra, len(middle))):
-        return None
-    inner = [p - 1 for p in perm[1 : 2 + extra]]
-    index = np.arange(old[1]).reshape(middle[1 : 2 + extra]).transpose(inner).ravel()
-    return "Gather", {"axis": 1}, index
-
-
-def _as_blocks(
-    old: tuple[int, ...], new: tuple[int, ...], middle: tuple[int, ...], perm: list[int]
-) -> _Made | None:
-    """Return the DepthToSpace or SpaceToDepth that does the same."""
-    n, c, h, w = old
-    if len(middle) != 6 or new[0] != n:
-        return None
-    if new[2] > h and new[2] % h == 0 and new[2] // h == new[3] / w and c % (new[2] // h) ** 2 == 0:
-        b = new[2] // h
-        if middle == (n, c // (b * b), b, b, h, w) and perm == [0, 1, 4, 2, 5, 3]:
-            return "DepthToSpace", {"blocksize": b, "mode": "CRD"}, None
-        if middle == (n, b, b, c // (b * b), h, w) and perm == [0, 3, 4, 1, 5, 2]:
-            return "DepthToSpace", {"blocksize": b, "mode": "DCR"}, None
-    if new[2] < h and h % new[2] == 0 and h // new[2] == w / new[3]:
-        b = h // new[2]
-        if middle == (n, c, h // b, b, w // b, b):
-            if perm == [0, 3, 5, 1, 2, 4]:
-                return "SpaceToDepth", {"blocksize": b}, None
-            if perm == [0, 1, 3, 5, 2, 4]:
-                return "SpaceToDepth", {"blocksize": b, "mode": "CRD"}, None
-    return None
-
-
-def _phase(net: Net, name: str) -> tuple[str, tuple[int, int]] | None:
-    """Return the image and the offset of which a value holds every second row and column."""
-    offsets = {2: 0, 3: 0}
-    seen: set[int] = set()
-    for _ in range(2):
-        node = net.makers.get(name)
-        if node is None or node.op != "Slice":
-            break
-        try:
-            starts, ends = net.integers(node, 1, "starts"), net.integers(node, 2, "ends")
-            axes = net.integers(node, 3, "axes") or list(range(len(starts or [])))
-            steps = net.integers(node, 4, "steps") or [1] * len(axes)
-        except Unsupported:
-            return None
-        shape = net.shape(node.inputs[0])
-        for axis, start, end, step in zip(axes, starts or [], ends or [], steps):
-            a = axis % len(shape)
-            if step == 1 and start == 0 and end >= shape[a]:
-                continue
-            if a not in (2, 3) or a in seen or step != 2 or start not in (0, 1) or end < shape[a] - 1:
-                return None
-            offsets[a] = start
-            seen.add(a)
-        name = node.inputs[0]
-    return (name, (offsets[2], offsets[3])) if seen == {2, 3} else None
-
-
-def _focus(net: Net) -> bool:
-    """Put SpaceToDepth together: four slices of every second row and column, joined along the channels."""
-    changed = False
-    for node in list(net.nodes):
-        if node.op != "Concat" or net.rank(node.output) != 4 or int(node.get("axis", 0)) % 4 != 1:
-            continue
-        found = [_phase(net, n) for n in node.inputs]
-        if len(found) != 4 or any(f is None for f in found):
-            continue
-        parts = [f for f in found if f is not None]
-        sources = {f[0] for f in parts}
-        if len(sources) != 1 or len({f[1] for f in parts}) != 4:
-            continue
-        x = sources.pop()
-        channels, height, width = net.shape(x)[1:]
-        if height % 2 or width % 2:
-            continue
-        blocks = [2 * i + j for _, (i, j) in parts]
-        new = Node("SpaceToDepth", node.name, [x], [node.output], {"blocksize": 2})
-        made = [new]
-        if blocks != [0, 1, 2, 3]:
-            middle = net.add_value(net.shape(node.output), net.dtypes[node.output], node.output)
-            new.outputs = [middle]
-            index = np.concatenate([np.arange(channels) + b * channels for b in blocks])
-            made.append(
-                Node("Gather", node.name, [middle, net.add_constant(index)], [node.output], {"axis": 1})
-            )
-        _replace(net, node, made)
+        net.replace(after, [new])
         changed = True
     return changed
 
@@ -375,80 +232,54 @@ def _drop_expand(net: Net) -> bool:
     return changed
 
 
-def _split_einsum(net: Net) -> bool:
-    """Write an Einsum of one or two values as products, sums and turns."""
+def _write_out(net: Net) -> bool:
+    """Write Einsum and Fourier transforms as products."""
     changed = False
     for node in list(net.nodes):
-        if node.op == "Einsum" and (made := _einsum(net, node)) is not None:
-            _replace(net, node, made)
+        writer = _WRITTEN_OUT.get(node.op)
+        made = None if writer is None else writer(net, node)
+        if made is not None:
+            net.replace(node, made)
             changed = True
     return changed
 
 
-def _einsum(net: Net, node: Node) -> list[Node] | None:
-    """Return the nodes of an Einsum, None where it cannot be written so."""
-    equation = str(node.get("equation", "")).replace(" ", "")
-    if "." in equation or len(node.inputs) > 2:
+_WRITTEN_OUT = {"Einsum": einsum.pieces, "DFT": spectrum.pieces, "STFT": spectrum.pieces}
+
+
+def _softmax(net: Net) -> bool:
+    """Put a softmax together: exponentials over their sum, with or without the largest value taken off before."""
+    changed = False
+    for node in list(net.nodes):
+        if node.op != "Div":
+            continue
+        top, bottom = (net.makers.get(n) for n in node.inputs)
+        if top is None or bottom is None or top.op != "Exp" or bottom.op != "ReduceSum":
+            continue
+        axis = _kept_axis(net, bottom)
+        if axis is None or bottom.inputs[0] != top.output:
+            continue
+        if net.opset < 13 and axis != net.rank(node.output) - 1:
+            continue
+        x = top.inputs[0]
+        moved = net.makers.get(x)
+        if moved is not None and moved.op == "Sub":
+            most = net.makers.get(moved.inputs[1])
+            same = most is not None and most.op == "ReduceMax" and most.inputs[0] == moved.inputs[0]
+            if most is not None and same and _kept_axis(net, most) == axis:
+                x = moved.inputs[0]
+        node.op, node.inputs, node.attrs = "Softmax", [x], {"axis": axis}
+        net.index()
+        changed = True
+    return changed
+
+
+def _kept_axis(net: Net, node: Node) -> int | None:
+    """Return the only axis of a reduction that keeps its dimension, None where it is another one."""
+    try:
+        axes = net.integers(node, 1, "axes")
+    except Unsupported:
         return None
-    left, arrow, right = equation.partition("->")
-    terms = left.split(",")
-    if not arrow:
-        joined = "".join(terms)
-        right = "".join(sorted(c for c in set(joined) if joined.count(c) == 1))
-    if len(terms) != len(node.inputs) or any(len(set(t)) != len(t) for t in terms):
+    if axes is None or len(axes) != 1 or not node.get("keepdims", 1):
         return None
-    size = {c: s for t, n in zip(terms, node.inputs) for c, s in zip(t, net.shape(n))}
-    made: list[Node] = []
-    dtype = net.dtypes[node.output]
-
-    def step(op: str, inputs: list[str], labels: str, attributes: dict[str, object], shape: list[int]) -> str:
-        name = net.add_value(shape, dtype, node.output)
-        made.append(Node(op, node.name, inputs, [name], attributes))
-        return name
-
-    def turned(name: str, labels: str, wanted: str) -> str:
-        if labels == wanted:
-            return name
-        return step(
-            "Transpose",
-            [name],
-            wanted,
-            {"perm": [labels.index(c) for c in wanted]},
-            [size[c] for c in wanted],
-        )
-
-    def shaped(name: str, shape: list[int]) -> str:
-        target = net.add_constant(np.array(shape, np.int64))
-        return step("Reshape", [name, target], "", {}, shape)
-
-    def summed(name: str, labels: str, keep: Callable[[str], bool]) -> tuple[str, str]:
-        gone = [i for i, c in enumerate(labels) if not keep(c)]
-        if not gone:
-            return name, labels
-        rest = "".join(c for c in labels if keep(c))
-        axes = net.add_constant(np.array(gone, np.int64))
-        shape = [size[c] for c in rest]
-        return step("ReduceSum", [name, axes], rest, {"keepdims": 0}, shape), rest
-
-    if len(terms) == 1:
-        name, labels = summed(node.inputs[0], terms[0], lambda c: c in right)
-        result = turned(name, labels, right)
-    else:
-        a, ta = summed(node.inputs[0], terms[0], lambda c: c in right or c in terms[1])
-        b, tb = summed(node.inputs[1], terms[1], lambda c: c in right or c in terms[0])
-        batch = "".join(c for c in right if c in ta and c in tb)
-        shared = "".join(c for c in ta if c in tb and c not in batch)
-        rows = "".join(c for c in right if c in ta and c not in tb)
-        columns = "".join(c for c in right if c in tb and c not in ta)
-
-        def count(labels: str) -> int:
-            return math.prod(size[c] for c in labels)
-
-        outer = [size[c] for c in batch]
-        x = shaped(turned(a, ta, batch + rows + shared), [*outer, count(rows), count(shared)])
-        y = shaped(turned(b, tb, batch + shared + columns), [*outer, count(shared), count(columns)])
-        z = step("MatMul", [x, y], "", {}, [*outer, count(rows), count(columns)])
-        labels = batch + rows + columns
-        result = turned(shaped(z, [size[c] for c in labels]), labels, right)
-    made.append(Node("Identity", node.name, [result], [node.output]))
-    return made
+    return axes[0] % net.rank(node.inputs[0])

@@ -212,7 +212,14 @@ def _fused_matmul(g: Lowering, node: Node) -> None:
     g.put(node.output, made if alpha == 1.0 else g.mul(made, g.number(alpha)))
 
 
+def _einsum(g: Lowering, node: Node) -> None:
+    raise Unsupported(
+        f"the equation {node.get('equation')!r} does not fit its values"
+    )  # others are written out
+
+
 HANDLERS: dict[str, Handler] = {
+    "Einsum": _einsum,
     "Gemm": _gemm,
     "MatMul": _matmul,
     "com.microsoft.FusedMatMul": _fused_matmul,
