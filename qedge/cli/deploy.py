@@ -16,6 +16,13 @@ from qedge.errors import UsageError, unknown
 from qedge.target import names, resolve
 
 HostArg = Annotated[str, typer.Argument(help="user@host, or a name of ~/.ssh/config.")]
+SshOpt = Annotated[
+    list[str] | None,
+    typer.Option("--ssh-option", help="KEY=VALUE as in ssh -o; repeatable.", metavar="KEY=VALUE"),
+]
+LatencyOpt = Annotated[
+    float | None, typer.Option("--max-latency", min=0, help="Milliseconds that the median there may take.")
+]
 RollbackOpt = Annotated[
     bool, typer.Option("--rollback", help="Make the version before the active one again.")
 ]
@@ -59,14 +66,14 @@ def command(
     root: RootOpt = ROOT,
     runs: RunsOpt = 50,
     engine: EngineOpt = None,
+    max_latency: LatencyOpt = None,
+    ssh_option: SshOpt = None,
     dry_run: DryOpt = False,
 ) -> None:
     """Copy a bundle to a device, prove it there, and make it the active version; or go back with --rollback."""
     if engine not in (None, *ENGINES):
         raise unknown("engine", engine, ENGINES)
-    ssh = ["ssh"]
-    ssh += ["-p", str(port)] if port else []
-    ssh += ["-i", str(identity)] if identity else []
+    ssh = ssh_command(port, identity, ssh_option)
     with read_bundle(bundle) as opened:
         target = opened.manifest.target
         if target in names() and not back and not (info := resolve(target).info).has_runtime:
@@ -93,10 +100,19 @@ def command(
                 app_arguments=service_arguments,
                 runs=runs,
                 engine=engine,
+                max_ms=max_latency,
                 progress=progress,
             )
     ui.table(f"{name} on {host}", ("", ""), _rows(document, root, name))
     ui.json("deploy", {"bundle": str(bundle), "name": name, **document})
+
+
+def ssh_command(port: int | None, identity: Path | None, options: list[str] | None) -> list[str]:
+    """Return the ssh command for what was given."""
+    ssh = ["ssh"]
+    ssh += ["-p", str(port)] if port else []
+    ssh += ["-i", str(identity)] if identity else []
+    return ssh + [word for option in options or () for word in ("-o", option)]
 
 
 def _rows(document: dict[str, Any], root: str, name: str) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ def deploy(
     app: Path | None = None,
     app_arguments: str = "",
     runs: int = 50,
+    max_ms: float | None = None,
     engine: str | None = None,
     progress: Progress = lambda stage, fraction: None,
 ) -> dict[str, Any]:
@@ -49,14 +50,16 @@ def deploy(
         wheels: folder of wheels for a device without internet.
         app: sample app to run as a systemd service of the user.
         runs: of the benchmark.
+        max_ms: the most that its median may take there; slower is a failure.
         engine: ``c``: install no binding even where one has wheels, as the bundle's C library needs none.
 
     Returns:
-        ``device`` (what it is), ``version``, ``previous``, ``uploaded`` {files, bytes}, ``verify`` and ``bench``.
+        ``device`` (what it is), ``version``, ``previous``, ``changed`` (whether another was active),
+        ``uploaded`` {files, bytes}, ``verify`` and ``bench``.
 
     Raises:
         ToolError: ssh, the device or its Python lacks something.
-        VerificationError: the golden vectors give something else on the device.
+        VerificationError: the golden vectors give something else on the device, or it takes too long.
     """
     with read_bundle(bundle) as opened, Remote(host, ssh) as remote:
         wanted = plan(opened, app, app_arguments)
@@ -102,18 +105,34 @@ def deploy(
                 f"{host}: the golden vectors give other results there: {'; '.join(found['verify']['mismatches'])}",
                 hint="the active version is as it was; compare with qedge verify here",
             )
+        _refuse_slow(host, found, max_ms)
         progress("switch", 0.9)
         switched = remote.ask("activate", **version, unit=wanted.unit)
-        device.pop("current"), device.pop("previous")
+        before = device.pop("current")
+        device.pop("previous")
         return {
             "host": host,
             "device": device,
             "version": switched["current"],
             "previous": switched["previous"],
+            "changed": before != switched["current"],
             "uploaded": {"files": len(missing), "bytes": size},
             "packages": packages,
             **found,
         }
+
+
+def _refuse_slow(host: str, found: Mapping[str, Any], max_ms: float | None) -> None:
+    if max_ms is None:
+        return
+    if "bench" not in found:
+        raise UsageError("the most that a run may take was given, and no runs", hint="--runs 50")
+    median = found["bench"]["latency_ms"]["median"]
+    if median > max_ms:
+        raise VerificationError(
+            f"{host}: {median:.3f} ms median there, expected at most {max_ms:g}",
+            hint="the active version is as it was",
+        )
 
 
 def rollback(name: str, host: str, *, ssh: Sequence[str] = ("ssh",), root: str = ROOT) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from qedge.deploy import agent
 from qedge.errors import ToolError, UsageError
+from qedge.ship import agent
 
 # The agent's length, its text, then the request: all on stdin, so that nothing is quoted for a shell.
 _BOOTSTRAP = (

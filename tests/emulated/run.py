@@ -33,11 +33,12 @@ from pi import EmulatedPi, pip_install  # noqa: E402
 from systems import CACHE, SYSTEMS, call, interpreter, qemu, root_of  # noqa: E402
 from tiny_bundles import make_bundle  # noqa: E402
 
-from qedge.deploy import agent, deploy  # noqa: E402
+from qedge.deploy import deploy  # noqa: E402
 from qedge.deploy.platforms import packages_for  # noqa: E402
 from qedge.processing.image import ImagePreprocess  # noqa: E402
 from qedge.runtime import cores  # noqa: E402
 from qedge.runtime.litert import BINDINGS, tensor_specs  # noqa: E402
+from qedge.ship import agent  # noqa: E402
 
 ALLOWED_PERCENT = 2.0
 ALLOWED_START_PERCENT = 10.0

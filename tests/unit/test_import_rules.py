@@ -179,5 +179,5 @@ def test_no_target_imports_another(project) -> None:
 
 
 def test_the_agent_that_runs_on_a_device_imports_the_standard_library_only(project) -> None:
-    names = {name.partition(".")[0] for name, _ in imports_of(project / "qedge/deploy/agent.py")}
+    names = {name.partition(".")[0] for name, _ in imports_of(project / "qedge/ship/agent.py")}
     assert names - {"__future__"} <= set(sys.stdlib_module_names)

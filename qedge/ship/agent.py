@@ -1,4 +1,4 @@
-"""Runs on the device: sent there as text and executed by its Python; imports the standard library only.
+"""Runs on the device: sent there as text, or started by its timer (``follow.py``); imports the standard library only.
 
 A request is one line of JSON on stdin, with the bytes of files after it; the answer is one line of JSON on
 stdout after ``QEDGE:``. Everything is prepared beside what runs and made active by renaming one link, so that
@@ -25,6 +25,8 @@ TRUSTED = (
     "trusted_keys"  # below the root: public keys, or allowed_signers of ssh-keygen; none: all is accepted
 )
 NAMESPACE = "qedge-bundle"
+SPARE_BYTES = 8 << 20
+FOLLOW, FOLLOWED = "follow.json", "followed.json"  # what to follow, and what that last did
 KEY_TYPES = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-", "sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-")
 # LiteRT's interpreter needs none of what its wheel depends on (numpy is there), nor its library for GPUs.
 ALONE, MODULE = ("ai-edge-litert",), "ai_edge_litert"
@@ -71,13 +73,18 @@ def put(request: dict[str, Any]) -> dict[str, Any]:
         data = sys.stdin.buffer.read(entry["bytes"])
         if len(data) != entry["bytes"] or hashlib.sha256(data).hexdigest() != entry["sha256"]:
             raise Refused("a file did not arrive whole")
-        place = os.path.join(store, entry["sha256"])
-        with open(place + ".part", "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(place + ".part", place)
+        keep(store, entry["sha256"], data)
     return {"files": len(request["files"])}
+
+
+def keep(store: str, sha256: str, data: bytes) -> None:
+    """Put a file into the store, whole or not at all."""
+    place = os.path.join(store, sha256)
+    with open(place + ".part", "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(place + ".part", place)
 
 
 def prepare(request: dict[str, Any]) -> dict[str, Any]:
@@ -102,7 +109,9 @@ def prepare(request: dict[str, Any]) -> dict[str, Any]:
             raise Refused(f"the device's copy of {path} was damaged and is removed: deploy again")
         _place(source, target)
     _launcher(environment, part)
+    _sync(part)
     os.replace(part, place)
+    _sync(os.path.dirname(place))
     return {"environment": environment, "new": True}
 
 
@@ -115,7 +124,13 @@ def check(request: dict[str, Any]) -> dict[str, Any]:
         capture_output=True,
         text=True,
         cwd=place,
+        env={**os.environ, "QEDGE_KEEP_COMPILED": ""},
     )
+    if shutil.disk_usage(place).free < SPARE_BYTES:
+        # A disk that fills up cuts compiled files short without a word, and a version with such does not start.
+        for folder, names, _ in os.walk(os.path.join(place, "lib")):
+            if "__pycache__" in names:
+                shutil.rmtree(os.path.join(folder, "__pycache__"), ignore_errors=True)
     lines = [line for line in done.stdout.splitlines() if line.startswith(MARK)]
     if not lines:
         raise Refused("the bundle does not run on the device: " + _last(done.stderr or done.stdout))
@@ -295,6 +310,46 @@ def _slim(python: str, complete: list[str], hint: str) -> None:
         _run([*complete, "--force-reinstall"], hint)
 
 
+def follow(request: dict[str, Any]) -> dict[str, Any]:
+    """Have a timer of the user's systemd bring what a reference names, or with none stop it."""
+    root, name = _root(request), f"qedge-{request['name']}-follow"
+    folder = os.path.expanduser("~/.config/systemd/user")
+    timer = os.path.join(folder, f"{name}.timer")
+    settings = os.path.join(root, FOLLOW)
+    if not request.get("settings"):
+        if os.path.exists(timer):
+            _run(["systemctl", "--user", "disable", "--now", f"{name}.timer"], "see journalctl --user")
+        for path in (timer, os.path.join(folder, f"{name}.service"), settings):
+            if os.path.exists(path):
+                os.unlink(path)
+        return {"following": None}
+    if _version(root, "current") is None:
+        raise Refused("there is no version to start from: qedge deploy the first one")
+    os.makedirs(folder, exist_ok=True)
+    texts = {settings: json.dumps(request["settings"])}
+    texts |= {os.path.join(folder, f"{name}.{kind}"): text for kind, text in request["units"].items()}
+    for path, text in texts.items():
+        with open(path + ".part", "w") as file:
+            file.write(text.replace("@ROOT@", root.replace("%", "%%")))
+        os.replace(path + ".part", path)
+    _run(["systemctl", "--user", "daemon-reload"], "is systemd running for this user? see loginctl")
+    _run(["systemctl", "--user", "enable", "--now", f"{name}.timer"], "see journalctl --user")
+    subprocess.run(["loginctl", "enable-linger"], capture_output=True)
+    return {"following": request["settings"]["reference"]}
+
+
+def status(request: dict[str, Any]) -> dict[str, Any]:
+    """Return which versions are there, and what following a reference last did."""
+    root = _root(request)
+    settings, last = _json(os.path.join(root, FOLLOW)), _json(os.path.join(root, FOLLOWED))
+    return {
+        "current": _version(root, "current"),
+        "previous": _version(root, "previous"),
+        "following": settings.get("reference") if isinstance(settings, dict) else None,
+        "last": last if isinstance(last, dict) else None,
+    }
+
+
 def _service(request: dict[str, Any], root: str) -> None:
     """Write the systemd unit of the user, where one is wanted or there already, and start the active version."""
     unit = f"qedge-{request['name']}.service"
@@ -350,6 +405,16 @@ def _link(target: str, place: str) -> None:
         os.unlink(fresh)
     os.symlink(target, fresh)
     os.replace(fresh, place)
+    _sync(os.path.dirname(place))
+
+
+def _sync(folder: str) -> None:
+    """Wait until the disk has a folder's entries, so that a loss of power keeps their order."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _version(root: str, name: str) -> str | None:
@@ -367,6 +432,8 @@ def _launcher(environment: str, place: str) -> None:
     path = os.path.join(place, "python")
     with open(path + ".part", "w") as file:
         file.write('#!/bin/sh\nexport PYTHONPATH="$(dirname "$0")/lib"\n')
+        # Compiled files are written while a version is proven, and never once it is active.
+        file.write('export PYTHONDONTWRITEBYTECODE="${QEDGE_KEEP_COMPILED-1}"\n')
         file.write(f'exec {shlex.quote(environment)} "$@"\n')
     os.chmod(path + ".part", 0o755)
     os.replace(path + ".part", path)
@@ -418,7 +485,7 @@ def _os_name() -> str | None:
     return None
 
 
-def _lock(file: Any, patience_s: float = 60) -> None:
+def lock(file: Any, patience_s: float = 60) -> None:
     """Lock one model's folder, waiting for a deployment that is still at work; freed when the process ends."""
     import fcntl  # where it runs has it; the computer that sends it may be one without
 
@@ -434,7 +501,7 @@ def _lock(file: Any, patience_s: float = 60) -> None:
 
 
 OPERATIONS = {
-    f.__name__: f for f in (probe, put, prepare, check, activate, rollback)
+    f.__name__: f for f in (probe, put, prepare, check, activate, rollback, follow, status)
 }  # fmt: skip
 
 
@@ -443,12 +510,12 @@ def main() -> None:
     try:
         request = json.loads(sys.stdin.buffer.readline())
         operation = OPERATIONS[request["operation"]]
-        if operation in (probe, check):
+        if operation in (probe, check, status):
             answer = operation(request)
         else:
             os.makedirs(_root(request), exist_ok=True)
             with open(os.path.join(_root(request), ".lock"), "w") as file:
-                _lock(file)
+                lock(file)
                 answer = operation(request)
         print(MARK + json.dumps(answer), flush=True)
     except Refused as problem:

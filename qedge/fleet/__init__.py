@@ -1,0 +1,1 @@
+"""A bundle onto many devices by Ansible: ``qedge fleet``. Needs ``qedge[fleet]``."""
