@@ -21,9 +21,10 @@ from qedge.bundle.write import write_whole
 from qedge.errors import QedgeError, ToolError
 from qedge.oracle.golden import golden_samples
 from qedge.pipeline.gate import raise_for
-from qedge.pipeline.package import bundle_contents, data_facts
+from qedge.pipeline.package import bundle_contents
 from qedge.pipeline.preflight import preflight
 from qedge.pipeline.prepare import prepare
+from qedge.pipeline.provenance import data_facts
 from qedge.pipeline.request import BuildRequest, BuildResult, Prepared, target_request
 from qedge.pipeline.sketch import drift_sketch
 from qedge.pipeline.summary import build_report, measure_layers
@@ -56,7 +57,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildResult:
     warm = _warm_up(request)
     prepared = prepare(request, progress)
     samples = golden_samples(prepared.graph, prepared.dataset, GOLDEN_SAMPLES)
-    sketch = drift_sketch(request, prepared)
+    sketch = drift_sketch(prepared)
     checks: dict[str, CheckReport] = {}
     compiled: dict[str, Compiled] = {}
     contents: dict[str, tuple[Manifest, dict[str, bytes]]] = {}

@@ -13,12 +13,13 @@ import numpy.typing as npt
 
 from qedge._version import __version__
 from qedge.bundle import FileEntry, Manifest, TensorSpec, golden_files
-from qedge.datasets.identity import dataset_identity
+from qedge.bundle.digest import sha256
 from qedge.drift.sketch import DRIFT, Sketch
 from qedge.graph import Graph, Tensor
 from qedge.oracle.builtin import builtin_outputs
 from qedge.oracle.golden import reference_outputs
 from qedge.pipeline.frigate import frigate_files
+from qedge.pipeline.provenance import PROVENANCE, provenance
 from qedge.pipeline.request import BuildRequest, Prepared
 from qedge.processing.affine import INPUTS_KEY, OUTPUTS_KEY, finishes_in, steps_in
 from qedge.report import BuildReport, render_html
@@ -36,8 +37,12 @@ def bundle_contents(
     data: Mapping[str, Any] | None,
     sketch: Sketch | None = None,
 ) -> tuple[Manifest, dict[str, bytes]]:
-    """Return the manifest and the files of one target's bundle; ``data`` is what :func:`data_facts` gave, ``sketch``
-    what :func:`~qedge.pipeline.sketch.drift_sketch` gave."""
+    """Return the manifest and the files of one target's bundle.
+
+    Args:
+        data: what :func:`~qedge.pipeline.provenance.data_facts` gave.
+        sketch: what :func:`~qedge.pipeline.sketch.drift_sketch` gave.
+    """
     model = compiled.model if compiled.model is not None else prepared.model
     graph = prepared.graph if compiled.model is None else Graph.from_bytes(model, "the compiled model")
     outputs, further = target.golden_outputs(model, samples), dict(compiled.golden)
@@ -52,6 +57,7 @@ def bundle_contents(
     if request.export is not None:
         name = "model_edgetpu.tflite" if "model_edgetpu.tflite" in files else "model.tflite"
         files.update(frigate_files(name, graph, prepared.postprocess, prepared.labels or ()))
+    files[PROVENANCE] = provenance(request, prepared.source.sha256, data, tools())
     files["report.json"] = report.to_json_bytes()
     files["report.html"] = render_html(report, target.info.name).encode()
     manifest = Manifest(
@@ -77,7 +83,7 @@ def bundle_contents(
         report.to_json(),
         data,
         {key: _plain(value) for key, value in asdict(request.options).items()},
-        _tools(),
+        tools(),
         request.card,
     )
     files["bom.json"] = bill_of_materials(facts)
@@ -85,15 +91,7 @@ def bundle_contents(
     return manifest, files
 
 
-def data_facts(path: Path | None) -> dict[str, Any] | None:
-    """Return what the calibration data are, by their hashes; None without any."""
-    if path is None:
-        return None
-    found = dataset_identity(path)
-    return {"root": found.root, "files": found.files, "bytes": found.size}
-
-
-def _tools() -> dict[str, str]:
+def tools() -> dict[str, str]:
     """Return name and version of what decides a bundle's bytes."""
     found = {"qedge": __version__}
     for name in ("ai-edge-litert", "flatbuffers"):
@@ -103,7 +101,8 @@ def _tools() -> dict[str, str]:
 
 
 def _plain(value: Any) -> Any:
-    return value.name if isinstance(value, Path) else value
+    """Return an option for the bill of materials; of a file, what is in it, wherever it lies."""
+    return f"sha256:{sha256(value.read_bytes())}" if isinstance(value, Path) else value
 
 
 def specs(

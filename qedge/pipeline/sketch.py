@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from qedge.drift.sketch import LEAST_SAMPLES, Sketch, make_sketch
 from qedge.oracle.golden import golden_samples, reference_outputs
-from qedge.pipeline.prepare import default_postprocess
-from qedge.pipeline.request import BuildRequest, Prepared
+from qedge.pipeline.request import Prepared
 
 MAX_SAMPLES = 500
 # Of model and samples together: a bound on the time and the memory that a sketch takes.
 _BUDGET_BYTES = 1 << 30
 
 
-def drift_sketch(request: BuildRequest, prepared: Prepared) -> Sketch | None:
+def drift_sketch(prepared: Prepared) -> Sketch | None:
     """Return the sketch of up to ``MAX_SAMPLES`` samples of the dataset; None without enough of them."""
     dataset, graph = prepared.dataset, prepared.graph
     if dataset is None or len(dataset) < LEAST_SAMPLES:
@@ -20,6 +19,5 @@ def drift_sketch(request: BuildRequest, prepared: Prepared) -> Sketch | None:
     each = len(prepared.model) + 8 * sum(graph.tensors[t].nbytes for t in graph.inputs)
     count = min(len(dataset), MAX_SAMPLES, max(LEAST_SAMPLES, _BUDGET_BYTES // each))
     samples = golden_samples(graph, dataset, count)
-    postprocess = request.postprocess or default_postprocess(graph)
-    classes = postprocess is not None and postprocess.kind == "classify"
+    classes = prepared.postprocess is not None and prepared.postprocess.kind == "classify"
     return make_sketch(samples, reference_outputs(prepared.model, samples), classes=classes)
