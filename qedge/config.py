@@ -1,6 +1,7 @@
 """``qedge.toml`` (or ``[tool.qedge]`` in ``pyproject.toml``): what a user states once about a model.
 
-Precedence of a value: flag, then environment (``QEDGE_OUT`` ...), then the file, then the default.
+Precedence of a value: flag, then environment (``QEDGE_OUT``, ``QEDGE_TARGETS=rpi,mcu`` ...), then the file, then the
+default.
 """
 
 from __future__ import annotations
@@ -87,20 +88,80 @@ class Config:
     tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def get(self, section: str, key: str, default: Any = None) -> Any:
-        """Return a value from the environment (``QEDGE_<KEY>``) or the file, or the default."""
-        env = os.environ.get(f"QEDGE_{key.upper()}")
-        if env and section in ("build", "data", "quantize", "model"):
-            return env
+        """Return a value from the environment (see :func:`variable_of`) or the file, or the default.
+
+        Raises:
+            UsageError: the variable holds no value of the key's type.
+        """
+        name = variable_of(section, key)
+        text = os.environ.get(name) if name else None
+        if text:
+            return _typed(text, SECTIONS[section][key][0], str(name))
         return self.tables.get(section, {}).get(key, default)
 
     def path_of(self, section: str, key: str) -> Path | None:
-        """Return a path of the file, resolved against the folder that the file is in."""
+        """Return a path: of the file, against the folder that the file is in; of the environment, as it stands."""
         value = self.get(section, key)
-        return None if value is None else self.folder / str(value)
+        if value is None:
+            return None
+        return Path(value) if os.environ.get(variable_of(section, key) or "") else self.folder / str(value)
 
     def section(self, name: str) -> dict[str, Any]:
         """Return a whole section as a new dict."""
         return dict(self.tables.get(name, {}))
+
+
+VARIABLES = {
+    ("model", "path"): "QEDGE_MODEL",
+    ("data", "path"): "QEDGE_DATA",
+    ("data", "eval"): "QEDGE_EVAL_DATA",
+}
+"""Keys whose variable is not ``QEDGE_<KEY>``: two sections have a path."""
+
+
+def variable_of(section: str, key: str) -> str | None:
+    """Return the environment variable of a key, or None where it has none.
+
+    >>> variable_of("build", "targets"), variable_of("model", "path"), variable_of("card", "purpose")
+    ('QEDGE_TARGETS', 'QEDGE_MODEL', None)
+    """
+    if section not in ("model", "data", "build", "quantize") or key not in SECTIONS[section]:
+        return None
+    return VARIABLES.get((section, key), f"QEDGE_{key.upper()}")
+
+
+def _typed(text: str, types: tuple[type, ...], name: str) -> Any:
+    """Return a variable's text as the first of a key's types that it can be.
+
+    >>> _typed("rpi, mcu", (list,), "QEDGE_TARGETS"), _typed("no", (bool,), "QEDGE_STRICT")
+    (['rpi', 'mcu'], False)
+    """
+    if str in types or dict in types:  # shapes by input name are text on the command line too
+        return text
+    if types == (list,):
+        return text.replace(",", " ").split()
+    words = {
+        "1": True,
+        "true": True,
+        "yes": True,
+        "on": True,
+        "0": False,
+        "false": False,
+        "no": False,
+        "off": False,
+    }
+    if types == (bool,) and text.lower() in words:
+        return words[text.lower()]
+    for kind in types:
+        if kind in (int, float):
+            try:
+                return kind(text)
+            except ValueError:
+                continue
+    expected = " or ".join(t.__name__ for t in types)
+    raise UsageError(
+        f"{name} is {text!r} in the environment, expected {expected}", hint=f"unset {name}, or mend it"
+    )
 
 
 def load_config(path: Path | None = None, start: Path | None = None) -> Config:

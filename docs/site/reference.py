@@ -12,7 +12,7 @@ from typer.main import get_command
 
 from qedge import errors
 from qedge.cli._app import build_app
-from qedge.config import SECTIONS
+from qedge.config import SECTIONS, variable_of
 from qedge.processing.spec import POSTPROCESS_KINDS, PREPROCESS_KINDS
 from qedge.target import names, resolve
 
@@ -73,7 +73,7 @@ def qedge_toml() -> str:
     parts = [
         "# `qedge.toml`",
         "",
-        "What is stated once about a model: `qedge init` writes it. A flag wins over `QEDGE_KEY` in the environment,"
+        "What is stated once about a model: `qedge init` writes it. A flag wins over the variable in the environment,"
         " that over the file, and the file over the default. The same tables may stand under `[tool.qedge]` in"
         " `pyproject.toml`.",
         "",
@@ -81,9 +81,10 @@ def qedge_toml() -> str:
     for section, keys in SECTIONS.items():
         if not keys:
             continue
-        parts += [f"## `[{section}]`", "", "| key | type | what it is |", "|---|---|---|"]
+        parts += [f"## `[{section}]`", "", "| key | variable | type | what it is |", "|---|---|---|---|"]
         for key, (types, text) in keys.items():
-            parts.append(f"| `{key}` | {' or '.join(t.__name__ for t in types)} | {_cell(text)} |")
+            kinds, variable = " or ".join(t.__name__ for t in types), variable_of(section, key)
+            parts.append(f"| `{key}` | {f'`{variable}`' if variable else ''} | {kinds} | {_cell(text)} |")
         parts.append("")
     parts += ["## `[preprocess]` and `[postprocess]`", "", "See [processing](processing.md).", ""]
     for name in names():

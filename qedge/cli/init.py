@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,9 +12,11 @@ import typer
 from qedge.cli import _inputs as i
 from qedge.cli._console import Ui
 from qedge.config import FILE_NAME, load_config, to_toml
-from qedge.errors import UsageError
+from qedge.errors import DataError, UsageError
+from qedge.frontends import registry
 from qedge.pipeline import guess_kind
 from qedge.target import default_name, names, resolve
+from qedge.target.options import percent
 
 ForceOpt = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]
 YesOpt = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing; take the flags and the defaults.")]
@@ -45,7 +48,24 @@ def command(
     model = model or _ask(asking, "Model (.keras, .h5, SavedModel folder, .tflite)", _first_model())
     if model is None:
         raise UsageError("no model was named", hint="qedge init MODEL --data PATH --target TARGET")
+    registry.check_named(model)
     data = data or _ask(asking, "Representative data (folder, .npz, .npy)", _first_data())
+    if data is not None and not data.exists():
+        raise DataError(f"there is no dataset at {data}", hint="check the path given to --data")
+    kind = guess_kind({}, data)
+    if data is not None and data.is_dir() and kind == "image" and range_ is None:
+        answer = _ask(
+            asking, "What the model was trained on: pixels from 0,255, from 0,1 or from -1,1", None, "0,255"
+        )
+        range_ = str(answer) if answer is not None and str(answer) != "0,255" else None
+    labels = labels or _ask(
+        asking, "Labels, one a line in the model's output order (a file, or nothing)", None
+    )
+    if labels is not None and not labels.is_file():
+        raise DataError(f"no label file {labels}", hint="check the path given to --labels")
+    budget = _ask(asking, "Accuracy that int8 may lose, in points (1%, or nothing)", None)
+    if budget is not None:
+        percent(str(budget), "the accuracy that int8 may lose")
     wanted = list(target or [])
     if not wanted:
         usual = default_name()
@@ -62,6 +82,7 @@ def command(
         "data": {"path": _relative(data, config)},
         "preprocess": preprocess,
         "build": {"targets": wanted, "out": "build", "io": io},
+        "quantize": {"max_drop": None if budget is None else str(budget)},
     }
     text = to_toml(tables)
     config.write_text(text, encoding="utf-8")
@@ -71,17 +92,21 @@ def command(
 
 
 def _relative(path: Path | None, config: Path) -> str | None:
-    if path is None:
-        return None
-    base = config.resolve().parent
-    full = path.resolve()
-    return str(full.relative_to(base)) if full.is_relative_to(base) else str(full)
+    """Return a path as the file's folder sees it, also where that leads up; the name of a factory as it is."""
+    if path is None or not path.exists():
+        return None if path is None else str(path)
+    try:
+        return Path(os.path.relpath(path.resolve(), config.resolve().parent)).as_posix()
+    except ValueError:  # another drive
+        return str(path.resolve())
 
 
-def _ask(asking: bool, question: str, default: Path | None) -> Path | None:
+def _ask(asking: bool, question: str, default: Path | None, shown: str = "") -> Path | None:
     if not asking:
         return default
-    answer = typer.prompt(question, default=str(default) if default else "", err=True)
+    answer = typer.prompt(
+        question, default=str(default) if default else shown, err=True, show_default=bool(default or shown)
+    )
     return Path(answer) if answer else None
 
 

@@ -11,7 +11,7 @@ from qedge.bundle import Bundle, read_bundle
 from qedge.cli import _inputs as i
 from qedge.cli._bundles import is_bundle, layer_rows, layer_table
 from qedge.cli._console import Ui, size
-from qedge.config import SECTIONS, load_config
+from qedge.config import SECTIONS, load_config, variable_of
 from qedge.errors import ModelError, ToolError, UsageError
 from qedge.graph import Graph, Tensor
 from qedge.quantize import prove_full_integer
@@ -150,7 +150,7 @@ def _effective(ui: Ui, path: Path | None) -> None:
             if value is None:
                 continue
             in_file = config.tables.get(section, {}).get(key) == value
-            origin = str(config.path) if in_file else f"QEDGE_{key.upper()}"
+            origin = str(config.path) if in_file else str(variable_of(section, key))
             rows.append((f"{section}.{key}", value, origin))
             values.setdefault(section, {})[key] = {"value": value, "from": origin}
     ui.table("configuration", ("key", "value", "from"), rows)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qedge.config import load_config, to_toml
+from qedge.config import SECTIONS, load_config, to_toml, variable_of
 from qedge.errors import UsageError
 
 
@@ -46,3 +46,30 @@ def test_what_is_written_is_read_back(text: str, numbers: list[int]) -> None:
 
     tables = {"model": {"path": text}, "target": {"mcu": {"ram": 7, "flag": True, "numbers": numbers}}}
     assert tomllib.loads(to_toml(tables)) == tables
+
+
+def test_variables_are_typed_and_name_one_thing_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "qedge.toml").write_text('[model]\npath = "m.keras"\n[data]\npath = "d"\nsamples = 5\n')
+    config = load_config(tmp_path / "qedge.toml")
+    for name, text in {
+        "QEDGE_TARGETS": "rpi, mcu",
+        "QEDGE_SAMPLES": "50",
+        "QEDGE_STRICT": "no",
+        "QEDGE_MIN_SQNR": "12.5",
+        "QEDGE_DATA": "other",
+        "QEDGE_OUT": "",
+    }.items():
+        monkeypatch.setenv(name, text)
+    assert config.get("build", "targets") == ["rpi", "mcu"]
+    assert config.get("data", "samples") == 50
+    assert config.get("build", "strict") is False
+    assert config.get("quantize", "min_sqnr") == 12.5
+    assert config.get("build", "out", "build") == "build"
+    assert config.path_of("data", "path") == Path("other")
+    assert config.path_of("model", "path") == tmp_path / "m.keras"
+    monkeypatch.setenv("QEDGE_SAMPLES", "many")
+    with pytest.raises(UsageError, match="QEDGE_SAMPLES is 'many' in the environment, expected int"):
+        config.get("data", "samples")
+    names = [variable_of(section, key) for section, keys in SECTIONS.items() for key in keys]
+    given = [name for name in names if name]
+    assert len(given) == len(set(given)) > 15
