@@ -9,15 +9,18 @@ from typing import Annotated, Any
 import typer
 
 from qedge.cli._model import ModelArg, ShapeOpt, TrustOpt, ValueOpt, input_shapes, input_values
-from qedge.cli._options import numbers, options_of
+from qedge.cli._options import numbers, offering, options_of
 from qedge.config import Config
 from qedge.errors import DataError, UsageError
 from qedge.frontends import registry
 from qedge.pipeline import BuildRequest
-from qedge.processing.spec import Postprocess, postprocess_from_json
+from qedge.processing.image import COLORS, FITS, METHODS
+from qedge.processing.spec import POSTPROCESS_KINDS, Postprocess, postprocess_from_json
 from qedge.quantize import QuantizeOptions
-from qedge.quantize.options import IO_TYPES
+from qedge.quantize.methods.ranges import RANGES
+from qedge.quantize.options import EFFORTS, IO_TYPES
 from qedge.target import default_name, resolve_all
+from qedge.target import names as target_names
 from qedge.target.options import percent
 
 __all__ = ["ModelArg", "ShapeOpt", "TrustOpt", "ValueOpt", "request_from"]
@@ -29,7 +32,13 @@ DataOpt = Annotated[
     ),
 ]
 TargetOpt = Annotated[
-    list[str] | None, typer.Option("--target", "-t", help="Target; repeatable, or 'all'. See: qedge targets.")
+    list[str] | None,
+    typer.Option(
+        "--target",
+        "-t",
+        help="Target; repeatable, or 'all'. See: qedge targets.",
+        autocompletion=offering(lambda: [*target_names(), "all"]),
+    ),
 ]
 OutOpt = Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the builds. Default: build.")]
 ConfigOpt = Annotated[
@@ -42,11 +51,28 @@ LabelsOpt = Annotated[
 SamplesOpt = Annotated[int | None, typer.Option("--samples", min=1, help="Use at most this many samples.")]
 SeedOpt = Annotated[int | None, typer.Option("--seed", help="Seed of every choice.")]
 IoOpt = Annotated[
-    str | None, typer.Option("--io", help="Type of inputs and outputs: auto, int8, uint8, int16 ...")
+    str | None,
+    typer.Option(
+        "--io",
+        help="Type of inputs and outputs: auto, int8, uint8, int16 ...",
+        autocompletion=offering(IO_TYPES),
+    ),
 ]
-MethodOpt = Annotated[str | None, typer.Option("--method", help="Pin a quantisation method. Default: auto.")]
+MethodOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--method",
+        help="Pin a quantisation method. Default: auto.",
+        autocompletion=offering(("auto", *RANGES)),
+    ),
+]
 EffortOpt = Annotated[
-    str | None, typer.Option("--effort", help="How much to try: fast, normal or thorough. Default: normal.")
+    str | None,
+    typer.Option(
+        "--effort",
+        help="How much to try: fast, normal or thorough. Default: normal.",
+        autocompletion=offering(EFFORTS),
+    ),
 ]
 RecipeOpt = Annotated[Path | None, typer.Option("--recipe", help="Recipe file (TOML) that pins every part.")]
 MaxDropOpt = Annotated[
@@ -79,10 +105,20 @@ StrictOpt = Annotated[
 ]
 ResizeOpt = Annotated[
     str | None,
-    typer.Option("--resize", help="Resampling of images: bilinear, nearest, bicubic, area, opencv."),
+    typer.Option(
+        "--resize",
+        help="Resampling of images: bilinear, nearest, bicubic, area, opencv.",
+        autocompletion=offering(METHODS),
+    ),
 ]
-FitOpt = Annotated[str | None, typer.Option("--fit", help="Image to input: stretch, crop or letterbox.")]
-ColorOpt = Annotated[str | None, typer.Option("--color", help="Channel order: rgb, bgr or gray.")]
+FitOpt = Annotated[
+    str | None,
+    typer.Option("--fit", help="Image to input: stretch, crop or letterbox.", autocompletion=offering(FITS)),
+]
+ColorOpt = Annotated[
+    str | None,
+    typer.Option("--color", help="Channel order: rgb, bgr or gray.", autocompletion=offering(COLORS)),
+]
 RangeOpt = Annotated[
     str | None, typer.Option("--range", help="What 0..255 becomes, for instance 0,1 or -1,1. Default: 0,255.")
 ]
@@ -94,7 +130,11 @@ PreOpt = Annotated[
 ]
 PostOpt = Annotated[
     str | None,
-    typer.Option("--post", help="Post-processing: classify, detect, segment, keypoints, regression, raw ..."),
+    typer.Option(
+        "--post",
+        help="Post-processing: classify, detect, segment, keypoints, regression, raw ...",
+        autocompletion=offering((*POSTPROCESS_KINDS, "raw")),
+    ),
 ]
 EXPORTS = ("frigate",)
 ExportOpt = Annotated[

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import typing
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -96,6 +96,20 @@ def _merged(first: Option, second: Option) -> Option:
     return replace(first, help=f"{first.help}; {second.help}", choices=both)
 
 
+def offering(choices: Iterable[str] | Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """Return what completes a value from choices, in the shell: those that begin as what is typed so far.
+
+    >>> offering(("int8", "uint8"))("i")
+    ['int8']
+    """
+
+    def complete(incomplete: str) -> list[str]:
+        known = choices() if callable(choices) else choices
+        return [choice for choice in known if choice.startswith(incomplete)]
+
+    return complete
+
+
 def _flag(option: Option) -> Parameter:
     decl = "--" + option.name.replace("_", "-")
     text = option.help + (f" [{'|'.join(option.choices)}]" if option.choices else "")
@@ -103,7 +117,10 @@ def _flag(option: Option) -> Parameter:
     if option.kind == "flag":
         annotation = Annotated[bool, typer.Option(decl, help=text)]
         return Parameter(option.name, Parameter.KEYWORD_ONLY, default=False, annotation=annotation)
-    annotation = Annotated[str | None, typer.Option(decl, help=text, metavar=option.kind.upper())]
+    complete = offering(option.choices) if option.choices else None
+    annotation = Annotated[
+        str | None, typer.Option(decl, help=text, metavar=option.kind.upper(), autocompletion=complete)
+    ]
     return Parameter(option.name, Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -190,6 +195,53 @@ def test_completion_scripts_are_printed(cli) -> None:
         done = cli("--show-completion", shell)
         assert done.returncode == 0, done.stderr
         assert "_QEDGE_COMPLETE" in done.stdout.upper()
+
+
+COMPLETIONS = [
+    ("qedge build -t ", {"rpi", "mcu", "coral", "all"}),
+    ("qedge build --board pi", {"pico", "pico2"}),
+    ("qedge build --method m", {"minmax", "mse"}),
+    ("qedge build --fit ", {"stretch", "crop", "letterbox"}),
+    ("qedge in", {"init", "inspect"}),
+]
+
+
+def completed(shell: str, typed: str) -> str:
+    """Return what qedge gives a shell for what is typed so far, by the protocol of the script that it installs."""
+    words = typed.split(" ")
+    asked = {"COMP_WORDS": " ".join(w for w in words if w), "COMP_CWORD": str(len(words) - 1)}
+    asked |= {"_TYPER_COMPLETE_ARGS": typed, "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    done = subprocess.run(
+        [sys.executable, "-m", "qedge"],
+        env={**os.environ, "_QEDGE_COMPLETE": f"complete_{shell}", **asked},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("shell", "typed", "offered"),
+    [("bash", *case) for case in COMPLETIONS]
+    + [(s, *case) for s in ("zsh", "fish") for case in COMPLETIONS[:2]],
+)
+def test_values_are_completed(shell: str, typed: str, offered: set[str]) -> None:
+    said = completed(shell, typed)
+    assert offered <= set(re.findall(r"[\w-]+", said)), said
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="needs fish: apt install fish")
+def test_fish_itself_completes_a_board(tmp_path: Path) -> None:
+    """The script that is installed, in the shell that it is for."""
+    (tmp_path / "qedge").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m qedge "$@"\n')
+    (tmp_path / "qedge").chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    script = "qedge --show-completion fish | source; complete -C 'qedge build --board pic'"
+    done = subprocess.run(
+        ["fish", "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+    assert {"pico", "pico2"} <= set(done.stdout.split()), done.stderr
 
 
 @pytest.fixture
