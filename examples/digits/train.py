@@ -27,7 +27,6 @@ from speech import (
     RATE,
     TEST_SPEAKERS,
     TEST_VOICES,
-    TRAIN_VOICES,
     UNKNOWN,
     UNSEEN_WORDS,
     Word,
@@ -71,7 +70,7 @@ class Windows:
 
     def draw(self, count: int, labels: Labels, rng: np.random.Generator) -> npt.NDArray[np.int64]:
         """Return ``count`` indices of windows: digits alike, "unknown" and "silence" more often."""
-        weights = np.array([1.0] * len(DIGITS) + [8.0, 1.5])
+        weights = np.array([1.0] * len(DIGITS) + [4.0, 1.5])
         chosen = rng.choice(len(LABELS), count, p=weights / weights.sum())
         index = np.zeros(count, np.int64)
         for label in range(len(LABELS)):
@@ -165,19 +164,17 @@ def build_model():
     return keras.Model(inputs, outputs, name="digits")
 
 
-def gather(archive: Path, seed: int, threads: int, share: float = 1.0) -> tuple[list[Word], list[Word]]:
-    """Return the words to train on and those for the noise of many voices; ``share``: part of the voices."""
+def gather(archive: Path, seed: int, threads: int) -> tuple[list[Word], list[Word]]:
+    """Return the words to train on and those for the noise of many voices."""
     recorded = list(fsdd(archive, test=False))
-    few = [max(1, round(share * count)) for count in (300, 6, 24, 8, 2)]
-    shipped = TRAIN_VOICES[:: max(1, round(1 / share))]
-    spoken = varied(few[0], few[1], np.random.default_rng(seed), threads=threads, shipped=shipped)
+    spoken = varied(300, 6, np.random.default_rng(seed), threads=threads)
     joined = list(
-        flite(FLITE_VOICES, (*DIGITS, *OTHER_WORDS[::6]), np.random.default_rng(seed + 4), repeats=few[2])
+        flite(FLITE_VOICES, (*DIGITS, *OTHER_WORDS[::6]), np.random.default_rng(seed + 4), repeats=24)
     )
     # Reversed digits are human speech that is no digit; the data set has no other words.
     reversed_digits = [Word(UNKNOWN, w.samples[::-1], w.speaker) for w in recorded[::2]]
     others = [w for w in spoken + joined if w.label == UNKNOWN]
-    return recorded * few[3] + (spoken + joined + reversed_digits) * few[4], others
+    return recorded * 8 + (spoken + joined + reversed_digits) * 2, others
 
 
 def accuracy(model, windows: Windows, count: int) -> tuple[float, dict[str, float]]:
@@ -199,16 +196,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="to speak with; the training uses one")
     parser.add_argument("--cache", type=Path, help="file to keep the prepared sound in between runs")
     parser.add_argument("--start", type=Path, help="model of the same layers whose weights to go on from")
-    parser.add_argument(
-        "--share", type=float, default=1.0, help="part of the voices, to go on from --start with"
-    )
     parser.add_argument("--seed", type=int, default=2024)
     parser.add_argument("--rate", type=float, nargs=2, default=[3e-3, 1e-3], help="highest learning rates")
     options = parser.parse_args()
 
     began = time.monotonic()
     train, progress, tests = cached(
-        options.cache, lambda: prepare(options.fsdd, options.seed, options.threads, options.share)
+        options.cache, lambda: prepare(options.fsdd, options.seed, options.threads)
     )
     print(f"{train.starts.size} windows after {time.monotonic() - began:.0f} s", flush=True)
 
@@ -257,11 +251,9 @@ def save(model, path: Path) -> None:
     bare.save(path)
 
 
-def prepare(
-    archive: Path, seed: int, threads: int, share: float = 1.0
-) -> tuple[Windows, Windows, dict[str, Windows]]:
+def prepare(archive: Path, seed: int, threads: int) -> tuple[Windows, Windows, dict[str, Windows]]:
     """Return windows to learn from, to watch the progress with, and, of unseen speakers and voices, to test with."""
-    words, others = gather(archive, seed, threads, share)
+    words, others = gather(archive, seed, threads)
     print(f"{len(words)} words", flush=True)
     rng = np.random.default_rng(seed + 1)
     watched = list(espeak(CLIP_VOICES, (*DIGITS, *UNSEEN_WORDS[:4]), rng))
