@@ -46,12 +46,13 @@ class Narrowing:
     def of(self, chosen: Tried) -> Tried:
         """Return the candidate with int4 weights in as many layers as the budget allows; as it is where in none."""
         recipe = replace(chosen.recipe.untuned, rounding=True)
-        order = self._order(recipe)
-        if not order:
+        every = narrow_operators(self.builder.statistics.variant(recipe.equalize).graph)
+        if not every:
             return chosen
-        whole = self._good(recipe, order)
+        whole = self._good(recipe, every)
         if whole is not None:
             return whole
+        order = self._order(recipe)
         low, best = self._most(recipe, order)
         if self.tune is not None:
             # What is tuned holds more than what is not: between the two, once.

@@ -10,10 +10,13 @@ from typing import Protocol
 from qedge.findings import Finding
 from qedge.quantize.build import Builder
 from qedge.quantize.calibrate import Progress
-from qedge.quantize.judge import Judge
+from qedge.quantize.judge import Judge, Verdict
 from qedge.quantize.learned import Learned
 from qedge.quantize.recipe import Recipe
 from qedge.quantize.search import Tried, attempt, disagrees, perfect
+
+EQUALISED = 0.5
+"""Share of equalisation that a start is tried with."""
 
 
 class Refiner(Protocol):
@@ -59,24 +62,39 @@ class Refinement:
             return chosen
         started = time.perf_counter()
         judge = Judge(self._whole.model, self._whole.dataset, self._held, threads=self._whole.threads)
-        before = judge.judge(chosen.data)
-        learned, why = self._refiner(self._whole, chosen.recipe, self._held, self._progress)
+        start, before = self._start(chosen, judge)
+        learned, why = self._refiner(self._whole, start.recipe, self._held, self._progress)
         if learned is None:
             self._left(why, "info" if not why or "beat" in why else "warning")
-            return chosen
-        self._whole.learned[chosen.recipe.untuned] = learned
-        found = attempt(self._whole, self._judge, replace(chosen.recipe, tuned=True))
+            return start
+        self._whole.learned[start.recipe.untuned] = learned
+        found = attempt(self._whole, self._judge, replace(start.recipe, tuned=True))
         found = replace(found, seconds=time.perf_counter() - started)
         after = judge.judge(found.data)
         self.tried.append(found)
         gained = f"{after.score:.1f} dB on {len(self._held)} held-out samples, {before.score:.1f} before"
         if after.score < before.score or disagrees(after.comparison, before.comparison):
             self._left(f"it gave {gained}", "info")
-            return chosen
+            return start
         self.findings.append(
             Finding("info", "tuned", f"learned from the float model's answers: {gained}{_also(why)}")
         )
         return found
+
+    def _start(self, chosen: Tried, judge: Judge) -> tuple[Tried, Verdict]:
+        """Return the candidate, or its equalised form where held-out samples call that better, and what they say.
+
+        Gradients do not even out channels of unlike size well.
+        """
+        before = judge.judge(chosen.data)
+        if chosen.recipe.equalize is None and self._whole.links:
+            equalised = attempt(self._whole, self._judge, replace(chosen.recipe, equalize=EQUALISED))
+            verdict = judge.judge(equalised.data)
+            better = verdict.score > before.score
+            if better and not disagrees(verdict.comparison, before.comparison):
+                self.tried.append(equalised)
+                return equalised, verdict
+        return chosen, before
 
     def _left(self, why: str, severity: str) -> None:
         hint = None if severity == "info" else "build without --tune, or see docs/tuning.md"

@@ -22,7 +22,7 @@ from qedge.tune.child import class_labels, learn
 from qedge.tune.job import Job, Settings, Start, bounds, job_of, learnable, start_of
 
 Array = npt.NDArray[Any]
-MOST_VALUES = 200_000_000
+MOST_VALUES = 50_000_000
 """Values of samples that are held in memory."""
 BATCH_VALUES = 40_000_000
 """Values of activations that one step may keep for its gradients."""

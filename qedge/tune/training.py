@@ -26,8 +26,8 @@ MIXED = 0.5
 """Share of steps that learn from mixtures."""
 LOOKS = 12
 """How often the held-out samples are looked at."""
-PATIENCE = 4
-"""Looks without progress that end it."""
+PATIENCE = 9
+"""Looks without progress that end it: large steps disturb a good start at first, and small ones come late."""
 Report = Callable[[int, int, float, float], None]
 Keep = Callable[[Start], None]
 

@@ -89,19 +89,42 @@ class _Fake:
 
 def test_what_is_worse_on_held_out_samples_is_not_kept() -> None:
     model, data, fake = cnn(), images(24), _Fake(0.5)
-    plain = quantize(model, data, QuantizeOptions(method="minmax"))
-    tuned = quantize(model, data, TUNED, refiner=fake)
+    options = QuantizeOptions(method="minmax+equalize")
+    plain = quantize(model, data, options)
+    tuned = quantize(model, data, replace(options, tune="on"), refiner=fake)
     assert tuned.data == plain.data
     assert [f.rule for f in tuned.findings if "tuned" in f.rule] == ["not-tuned"]
-    assert [c.method for c in tuned.candidates] == ["minmax", "minmax+tune"]
+    assert [c.method.endswith("+tune") for c in tuned.candidates] == [False, True]
     assert 0 < len(fake.held) < len(data)
+
+
+def test_what_learns_nothing_leaves_the_better_start() -> None:
+    tuned = quantize(
+        cnn(spread=1000.0), images(24), TUNED, refiner=lambda *_: (None, "nothing beat the start")
+    )
+    assert tuned.method == "minmax+equalize0.5"
+    assert [c.method for c in tuned.candidates if c.chosen] == ["minmax+equalize0.5"]
+
+
+def test_a_model_that_is_perfect_is_left_alone() -> None:
+    fake = _Fake(0.0)
+    tuned = quantize(cnn(), images(24), QuantizeOptions(tune="on", io="int8"), refiner=fake)
+    assert ("tuned" in [f.rule for f in tuned.findings]) == (fake.held != [-1])
 
 
 def test_what_is_no_worse_is_kept_and_said() -> None:
     tuned = quantize(cnn(), images(24), TUNED, refiner=_Fake(0.0))
-    assert tuned.method == "minmax+tune"
+    assert tuned.method.endswith("+tune")
     assert [f.rule for f in tuned.findings if "tuned" in f.rule] == ["tuned"]
-    assert [c.method for c in tuned.candidates if c.chosen] == ["minmax+tune"]
+    assert [c.method for c in tuned.candidates if c.chosen] == [tuned.method]
+
+
+def test_it_starts_from_the_equalised_form_where_that_is_better() -> None:
+    spread, even = (
+        quantize(cnn(spread=factor), images(24), TUNED, refiner=_Fake(0.0)).method for factor in (1000.0, 1.0)
+    )
+    assert spread == "minmax+equalize0.5+tune"
+    assert even in ("minmax+tune", "minmax+equalize0.5+tune")
 
 
 def test_a_model_without_weights_has_nothing_to_learn() -> None:
@@ -142,7 +165,7 @@ def test_a_child_learns_and_repeats_itself() -> None:
         quantize(model, data, TUNED, lambda stage, done, total: looks.append(stage), refiner=Tuner(settings))
         for _ in range(2)
     )
-    assert first.method == "minmax+tune", first.findings
+    assert first.method.endswith("+tune"), first.findings
     assert first.sqnr_db > plain.sqnr_db + 1
     assert first.data == again.data
     assert any(stage.startswith("tune (") for stage in looks)

@@ -1,0 +1,98 @@
+"""What 4-bit weights save on a Cortex-M4: flash, RAM and instructions beside int8, and the accuracy that is left.
+
+Needs the third-party models and data beside the project. ``python benchmarks/int4.py [--json] [--tune] [name ...]``:
+each model is built with int8 weights and with ``--weights mixed --max-drop 1%``, verified byte for byte on the emulated
+core, and measured on samples that calibrate neither.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import quantize as bench
+
+BOARD = "nucleo-l4r5zi"
+MODELS = {
+    "kws": "models/mlperf_tiny/kws01_dscnn_saved_model",
+    "ic": "models/mlperf_tiny/ic01_resnet8_float.tflite",
+    "vww": "models/mlperf_tiny/vww01_mobilenet_float.tflite",
+}
+READ = {"kws": bench.kws, "ic": bench.cifar, "vww": bench.photos}
+
+
+def qedge(*arguments: object) -> dict[str, Any]:
+    """Run one command with ``--json``; stop with its own message when it fails."""
+    command = [sys.executable, "-m", "qedge", *map(str, arguments), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, arguments))}: exit {done.returncode}\n{done.stderr}")
+    return dict(json.loads(done.stdout))
+
+
+def write(samples: bench.Samples, place: Path) -> Path:
+    """Write samples as the commands read them."""
+    arrays = {"x": samples.values.astype(np.float32)}
+    if samples.labels is not None:
+        arrays["y"] = samples.labels
+    np.savez(place, **arrays)
+    return place
+
+
+def measure(name: str, scratch: Path, extra: list[str]) -> dict[str, Any]:
+    """Return one model's figures: int8, then mixed."""
+    calibration, test = READ[name]()
+    data, held = write(calibration, scratch / f"{name}.npz"), write(test, scratch / f"{name}_test.npz")
+    row: dict[str, Any] = {"model": name}
+    for kind, flags in (("int8", []), ("mixed", ["--weights", "mixed", "--max-drop", "1%", *extra])):
+        out = scratch / kind
+        built = qedge(
+            "build", bench.SHARED / MODELS[name], "--data", data, "--eval-data", held, "-t", "mcu", "--board", BOARD,
+            "--io", "int8", "-o", out, "--name", name, *flags,
+        )  # fmt: skip
+        proven = qedge("verify", built["targets"]["mcu"]["bundle"])
+        row |= {
+            f"{kind}_method": built["quantization"]["method"],
+            f"{kind}_accuracy": built["int8"]["accuracy"],
+            f"{kind}_agreement": built["quantization"]["agreement"],
+            f"{kind}_flash": sum(proven["flash_bytes"].values()),
+            f"{kind}_ram": proven["ram_bytes"]["arena"],
+            f"{kind}_instructions": proven["instructions"],
+            f"{kind}_bit_exact": proven["bit_exact"],
+        }
+    for figure in ("flash", "instructions", "ram"):
+        row[f"{figure}_ratio"] = round(row[f"mixed_{figure}"] / row[f"int8_{figure}"], 3)
+    return row
+
+
+def main() -> None:
+    """Print one row a model."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=list(MODELS))
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--tune", action="store_true")
+    given = parser.parse_args()
+    if not (bench.SHARED / "models").is_dir():
+        print("skipped: the third-party models and data are not beside the project")
+        return
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in given.names:
+            rows.append(measure(name, Path(scratch), ["--tune"] if given.tune else []))
+            if not given.json:
+                print("  ".join(f"{k}={v}" for k, v in rows[-1].items()), flush=True)
+    if given.json:
+        print(json.dumps(rows, indent=2))
+
+
+if __name__ == "__main__":
+    main()
