@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+TOOLS := "platformio>=6.1" "idf-component-manager>=2" "west>=1.2"
 
-.PHONY: help install demo test test-long test-torch check bench docs golden bundles emulate dist clean
+.PHONY: help install demo test test-long test-torch check bench docs golden bundles emulate tools dist clean
 
 help:
 	@echo "make demo     build the digit spotter for three targets, verify each, run it"
@@ -17,6 +18,7 @@ help:
 	@echo "make golden   measure the golden figures of the C export again (needs the MLPerf Tiny models)"
 	@echo "make bundles  build the models of the sample apps again (the camera's needs CIFAR-10's images)"
 	@echo "make emulate  run the bundles on an emulated Raspberry Pi (Debian, as root)"
+	@echo "make tools    PlatformIO, ESP-IDF's component manager and west, in an environment of their own, for long tests"
 	@echo "make dist     wheel and source archive in dist/"
 
 install: $(STAMP)
@@ -72,6 +74,12 @@ bundles: install
 emulate: install
 	@$(BIN)/python tests/emulated/run.py
 	@$(BIN)/python tests/emulated/engine_c.py
+
+# Their dependencies are pinned against each other's and ours.
+tools: install
+	@$(PYTHON) -m venv .venv/tools
+	@$(BIN)/uv pip install --quiet --python .venv/tools/bin/python $(TOOLS) \
+	  || .venv/tools/bin/python -m pip install --quiet --disable-pip-version-check $(TOOLS)
 
 dist: install
 	@$(BIN)/python -m build --outdir dist .

@@ -15,6 +15,17 @@ from qedge_mcu.cores import CORES
 
 KEYS = ("title", "core", "ram", "flash", "megahertz")
 SYSTEMS = ("arduino", "platformio", "zephyr", "esp_idf")
+FAMILIES = {
+    "stm32": {"board": "nucleo-l4r5zi"},
+    "esp32": {"board": "esp32-s3"},
+    "nrf52": {"board": "arduino-nano-33-ble"},
+    "nrf53": {"board": "nrf5340dk"},
+    "arduino": {"board": "arduino-nano-33-ble"},
+    "rp2040": {"board": "pico"},
+    "rp2350": {"board": "pico2"},
+    "microcontroller": {},
+}
+"""What people call their chips: the board of each that stands for the others until they name one."""
 
 
 @dataclass(frozen=True)

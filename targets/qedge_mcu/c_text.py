@@ -12,6 +12,14 @@ from qedge_mcu.ops.base import Array
 from qedge_mcu.program import Program
 
 EXTERN_BEGIN = '#ifdef __cplusplus\nextern "C" {\n#endif\n\n'
+USER_CONFIG = """\
+#if defined(__has_include)
+#if __has_include("qe_user_config.h")
+#include "qe_user_config.h"
+#endif
+#endif
+
+"""
 EXTERN_END = "#ifdef __cplusplus\n}\n#endif\n"
 
 

@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-from qedge_mcu.c_text import EXTERN_BEGIN, EXTERN_END, banner, values_text
+from qedge_mcu.c_text import EXTERN_BEGIN, EXTERN_END, USER_CONFIG, banner, values_text
 from qedge_mcu.ops.base import ConstArray
 from qedge_mcu.program import Program, Step
 from qedge_mcu.structs import C_TYPES
@@ -65,6 +65,8 @@ class Constants:
         return (
             banner(self.program, f"Constants of {name}.")
             + f"#ifndef {guard}\n#define {guard}\n\n#include <stdint.h>\n\n"
+            + USER_CONFIG
+            + "#ifndef QE_WEIGHTS_ATTRIBUTE\n#define QE_WEIGHTS_ATTRIBUTE\n#endif\n\n"
             + EXTERN_BEGIN
             + "\n".join(lines)
             + "\n\n"
@@ -87,7 +89,7 @@ class Constants:
 def _declaration(name: str, array: ConstArray) -> str:
     ctype = C_TYPES[str(array.values.dtype)]
     align = f" __attribute__((aligned({array.align})))" if array.align > array.values.dtype.itemsize else ""
-    return f"const {ctype} {name}[{array.values.size}]{align}"
+    return f"const {ctype} {name}[{array.values.size}]{align} QE_WEIGHTS_ATTRIBUTE"
 
 
 def placeholders(step: Step) -> set[str]:

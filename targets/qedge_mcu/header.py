@@ -5,7 +5,7 @@ from __future__ import annotations
 from qedge.graph import Tensor
 from qedge.processing.affine import INPUTS_KEY, steps_in
 from qedge_mcu.c_text import EXTERN_BEGIN, EXTERN_END, banner, comment_text, io_name, literal, shape_text
-from qedge_mcu.facts import facts
+from qedge_mcu.facts import external_context, facts, wishes
 from qedge_mcu.input_step import write_input
 from qedge_mcu.program import CONTEXT_ALIGN, Program
 from qedge_mcu.structs import C_TYPES
@@ -17,7 +17,9 @@ def header_text(program: Program) -> str:
     guard = f"{upper}_H"
     lines = [
         banner(program, f"{name}: an int8 neural network as plain C; no heap, no dependency."),
-        f"#ifndef {guard}\n#define {guard}\n\n#include <stddef.h>\n#include <stdint.h>\n\n{EXTERN_BEGIN}",
+        f"#ifndef {guard}\n#define {guard}\n\n#include <stddef.h>\n#include <stdint.h>\n",
+        *wishes(program),
+        EXTERN_BEGIN,
         "/* Status codes. */",
         f"#define {upper}_OK 0",
         f"#define {upper}_ERROR_NULL (-1) /* the context is a null pointer */\n",
@@ -34,7 +36,8 @@ def header_text(program: Program) -> str:
             lines += _io_defines(program, kind, k, len(tensors), graph.tensors[t])
     lines += [
         "/* One instance of the model; the caller owns it. Several may run at the same time. */",
-        "#if defined(__cplusplus)",
+        *external_context(program, fields),
+        "#elif defined(__cplusplus)",
         f"typedef struct alignas({CONTEXT_ALIGN}) {{",
         *fields,
         f"}} {name}_context;",

@@ -7,10 +7,26 @@ rounding an operation, ties to even. No two operations can be joined to one inst
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import indent
 
 from qedge.graph import Tensor
 from qedge.processing.affine import InputStep
 
+_CODE = """\
+float q = {real} / {lower}_scale;
+q = q > -70000.0f ? q : -70000.0f;
+q = q < 70000.0f ? q : 70000.0f;
+int32_t code = (int32_t)q;
+const float rest = q - (float)code;
+if (rest > 0.5f || (rest == 0.5f && (code & 1) != 0)) {{
+    ++code;
+}} else if (rest < -0.5f || (rest == -0.5f && (code & 1) != 0)) {{
+    --code;
+}}
+code += {lower}_zero_point;
+code = code < {low} ? {low} : code;
+{result} ({ctype})(code > {high} ? {high} : code);
+"""
 _C = """\
 /* Write {what} from values in the units that the model was trained with: (value - offset) * factor, quantised.
  * Not for -ffast-math. */
@@ -21,29 +37,18 @@ static inline void {name}_write_{io}({name}_context *context, const float *value
     {ctype} *const codes = {name}_{io}(context);
     for (int32_t i = 0; i < {upper}_ELEMENTS; ++i) {{
         const int32_t channel = i % {count};
-        float q = (values[i] - offset[channel]) * factor[channel] / {lower}_scale;
-        q = q > -70000.0f ? q : -70000.0f;
-        q = q < 70000.0f ? q : 70000.0f;
-        int32_t code = (int32_t)q;
-        const float rest = q - (float)code;
-        if (rest > 0.5f || (rest == 0.5f && (code & 1) != 0)) {{
-            ++code;
-        }} else if (rest < -0.5f || (rest == -0.5f && (code & 1) != 0)) {{
-            --code;
-        }}
-        code += {lower}_zero_point;
-        code = code < {low} ? {low} : code;
-        codes[i] = ({ctype})(code > {high} ? {high} : code);
-    }}
+{codes}    }}
 }}
 """
-_LIMITS = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}
+LIMITS = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}
 
 
 def write_input(name: str, io: str, tensor: Tensor, ctype: str, step: InputStep) -> str:
     """Return the C function for an input; ``io`` is what its accessor is called (``input``, ``input_1``)."""
     count = max(len(step.offset), len(step.factor))
-    low, high = _LIMITS[tensor.dtype]
+    code = code_of(
+        "(values[i] - offset[channel]) * factor[channel]", "codes[i] =", f"{name}_{io}", tensor.dtype, ctype
+    )
     return _C.format(
         name=name,
         io=io,
@@ -54,9 +59,20 @@ def write_input(name: str, io: str, tensor: Tensor, ctype: str, step: InputStep)
         offset=_list(step.offset, count),
         factor=_list(step.factor, count),
         ctype=ctype,
-        low=low,
-        high=high,
+        codes=indent(code, " " * 8),
     )
+
+
+def code_of(real: str, result: str, lower: str, dtype: str, ctype: str) -> str:
+    """Return the C that quantises ``real``, to nearest with ties to even, into ``result``.
+
+    Args:
+        real: an expression.
+        result: what takes the code: ``codes[i] =``, ``return``.
+        lower: prefix of the tensor's scale and zero point.
+    """
+    low, high = LIMITS[dtype]
+    return _CODE.format(real=real, result=result, lower=lower, ctype=ctype, low=low, high=high)
 
 
 def _list(values: Sequence[float], count: int) -> str:

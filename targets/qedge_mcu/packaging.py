@@ -15,8 +15,10 @@ import numpy.typing as npt
 
 from qedge._version import __version__
 from qedge.errors import ToolError
+from qedge_mcu.boards import Board, board
 from qedge_mcu.c_text import values_text
 from qedge_mcu.emit import Generated
+from qedge_mcu.example import classify_header
 from qedge_mcu.program import Program
 from qedge_mcu.structs import C_TYPES
 
@@ -44,6 +46,28 @@ ARCH_NOTES: Mapping[str, str] = {
     "dsp": "The kernels are for cores with the DSP extension (Cortex-M4, M7, M33).\n",
     "mve": "The kernels are for cores with Helium (Cortex-M55, M85).\n",
 }
+CORE_NOTES: Mapping[str, str] = {
+    "esp32-s3": "The kernels are portable C: the vector unit of the ESP32-S3, which Espressif's own (esp-nn)\n"
+    "use and are faster by, stays idle.\n",
+}
+# Architectures of the boards manager, as their cores call themselves: of 32 bits, and so without avr and megaavr.
+ARDUINO = (
+    "apollo3", "esp32", "esp8266", "mbed", "mbed_edge", "mbed_giga", "mbed_nano", "mbed_nicla", "mbed_opta",
+    "mbed_portenta", "mbed_rp2040", "nrf52", "nRF5", "renesas", "renesas_portenta", "renesas_uno", "rp2040", "sam",
+    "samd", "silabs", "stm32", "STM32F1", "STM32F4", "teensy", "zephyr",
+)  # fmt: skip
+
+
+def board_commands(chosen: Board) -> str:
+    """Return the lines of the README that build for a board, one a system that has a name for it."""
+    commands = {
+        "arduino": "arduino-cli compile --library . -b {} examples/golden",
+        "platformio": "pio ci --lib . -b {} examples/golden/golden.ino",
+        "zephyr": "west build -b {} APPLICATION -- -DZEPHYR_EXTRA_MODULES=<this folder>",
+        "esp_idf": "idf.py set-target {} build",
+    }
+    rows = [f"`{text.format(chosen.systems[k])}`" for k, text in commands.items() if k in chosen.systems]
+    return f"\nFor {chosen.title}: " + "; ".join(rows) + ".\n" if rows else ""
 
 
 def project_files(
@@ -51,13 +75,33 @@ def project_files(
     generated: Generated,
     inputs: Sequence[Sequence[Array]],
     outputs: Sequence[Sequence[Array]],
+    board_name: str | None = None,
 ) -> dict[str, bytes]:
     """Return the files of ``templates/qedge/`` for one library, by path beside ``src/``.
 
-    The examples need golden vectors; without any ``inputs`` there are none.
+    The example ``golden`` needs golden vectors, and ``classify`` a model that tells classes apart: the rest is there
+    for any.
+
+    Args:
+        board_name: of the board that the library is built for, for the commands of its build systems.
     """
-    values = _values(program, generated)
+    values = _values(program, generated) | {
+        "board_commands": board_commands(board(board_name)) if board_name else ""
+    }
+    app = generated.files.get(f"src/{program.name}_app.h", b"").decode()
+    sound = f"src/{program.name}_frontend.h" in generated.files
+    classify = classify_header(program, app, sound=sound)
+    if classify is not None:
+        text, values["sensor_type"], values["sensor_count"] = classify
+    else:
+        values |= {"sensor_type": "", "sensor_count": ""}
+    labelled = f"{program.name}_label(" in app
+    values["class_name"] = f"{program.name}_label(best)" if labelled else '"class"'
     files = {path: text.encode() for path, text in fill_templates("qedge", values).items()}
+    if classify is None:
+        files = {path: data for path, data in files.items() if "/classify/" not in path}
+    else:
+        files["examples/classify/classify.h"] = text.encode()
     if not inputs:
         return {path: data for path, data in files.items() if "/golden/" not in path}
     return files | {"examples/golden/golden.h": golden_header(program, inputs, outputs)}
@@ -102,7 +146,8 @@ def _values(program: Program, generated: Generated) -> dict[str, str]:
         "first_input": "input" if len(graph.inputs) == 1 else "input_0",
         "first_output": "output" if len(graph.outputs) == 1 else "output_0",
         "gcc_flags": GCC_FLAGS.get(program.core.name, ""),
-        "arch_note": ARCH_NOTES[program.core.family],
+        "arch_note": CORE_NOTES.get(program.core.name, ARCH_NOTES[program.core.family]),
+        "arduino_architectures": ",".join(ARDUINO),
         "cmake_sources": "".join(f"  {s}\n" for s in generated.sources),
         "zephyr_sources": "".join(f"    ../{s}\n" for s in generated.sources),
     }

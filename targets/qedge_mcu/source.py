@@ -9,8 +9,20 @@ from qedge_mcu.parameters import Parameters
 from qedge_mcu.program import CONTEXT_ALIGN, Program
 
 _OBSERVER = """\
-/* Define QE_OBSERVER as the name of a function to have it called after each operator. */
-#ifdef QE_OBSERVER
+/* Functions of the application that are called after each step; see the header. */
+#if defined(QE_STOPPER)
+#ifdef __cplusplus
+extern "C"
+#endif
+int QE_STOPPER(void *context, int index);
+#define QE_AFTER(index) \\
+    do { \\
+        const int qe_stop = QE_STOPPER(context, (index)); \\
+        if (qe_stop != 0) { \\
+            return qe_stop; \\
+        } \\
+    } while (0)
+#elif defined(QE_OBSERVER)
 #ifdef __cplusplus
 extern "C"
 #endif
@@ -36,8 +48,8 @@ def source_text(program: Program, constants: Constants, parameters: Parameters, 
             asserts.append(f'QE_STATIC_ASSERT({end} <= {upper}_ARENA_BYTES, "{io} lies in the arena");')
     total = f"{upper}_ARENA_BYTES" + "".join(f" + {(s.nbytes + 3) // 4 * 4}" for s in program.states)
     asserts.append(
-        f"QE_STATIC_ASSERT(sizeof({name}_context) >= {total}\n"
-        f'    && sizeof({name}_context) < {total} + {CONTEXT_ALIGN}, "the context holds nothing else");'
+        f"#if !defined({upper}_EXTERNAL_ARENA)\nQE_STATIC_ASSERT(sizeof({name}_context) >= {total}\n"
+        f'    && sizeof({name}_context) < {total} + {CONTEXT_ALIGN}, "the context holds nothing else");\n#endif'
     )
     states = "".join(
         f"    memset(context->{s.name}, {s.initial & 255}, sizeof(context->{s.name}));\n"
@@ -56,6 +68,10 @@ def source_text(program: Program, constants: Constants, parameters: Parameters, 
             f"        return {upper}_ERROR_NULL;\n    }}\n{states}    return {upper}_OK;\n}}\n\n"
         )
     arena = "    uint8_t *const arena = context->arena;\n" if "(arena +" in calls else ""
+    no_arena = (
+        f"#if defined({upper}_EXTERNAL_ARENA)\n    if (context->arena == NULL) {{\n"
+        f"        return {upper}_ERROR_NULL;\n    }}\n#endif\n"
+    )
     return (
         banner(program, f"{name}: the plan, one call an operator.")
         + f'#include "{name}.h"\n\n#include "{name}_weights.h"\n{includes}\n\n'
@@ -66,7 +82,7 @@ def source_text(program: Program, constants: Constants, parameters: Parameters, 
         + f"\n{states}int {name}_init({name}_context *context)\n{{\n    if (context == NULL) {{\n"
         + f"        return {upper}_ERROR_NULL;\n    }}\n{reset}}}\n\n"
         + f"int {name}_run({name}_context *context)\n{{\n    if (context == NULL) {{\n"
-        + f"        return {upper}_ERROR_NULL;\n    }}\n{arena}\n"
+        + f"        return {upper}_ERROR_NULL;\n    }}\n{no_arena}{arena}\n"
         + calls
         + f"\n    return {upper}_OK;\n}}\n"
     )

@@ -33,7 +33,8 @@ from qedge.target import (
 )
 from qedge.target.reports import Arrays, Options
 from qedge_mcu import on_board, oracle, report
-from qedge_mcu.boards import board, boards
+from qedge_mcu.app import app_header
+from qedge_mcu.boards import FAMILIES, board, boards
 from qedge_mcu.cores import CORES, Core, core
 from qedge_mcu.emit import Generated, emit
 from qedge_mcu.engine_tflm import emit_tflm, verify_tflm
@@ -50,18 +51,6 @@ DEFAULT_CORE = "cortex-m4"
 ENGINES = ("qedge", "tflm")
 MOST_COUNTED = 30_000_000
 """Multiplications of a model whose instructions a build counts, which takes a second in some ten million."""
-
-FAMILIES = {
-    "stm32": {"board": "nucleo-l4r5zi"},
-    "esp32": {"board": "esp32-s3"},
-    "nrf52": {"board": "arduino-nano-33-ble"},
-    "nrf53": {"board": "nrf5340dk"},
-    "arduino": {"board": "arduino-nano-33-ble"},
-    "rp2040": {"board": "pico"},
-    "rp2350": {"board": "pico2"},
-    "microcontroller": {},
-}
-"""What people call their chips: the board of each that stands for the others until they name one."""
 
 
 class McuTarget(Target):
@@ -160,11 +149,13 @@ class McuTarget(Target):
         if request.options.get("monitor") is not None:
             window = int(request.options["monitor"])
             beside |= monitor_files(request.graph, program.name, request.sketch, window)
+        beside[f"{program.name}_app.h"] = app_header(program, request.labels, request.preprocess).encode()
         complete = replace(
             generated, files={**generated.files, **{f"src/{path}": data for path, data in beside.items()}}
         )
         run = _run(library, request, inputs)
-        files = complete.files | project_files(program, complete, inputs, outputs or [])
+        chosen = request.options.get("board")
+        files = complete.files | project_files(program, complete, inputs, outputs or [], chosen)
         sources = [f"c/{path}" for path in generated.sources]
         return Compiled(
             files={f"c/{path}": data for path, data in sorted(files.items())},
