@@ -212,6 +212,7 @@ def evaluate(
     *,
     float_model: str | PathLike[str] | None = None,
     samples: int | None = None,
+    workers: int = 1,
 ) -> Comparison:
     """Return accuracy and SQNR of a bundle beside the float model that it was made from.
 
@@ -219,6 +220,7 @@ def evaluate(
         data: as for :func:`build`, in the bundle's own terms.
         float_model: default: the ``float.tflite`` beside the bundle.
         samples: at most so many.
+        workers: processes that run the models; a script that asks for several has ``if __name__ == "__main__":``.
 
     Raises:
         UsageError: no float model.
@@ -232,7 +234,8 @@ def evaluate(
         if path is None:
             raise UsageError("evaluating needs data", hint="qedge.evaluate(bundle, (x, y))")
         model, post = opened.read("model.tflite"), opened.manifest.postprocess
-        return compare(reference, model, open_for(opened, path, samples), postprocess=post)
+        dataset = open_for(opened, path, samples)
+        return compare(reference, model, dataset, workers=workers, postprocess=post)
 
 
 def verify(

@@ -22,6 +22,7 @@ from qedge.quantize import compare
 FloatOpt = Annotated[
     Path | None, typer.Option("--float", help="The float model. Default: the float.tflite beside the bundle.")
 ]
+WorkersOpt = Annotated[int, typer.Option("--workers", min=1, help="Processes that run the models.")]
 LayersOpt = Annotated[bool, typer.Option("--layers", help="Also the SQNR of each layer.")]
 
 
@@ -32,6 +33,7 @@ def command(
     float_model: FloatOpt = None,
     samples: i.SamplesOpt = None,
     layers: LayersOpt = False,
+    workers: WorkersOpt = 1,
 ) -> None:
     """Measure a bundle on a dataset, beside the float model that it was made from."""
     if data is None:
@@ -42,7 +44,12 @@ def command(
     model = opened.read("model.tflite")
     with ui.progress() as progress:
         result = compare(
-            reference or model, model, dataset, steps(progress), postprocess=opened.manifest.postprocess
+            reference or model,
+            model,
+            dataset,
+            steps(progress),
+            workers=workers,
+            postprocess=opened.manifest.postprocess,
         )
     if reference is not None:
         findings += figure_findings(result)

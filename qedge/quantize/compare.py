@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from qedge.quantize.calibrate import Progress
 from qedge.quantize.figures import OutputFigures, OutputTally, decibels
 from qedge.quantize.interpreter import Runner
 from qedge.quantize.tasks import Task, task_of
+from qedge.quantize.workers import answers_by
 
 Array = npt.NDArray[Any]
 
@@ -151,12 +152,14 @@ def compare(
     *,
     indices: Iterable[int] | None = None,
     threads: int = 2,
+    workers: int = 1,
     postprocess: Postprocess | None = None,
 ) -> Comparison:
     """Return what quantisation cost on the samples of ``dataset``; none of them is kept.
 
     Args:
         indices: the samples to run; all by default.
+        workers: processes that run the models; the figures are the same to the last bit.
         postprocess: what the outputs become; of a detector the objects are compared too, as a last entry of
             ``outputs`` that is called ``objects``.
 
@@ -170,12 +173,24 @@ def compare(
     tally = Tally(graph, dataset, postprocess)
     infos = output_infos(graph)
     log = AnswerLog(infos, tally.tasks, truths_of(dataset, infos))
-    real, quantised = Runner(float_model, threads=threads), Runner(int8_model, threads=threads)
-    for done, i in enumerate(chosen):
-        sample = dataset[i]
-        outputs = real.predict(sample), quantised.predict(sample)
+    answers = (
+        _answers(float_model, int8_model, dataset, chosen, threads)
+        if workers == 1
+        else answers_by(workers, float_model, int8_model, dataset, chosen)
+    )
+    for done, (i, outputs) in enumerate(answers):
         tally.add(i, *outputs)
         log.add(i, *outputs)
         if progress is not None:
             progress("compare", done + 1, len(chosen))
     return replace(tally.result(), answers=log.result())
+
+
+def _answers(
+    float_model: bytes, int8_model: bytes, dataset: Dataset, indices: Sequence[int], threads: int
+) -> Iterator[tuple[int, tuple[list[Array], list[Array]]]]:
+    """Yield (index, answers of both models) by this process."""
+    real, quantised = Runner(float_model, threads=threads), Runner(int8_model, threads=threads)
+    for i in indices:
+        sample = dataset[i]
+        yield i, (real.predict(sample), quantised.predict(sample))

@@ -1,0 +1,86 @@
+"""How much faster several processes evaluate, and whether they give the same: keyword spotting, many samples.
+
+    python benchmarks/evaluate.py [--shared ../shared] [--samples 200000] [--workers 2]
+
+The 1,000 samples of the keyword data, over and over with a little noise, in float as a user has them; both models, all
+figures. By the clock, so on a machine that does nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from qedge.datasets.protocol import Subset  # noqa: E402
+from qedge.quantize import compare  # noqa: E402
+
+
+class Repeated:
+    """Keyword samples over and over; each time with other noise, the same for the same index."""
+
+    class_names = None
+
+    def __init__(self, shared: Path, count: int) -> None:
+        with np.load(shared / "data/kws01/kws01_1000.npz", allow_pickle=False) as found:
+            self._real = (found["x_int8"].astype(np.float32) - 83) * np.float32(0.5847029)
+            y = found["y"]
+        self._noise = np.random.default_rng(0).normal(0, 0.3, (1 << 16,)).astype(np.float32)
+        self._count = count
+        self.labels = np.resize(y.astype(np.int64), count)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, i: int) -> list[np.ndarray]:
+        base = self._real[i % len(self._real)]
+        start = (i * 7919) % (len(self._noise) - base.size)
+        return [(base + self._noise[start : start + base.size].reshape(base.shape))[None]]
+
+    def subset(self, indices: np.ndarray) -> Subset:
+        return Subset(self, indices)
+
+    def source(self, i: int) -> str:
+        return f"row {i}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
+    parser.add_argument("--samples", type=int, default=200_000)
+    parser.add_argument("--workers", type=int, default=2)
+    arguments = parser.parse_args()
+    folder = arguments.shared / "models" / "mlperf_tiny"
+    if not folder.is_dir():
+        print(f"evaluate: skipped: no models in {folder}")
+        return
+    models = [(folder / f"kws01_dscnn_{kind}.tflite").read_bytes() for kind in ("float", "int8")]
+    dataset = Repeated(arguments.shared, arguments.samples)
+    found, seconds = [], []
+    for workers in (1, arguments.workers):
+        began, cpu = time.perf_counter(), time.process_time()
+        found.append(compare(*models, dataset, workers=workers, threads=1))
+        seconds.append(time.perf_counter() - began)
+        print(
+            f"{workers} process{'es' if workers > 1 else ''}: {seconds[-1]:.1f} s by the clock, "
+            f"{time.process_time() - cpu:.1f} s of CPU here, load {os.getloadavg()[0]:.1f}",
+            flush=True,
+        )
+    np.testing.assert_equal(dataclasses.asdict(found[1]), dataclasses.asdict(found[0]))
+    print(
+        f"the same to the last bit over {arguments.samples:,} samples; {seconds[0] / seconds[1]:.2f} times as fast"
+    )
+
+
+if __name__ == "__main__":
+    main()
