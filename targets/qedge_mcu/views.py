@@ -1,7 +1,8 @@
 """Tensors that are a part of another: what deals out, cuts or joins bytes that lie together makes no code.
 
 A part of a SPLIT, UNPACK or SLICE is read where it lies in the whole, and what CONCATENATION or PACK joins is written
-where it will lie. Only tensors of the arena take part, at starts that suit every kernel; the others are copied.
+where it will lie. Only tensors of the arena take part, at starts that suit the kernels which read them; the others are
+copied.
 """
 
 from __future__ import annotations
@@ -13,6 +14,11 @@ from qedge.graph import Graph, Operator
 from qedge_mcu.ops.base import Emitted
 from qedge_mcu.planner import ALIGN
 from qedge_mcu.streams import contiguous
+
+BYTEWISE = frozenset(
+    {"qe_lookup_s8", "qe_add_s8", "qe_add_s8_dsp", "qe_add_s8_mve", "qe_mul_s8", "qe_sub_s8"}
+)
+"""Kernels that read their inputs byte by byte, and so from any address."""
 
 
 @dataclass
@@ -82,7 +88,10 @@ def _cuts(graph: Graph, op: Operator, call: Emitted) -> tuple[int, list[int]] | 
 def _read_in_place(
     graph: Graph, views: Views, op: Operator, whole: int, starts: Sequence[int], apart: Mapping[int, object]
 ) -> None:
-    fits = all(start % ALIGN == 0 for start in starts) and not graph.tensors[whole].is_constant
+    anywhere = all(start % ALIGN == 0 for start in starts) or all(
+        views.emitted[reader.index].function in BYTEWISE for t in op.outputs for reader in graph.consumers[t]
+    )
+    fits = anywhere and not graph.tensors[whole].is_constant
     if fits and not {whole, *op.outputs} & set(apart):
         views.inside.update({t: (whole, start) for t, start in zip(op.outputs, starts)})
         views.emitted[op.index] = Emitted(placed=True, note="read in place")

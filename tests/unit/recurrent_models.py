@@ -18,6 +18,7 @@ def unrolled(
     backwards: bool = False,
     shuffled: bool = False,
     late: bool = False,
+    units: int = UNITS,
 ) -> bytes:
     """Return ``h = tanh(x + W h) * sigmoid(h)`` over ``steps`` rows of a split input.
 
@@ -36,16 +37,16 @@ def unrolled(
     quantized = dtype == "int8"
 
     def value(name: str, scale: float, zero: int = 0, rows: int = 1) -> int:
-        return g.tensor(Spec((rows, UNITS), dtype, scale if quantized else None, zero, name=name))
+        return g.tensor(Spec((rows, units), dtype, scale if quantized else None, zero, name=name))
 
     def scale(step: int) -> float:
         return 0.02 + 0.001 * step * own_scales
 
     if quantized:
-        weights = g.tensor(constant(rng.integers(-127, 128, (UNITS, UNITS)), "int8", 0.01))
+        weights = g.tensor(constant(rng.integers(-127, 128, (units, units)), "int8", 0.01))
     else:
-        weights = g.tensor(constant(rng.normal(0, 0.5, (UNITS, UNITS)), "float32"))
-    whole = g.input(Spec((steps, UNITS), dtype, 0.02 if quantized else None, 3 * quantized, name="x"))
+        weights = g.tensor(constant(rng.normal(0, 0.5, (units, units)), "float32"))
+    whole = g.input(Spec((steps, units), dtype, 0.02 if quantized else None, 3 * quantized, name="x"))
     rows = [value(f"x{k}", 0.02, 3) for k in range(steps)]
     g.operator("SPLIT", [g.tensor(constant(0)), whole], rows, {"num_splits": steps})
     states: list[int] = []
