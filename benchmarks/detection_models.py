@@ -50,6 +50,8 @@ def export(folder: Path, images: np.ndarray, sizes: list[int], names: list[str])
             photos = torch.nn.functional.interpolate(
                 torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255, (size, size), mode="bilinear"
             )
+            if name in END_TO_END:
+                model.model.end2end = True  # the branch that is exported
             settle(model.model, photos)
             own = (
                 {"nms": False} if name in END_TO_END else {}

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from qedge.datasets.objects import ObjectDataset, Truth, objects_of
 from qedge.datasets.protocol import Dataset
 from qedge.processing.detect import Detect, Detection, in_pixels
+from qedge.processing.detection.nms import overlaps
 from qedge.processing.image import ImagePreprocess
 from qedge.quantize.figures import OutputFigures
 from qedge.quantize.intervals import f1, f1_interval
@@ -114,31 +115,23 @@ def matches(
 ) -> list[tuple[Detection, Detection]]:
     """Return objects of ``first``, the surest first, each with one of its own in ``second``.
 
-    The same label, and boxes whose intersection is at least ``least`` of their union.
+    The same label, and boxes whose intersection is at least ``least`` of their union; of several the one that
+    overlaps most.
 
     >>> cat = Detection("cat", 0.9, (0.0, 0.0, 0.5, 0.5))
     >>> len(matches([cat], [cat, cat])), len(matches([cat, cat], [cat]))
     (1, 1)
     """
-    left = list(second)
-    found = []
-    for wanted in sorted(first, key=lambda d: -d.score):
-        likely = [d for d in left if d.label == wanted.label and overlap(d.box, wanted.box) >= least]
-        if likely:
-            best = max(likely, key=lambda d: overlap(d.box, wanted.box))
-            left.remove(best)
-            found.append((wanted, best))
+    if not first or not second:
+        return []
+    boxes, others = (np.array([d.box for d in model], np.float32) for model in (first, second))
+    names = np.array([d.label for d in second])
+    shared = overlaps(boxes[:, None], others)
+    free, found = np.ones(len(second), bool), []
+    for k in np.argsort([-d.score for d in first], kind="stable"):
+        fits = np.where(free & (names == first[k].label), shared[k], -1.0)
+        best = int(fits.argmax())
+        if fits[best] >= least:
+            free[best] = False
+            found.append((first[k], second[best]))
     return found
-
-
-def overlap(a: Sequence[float], b: Sequence[float]) -> float:
-    """Return intersection over union of two boxes (top, left, bottom, right); 0 where neither has an area.
-
-    >>> overlap((0, 0, 1, 1), (0, 0.5, 1, 1.5))
-    0.3333333333333333
-    """
-    height = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
-    width = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
-    shared = height * width
-    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
-    return shared / union if union > 0 else 0.0

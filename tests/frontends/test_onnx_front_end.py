@@ -373,3 +373,21 @@ def test_state_goes_in_and_out() -> None:
         _model(nodes, inputs, ["hn", "cn"], {"w": f(1, 12, 4), "r": f(1, 12, 3)}), {"x": [2, 1, 4]}
     )
     assert (list(made.inputs), list(made.outputs)) == (["x", "h", "c"], ["hn", "cn"])
+
+
+def test_rows_that_a_model_chose_may_change_places() -> None:
+    from qedge.frontends.onnx.prove import same_rows
+
+    rng = np.random.default_rng(3)
+    rows = rng.random((1, 300, 6)).astype(np.float32) * (320, 320, 320, 320, 1, 79)
+    turned = rows[:, rng.permutation(300)] * (1 + 1e-4 * rng.standard_normal((1, 300, 6)))
+    assert same_rows(turned.astype(np.float32), rows.astype(np.float32))
+    others = turned.copy()
+    others[:, :3] = 0  # the last of those chosen may be others
+    assert same_rows(others.astype(np.float32), rows.astype(np.float32))
+    others[:, :30] = 0
+    assert not same_rows(others.astype(np.float32), rows.astype(np.float32))
+    shifted = rows + np.array([20, 0, 0, 0, 0, 0])
+    assert not same_rows(shifted.astype(np.float32), rows.astype(np.float32))
+    assert not same_rows(rows[0, 0], rows[0, 0])
+    assert not same_rows(np.zeros((1, 5000, 6), np.float32), np.zeros((1, 5000, 6), np.float32))

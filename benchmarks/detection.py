@@ -1,0 +1,246 @@
+"""Ultralytics' detectors, exported, converted and quantised without their decoding, against that package itself.
+
+    python -m venv /tmp/ultralytics && /tmp/ultralytics/bin/pip install ultralytics onnx onnxruntime
+    python benchmarks/detection.py --python /tmp/ultralytics/bin/python
+    python benchmarks/detection.py speed      # decoding and suppression alone
+    python benchmarks/detection.py map        # mAP of 5,000 images: our way to pycocotools, and its own
+
+Graphs of YOLOv5n (as that package has it), v8n, v10n, 11n and 26n with seeded weights and settled BatchNormalization,
+at 320 and 640 pixels. For each: the ONNX file in onnxruntime and through the package's own post-processing, on images
+that calibrated nothing; and the rpi bundle's boxes. A float box above the score threshold is matched where the bundle
+finds one of its class that overlaps it by 0.9. Scores next to the threshold fall on either side of it, whatever the
+quality: so the bundle is asked at 0.8 of the threshold; ``strict`` is at the threshold itself. Also what the Edge TPU
+is predicted to run. Images: drawn scenes of ``examples/detector/scenes.py``; with ``--images FOLDER`` photos too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import qedge
+from qedge.processing.detect import Detect
+from qedge.processing.detection.nms import overlaps
+
+HERE = Path(__file__).parent
+THRESHOLD, NEAR, SAME_BOX = 0.25, 0.8, 0.9
+SETTLE = 12
+
+
+def pictures(folder: Path | None, count: int, size: int) -> np.ndarray:
+    """Return uint8 (count, size, size, 3): crops of the folder's photos and drawn scenes in turns."""
+    from PIL import Image
+
+    sys.path.insert(0, str(HERE.parent / "examples" / "detector"))
+    import scenes
+
+    rng = np.random.default_rng(5)
+    files = (
+        [] if folder is None else sorted(p for p in folder.iterdir() if p.suffix in (".bmp", ".jpg", ".png"))
+    )
+    photos = [Image.open(p).convert("RGB") for p in files]
+    found = []
+    for k in range(count):
+        if photos and k % 2:
+            photo = photos[k // 2 % len(photos)]
+            side = int(min(photo.size) * rng.uniform(0.5, 1))
+            left, top = (int(rng.integers(0, n - side + 1)) for n in photo.size)
+            found.append(np.asarray(photo.crop((left, top, left + side, top + side)).resize((size, size))))
+        else:
+            image, _ = scenes.scene(rng)
+            found.append(np.asarray(Image.fromarray(image).resize((size, size))))
+    return np.stack(found)
+
+
+def matched(wanted: np.ndarray, found: np.ndarray) -> int:
+    """Return how many rows (left, top, right, bottom, score, class) of ``wanted`` ``found`` has too."""
+    free, same = np.ones(len(found), bool), 0
+    order = [1, 0, 3, 2]
+    for row in wanted[np.argsort(-wanted[:, 4])]:
+        shared = overlaps(row[order].astype(np.float32), found[:, order].astype(np.float32))
+        shared = np.where(free & (found[:, 5] == row[5]), shared, 0)
+        if len(shared) and shared.max() >= SAME_BOX:
+            free[shared.argmax()] = False
+            same += 1
+    return same
+
+
+def rows(result: Any, spec: Detect, side: int) -> np.ndarray:
+    """Return the objects of a result as the package gives them: (n, 6)."""
+    found = spec.apply(result._real, [str(k) for k in range(80)])
+    listed = [
+        [d.box[1] * side, d.box[0] * side, d.box[3] * side, d.box[2] * side, d.score, int(d.label)]
+        for d in found
+    ]
+    return np.array(listed, np.float32).reshape(-1, 6)
+
+
+def measure(
+    name: str, size: int, folder: Path, images: dict[str, np.ndarray], python: Path
+) -> dict[str, Any]:
+    """Return the figures of one model at one size."""
+    model = folder / f"{name}_{size}.onnx"
+    held = images[f"measure_{size}"]
+    np.save(folder / "held.npy", held)
+    command = [str(python), str(HERE / "detection_models.py"), "detect", str(model), str(folder / "held.npy")]
+    subprocess.run([*command, str(folder / "boxes.npz"), "--threshold", str(THRESHOLD)], check=True)
+    with np.load(folder / "boxes.npz") as stored:
+        wanted = [stored[str(k)] for k in range(len(held))]
+    started = time.process_time()
+    data = images[f"calibrate_{size}"].astype(np.float32) / 255
+    built = qedge.build(model, data, targets=["rpi", "coral"], out=folder / "build", method=METHOD)
+    seconds = time.process_time() - started
+    counts = {"same": 0, "strict": 0, "wanted": 0}
+    with qedge.load(built.bundles["rpi"]) as loaded:
+        assert isinstance(loaded.postprocess, Detect)
+        spec = loaded.postprocess.replace(threshold=THRESHOLD)
+        for image, boxes in zip(held, wanted):
+            result = loaded(image)
+            counts["wanted"] += len(boxes)
+            counts["strict"] += matched(boxes, rows(result, spec, size))
+            counts["same"] += matched(boxes, rows(result, spec.replace(threshold=NEAR * THRESHOLD), size))
+    placed = built.report.targets["coral"].operators
+    mapped = sum(p.placement == "edgetpu" for p in placed)
+    told = {f.rule: f.message for f in built.report.findings}
+    return {
+        "model": name, "size": size, "boxes": counts["wanted"],
+        "matched": round(100 * counts["same"] / max(1, counts["wanted"]), 1),
+        "strict": round(100 * counts["strict"] / max(1, counts["wanted"]), 1),
+        "edgetpu": f"{mapped} of {len(placed)}", "mapped": round(100 * mapped / len(placed), 1),
+        "cpu_seconds": round(seconds, 1), "cut": told.get("head-cut", ""), "gain": told.get("head-gain", ""),
+    }  # fmt: skip
+
+
+METHOD = "minmax"
+
+
+def speed() -> None:
+    """Print the time of decoding and suppression: 8,400 places of 80 classes, some hundred above the threshold."""
+    rng = np.random.default_rng(0)
+    sides = [640 // s for s in (8, 16, 32)]
+    boxes = [rng.normal(0, 2, (1, n, n, 64)).astype(np.float32) for n in sides]
+    scores = [rng.normal(-7, 1.9, (1, n, n, 80)).astype(np.float32) for n in sides]
+    spec = Detect(
+        "yolov8", box_outputs=(0, 1, 2), score_outputs=(3, 4, 5), strides=(8, 16, 32), input_size=(640, 640),
+        threshold=THRESHOLD, iou=0.7, limit=300,
+    )  # fmt: skip
+    whole = np.concatenate([rng.uniform(10, 600, (8400, 4)), rng.beta(0.15, 8, (8400, 80))], axis=1)
+    done = spec.replace(box_outputs=(), score_outputs=(), score_form="probabilities")
+    for name, how, outputs in (
+        ("distances and logits, three levels", spec, [*boxes, *scores]),
+        ("decoded in the graph", done, [whole[None].astype(np.float32)]),
+    ):
+        took = []
+        for _ in range(50):
+            started = time.perf_counter()
+            found = how.apply(outputs, ())
+            took.append(time.perf_counter() - started)
+        above = len(how.decode(outputs).scores)
+        told = f"{above} above the threshold, {len(found)} objects"
+        print(f"{name}: {1000 * min(took):.2f} ms best, {1000 * np.median(took):.2f} ms median; {told}")
+
+
+def precision(count: int) -> None:
+    """Print mAP and processor time of ``count`` images of 80 classes, by our way and by pycocotools' own from files."""
+    import contextlib
+    import io
+
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    from qedge.datasets.objects.truth import Truth
+    from qedge.quantize.precision import Found, average_precision
+
+    rng = np.random.default_rng(0)
+    truths, found = [], []
+    for _ in range(count):
+        n = int(rng.integers(0, 14))
+        low = rng.uniform(0, 500, (n, 2))
+        boxes = np.concatenate([low, low + rng.uniform(8, 140, (n, 2))], axis=1)
+        labels = rng.integers(0, 80, n)
+        truths.append(Truth.of(Path("x"), (640, 640), boxes, labels, rng.random(n) < 0.02))
+        again = np.repeat(boxes, 3, axis=0) + rng.normal(0, 8, (3 * n, 4))
+        found.append(Found(again, np.repeat(labels, 3), rng.random(3 * n)))
+    names = [str(k) for k in range(80)]
+    started = time.process_time()
+    ours = average_precision(truths, found, names)
+    mine = time.process_time() - started
+    images = [{"id": k, "height": 640, "width": 640} for k in range(count)]
+    notes: list[dict[str, Any]] = []
+    lines: list[dict[str, Any]] = []
+    for k, (truth, one) in enumerate(zip(truths, found)):
+        for box, label, crowd, area in zip(truth.boxes, truth.classes, truth.crowd, truth.areas):
+            sides = [*box[:2].tolist(), *(box[2:] - box[:2]).tolist()]
+            note = {"id": len(notes) + 1, "image_id": k, "category_id": int(label), "bbox": sides}
+            notes.append({**note, "iscrowd": int(crowd), "area": float(area)})
+        for box, label, score in zip(one.boxes, one.classes, one.scores):
+            sides = [*box[:2].tolist(), *(box[2:] - box[:2]).tolist()]
+            lines.append({"image_id": k, "category_id": int(label), "bbox": sides, "score": float(score)})
+    categories = [{"id": k, "name": name} for k, name in enumerate(names)]
+    with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stdout(io.StringIO()):
+        labels_file, found_file = Path(scratch, "labels.json"), Path(scratch, "found.json")
+        text = {"info": {}, "images": images, "annotations": notes, "categories": categories}
+        labels_file.write_text(json.dumps(text))
+        found_file.write_text(json.dumps(lines))
+        started = time.process_time()
+        wanted = COCO(str(labels_file))
+        judge = COCOeval(wanted, wanted.loadRes(str(found_file)), "bbox")
+        judge.evaluate()
+        judge.accumulate()
+        judge.summarize()
+        theirs = time.process_time() - started
+    print(f"{count} images: mAP50-95 {ours.map50_95:.6f} and {judge.stats[0]:.6f}")
+    print(f"{mine:.1f} s and {theirs:.1f} s: {mine / theirs:.2f} times pycocotools' own")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("what", nargs="?", choices=("models", "speed", "map"), default="models")
+    parser.add_argument(
+        "--python", type=Path, help="of the environment with ultralytics, onnx and onnxruntime"
+    )
+    parser.add_argument("--onnx", type=Path, help="folder of models that were exported before")
+    parser.add_argument("--images", type=Path, help="folder of photos, beside the drawn scenes")
+    parser.add_argument(
+        "--models", nargs="+", default=["yolov5n", "yolov8n", "yolov10n", "yolo11n", "yolo26n"]
+    )
+    parser.add_argument("--sizes", nargs="+", type=int, default=[320, 640])
+    parser.add_argument("--count", type=int, default=5000, help="images of map")
+    parser.add_argument("--calibrate", type=int, default=12, help="images that calibrate")
+    parser.add_argument("--measure", type=int, default=8, help="images that are compared")
+    options = parser.parse_args()
+    if options.what == "speed":
+        speed()
+        return
+    if options.what == "map":
+        precision(options.count)
+        return
+    if options.python is None:
+        parser.error("--python: expected the Python of an environment with ultralytics, see --help")
+    images = {}
+    for size in options.sizes:
+        found = pictures(options.images, options.calibrate + options.measure, size)
+        images[f"calibrate_{size}"] = found[: options.calibrate]
+        images[f"measure_{size}"] = found[options.calibrate :]
+    with tempfile.TemporaryDirectory(prefix="detection-") as scratch:
+        folder = Path(scratch) if options.onnx is None else options.onnx.resolve()
+        if options.onnx is None:
+            np.save(folder / "settle.npy", images[f"calibrate_{options.sizes[0]}"][:SETTLE])
+            command = [str(options.python), str(HERE / "detection_models.py"), "export", str(folder)]
+            command += ["--images", str(folder / "settle.npy"), "--sizes", *map(str, options.sizes)]
+            subprocess.run([*command, "--models", *options.models], check=True)
+        for name in options.models:
+            for size in options.sizes:
+                print(json.dumps(measure(name, size, folder, images, options.python)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
