@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 TOOLS := "platformio>=6.1" "idf-component-manager>=2" "west>=1.2"
 
-.PHONY: help install demo test test-long test-torch check bench docs golden bundles emulate tools dist clean
+.PHONY: help install demo test test-long test-torch check bench docs facts golden bundles emulate tools dist clean
 
 help:
 	@echo "make demo     build the digit spotter for three targets, verify each, run it"
@@ -15,6 +15,7 @@ help:
 	@echo "make install  a complete .venv here (.venv/bin/qedge)"
 	@echo "make bench    the benchmarks"
 	@echo "make docs     write the generated pages of docs/ again, and the site to build/site"
+	@echo "make facts    ask the registry whether the wheels that docs/devices.md names are there"
 	@echo "make golden   measure the golden figures of the C export again (needs the MLPerf Tiny models)"
 	@echo "make bundles  build the models of the sample apps again (the camera's needs CIFAR-10's images)"
 	@echo "make emulate  run the bundles on an emulated Raspberry Pi (Debian, as root)"
@@ -64,6 +65,9 @@ bench: install
 docs: install
 	@for script in docs/make_*.py; do $(BIN)/python $$script || exit 1; done
 	@$(BIN)/python docs/site/build.py
+
+facts: install
+	@$(BIN)/python docs/ask_facts.py
 
 golden: install
 	@$(BIN)/python benchmarks/mcu.py --write

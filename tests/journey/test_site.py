@@ -36,6 +36,17 @@ def test_the_reference_has_every_option_key_and_field() -> None:
         assert f"### `{word}`" in made["processing.md"]
 
 
+def test_every_row_about_wheels_can_be_asked_again() -> None:
+    sys.path.insert(0, str(PROJECT / "docs"))
+    from ask_facts import rows
+
+    text = (PROJECT / "docs/devices.md").read_text()
+    table = text.split("| packages |\n")[1].split("\n\n")[0].splitlines()[1:]
+    found = rows(text)
+    assert len(found) == len([line for line in table if "too old" not in line]) >= 8
+    assert {row.arch for row in found} >= {"aarch64", "armv7l", "x86_64"}
+
+
 @pytest.mark.long
 def test_the_site_is_built_without_a_warning_and_reads_offline(tmp_path: Path) -> None:
     command = [sys.executable, str(PROJECT / "docs/site/build.py"), str(tmp_path / "site")]
