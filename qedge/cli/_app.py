@@ -12,12 +12,13 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
 
-import qedge.cli
 from qedge._version import __version__
+from qedge.cli import _interrupt
 from qedge.cli._console import Ui, print_error
 from qedge.cli._options import assemble
 from qedge.errors import QedgeError, nearest
@@ -52,7 +53,7 @@ SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
 
 def command_names() -> list[str]:
     """Return the names of all commands: the modules of this package without a leading underscore."""
-    found = [m.name for m in pkgutil.iter_modules(qedge.cli.__path__) if not m.name.startswith("_")]
+    found = [m.name for m in pkgutil.iter_modules([str(Path(__file__).parent)]) if not m.name.startswith("_")]
     return sorted(found, key=lambda n: (ORDER.index(n) if n in ORDER else len(ORDER), n))
 
 
@@ -146,18 +147,18 @@ def _run(ui: Ui, arguments: list[str], begin: Callable[[], None]) -> int:
         begin()
         code = app(args=completed(arguments), standalone_mode=False, prog_name="qedge")
         sys.stdout.flush()
-        if qedge.cli.interruptions:  # typer made a code of it
+        if _interrupt.came:  # typer made a code of it
             return _interrupted()
         return code if isinstance(code, int) else 0
     except QedgeError as error:
-        return _interrupted() if qedge.cli.interruptions else _fail(ui, error, arguments)
+        return _interrupted() if _interrupt.came else _fail(ui, error, arguments)
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        if qedge.cli.interruptions:
+        if _interrupt.came:
             return _interrupted()
         if hasattr(error, "format_message"):  # click's usage errors, in typer or beside it
             return _usage(ui, error, arguments)
