@@ -20,6 +20,7 @@ from qedge.emulate.toolchain import SUPPORT, WARNINGS
 from qedge.errors import ToolError
 from qedge.processing.image import ImagePreprocess
 from qedge_mcu.boards import boards
+from qedge_mcu.packaging import board_commands
 
 LABELS = ("cat", 'dog "x"', "né1", "a?b", "e\\")
 SCALE, ZERO = 0.03, -3  # of the model's input
@@ -111,6 +112,7 @@ def test_the_application_s_header_has_python_s_numbers(written, tmp_path) -> Non
     assert re.fullmatch(r"8 [0-9a-f]{64}", text.splitlines()[1])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("color", ["rgb", "gray"])
 def test_plain_pictures_need_no_table(color, tmp_path) -> None:
     plain = ImagePreprocess(width=7, height=9, color="rgb", range=(-3.75, 3.9)) if color == "rgb" else None
@@ -146,6 +148,7 @@ int main(void)
 """
 
 
+@pytest.mark.long
 def test_two_models_share_the_caller_s_arena(written, tmp_path) -> None:
     second = library(tmp_path / "second", residual_network(seed=9), name="other")
     both = tmp_path / "both"
@@ -187,6 +190,7 @@ def test_an_observer_ends_a_run(written, tmp_path) -> None:
     assert run(written, tmp_path, STOP, defines=["QE_STOPPER=watch"]) == b"0 7 0\n"
 
 
+@pytest.mark.long
 def test_macros_may_stand_in_a_file_beside_the_sources(written, tmp_path) -> None:
     shutil.copytree(written, tmp_path / "c")
     (tmp_path / "c/src/qe_user_config.h").write_text("#define QE_STOPPER watch\n")
@@ -262,11 +266,11 @@ def test_no_sketch_has_a_main_and_the_properties_keep_the_rules(written) -> None
 
 
 def test_a_board_s_names_are_in_the_readme(tmp_path) -> None:
-    for board in boards().values():
-        place = library(tmp_path / board.name, board=board.name, core=board.core)
-        text = (place / "README.md").read_text()
-        assert all(name in text for name in board.systems.values())
-        assert ("esp-nn" in text) == (board.core == "esp32-s3")
+    for found in boards().values():
+        assert all(f" {name}" in board_commands(found) for name in found.systems.values())
+    text = (library(tmp_path, board="esp32-s3", core="esp32-s3") / "README.md").read_text()
+    assert board_commands(boards()["esp32-s3"]) in text
+    assert "esp-nn" in text
 
 
 STRING_H = f"-I{SUPPORT / 'include'}"

@@ -159,6 +159,7 @@ def test_a_board_is_verified_and_measured(bundle, program) -> None:
     assert all(layer["cycles"] > 0 for layer in document["layers"])
 
 
+@pytest.mark.long
 def test_the_first_bad_layer_is_named(bundle, tmp_path) -> None:
     text = (bundle / "c/src/tiny_weights.c").read_text()
     place = text.index("#6 FULLY_CONNECTED: bias")
