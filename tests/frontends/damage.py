@@ -20,7 +20,7 @@ def mutate(model: Path, first: int, last: int) -> None:
         [sys.executable, str(LOOP), str(model), str(first), str(last)],
         capture_output=True,
         text=True,
-        timeout=1200,
+        timeout=3600,
         check=False,
         cwd=work,
         env={**os.environ, "HOME": str(home), "OMP_NUM_THREADS": "1"},
