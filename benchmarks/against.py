@@ -62,21 +62,25 @@ def efficient_net(path: Path) -> None:
 
     def block(t: Any, channels: int, stride: int, expand: int = 4) -> Any:
         start, wide = t, t.shape[-1] * expand
-        t = layers.Activation("swish")(layers.BatchNormalization()(layers.Conv2D(wide, 1, use_bias=False)(t)))
+        t = layers.Activation("swish")(
+            layers.BatchNormalization(momentum=0.8)(layers.Conv2D(wide, 1, use_bias=False)(t))
+        )
         t = layers.DepthwiseConv2D(3, strides=stride, padding="same", use_bias=False)(t)
-        t = layers.Activation("swish")(layers.BatchNormalization()(t))
+        t = layers.Activation("swish")(layers.BatchNormalization(momentum=0.8)(t))
         squeezed = layers.GlobalAveragePooling2D(keepdims=True)(t)
         squeezed = layers.Conv2D(max(4, wide // 16), 1, activation="swish")(squeezed)
         t = layers.Multiply()([t, layers.Conv2D(wide, 1, activation="sigmoid")(squeezed)])
-        t = layers.BatchNormalization()(layers.Conv2D(channels, 1, use_bias=False)(t))
+        t = layers.BatchNormalization(momentum=0.8)(layers.Conv2D(channels, 1, use_bias=False)(t))
         return layers.Add()([start, t]) if stride == 1 and start.shape[-1] == channels else t
 
     inputs = layers.Input((49, 40, 1))
     t = layers.Conv2D(16, 3, strides=2, padding="same", use_bias=False)(inputs)
-    t = layers.Activation("swish")(layers.BatchNormalization()(t))
+    t = layers.Activation("swish")(layers.BatchNormalization(momentum=0.8)(t))
     for channels, stride in ((16, 1), (24, 2), (24, 1), (40, 2), (40, 1)):
         t = block(t, channels, stride)
-    t = layers.Activation("swish")(layers.BatchNormalization()(layers.Conv2D(96, 1, use_bias=False)(t)))
+    t = layers.Activation("swish")(
+        layers.BatchNormalization(momentum=0.8)(layers.Conv2D(96, 1, use_bias=False)(t))
+    )
     outputs = layers.Dense(10, activation="softmax")(layers.GlobalAveragePooling2D()(t))
     model = keras.Model(inputs, outputs)
     model.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy")

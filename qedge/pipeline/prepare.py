@@ -22,7 +22,7 @@ from qedge.graph import Graph
 from qedge.graph.broken import check_constants
 from qedge.pipeline.detector import bring, gain_findings
 from qedge.pipeline.gate import stop
-from qedge.pipeline.lift import quantize_above_floor
+from qedge.pipeline.lift import islands, quantize_above_floor
 from qedge.pipeline.measure import assess, require_strict, require_usable_gate, without_losses
 from qedge.pipeline.request import BuildRequest, MeasuredOn, Prepared
 from qedge.processing.detect import Detect
@@ -91,7 +91,8 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
     stop(findings, "the data cannot be used")
     findings += _proved(request, source, dataset)
     calibration, measured, on = _sets(dataset, request, graph, preprocess, source.orders, objects, labels)
-    options = replace(request.options, floor=request.judge and request.options.mixed)
+    floats = bool(request.targets) and all(target.info.floats for target, _ in request.targets)
+    options = replace(request.options, floor=request.judge and request.options.mixed, floats=floats)
     if objects:  # which count, and the search does not see: no layer is lifted for raw outputs
         options = replace(options, floor=False, max_drop=None)
     if preprocess is not None and preprocess.kind != "image":
@@ -102,7 +103,7 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
     )
     findings += without_losses(quantized.findings, [o.name for o in outputs])
     graph = Graph.from_bytes(quantized.data, "the quantised model")
-    findings += prove_full_integer(graph, io=request.options.io)
+    findings += islands(quantized.method, prove_full_integer(graph, io=request.options.io))
     stop(findings, "the quantised model is not full-integer")
     comparison = compare(source.data, quantized.data, measured, steps(progress), postprocess=postprocess)
     if request.judge:

@@ -15,7 +15,7 @@ from qedge.quantize.options import QuantizeOptions
 from qedge.quantize.tasks import Task
 
 WORST_NAMED = 10
-MARGIN_DB = 1.0
+MARGIN_DB = 1.0  # that a rescue aims at: other samples will show a little more noise than those that chose
 CANNOT_APPLY = "the largest drop cannot be applied"
 
 
@@ -44,9 +44,9 @@ def missed(result: Comparison, options: QuantizeOptions) -> str | None:
     return None if applied else f"{CANNOT_APPLY}: no output is a classification"
 
 
-def stricter(options: QuantizeOptions) -> QuantizeOptions:
-    """Return the same budget with the SQNR that a rescue aims at: :data:`MARGIN_DB` more."""
-    return replace(options, min_sqnr=None if options.min_sqnr is None else options.min_sqnr + MARGIN_DB)
+def stricter(options: QuantizeOptions, more: float) -> QuantizeOptions:
+    """Return the same budget with an SQNR that is this many dB higher."""
+    return replace(options, min_sqnr=None if options.min_sqnr is None else options.min_sqnr + more)
 
 
 def unusable_gate(tasks: Sequence[Task], names: Sequence[str], options: QuantizeOptions) -> str | None:

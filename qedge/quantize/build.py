@@ -172,12 +172,14 @@ class Builder:
         self, model: FloatModel, recipe: Recipe, modes: Sequence[str], ranges: dict[int, Range]
     ) -> None:
         """Set the ranges of 16-bit activations to more than all that there is: they have steps enough."""
-        if "int16" not in modes:
+        if not {"int16", "float"} & set(modes):
             return
         extremes = self.statistics.extremes(recipe.equalize, self._fit)
         graph = model.graph
-        wide = [t for op in graph.operators if modes[op.index] == "int16" for t in op.outputs]
-        wide += [t for t in graph.inputs if {modes[op.index] for op in graph.consumers[t]} == {"int16"}]
+        wide = [t for op in graph.operators if modes[op.index] in ("int16", "float") for t in op.outputs]
+        wide += [
+            t for t in graph.inputs if {modes[op.index] for op in graph.consumers[t]} <= {"int16", "float"}
+        ]
         for t in wide:
             if t in extremes:
                 ranges[t] = extremes[t][0] * WIDE_ROOM, extremes[t][1] * WIDE_ROOM

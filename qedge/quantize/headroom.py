@@ -1,4 +1,4 @@
-"""Room beyond what few samples have shown: the next ones may go further, and what is clipped is lost."""
+"""Room beyond what the samples have shown: the next ones may go further, and what is clipped is lost."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from qedge.quantize.recipe import HEADROOM, Recipe
 FEW = 100  # samples; more of them show the ends of what there is
 FOLDS = 4
 WORTH = 1.0  # dB that room must gain on samples that its ranges have not seen
+GOOD = 35.0  # dB on those that need no room, which costs some on all others
 
 
 def with_headroom(
     recipe: Recipe, samples: list[int], seed: int, builder: Callable[[list[int]], Builder], judge: Judge
 ) -> Recipe:
-    """Return the recipe with wider ranges where few samples gain by that, else as it is.
+    """Return the recipe with wider ranges where samples gain by that which the ranges have not seen, else as it is.
 
     Every sample is judged once by ranges of the three quarters that it is not part of.
 
     Args:
-        samples: all of them; FEW or more are left alone.
+        samples: all of them.
         builder: makes a builder from some of them.
         judge: knows all of them.
     """
-    if len(samples) >= FEW or len(samples) < 2 * FOLDS:
+    if len(samples) < 2 * FOLDS:
         return recipe
     tried = [replace(recipe, rounding=False, headroom=room) for room in (0.0, HEADROOM)]
     order = np.random.default_rng(seed).permutation(len(samples))
@@ -38,5 +39,5 @@ def with_headroom(
         fitted = builder([i for i in samples if i not in held])
         by = judge.of(held)
         noise += [len(held) * 10 ** (-by.judge(fitted.build(r)).score / 10) for r in tried]
-    tight, roomy = noise
-    return replace(recipe, headroom=HEADROOM) if roomy * 10 ** (WORTH / 10) < tight else recipe
+    tight, roomy = 10 * np.log10(len(samples) / np.maximum(noise, 1e-30))
+    return replace(recipe, headroom=HEADROOM) if tight < min(GOOD, roomy - WORTH) else recipe

@@ -161,7 +161,7 @@ class _Writer:
         native = self.plan.tensors[t]
         if native.dtype == "int16" and io in ("auto", "int16"):
             return native
-        if io == "int16":
+        if io == "int16" or (io == "auto" and native == FLOAT):
             return self.plan.wide[t]
         inside = self.plan.outside.get(t, native)
         if io == "uint8":

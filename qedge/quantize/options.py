@@ -33,7 +33,8 @@ class QuantizeOptions:
         effort: how many candidates ``auto`` tries: ``fast`` three, ``normal`` up to thirteen, ``thorough`` up to
             seventeen.
         input_steps: whether what a model does to its input first may be left to whoever feeds it.
-        mixed: whether operators may go to 16x8 or float where an accuracy budget is missed.
+        mixed: whether operators may go to 16x8 where an accuracy budget is missed.
+        floats: whether they may go to float where that is not enough.
         tune: ``on``: the best candidate is tuned by a refiner; ``auto``: where the budget is missed otherwise.
         tuning: how it is tuned, by the fields of :class:`qedge.tune.Settings`.
         weights: ``int8``, ``int4`` of every layer that has such kernels, or ``mixed``: int4 of as many as the accuracy
@@ -51,6 +52,7 @@ class QuantizeOptions:
     recipe: Path | None = None
     per_channel: bool | None = None
     mixed: bool = True
+    floats: bool = False
     floor: bool = False
     effort: str = "normal"
     input_steps: bool = True

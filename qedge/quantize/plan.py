@@ -256,8 +256,8 @@ def _tie(graph: Graph, modes: tuple[str, ...]) -> _Groups:
     groups = _Groups()
     for t in graph.inputs:
         if graph.tensors[t].dtype == "float32":
-            # Eight bits of an input are lost for good: where every reader takes sixteen, it has sixteen.
-            wide = {modes[op.index] for op in graph.consumers[t]} == {"int16"}
+            # Eight bits of an input are lost for good: where every reader takes more, it has sixteen.
+            wide = {modes[op.index] for op in graph.consumers[t]} <= {"int16", "float"}
             groups.types[groups.root(t)] = "int16" if wide else "int8"
     for op, mode in zip(graph.operators, modes):
         for t in op.outputs:

@@ -11,12 +11,12 @@ from qedge.datasets.protocol import Dataset
 from qedge.errors import AccuracyError, UsageError
 from qedge.findings import Finding
 from qedge.processing.affine import INPUTS_KEY, steps_in
-from qedge.quantize.budget import accuracy_error, missed, stricter, worst_layers
+from qedge.quantize.budget import MARGIN_DB, accuracy_error, missed, stricter, worst_layers
 from qedge.quantize.build import Builder
 from qedge.quantize.calibrate import Progress
 from qedge.quantize.compare import Comparison
 from qedge.quantize.floor import below_floor, lifted_finding
-from qedge.quantize.headroom import with_headroom
+from qedge.quantize.headroom import FEW, with_headroom
 from qedge.quantize.judge import Judge
 from qedge.quantize.model import FloatModel
 from qedge.quantize.narrowing import Narrowing, narrow_finding
@@ -33,6 +33,7 @@ from qedge.quantize.samples import FEWEST_HELD_OUT, choose, split, thin, values_
 from qedge.quantize.search import SMALL_MODEL, HeldOut, Search, Tried, attempt, never, refit
 
 JUDGED_SAMPLES = 64
+RESCUE_SAMPLES = 48  # that each region is judged by, where the budget is in dB
 JUDGED_VALUES = 30_000_000
 
 
@@ -94,6 +95,7 @@ def _quantize(
         )
 
     findings = []
+    unseen: Comparison | None = None
     if pinned is not None:
         whole = builder(samples)
         few = max(JUDGED_VALUES // values_of(model), 2 * FEWEST_HELD_OUT)
@@ -126,11 +128,14 @@ def _quantize(
             whole = builder(samples)
             chosen = refit(whole, judge, chosen)
         tried = [chosen if t.recipe == chosen.recipe else t for t in search.tried]
-        roomy = with_headroom(chosen.recipe, some, options.seed, builder, judge)
+        unsure = len(some) < FEW or (held_out is not None and held_out.falls_short(chosen))
+        roomy = with_headroom(chosen.recipe, some, options.seed, builder, judge) if unsure else chosen.recipe
         if roomy != chosen.recipe:
             chosen = attempt(whole, judge, roomy)
             tried.append(chosen)
             findings.append(_roomy(len(some)))
+        if held_out is not None:
+            unseen = held_out.of(chosen.recipe).result
     findings += [*step_findings(model), *float_findings(model)]
     refinement = None
     if refiner is not None:
@@ -141,14 +146,17 @@ def _quantize(
         narrowed = narrowing.of(chosen)
         tried += narrowing.tried
         findings.append(narrow_finding(model.graph, narrowed.recipe, chosen.data, narrowed.data))
-        chosen = narrowed
+        chosen, unseen = narrowed, None
     elif refinement is not None and options.tune == "on":
-        chosen = refinement.of(chosen)
+        chosen, unseen = refinement.of(chosen), None
         tried += refinement.tried
-    why = missed(chosen.result, options)
-    if why is not None:
+    shortfall = 0.0 if unseen is None else max(0.0, chosen.result.sqnr_db - unseen.sqnr_db)
+    if missed(chosen.result, stricter(options, shortfall)) is not None:
+        tunes = refinement is not None and options.tune == "auto"
         try:
-            found = _rescue(whole, judge, chosen, options, why)
+            # Tuning comes before floats: it costs the device nothing.
+            budget = replace(options, floats=options.floats and not tunes)
+            found = _rescue(whole, judge, chosen, budget, shortfall)
             findings.append(_mixed_finding(model, found.recipe))
         except AccuracyError:
             if refinement is None or options.tune != "auto":
@@ -157,11 +165,11 @@ def _quantize(
             if missed(found.result, options) is not None:
                 raise
         tried.append(found)
-        chosen = found
+        chosen, unseen = found, None
     if refinement is not None:
         findings += refinement.findings
     plain = None
-    if options.floor and below_floor(chosen.result):
+    if options.floor and (below_floor(chosen.result) or (unseen is not None and below_floor(unseen))):
         lifted = _lift(whole, judge, chosen)
         if lifted is not None:
             plain = _result(chosen, tried, findings, started)
@@ -195,8 +203,13 @@ def _result(chosen: Tried, tried: list[Tried], findings: list[Finding], started:
     )
 
 
-def _rescue(builder: Builder, judge: Judge, chosen: Tried, options: QuantizeOptions, why: str) -> Tried:
+def _rescue(
+    builder: Builder, judge: Judge, chosen: Tried, options: QuantizeOptions, shortfall: float
+) -> Tried:
     """Return the chosen recipe with some layers in higher precision.
+
+    Args:
+        shortfall: dB that samples lose which the ranges have not seen.
 
     Raises:
         AccuracyError: the budget is still missed, or mixed precision is not allowed.
@@ -205,12 +218,19 @@ def _rescue(builder: Builder, judge: Judge, chosen: Tried, options: QuantizeOpti
     layers = worst_layers(builder, chosen.data)
     found = None
     if options.mixed:
-        # Other samples will show a little more noise than those that chose.
         recipes = _recipes(chosen.recipe)
-        demands = (stricter(options), options)
-        tries = (rescue(builder, judge, recipes, layers, partial(_within, options=d)) for d in demands)
+        demands = [stricter(options, more) for more in (max(shortfall, MARGIN_DB), 0.0)]
+        if options.max_drop is None:
+            judge = judge.of(judge.indices[:: max(1, len(judge.indices) // RESCUE_SAMPLES)])
+        modes = ("int16", "float") if options.floats else ("int16",)
+        tries = (
+            rescue(builder, judge, recipes, layers, partial(_within, options=demand), modes=(mode,))
+            for mode in modes
+            for demand in demands
+        )
         found = next((f for f in tries if f is not None), None)
     if found is None:
+        why = missed(chosen.result, options) or missed(chosen.result, stricter(options, shortfall)) or ""
         raise accuracy_error(why, layers, options.mixed)
     return Tried(found.recipe, found.data, found.verdict, time.perf_counter() - started)
 

@@ -14,6 +14,7 @@ from qedge.quantize.recipe import Recipe
 from qedge.quantize.samples import values_of
 
 HELD_OUT_TRIES = 3
+SHORTFALL = 3.0  # dB that held-out samples may lose before the ranges are doubted
 HELD_OUT_LUCK = 2.0  # dB that the score of some dozen held-out samples moves by luck
 SMALL_MODEL = 1_000_000
 # What per-channel dense weights must gain, in dB, for the runtimes that they leave out.
@@ -120,7 +121,10 @@ class Search:
 
     def _equalised(self, shares: Sequence[float], names: Sequence[str]) -> list[Recipe]:
         self.builder.statistics.equalised(shares)
-        best = [t.recipe.ranges for t in self.ranked[: self.effort.equalised if self.small else 1]]
+        count = self.effort.equalised if self.small else 1
+        best = [t.recipe.ranges for t in self.ranked[:count]]
+        if count > 1 and "minmax" not in best:  # what ruins it may be what equalisation mends
+            best[-1] = "minmax"
         again = [name for name in names if name in best]
         return [Recipe(name, share) for share in shares for name in again]
 
@@ -174,6 +178,10 @@ class HeldOut:
     def enough(self, tried: Tried) -> bool:
         """Whether a candidate holds ENOUGH_DB and every answer, on its own samples and on held-out ones."""
         return perfect(tried) and perfect(self.of(tried.recipe))
+
+    def falls_short(self, tried: Tried) -> bool:
+        """Whether a candidate does far worse on the held-out samples than on all: their ranges are not its own."""
+        return self.of(tried.recipe).score < tried.score - SHORTFALL
 
     def choose(self, search: Search) -> Tried:
         """Return the best candidate that does as well on samples that its ranges have not seen.

@@ -67,6 +67,7 @@ class TargetInfo:
         title: for tables: ``Coral Edge TPU``.
         summary: one sentence.
         io_types: input and output types that it runs, the preferred one first.
+        floats: whether it runs operators in float, which a rescue may leave where 16 bits are not enough.
         options: what a user can set.
         accelerator: placement name of the accelerator (``edgetpu``), or None; ``cpu`` otherwise.
         has_runtime: whether ``qedge.load`` runs its bundles in Python on the device.
@@ -83,6 +84,7 @@ class TargetInfo:
     title: str
     summary: str
     io_types: tuple[str, ...] = ("int8", "uint8", "float32")
+    floats: bool = False
     options: tuple[Option, ...] = ()
     accelerator: str | None = None
     has_runtime: bool = True

@@ -61,7 +61,7 @@ class McuTarget(Target):
         aliases={**{name: {"board": name} for name in boards()}, **FAMILIES},
         title="Microcontroller",
         summary="a C library without heap or dependencies, bit-exact to TFLite Micro",
-        io_types=("int8", "uint8", "float32"),
+        io_types=("int8", "uint8", "int16", "float32"),
         options=(
             Option(
                 "core",

@@ -45,6 +45,8 @@ class RpiTarget(Target):
         name="rpi",
         aliases={"raspberrypi": {}, "raspberry-pi": {}, "raspberry": {}, "pi": {}},
         title="Raspberry Pi",
+        io_types=("int8", "uint8", "int16", "float32"),
+        floats=True,
         summary="int8 on the CPU through LiteRT or tflite-runtime, 64-bit and 32-bit",
         options=(
             Option(

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from quantize_models import ArrayDataset, cnn, f32, images
 
+from qedge.bundle import read_bundle
+from qedge.errors import AccuracyError
 from qedge.graph import Graph
+from qedge.pipeline import BuildRequest, BuildResult, build
 from qedge.quantize import QuantizeOptions, compare, prove_full_integer, quantize
 from qedge.quantize.build import Builder
 from qedge.quantize.compare import Comparison
@@ -15,6 +21,7 @@ from qedge.quantize.layers import layer_errors
 from qedge.quantize.model import FloatModel
 from qedge.quantize.recipe import Recipe
 from qedge.quantize.rescue import rescue
+from qedge.target import resolve_all
 from qedge.testing.opmodels import ModelBuilder, Spec, constant
 
 
@@ -126,4 +133,36 @@ def test_samples_that_show_the_ends_get_no_more_room() -> None:
     values = np.random.default_rng(0).uniform(-1, 1, size=(40, 32)).astype(np.float32)
     values[:, 0], values[:, 1] = 1, -1
     assert "headroom" not in quantize(builder.pack(), ArrayDataset(values)).method
-    assert "headroom" not in quantize(_exact_weights(), _tailed(150, 3)).method
+
+
+def test_float_islands_are_the_last_way_and_only_where_they_are_allowed() -> None:
+    demand = QuantizeOptions("minmax", min_sqnr=75.0)
+    with pytest.raises(AccuracyError, match="CONV_2D"):
+        quantize(cnn(), images(), demand)
+    found = quantize(cnn(), images(), replace(demand, floats=True))
+    assert "xfloat" in found.method
+    assert compare(cnn(), found.data, images()).sqnr_db > 70
+    (named,) = [f.message for f in found.findings if f.rule == "mixed-precision"]
+    assert "(float)" in named
+    met = quantize(cnn(), images(), replace(demand, min_sqnr=44.0, floats=True))
+    assert "xint16" in met.method
+    assert "xfloat" not in met.method
+
+
+def _build(folder: Path, targets: list[str], min_sqnr: float) -> BuildResult:
+    (folder / "m.tflite").write_bytes(cnn())
+    np.savez(folder / "d.npz", x=images(60).arrays[0])
+    options = QuantizeOptions("minmax", min_sqnr=min_sqnr)
+    request = BuildRequest(
+        folder / "m.tflite", resolve_all(targets), folder / "out", folder / "d.npz", options=options
+    )
+    return build(request, lambda stage, share: None)
+
+
+def test_a_build_leaves_floats_only_where_every_target_runs_them(tmp_path: Path) -> None:
+    result = _build(tmp_path, ["rpi"], 75.0)
+    graph = Graph.from_bytes(read_bundle(result.bundles["rpi"]).read("model.tflite"))
+    assert any(op.op == "DEQUANTIZE" for op in graph)
+    assert {f.severity for f in result.report.findings if f.rule == "float-operator"} == {"info"}
+    with pytest.raises(AccuracyError, match="worst layers"):
+        _build(tmp_path, ["rpi", "mcu"], 75.0)
