@@ -23,6 +23,7 @@ MOST_BOXES = 0.05
 MOST_MAP = 0.02
 LEAST_DB = 25.0
 LEAST_CENTRED_DB = 15.0
+DOUBTFUL_DB = 18.0
 LOSS_RULE = "accuracy-loss"
 
 
@@ -52,6 +53,11 @@ def below_floor(result: Comparison) -> tuple[Miss, ...]:
         if why is not None:
             found.append(Miss(k, output.name, why))
     return tuple(found)
+
+
+def doubtful(result: Comparison) -> bool:
+    """Whether a result is under the floor, or so noisy that its answers may not hold on other samples."""
+    return bool(below_floor(result)) or result.sqnr_db < DOUBTFUL_DB
 
 
 def _lost(output: OutputFigures) -> str | None:

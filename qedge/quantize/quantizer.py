@@ -15,7 +15,7 @@ from qedge.quantize.budget import MARGIN_DB, accuracy_error, missed, stricter, w
 from qedge.quantize.build import Builder
 from qedge.quantize.calibrate import Progress
 from qedge.quantize.compare import Comparison
-from qedge.quantize.floor import below_floor, lifted_finding
+from qedge.quantize.floor import LEAST_DB, below_floor, doubtful, lifted_finding
 from qedge.quantize.headroom import FEW, with_headroom
 from qedge.quantize.judge import Judge
 from qedge.quantize.model import FloatModel
@@ -169,7 +169,7 @@ def _quantize(
     if refinement is not None:
         findings += refinement.findings
     plain = None
-    if options.floor and (below_floor(chosen.result) or (unseen is not None and below_floor(unseen))):
+    if options.floor and any(doubtful(found) for found in (chosen.result, unseen) if found is not None):
         lifted = _lift(whole, judge, chosen)
         if lifted is not None:
             plain = _result(chosen, tried, findings, started)
@@ -249,11 +249,14 @@ def _within(result: Comparison, options: QuantizeOptions) -> bool:
 def _lift(builder: Builder, judge: Judge, chosen: Tried) -> Tried | None:
     """Return the chosen recipe with the fewest layers in 16x8 that lift every output over the floor, or None."""
     started = time.perf_counter()
-    layers = worst_layers(builder, chosen.data)
-    found = rescue(
-        builder, judge, _recipes(chosen.recipe), layers, lambda r: not below_floor(r), modes=("int16",)
+    layers, recipes = worst_layers(builder, chosen.data), _recipes(chosen.recipe)
+    # The samples may be those that the model was trained with, whose answers hold out longest: noise is told first.
+    tries = (
+        rescue(builder, judge, recipes, layers, meets, modes=("int16",))
+        for meets in (lambda r: not below_floor(r) and r.sqnr_db >= LEAST_DB, lambda r: not below_floor(r))
     )
-    if found is None:
+    found = next((f for f in tries if f is not None), None)
+    if found is None or found.verdict.score <= chosen.score:
         return None
     return Tried(found.recipe, found.data, found.verdict, time.perf_counter() - started)
 
