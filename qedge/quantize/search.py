@@ -37,7 +37,7 @@ class Effort:
 _EVERY = ("minmax", "percentile", "mse", "entropy")
 EFFORTS = {
     "fast": Effort(("minmax", "mse"), (), 0, 1, 0),
-    "normal": Effort(_EVERY, (0.5, 0.8), 3, 2, 1),
+    "normal": Effort(_EVERY, (0.5, 0.8), 3, 3, 1),
     "thorough": Effort(_EVERY, (0.5, 0.8), 4, 3, 2),
 }
 
