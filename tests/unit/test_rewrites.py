@@ -261,3 +261,30 @@ def test_a_step_of_the_manifest_has_a_value_a_channel() -> None:
     wrong = spec._replace(step=InputStep((1.0, 2.0), (0.5, 0.5)))
     with pytest.raises(IntegrityError, match="one a channel"):
         TensorSpec.from_json(Field(wrong.to_json(), "$", IntegrityError))
+
+
+def test_an_index_that_counts_from_the_end_is_arithmetic() -> None:
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    x = g.input(Spec((1, 4), "int32", name="ids"))
+    zero, size = g.tensor(constant(np.int32(0))), g.tensor(constant(np.int32(5)))
+    below, moved, found = (
+        g.tensor(Spec((1, 4), "bool")),
+        g.tensor(Spec((1, 4), "int32")),
+        g.tensor(Spec((1, 4), "int32")),
+    )
+    y = g.tensor(Spec((1, 4, 3), "float32", name="y"))
+    table = g.tensor(constant(np.arange(15).reshape(5, 3) / 7, "float32"))
+    g.operator("LESS", [x, zero], [below])
+    g.operator("ADD", [x, size], [moved], {"fused_activation_function": "NONE"})
+    g.operator("SELECT", [below, moved, x], [found])
+    g.operator("GATHER", [table, found], [y], {"axis": 0})
+    g.output(y)
+    before = FloatModel.from_bytes(builder.pack())
+    after = rewrite(before)
+    assert [op.op for op in after.graph] == ["LESS", "CAST", "MUL", "ADD", "GATHER"]
+    for ids in ([0, 4, -1, -5], [2, -2, 3, -3]):
+        sample = [np.array([ids], np.int32)]
+        np.testing.assert_array_equal(
+            Runner(after.data).predict(sample)[0], Runner(before.data).predict(sample)[0]
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qedge.graph import Graph, Operator
+from qedge.graph.edit import Editor
 from qedge.quantize.model import FloatModel
 
 LONGEST_SUM = (
@@ -18,6 +19,8 @@ def use_kernels(model: FloatModel) -> FloatModel:
     * NEG has none: multiply by -1. SQUARE has none: multiply by itself. DIV has none: multiply by the reciprocal
       of a constant. SELECT of equal shapes is SELECT_V2, which every target has. CUMSUM has none: a layer of ones
       along the last axis.
+    * A choice between an index and one further on, which an Embedding has, is arithmetic: not every runtime chooses
+      between integers.
     * AVERAGE_POOL_2D must keep its input's scale, so that the mean of a whole map, which varies far less than
       the map, keeps few of the 256 steps: MEAN has a scale of its own.
     """
@@ -34,6 +37,10 @@ def use_kernels(model: FloatModel) -> FloatModel:
             made = editor.constant(np.asarray(1 / divisor, np.float32))
             activation = {"fused_activation_function": op.options["fused_activation_function"]}
             node = editor.operator("MUL", [op.inputs[0], made], op.outputs, activation)
+        elif op.op in ("SELECT", "SELECT_V2") and (step := _added(model.graph, op)) is not None:
+            _add_where(editor, model.graph, op, step)
+            changed = True
+            continue
         elif op.op == "SELECT" and len({model.graph.tensors[t].shape for t in op.inputs}) == 1:
             node = editor.operator("SELECT_V2", op.inputs, op.outputs)
         elif op.op == "CUMSUM" and _along_last(model.graph, op):
@@ -50,6 +57,43 @@ def use_kernels(model: FloatModel) -> FloatModel:
         editor.replace([editor.node(op.index)], [node])
         changed = True
     return FloatModel.from_bytes(editor.pack()) if changed else model
+
+
+def _added(graph: Graph, op: Operator) -> int | None:
+    """Return the constant that an index gets added where a condition holds, ``SELECT(c, x + constant, x)``, or None.
+
+    Keras writes this for an Embedding: a negative index counts from the end.
+    """
+    condition, other, index = op.inputs
+    maker = graph.producer.get(other)
+    if (
+        graph.tensors[index].dtype != "int32"
+        or maker is None
+        or maker.op != "ADD"
+        or maker.inputs[0] != index
+    ):
+        return None
+    alike = graph.tensors[condition].shape == graph.tensors[index].shape
+    data = graph.tensors[maker.inputs[1]].data
+    return int(data.reshape(-1)[0]) if alike and data is not None and data.size == 1 else None
+
+
+def _add_where(editor: Editor, graph: Graph, op: Operator, step: int) -> None:
+    """Write a choice between an index and an index further on as arithmetic, which every runtime has."""
+    condition, _, index = op.inputs
+    shape, none = graph.tensors[index].shape, {"fused_activation_function": "NONE"}
+    name = graph.tensors[op.outputs[0]].name
+    yes, more = (editor.tensor(f"{name}/{part}", shape, "int32") for part in ("where", "further"))
+    made = editor.constant(np.array(step, np.int32))
+    nodes = [
+        editor.operator("CAST", [condition], [yes], {"in_data_type": "BOOL", "out_data_type": "INT32"}),
+        editor.operator("MUL", [yes, made], [more], none),
+        editor.operator("ADD", [index, more], op.outputs, none),
+    ]
+    editor.replace([editor.node(op.index)], nodes)
+    maker = graph.producer[op.inputs[1]]
+    if len(graph.consumers[maker.outputs[0]]) == 1:
+        editor.remove([editor.node(maker.index)])
 
 
 def _covers_map(graph: Graph, op: Operator) -> bool:
