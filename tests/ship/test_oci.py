@@ -19,6 +19,7 @@ from qedge.ship.credentials import credentials
 from qedge.ship.oci import resolve
 from qedge.trust import sign_bundle
 from tests import json_page
+from tests.bounds import bounded
 from tests.ship.registries import REGISTRY, Liar, digest, docker_registry
 from tests.unit.tiny_bundles import make_bundle, tiny_model
 
@@ -211,6 +212,7 @@ REGISTRY_ATTACKS: dict[str, tuple[Callable[[Liar], None], int]] = {
     "a signature as a file": (titled("signature.json"), 9),
     "a file that the bundle does not have": (titled("evil.so"), 9),
     "a redirect to a file": (redirect("file:///etc/passwd"), 9),
+    "a redirect to another host": (redirect("https://127.0.0.1:9/v2/x"), 8),
     "a redirect to ftp": (redirect("ftp://example.com/x"), 9),
     "a redirect with a password": (redirect("https://a:b@example.com/x"), 9),
     "redirects that never end": (
@@ -241,7 +243,7 @@ def test_a_registry_that_lies_installs_nothing(attack: str, tmp_path: Path) -> N
         old = make_bundle(tmp_path / "got", tiny_model(seed=9))
         before = contents(old)
         change(liar)
-        with pytest.raises(QedgeError) as caught:
+        with bounded(), pytest.raises(QedgeError) as caught:
             pull(reference, tmp_path / "got")
     assert caught.value.exit_code == code, caught.value
     assert contents(tmp_path / "got") == before

@@ -23,6 +23,7 @@ from qedge.fields import Field
 from qedge.trust import check_signature, keygen, sign_bundle
 from qedge.trust.signature import read_signature
 from tests import json_page
+from tests.bounds import bounded
 
 needs_keygen = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs openssh-client")
 
@@ -137,6 +138,7 @@ def other_namespace(signed: Path, keys: dict[str, Path]) -> None:
 
 SIGNATURE_ATTACKS = {
     "unsigned": unsigned,
+    "signed by another key": lambda s, k: sign_bundle(s, k["ben"], serial=7) and None,
     "replayed from another bundle": other_bundle,
     "all files replaced, signature kept": other_model,
     "signed for another purpose": other_namespace,
@@ -164,7 +166,7 @@ SIGNATURE_ATTACKS = {
 @pytest.mark.parametrize("attack", SIGNATURE_ATTACKS)
 def test_a_signature_that_does_not_hold_is_refused(attack: str, signed: Path, keys: dict[str, Path]) -> None:
     SIGNATURE_ATTACKS[attack](signed, keys)
-    with pytest.raises(IntegrityError) as caught:
+    with bounded(), pytest.raises(IntegrityError) as caught:
         qedge.load(signed, trusted=public(keys, "anna"))
     assert caught.value.hint
     assert str(signed) in str(caught.value)
