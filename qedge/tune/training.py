@@ -26,6 +26,9 @@ MIXED = 0.5
 """Share of steps that learn from mixtures."""
 LOOKS = 12
 """How often the held-out samples are looked at."""
+WORSE = 1.5
+"""Times the loss of the start at which the first looks call the steps too large: it begins again with smaller ones."""
+SMALLER = 0.25
 PATIENCE = 9
 """Looks without progress that end it: large steps disturb a good start at first, and small ones come late."""
 Report = Callable[[int, int, float, float], None]
@@ -69,6 +72,7 @@ class Trainer:
         variables = self.network.learned.variables
         self._moments = [(tf.Variable(tf.zeros_like(v)), tf.Variable(tf.zeros_like(v))) for v in variables]
         self._random = np.random.default_rng(job.settings.seed)
+        self._first = [v.numpy() for v in variables]
         self._step = tf.function(self._descend)
         self._look = tf.function(self._measure)
 
@@ -82,15 +86,16 @@ class Trainer:
         """
         settings = self.job.settings
         end = began + settings.seconds
-        best, idle, total = self.held_loss(), 0, settings.steps
+        first = best = self.held_loss()
+        idle, total, size, since = 0, settings.steps, 1.0, 0
         batches = self._batches()
         warm = time.monotonic()
         step = 0
         while step < total:
             inputs, labels = next(batches)
-            rate = 0.5 * (1 + np.cos(np.pi * step / total))
-            loss = self._step(inputs, labels, np.float32(rate), np.float32(step + 1))
-            step += 1
+            rate = size * 0.5 * (1 + np.cos(np.pi * step / total))
+            loss = self._step(inputs, labels, np.float32(rate), np.float32(since + 1))
+            step, since = step + 1, since + 1
             if step == 1:
                 warm = time.monotonic()  # the first step traces the graph
             elif step == 6:
@@ -100,12 +105,22 @@ class Trainer:
                 found = self.held_loss()
                 left = (time.monotonic() - warm) / max(step - 1, 1) * (total - step)
                 report(step, total, found, left)
+                if best == first and found > WORSE * first and step < total // 2:
+                    self._begin_again()
+                    size, since, idle = size * SMALLER, 0, 0
+                    continue
                 idle = 0 if found < best else idle + 1
                 if found < best:
                     best = found
                     keep(self.network.snapshot(self.start))
                 if idle >= PATIENCE or not np.isfinite(float(loss)) or time.monotonic() > end:
                     return
+
+    def _begin_again(self) -> None:
+        for variable, value, (m, s) in zip(self.network.learned.variables, self._first, self._moments):
+            variable.assign(value)
+            m.assign(self.tf.zeros_like(m))
+            s.assign(self.tf.zeros_like(s))
 
     def held_loss(self) -> float:
         """Return the distance of the outputs on the held-out samples."""
