@@ -22,9 +22,9 @@ import quantize as benchmark
 
 from qedge.frontends import load_model
 from qedge.graph import Graph
+from qedge.graph.outputs import with_outputs
 from qedge.quantize import QuantizeOptions, quantize
 from qedge.quantize.interpreter import Runner
-from qedge.quantize.trace import expose
 
 Array = npt.NDArray[Any]
 NAMES = ("kws", "ic", "fs_gru")
@@ -71,7 +71,7 @@ def measure(name: str, scratch: Path) -> list[dict[str, Any]]:
     made = [t for op in graph.operators for t in op.outputs]
     made = made if len(made) <= MOST_TENSORS else list(graph.outputs)
     path = scratch / f"{name}.tflite"
-    path.write_bytes(expose(data, made))
+    path.write_bytes(with_outputs(data, made))
     runner = Runner(path.read_bytes())
     scale, zero = runner.inputs[0]["quantization"]
     inputs, expected = [], []

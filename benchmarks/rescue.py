@@ -25,7 +25,7 @@ from qedge.errors import AccuracyError
 from qedge.frontends import load_model
 from qedge.quantize import QuantizeOptions, compare, quantize
 
-NAMES = ("ic", "waveform", "softmax_many_classes", "tabular_raw", "fs_lstm")
+NAMES = ("ic", "waveform", "tabular_raw", "fs_gru", "fs_lstm")
 MOST_TESTED = 300
 
 

@@ -15,7 +15,7 @@ from qedge.quantize.options import QuantizeOptions
 from qedge.quantize.tasks import Task
 
 WORST_NAMED = 10
-MARGIN_DB = 1.0  # that a rescue aims at: other samples will show a little more noise than those that chose
+MARGIN_DB = 3.0  # that a rescue aims at: other samples will show a little more noise than those that chose
 CANNOT_APPLY = "the largest drop cannot be applied"
 
 
