@@ -56,7 +56,7 @@ def _config(model: str, height: int, width: int, names: Sequence[str]) -> str:
     return f"""\
 # For Frigate 0.17 and newer. Copy {model} and labelmap.txt to /config/model_cache/, and this into config.yml.
 detectors:
-  coral:
+  edgetpu:
     type: edgetpu
     device: usb  # or pci
 
