@@ -360,7 +360,7 @@ def test_files_for_frigate(tmp_path) -> None:
     folder = made.bundles["coral"] / "frigate"
     assert (folder / "labelmap.txt").read_text().splitlines() == ["0 a", "1 b", "2 c", "3 d", "4 e"]
     stated = yaml.safe_load((folder / "config.yml").read_text())
-    assert stated["detectors"]["coral"]["type"] == "edgetpu"
+    assert stated["detectors"]["edgetpu"]["type"] == "edgetpu"
     assert stated["model"]["model_type"] == "yolo-generic"
     assert (stated["model"]["width"], stated["model"]["height"]) == (SIDE, SIDE)
     with read_bundle(made.bundles["coral"]) as bundle:
