@@ -36,7 +36,8 @@ def layer(module: Any) -> tuple[Any, list[Array]]:
     from keras import layers
 
     kind = type(module).__name__
-    bias = [] if getattr(module, "bias", None) is None else [values(module.bias)]
+    held_bias = getattr(module, "bias", None)
+    bias = [values(held_bias)] if hasattr(held_bias, "detach") else []
     if kind == "Conv2d" and module.groups > 1:
         made = layers.DepthwiseConv2D(module.kernel_size, module.stride, padding="valid", use_bias=bool(bias))
         return made, [values(module.weight).transpose(2, 3, 0, 1), *bias]
