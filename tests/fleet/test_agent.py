@@ -124,6 +124,7 @@ def test_a_tag_that_moves_moves_the_device_and_a_bad_version_does_not(following,
         follow(str(following.root))
 
 
+@pytest.mark.long
 def test_a_device_with_keys_follows_only_what_they_signed_and_never_back(following, tmp_path) -> None:
     (following.device.root / "trusted_keys").write_text((tmp_path / "user.pub").read_text())
     following.push(1)
