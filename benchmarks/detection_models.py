@@ -29,7 +29,10 @@ MODELS = {
     "yolo26n": "yolo26n",
 }
 END_TO_END = ("yolov10n", "yolo26n")
-SCORE_SPREAD, SURE = 2.0, 0.004  # standard deviation of class logits; share of places that are above 0.5
+SCORE_SPREAD, SURE = (
+    2.0,
+    0.004,
+)  # standard deviation of class logits; share of a middling photo's places above 0.5
 BIN_SPREAD = 2.0
 CALM = 0.3
 """Scale of every BatchNormalization. With 1, a net of random weights this deep is chaotic: two float32 runtimes differ
@@ -99,9 +102,9 @@ def settle(net: Any, photos: Any) -> None:
             out = torch.cat(seen[end]) - end.bias[None, :, None, None]
             if kind == "score":
                 factor = SCORE_SPREAD / out.std()
-                best = (out * factor - (out * factor).mean()).amax(dim=1).flatten()
+                best = (out * factor - (out * factor).mean()).amax(dim=1).flatten(1)
                 end.weight *= factor
-                shift = (out * factor).mean() + best.quantile(1 - SURE)
+                shift = (out * factor).mean() + best.quantile(1 - SURE, dim=1).median()
                 end.bias.copy_(-shift * torch.ones_like(end.bias))
             else:
                 bins = end.out_channels // 4
