@@ -92,7 +92,10 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
     findings += _proved(request, source, dataset)
     calibration, measured, on = _sets(dataset, request, graph, preprocess, source.orders, objects, labels)
     floats = bool(request.targets) and all(target.info.floats for target, _ in request.targets)
-    options = replace(request.options, floor=request.judge and request.options.mixed, floats=floats)
+    loops = any(target.info.loops for target, _ in request.targets)
+    options = replace(
+        request.options, floor=request.judge and request.options.mixed, floats=floats, loops=loops
+    )
     if objects:  # which count, and the search does not see: no layer is lifted for raw outputs
         options = replace(options, floor=False, max_drop=None)
     if preprocess is not None and preprocess.kind != "image":

@@ -67,12 +67,14 @@ class Builder:
         per_channel: bool | None = None,
         pins: Sequence[Pin] = (),
         narrow: bool = False,
+        loops: bool = False,
         threads: int = 2,
         progress: Progress | None = None,
     ) -> None:
         self.model, self.dataset, self.indices = model, dataset, list(indices)
         self.io, self.per_channel, self.threads = io, per_channel, threads
         self.pins = tuple(pins)
+        self.loops = loops
         self.narrow = narrow_operators(model.graph) if narrow else ()
         self.learned: dict[Recipe, Learned] = {}
         self._limits: dict[tuple[float | None, int], npt.NDArray[np.float64]] = {}
@@ -141,6 +143,7 @@ class Builder:
             per_channel=per_channel,
             weight_limits=limits,
             narrow=narrow,
+            loops=self.loops,
         )
 
     def _limits_of(

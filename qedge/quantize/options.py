@@ -35,6 +35,7 @@ class QuantizeOptions:
         input_steps: whether what a model does to its input first may be left to whoever feeds it.
         mixed: whether operators may go to 16x8 where an accuracy budget is missed.
         floats: whether they may go to float where that is not enough.
+        loops: whether the steps of an unrolled layer have the same scales, which a loop over them needs.
         tune: ``on``: the best candidate is tuned by a refiner; ``auto``: where the budget is missed otherwise.
         tuning: how it is tuned, by the fields of :class:`qedge.tune.Settings`.
         weights: ``int8``, ``int4`` of every layer that has such kernels, or ``mixed``: int4 of as many as the accuracy
@@ -53,6 +54,7 @@ class QuantizeOptions:
     per_channel: bool | None = None
     mixed: bool = True
     floats: bool = False
+    loops: bool = False
     floor: bool = False
     effort: str = "normal"
     input_steps: bool = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -158,6 +158,7 @@ def make_plan(
     per_channel: Mapping[int, bool] | None = None,
     weight_limits: Mapping[int, np.ndarray] | None = None,
     narrow: Collection[int] = (),
+    loops: bool = False,
 ) -> Plan:
     """Return the plan that covers ``ranges`` under the constraints of the kernels.
 
@@ -169,9 +170,10 @@ def make_plan(
         weight_limits: largest magnitude that the weights' codes represent, by tensor, one a scale;
             by default the largest magnitude there is.
         narrow: indices of operators whose weights are int4, one scale a channel.
+        loops: whether the steps of an unrolled layer have the same scales, so that they can run as one loop.
     """
     modes = modes or default_modes(graph)
-    groups = _tie(graph, modes)
+    groups = _tie(graph, modes, alike(graph) if loops else ())
     floors: dict[int, float] = {}
     while True:
         plan = _plan(graph, ranges, modes, groups, floors)
@@ -252,7 +254,7 @@ def _too_fine(graph: Graph, plan: Plan) -> dict[int, float]:
     return found
 
 
-def _tie(graph: Graph, modes: tuple[str, ...]) -> _Groups:
+def _tie(graph: Graph, modes: tuple[str, ...], steps: Iterable[Sequence[int]]) -> _Groups:
     groups = _Groups()
     for t in graph.inputs:
         if graph.tensors[t].dtype == "float32":
@@ -275,8 +277,7 @@ def _tie(graph: Graph, modes: tuple[str, ...]) -> _Groups:
             if mode != "float" and RULES[op.op].kind == "tied" and not constant and not joins:
                 for t in op.outputs:
                     groups.tie(t, op.inputs[s])
-    for group in alike(graph):
-        # The steps of an unrolled layer become one loop in C where they have the same scales.
+    for group in steps:
         for a, b in itertools.pairwise(group):
             if all(graph.tensors[t].dtype == "float32" for t in (a, b)):
                 groups.tie_free(a, b)

@@ -90,6 +90,7 @@ def _quantize(
             per_channel=options.per_channel,
             pins=file.pins,
             narrow=options.weights == "int4",
+            loops=options.loops,
             threads=threads,
             progress=progress,
         )

@@ -68,6 +68,7 @@ class TargetInfo:
         summary: one sentence.
         io_types: input and output types that it runs, the preferred one first.
         floats: whether it runs operators in float, which a rescue may leave where 16 bits are not enough.
+        loops: whether it runs the steps of an unrolled layer as one loop, for which they need the same scales.
         options: what a user can set.
         accelerator: placement name of the accelerator (``edgetpu``), or None; ``cpu`` otherwise.
         has_runtime: whether ``qedge.load`` runs its bundles in Python on the device.
@@ -85,6 +86,7 @@ class TargetInfo:
     summary: str
     io_types: tuple[str, ...] = ("int8", "uint8", "float32")
     floats: bool = False
+    loops: bool = False
     options: tuple[Option, ...] = ()
     accelerator: str | None = None
     has_runtime: bool = True

@@ -102,6 +102,7 @@ class McuTarget(Target):
             Option("ram", "RAM budget, for instance 64K", kind="bytes"),
             Option("flash", "flash budget, for instance 256K", kind="bytes"),
         ),
+        loops=True,
         has_runtime=False,
         emulated=True,
         columns=(

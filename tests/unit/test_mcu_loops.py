@@ -96,8 +96,10 @@ def test_the_quantiser_gives_all_steps_one_scale() -> None:
     graph = Graph.from_bytes(unrolled(dtype="float32"))
     rng = np.random.default_rng(1)
     ranges = {t.index: (-float(rng.uniform(0.5, 2)), 1.0) for t in graph.tensors if t.data is None}
-    made = make_plan(graph, complete(graph, ranges))
+    made = make_plan(graph, complete(graph, ranges), loops=True)
+    apart = make_plan(graph, complete(graph, ranges))
     names = {t.name: t.index for t in graph.tensors}
+    assert len({apart.tensors[t] for n, t in names.items() if re.fullmatch(r"sum\d+", n)}) > 1
     for kind in ("product", "sum", "h"):
         found = {made.tensors[t] for n, t in names.items() if re.fullmatch(rf"{kind}\d+", n)}
         assert len(found) == 1, kind
