@@ -100,7 +100,7 @@ def test_pieces_of_many_inputs_outputs_and_operators() -> None:
         case
         for table in ("conv_2d", "add", "softmax", "pad", "split")
         for case in TABLES[table]
-        if case.name != "no-bias"
+        if "no-bias" not in case.name
     ]
     mixed = [case for k in range(7) for case in cases[k::7]]
     seen: set[str] = set()
@@ -134,7 +134,7 @@ def test_only_convolutions_run_on_the_reference_kernels() -> None:
     differ = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 0}
     for table in ("conv_2d", "depthwise_conv_2d"):
         for case in TABLES[table]:
-            if case.name == "no-bias":
+            if "no-bias" in case.name:
                 continue
             model = merge([case])
             samples = model.samples()

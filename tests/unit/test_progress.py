@@ -83,6 +83,7 @@ class AtImport:
             os.kill(os.getpid(), signal.SIGINT)
         return None
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started the tests in the background
 sys.meta_path.insert(0, AtImport())
 """
 
@@ -112,8 +113,14 @@ def test_ctrl_c_is_130_without_a_traceback_at_any_import(moment: str, tmp_path: 
 
 def test_ctrl_c_while_a_model_is_converted_leaves_nothing_behind(tmp_path: Path, project: Path) -> None:
     out = tmp_path / "out"
+    heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     process = subprocess.Popen(
-        [sys.executable, "-m", "qedge", "build", "-t", "rpi", "-o", str(out)],
+        [
+            sys.executable,
+            "-c",
+            f"{heeding}; from qedge.cli import main; main()",
+            *("build", "-t", "rpi", "-o", str(out)),
+        ],
         cwd=project / "examples" / "digits",
         env={**os.environ, "TMPDIR": str(tmp_path)},
         stderr=subprocess.PIPE,

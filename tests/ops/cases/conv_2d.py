@@ -83,6 +83,6 @@ CASES = [
     case("int4-3x3", (5, 7, 3), (3, 3, 6), dtype="int4", activation="RELU"),
     case("int4-3x3-stride", (7, 9, 4), (3, 3, 8), dtype="int4", stride=(2, 2), quantized_out=(0.5, -128)),
     case("int4-grouped", (5, 5, 8), (3, 3, 4), dtype="int4", depth=4),
-    case("int4-per-tensor", (5, 5, 4), (3, 3, 4), dtype="int4", scales=(0.06,), bias=False),
+    case("int4-per-tensor-no-bias", (5, 5, 4), (3, 3, 4), dtype="int4", scales=(0.06,), bias=False),
     case("int4-saturates", (5, 5, 8), (3, 3, 6), dtype="int4", quantized_out=(0.003, 0)),
 ]
