@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from qedge.errors import QedgeError
 from qedge.findings import Finding
@@ -24,12 +24,18 @@ _STYLE = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 
 
 class Ui:
-    """How one command talks: to a person, or as JSON to a program."""
+    """How one command talks: to a person, or as JSON to a program.
+
+    The command and what reports its failure have one each; both share the one stdout.
+    """
+
+    _documented: ClassVar[bool] = False
 
     def __init__(
         self, *, as_json: bool = False, verbose: bool = False, quiet: bool = False, no_color: bool = False
     ) -> None:
         self.as_json, self.verbose, self.quiet = as_json, verbose, quiet
+        Ui._documented = False
         self.color = not (no_color or os.environ.get("NO_COLOR"))
 
     def line(self, text: str = "") -> None:
@@ -47,11 +53,14 @@ class Ui:
         if self.as_json:
             head = {"schema_version": SCHEMA_VERSION, "command": command}
             print(json.dumps(head | document, indent=2, default=_plain, allow_nan=False))
+            Ui._documented = True
 
     def error_json(
         self, kind: str, message: str, hint: str | None, code: int, findings: list[dict[str, Any]]
     ) -> None:
-        """Print an error as JSON, in JSON mode only."""
+        """Print an error as JSON, in JSON mode only, and only where no document says already what was found."""
+        if self._documented:
+            return
         error = {"kind": kind, "message": message, "hint": hint, "exit_code": code, "findings": findings}
         self.json("error", {"error": error})
 

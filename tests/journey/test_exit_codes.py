@@ -161,6 +161,9 @@ def test_7_when_the_device_says_something_else(cli, tmp_path: Path, digits_build
         files["golden/output_0.npy"] = buffer.getvalue()
         write_bundle(tmp_path / target, bundle.manifest, files)
         check(cli("verify", tmp_path / target), 7)
+    document = json.loads(cli("verify", tmp_path / "rpi", "--json").stdout)
+    assert document["command"] == "verify"
+    assert not document["passed"]
 
 
 def test_8_when_a_tool_is_missing(cli, tmp_path: Path, digits_build: Path) -> None:
