@@ -48,3 +48,12 @@ def check_archive(
             f"{where}: {file_bytes:,} bytes unpack to {total:,}, expected at most {max_ratio} times as many",
             hint="no real data is packed that tightly: pack it again, or use it unpacked",
         )
+
+
+def zip_faults() -> tuple[type[Exception], ...]:
+    """Return what Python's readers raise for a .zip that is damaged, whatever in it is: for an ``except``."""
+    import zipfile
+    import zlib
+
+    # UnicodeDecodeError, of a member's name, is a ValueError; RuntimeError is said of encrypted members.
+    return zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, ValueError

@@ -7,14 +7,13 @@ import tempfile
 import threading
 import weakref
 import zipfile
-import zlib
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from qedge.archives import check_archive
+from qedge.archives import check_archive, zip_faults
 from qedge.bundle.golden import npy_header
 from qedge.errors import DataError
 
@@ -114,15 +113,7 @@ def open_npz(path: Path) -> dict[str, Rows]:
                     unpacked.seek(0)
                     name = member.filename.removesuffix(".npy")
                     arrays[name] = Rows(unpacked, f"{path}[{name}]")
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        OSError,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-        ValueError,
-    ) as error:
+    except zip_faults() as error:
         raise _damaged(str(path), error) from error
     return arrays
 

@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from qedge.archives import zip_faults
 from qedge.frontends.trust import Hazard
 
 _WAY_OUT = "export the program again with tensors only, without example inputs or constants of other types"
@@ -59,7 +60,7 @@ def _pickles(archive: zipfile.ZipFile, prefix: str) -> Iterator[tuple[str, bytes
                 try:
                     with zipfile.ZipFile(inner) as nested:
                         yield from _pickles(nested, f"{info.filename}/")
-                except zipfile.BadZipFile:
+                except zip_faults():
                     yield info.filename, b""
             elif head[:1] == b"\x80" or info.filename.endswith((".pkl", ".pickle")):
                 yield f"{prefix}{info.filename}", head + stream.read(MOST_BYTES)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from qedge.archives import zip_faults
 from qedge.errors import ModelError
 
 HEAD = 256
@@ -83,7 +84,7 @@ def _members(path: Path) -> tuple[dict[str, int], str]:
     try:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, ValueError) as error:
+    except zip_faults() as error:
         return {}, str(error) or type(error).__name__
     if len(infos) > MOST_MEMBERS:
         return {}, f"it has {len(infos)} members, expected at most {MOST_MEMBERS}"

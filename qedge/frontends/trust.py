@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import os
 import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from qedge.archives import zip_faults
 from qedge.errors import ModelError
 
 TRUST_HINT = "if you know who made it, and would run a program of theirs: --trust-model"
@@ -92,9 +92,7 @@ def check_archive(path: Path, what: str) -> None:
                     hint="save the model again, from where it was trained",
                 )
             damaged = archive.testzip()
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
-        raise ModelError(f"{path} is a damaged {what}: {error}", hint=again) from error
-    except zlib.error as error:
+    except zip_faults() as error:
         raise ModelError(f"{path} is a damaged {what}: {error}", hint=again) from error
     if damaged:
         raise ModelError(f"{path} is a damaged {what}: its {damaged} has a wrong checksum", hint=again)

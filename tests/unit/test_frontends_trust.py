@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import zipfile
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from qedge.errors import ModelError
-from qedge.frontends import _keras_hazards, trust
+from qedge.frontends import _keras_hazards, _torch_hazards, trust
 from qedge.frontends.protocol import Refusal
 
 
@@ -135,3 +136,13 @@ def test_the_refusal_names_all_and_leads_out() -> None:
     assert "thing 0 runs; thing 1 runs" in error.message
     assert "and 2 more" in error.message
     assert error.hint == f"leave it out; {trust.TRUST_HINT}"
+
+
+def test_an_archive_in_a_pt2_whose_names_are_no_text_is_a_hazard(tmp_path: Path) -> None:
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as nested:
+        nested.writestr("é", b"x")
+    with zipfile.ZipFile(tmp_path / "m.pt2", "w") as archive:
+        archive.writestr("m/inner.pt", inner.getvalue().replace("é".encode(), b"\xe1a"))
+    (hazard,) = _torch_hazards.find(tmp_path / "m.pt2")
+    assert "m/inner.pt" in hazard.what
