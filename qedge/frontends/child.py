@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import numpy as np
 
-import qedge
+from qedge.children import environment
 from qedge.errors import ModelError, QedgeError, ToolError, UnsupportedError
 from qedge.findings import Finding
 from qedge.frontends.protocol import Converted, FrontEnd, Job, Names, Refusal
@@ -171,18 +171,11 @@ def run(requests: Sequence[Path], front_ends: Sequence[FrontEnd], folder: Path, 
 
 
 def _environment(front_ends: Sequence[FrontEnd], folder: Path) -> dict[str, str]:
-    root = str(Path(qedge.__file__).resolve().parent.parent)
-    given = [os.path.abspath(p) for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
-    settings = {
-        "PYTHONPATH": os.pathsep.join([root, *given]),
-        "PYTHONHASHSEED": "0",
-        "PYTHONWARNINGS": "ignore",
-        "TMPDIR": str(folder),
-    }
+    settings = {**environment(), "PYTHONWARNINGS": "ignore", "TMPDIR": str(folder)}
     for front_end in front_ends:
         for name, value in front_end.info.environment.items():
             settings[name] = value.replace("{folder}", str(folder))
-    return {**os.environ, **settings}
+    return settings
 
 
 def _watch(process: subprocess.Popen[bytes], end: float, seconds: float, memory: int) -> str:

@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
-import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from qedge.children import end_with
 from qedge.errors import QedgeError
 from qedge.frontends import registry, trust
 from qedge.frontends.protocol import FrontEnd, Job, Refusal
@@ -126,17 +125,6 @@ def bound(memory_bytes: int) -> None:
             resource.setrlimit(what, (wanted, hard))
         except (OSError, ValueError):  # a system that does not bound this
             continue
-
-
-def end_with(parent: int) -> None:
-    """End this process within seconds of its parent, which may have been killed."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-import qedge
+from qedge.children import environment
 from qedge.errors import ToolError
 from qedge.installing import install_command
 from qedge.tune.job import MODEL, SAMPLES, SETTINGS, START, Job, Start, write_samples
@@ -94,7 +93,7 @@ def _run(folder: Path, look: Look) -> tuple[str, bool]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=said,
-            env=_environment(),
+            env=environment(),
             cwd=folder,
             text=True,
             start_new_session=True,  # Ctrl-C ends it from here, once its best is read
@@ -116,12 +115,6 @@ def _run(folder: Path, look: Look) -> tuple[str, bool]:
         last = (folder / "said").read_text(errors="replace").strip().splitlines()[-1:]
         why = f"the child process ended with status {process.returncode}: {''.join(last)[:200]}"
     return why, False
-
-
-def _environment() -> dict[str, str]:
-    root = str(Path(qedge.__file__).resolve().parent.parent)
-    given = [os.path.abspath(p) for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([root, *given]), "PYTHONHASHSEED": "0"}
 
 
 def class_labels(labels: npt.NDArray[np.int64] | None, indices: Sequence[int]) -> Array:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from qedge.children import end_with
 from qedge.graph import Graph
 from qedge.tune.job import MODEL, SAMPLES, SETTINGS, START, Job, Start
 from qedge.tune.training import Samples, Trainer
@@ -76,18 +77,6 @@ def _say(line: dict[str, Any]) -> None:
     print(json.dumps(line), flush=True)
 
 
-def _end_with(parent: int) -> None:
-    """End this process within a second of its parent, which may have been killed."""
-    import threading
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 if __name__ == "__main__":
-    _end_with(os.getppid())
+    end_with(os.getppid())
     main(Path(sys.argv[1]))
