@@ -312,6 +312,52 @@ def test_external_data_elsewhere_or_of_another_size_are_refused(
         convert(path)
 
 
+def _in_a_function(folder: Path, location: str) -> Path:
+    """A model whose weights lie in a local function, outside the file."""
+    model = onnx.load(_external(folder, location), load_external_data=False)
+    opset = helper.make_opsetid("", 17)
+    body = [
+        helper.make_node("Constant", [], ["w"], value=model.graph.initializer[0]),
+        helper.make_node("Conv", ["x", "w"], ["y"]),
+    ]
+    function = helper.make_function("local", "Layer", ["x"], ["y"], body, [opset])
+    graph = helper.make_graph(
+        [helper.make_node("Layer", ["x"], ["y"], domain="local")], "g", model.graph.input, model.graph.output
+    )
+    made = helper.make_model(
+        graph, functions=[function], opset_imports=[opset, helper.make_opsetid("local", 1)], ir_version=9
+    )
+    path = folder / "function.onnx"
+    path.write_bytes(made.SerializeToString())
+    return path
+
+
+def test_external_data_of_a_function_lie_in_the_models_folder_too(tmp_path: Path, monkeypatch) -> None:
+    from qedge.frontends.onnx import convert
+
+    monkeypatch.chdir(tmp_path)  # a file of that name where qedge runs is not the model's
+    for location, said in (("../outside.data", "own folder"), ("outside.data", "not there")):
+        with pytest.raises((Refusal, ModelError), match=said):
+            convert(_in_a_function(tmp_path / "m", location))
+    (tmp_path / "m" / "outside.data").write_bytes((tmp_path / "outside.data").read_bytes())
+    assert _ops(convert(_in_a_function(tmp_path / "m", "outside.data")).data) == ["CONV_2D"]
+
+
+def test_sparse_tensors_are_named_as_that() -> None:
+    sparse = onnx.SparseTensorProto(dims=[1 << 36])
+    sparse.values.CopyFrom(numpy_helper.from_array(f(1), "w"))
+    sparse.indices.CopyFrom(numpy_helper.from_array(i(0), "at"))
+    stored = _model([helper.make_node("Mul", ["x", "w"], ["y"])], [_value("x", [1, 4])])
+    constant = helper.make_node("Constant", [], ["w"], sparse_value=sparse)
+    attribute = _model([constant, *stored.graph.node], [_value("x", [1, 4])])
+    stored.graph.sparse_initializer.append(sparse)
+    from qedge.frontends.onnx.reading import proto_of
+
+    for model in (stored, attribute):
+        with pytest.raises(Refusal, match="stores 'w' as a sparse tensor"):
+            proto_of(model.SerializeToString())
+
+
 def test_sizes_are_checked_before_anything_is_allocated() -> None:
     huge = helper.make_node("ConstantOfShape", ["n"], ["c"])
     model = _model(

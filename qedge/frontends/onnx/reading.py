@@ -46,8 +46,10 @@ def proto_of(data: bytes, folder: Path | None = None) -> Any:
             f"the file is damaged: {str(error).strip() or type(error).__name__}", _DAMAGED
         ) from None
     _check_shell(model)
-    for tensor in tensors(model.graph):
-        _check_tensor(tensor, folder)
+    for holder in (model.graph, *model.functions):
+        _refuse_sparse(holder)
+        for tensor in tensors(holder):
+            _check_tensor(tensor, folder)
     if model.functions:
         inliner = require("onnx.inliner", "ONNX")
         try:
@@ -86,7 +88,7 @@ def _check_shell(model: Any) -> None:
 
 
 def graphs(graph: Any) -> Iterator[Any]:
-    """Yield a graph and all graphs inside its nodes."""
+    """Yield a graph, or a local function, and all graphs inside its nodes."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
@@ -99,12 +101,29 @@ def graphs(graph: Any) -> Iterator[Any]:
 def tensors(graph: Any) -> Iterator[Any]:
     """Yield every stored tensor: initialisers and attributes, of inner graphs too."""
     for inner in graphs(graph):
-        yield from inner.initializer
+        yield from getattr(inner, "initializer", ())  # a function has none
         for node in inner.node:
             for attribute in node.attribute:
                 if attribute.HasField("t"):
                     yield attribute.t
                 yield from attribute.tensors
+
+
+def _refuse_sparse(graph: Any) -> None:
+    found = [
+        sparse.values.name for inner in graphs(graph) for sparse in getattr(inner, "sparse_initializer", ())
+    ]
+    found += [
+        node.output[0]
+        for inner in graphs(graph)
+        for node in inner.node
+        if any(a.HasField("sparse_tensor") or a.sparse_tensors for a in node.attribute)
+    ]
+    if found:
+        raise Refusal(
+            f"it stores {found[0]!r} as a sparse tensor, expected dense ones",
+            "export its weights as dense tensors",
+        )
 
 
 def _check_tensor(tensor: Any, folder: Path | None) -> None:
