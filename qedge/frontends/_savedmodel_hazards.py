@@ -23,8 +23,10 @@ _SAVER = frozenset(
 _REACHES = re.compile(
     r"(?:ReadFile|WriteFile|DeleteFile|MatchingFiles|ImmutableConst|PrintV2|LookupTableExportV2|PyFunc\w*"
     r"|EagerPyFunc|DumpTensor|Debug\w+|LoadLibrary|LoadAndRemap\w*|GenerateVocabRemapping|InitializeTableFromTextFile\w*"
-    r"|WholeFileReader\w*|TextLine\w+|TFRecord\w+|FixedLengthRecord\w+|LMDB\w+|CSVDataset\w*|SqlDataset|Snapshot\w+"
-    r"|SaveDataset\w*|LoadDataset|CacheDataset\w*|DistributedSave|CollectiveBcast\w*|\w*SummaryWriter\w*|Write\w*Summary"
+    r"|WholeFileReader\w*|TextLine\w+|TFRecord\w+|FixedLengthRecord\w+|RecordInput|Skipgram|FixedUnigramCandidateSampler"
+    r"|(?:Experimental)?(?:LMDB\w+|CSVDataset\w*|SqlDataset|MatchingFilesDataset|DatasetToTFRecord)|Snapshot\w+"
+    r"|ListSnapshotChunksDataset|SaveDataset\w*|LoadDataset|CacheDataset\w*|DistributedSave|DTensor(?:Restore|Save)\w*"
+    r"|CalibrationStatisticsSaver|EncodeProto|DecodeProto\w*|CollectiveBcast\w*|\w*Summary\w*Writer\w*|Write\w*Summary"
     r"|ImportEvent|RpcCall|RpcServer\w*|RpcClient|DataServiceDataset\w*|RegisterDataset\w*|FileSystem\w+|BigQuery\w+)"
 )
 _SAVER_FUNCTION = re.compile(r"__inference__traced_(?:save|restore)(?:_\d+)*")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -146,3 +148,31 @@ def test_an_archive_in_a_pt2_whose_names_are_no_text_is_a_hazard(tmp_path: Path)
         archive.writestr("m/inner.pt", inner.getvalue().replace("é".encode(), b"\xe1a"))
     (hazard,) = _torch_hazards.find(tmp_path / "m.pt2")
     assert "m/inner.pt" in hazard.what
+
+
+OPERATORS = """
+import re
+from tensorflow.core.framework.op_def_pb2 import OpList
+from tensorflow.python.client import pywrap_tf_session as session
+from qedge.frontends._savedmodel_hazards import _REACHES, _SAVER
+
+known = OpList()
+known.ParseFromString(bytes(session.TF_GetBuffer(session.TF_GetAllOpList())))
+places = re.compile(
+    "file_?names?|file_?patterns?|patterns|files?|.*file_path|vocab_file|(log)?dir|.*directory|(snapshot_)?path|prefix"
+    "|address|library_filename|descriptor_source|data_source_name"
+)
+for op in known.op:
+    names = [a.name for a in (*op.input_arg, *op.attr)]
+    if any(places.fullmatch(n) for n in names) and op.name not in _SAVER and not _REACHES.fullmatch(op.name):
+        print(op.name)
+print(len(known.op))
+"""
+
+
+@pytest.mark.long
+def test_every_operator_of_tensorflow_that_takes_a_place_is_a_hazard() -> None:
+    done = subprocess.run([sys.executable, "-c", OPERATORS], capture_output=True, text=True, check=True)
+    *missed, count = done.stdout.split()
+    assert missed == []
+    assert int(count) > 1000
