@@ -12,9 +12,9 @@ from qedge_mcu.ops.base import (
     OpContext,
     Params,
     Reason,
-    activation_range,
     expect_activation,
     expect_quantized,
+    fused_range,
     scalar,
 )
 from qedge_mcu.ops.overlap import elementwise
@@ -51,7 +51,7 @@ def emit(c: OpContext) -> Emitted:
     multiplier1, shift1 = quantize_multiplier(scale1 / twice_max)
     multiplier2, shift2 = quantize_multiplier(scale2 / twice_max)
     output_multiplier, output_shift = quantize_multiplier(twice_max / ((1 << LEFT_SHIFT) * scale))
-    low, high = activation_range(c.option("fused_activation_function", "NONE"), scale, zero)
+    low, high = fused_range(c)
     if c.input(0).shape != c.input(1).shape:
         return broadcast.emit(
             c,

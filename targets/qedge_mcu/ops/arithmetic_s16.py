@@ -8,12 +8,12 @@ from qedge_mcu.ops.base import (
     Emitted,
     OpContext,
     Reason,
-    activation_range,
     expect_activation,
     expect_quantized,
+    fused_range,
     scalar,
 )
-from qedge_mcu.ops.weighted_s16 import INT16_RANGE, expect_symmetric
+from qedge_mcu.ops.weighted_s16 import expect_symmetric
 
 INT16 = ("ADD", "SUB", "MUL", "SQUARED_DIFFERENCE", "PRELU", "MAXIMUM", "MINIMUM")
 LEFT_SHIFT = 15
@@ -45,9 +45,9 @@ def check(c: OpContext) -> list[Reason]:
 
 def emit(c: OpContext) -> Emitted:
     """Return the call."""
-    scale, zero_out = scalar(c.output)
+    zero_out = scalar(c.output)[1]
     a, b, out = _scales(c)
-    low, high = activation_range(c.option("fused_activation_function", "NONE"), scale, zero_out, *INT16_RANGE)
+    low, high = fused_range(c)
     plain = c.op.op in ("MAXIMUM", "MINIMUM")
     return broadcast.emit(
         c,

@@ -277,14 +277,12 @@ def expect_static(tensor: Tensor, *, what: str) -> list[Reason]:
     ]
 
 
-def activation_range(
-    activation: str, scale: float, zero_point: int, low: int = -128, high: int = 127
-) -> tuple[int, int]:
+def activation_range(activation: str, scale: float, zero_point: int, low: int, high: int) -> tuple[int, int]:
     """Return the clamp of a fused activation in quantised units.
 
     ``CalculateActivationRangeQuantized`` of ``tensorflow/lite/kernels/kernel_util.cc``.
 
-    >>> activation_range("RELU6", 0.05, -128)
+    >>> activation_range("RELU6", 0.05, -128, -128, 127)
     (-128, -8)
     """
 
@@ -299,6 +297,13 @@ def activation_range(
     if activation == "RELU_N1_TO_1":
         return max(low, quantized(-1.0)), min(high, quantized(1.0))
     return low, high
+
+
+def fused_range(c: OpContext) -> tuple[int, int]:
+    """Return what the operator clamps output 0 to, in quantised units: its type's range, less by a fused activation."""
+    limits = np.iinfo(c.output.dtype)
+    activation = c.option("fused_activation_function", "NONE")
+    return activation_range(activation, *scalar(c.output), int(limits.min), int(limits.max))
 
 
 ACTIVATIONS = ("NONE", "RELU", "RELU6", "RELU_N1_TO_1")

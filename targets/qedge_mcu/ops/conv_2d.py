@@ -14,8 +14,8 @@ from qedge_mcu.ops.base import (
     Params,
     Reason,
     Ref,
-    activation_range,
     constant,
+    fused_range,
     scalar,
 )
 from qedge_mcu.ops.geometry import expect_batch_1, window
@@ -46,8 +46,8 @@ def _general(c: OpContext) -> Emitted:
     requantize = per_channel(data, weights, output, w.out_channels)
     groups = w.in_channels // weights.shape[3]
     rows = constant(weights).reshape(groups, w.out_channels // groups, -1)
-    scale, zero_out = scalar(output)
-    low, high = activation_range(c.option("fused_activation_function", "NONE"), scale, zero_out)
+    zero_out = scalar(output)[1]
+    low, high = fused_range(c)
     return Emitted(
         function="qe_conv_2d_s8",
         args=("{params}", "{in0}", "{out0}"),

@@ -10,8 +10,8 @@ from qedge_mcu.ops.base import (
     OpContext,
     Params,
     Ref,
-    activation_range,
     constant,
+    fused_range,
     scalar,
 )
 from qedge_mcu.ops.geometry import window
@@ -39,8 +39,8 @@ def emit(c: OpContext) -> Emitted | None:
     zero_in = scalar(data)[1]
     bias = bias_values(c.optional(2), w.out_channels) - zero_in * values.sum(axis=(1, 2, 3))
     requantize = per_channel(data, weights, output, w.out_channels)
-    scale, zero_out = scalar(output)
-    low, high = activation_range(c.option("fused_activation_function", "NONE"), scale, zero_out)
+    zero_out = scalar(output)[1]
+    low, high = fused_range(c)
     out = dsp.Output(zero_out, low, high)
     channels = dsp.channel_words(128 * np.abs(values).sum(axis=(1, 2, 3)), bias, requantize, out)
     if channels is None:

@@ -12,8 +12,8 @@ from qedge_mcu.ops.base import (
     OpContext,
     Params,
     Ref,
-    activation_range,
     constant,
+    fused_range,
     scalar,
 )
 from qedge_mcu.ops.geometry import window
@@ -45,8 +45,8 @@ def emit(c: OpContext) -> Emitted | None:
     if np.any((pairs.reshape(-1, 2) == -128).all(axis=1)):
         return None
     bias = bias_values(c.optional(2), w.out_channels) - scalar(data)[1] * values.sum(axis=1)
-    scale, zero_out = scalar(output)
-    low, high = activation_range(c.option("fused_activation_function", "NONE"), scale, zero_out)
+    zero_out = scalar(output)[1]
+    low, high = fused_range(c)
     lead = w.row_lead
     if w.is_pointwise:
         lead = overlap.pixels(

@@ -14,8 +14,8 @@ from qedge_mcu.ops.base import (
     Params,
     Reason,
     Ref,
-    activation_range,
     constant,
+    fused_range,
     scalar,
 )
 from qedge_mcu.ops.geometry import expect_batch_1, window
@@ -41,8 +41,8 @@ def _general(c: OpContext) -> Emitted:
     data, weights, output = c.input(0), c.input(1), c.output
     w = window(c, weights.shape[1], weights.shape[2])
     requantize = per_channel(data, weights, output, w.out_channels)
-    scale, zero_out = scalar(output)
-    low, high = activation_range(c.option("fused_activation_function", "NONE"), scale, zero_out)
+    zero_out = scalar(output)[1]
+    low, high = fused_range(c)
     return Emitted(
         function="qe_depthwise_conv_2d_s8",
         args=("{params}", "{in0}", "{out0}"),

@@ -13,8 +13,8 @@ from qedge_mcu.ops.base import (
     OpContext,
     Params,
     Ref,
-    activation_range,
     constant,
+    fused_range,
     scalar,
 )
 from qedge_mcu.ops.geometry import Window, window
@@ -39,8 +39,8 @@ def emit(c: OpContext) -> Emitted | None:
     fast = fast and (w.stride_height, w.stride_width) in ((1, 1), (2, 2))
     values = constant(weights).reshape(-1, w.out_channels).astype(np.int64)
     bias = bias_values(c.optional(2), w.out_channels)
-    scale, zero_out = scalar(output)
-    low, high = activation_range(c.option("fused_activation_function", "NONE"), scale, zero_out)
+    zero_out = scalar(output)[1]
+    low, high = fused_range(c)
     out = dsp.Output(zero_out, low, high)
     requantize = per_channel(data, weights, output, w.out_channels)
     # The general kernel subtracts the zero point from each value, so that a sum reaches up to 255 times.

@@ -20,8 +20,8 @@ from qedge_mcu.ops.base import (
     Params,
     Reason,
     Ref,
-    activation_range,
     expect_activation,
+    fused_range,
     scalar,
 )
 
@@ -39,7 +39,7 @@ def emit(c: OpContext) -> Emitted:
         scalar(t) for t in (c.input(0), c.input(1), c.output)
     )
     multiplier, shift = quantize_multiplier(scale_a / (scale_b * scale))
-    low, high = activation_range(c.option("fused_activation_function", "NONE"), scale, zero_out)
+    low, high = fused_range(c)
     call = broadcast.emit(
         c,
         "qe_div_s8",

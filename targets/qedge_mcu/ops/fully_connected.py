@@ -17,8 +17,8 @@ from qedge_mcu.ops.base import (
     Params,
     Reason,
     Ref,
-    activation_range,
     constant,
+    fused_range,
     scalar,
 )
 from qedge_mcu.ops.requantize import (
@@ -58,8 +58,8 @@ def _general(c: OpContext) -> Emitted:
     values = constant(weights).astype(np.int64)
     zero_in = scalar(data)[1]
     bias = bias_values(c.optional(2), outputs) - zero_in * values.sum(axis=1)
-    scale, zero_out = scalar(output)
-    low, high = activation_range(c.option("fused_activation_function", "NONE"), scale, zero_out)
+    zero_out = scalar(output)[1]
+    low, high = fused_range(c)
     nibbles = weights.dtype == "int4"
     function = "qe_fully_connected_s4" if nibbles else "qe_fully_connected_s8"
     return Emitted(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qedge_mcu.ops import dsp
-from qedge_mcu.ops.base import Emitted, OpContext, Params, Ref, activation_range, constant, scalar
+from qedge_mcu.ops.base import Emitted, OpContext, Params, Ref, constant, fused_range, scalar
 from qedge_mcu.ops.requantize import Requantize, bias_values, per_channel, per_tensor
 from qedge_mcu.ops.unpack import large
 
@@ -27,8 +27,8 @@ def emit(c: OpContext) -> Emitted | None:
         requantize = Requantize(np.repeat(one.multiplier, outputs), np.repeat(one.shift, outputs))
     values = constant(weights).astype(np.int64)
     bias = bias_values(c.optional(2), outputs) - scalar(data)[1] * values.sum(axis=1)
-    scale, zero_out = scalar(output)
-    low, high = activation_range(c.option("fused_activation_function", "NONE"), scale, zero_out)
+    zero_out = scalar(output)[1]
+    low, high = fused_range(c)
     out = dsp.Output(zero_out, low, high)
     channels = dsp.channel_words(128 * np.abs(values).sum(axis=1), bias, requantize, out)
     if channels is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qedge.quantmath import quantize_multiplier
 from qedge_mcu.ops import broadcast
-from qedge_mcu.ops.base import Emitted, OpContext, Reason, activation_range, expect_activation, scalar
+from qedge_mcu.ops.base import Emitted, OpContext, Reason, expect_activation, fused_range, scalar
 
 NAMES = ("MUL",)
 
@@ -20,7 +20,7 @@ def emit(c: OpContext) -> Emitted:
         scalar(t) for t in (c.input(0), c.input(1), c.output)
     )
     multiplier, shift = quantize_multiplier(scale_a * scale_b / scale)
-    low, high = activation_range(c.option("fused_activation_function", "NONE"), scale, zero_out)
+    low, high = fused_range(c)
     return broadcast.emit(
         c,
         "qe_mul_s8",

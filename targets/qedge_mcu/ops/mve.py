@@ -13,8 +13,8 @@ from qedge_mcu.ops.base import (
     Params,
     Ref,
     Value,
-    activation_range,
     constant,
+    fused_range,
     scalar,
 )
 from qedge_mcu.ops.depthwise_conv_2d_dsp import flat
@@ -272,6 +272,6 @@ def _odd(outputs: int) -> frozenset[str]:
 
 
 def _clamp(c: OpContext) -> tuple[tuple[str, Value], ...]:
-    scale, zero_point = scalar(c.output)
-    low, high = activation_range(c.option("fused_activation_function", "NONE"), scale, zero_point)
+    zero_point = scalar(c.output)[1]
+    low, high = fused_range(c)
     return ("output_zero_point", zero_point), ("low", low), ("high", high)

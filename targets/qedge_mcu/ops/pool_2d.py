@@ -7,9 +7,9 @@ from qedge_mcu.ops.base import (
     OpContext,
     Params,
     Reason,
-    activation_range,
     expect_activation,
     expect_quantized,
+    fused_range,
     scalar,
 )
 from qedge_mcu.ops.geometry import expect_batch_1, window
@@ -44,7 +44,7 @@ def expect_one_scale(c: OpContext) -> list[Reason]:
 def emit(c: OpContext) -> Emitted:
     """Return the call; input and output have the same scale, so nothing is requantised."""
     w = window(c, int(c.option("filter_height", 1)), int(c.option("filter_width", 1)))
-    low, high = activation_range(c.option("fused_activation_function", "NONE"), *scalar(c.output))
+    low, high = fused_range(c)
     kind = "average" if c.op.op == "AVERAGE_POOL_2D" else "max"
     return Emitted(
         function=f"qe_{kind}_pool_2d_s8",

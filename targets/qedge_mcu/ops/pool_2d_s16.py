@@ -7,14 +7,12 @@ from qedge_mcu.ops.base import (
     OpContext,
     Params,
     Reason,
-    activation_range,
     expect_activation,
     expect_quantized,
-    scalar,
+    fused_range,
 )
 from qedge_mcu.ops.geometry import expect_batch_1, window
 from qedge_mcu.ops.pool_2d import expect_one_scale
-from qedge_mcu.ops.weighted_s16 import INT16_RANGE
 
 INT16 = ("AVERAGE_POOL_2D", "MAX_POOL_2D")
 
@@ -33,9 +31,7 @@ def check(c: OpContext) -> list[Reason]:
 def emit(c: OpContext) -> Emitted:
     """Return the call; input and output have the same scale, so nothing is requantised."""
     w = window(c, int(c.option("filter_height", 1)), int(c.option("filter_width", 1)))
-    low, high = activation_range(
-        c.option("fused_activation_function", "NONE"), *scalar(c.output), *INT16_RANGE
-    )
+    low, high = fused_range(c)
     kind = "average" if c.op.op == "AVERAGE_POOL_2D" else "max"
     return Emitted(
         function=f"qe_{kind}_pool_2d_s16",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qedge.quantmath import quantize_multiplier
 from qedge_mcu.ops import broadcast
-from qedge_mcu.ops.base import Emitted, OpContext, Reason, activation_range, expect_activation, scalar
+from qedge_mcu.ops.base import Emitted, OpContext, Reason, expect_activation, fused_range, scalar
 
 NAMES = ("SUB",)
 
@@ -23,8 +23,8 @@ def check(c: OpContext) -> list[Reason]:
 def emit(c: OpContext) -> Emitted:
     """Return the call."""
     a, b, out = _scales(c)
-    scale, zero_out = scalar(c.output)
-    low, high = activation_range(c.option("fused_activation_function", "NONE"), scale, zero_out)
+    zero_out = scalar(c.output)[1]
+    low, high = fused_range(c)
     return broadcast.emit(
         c,
         "qe_sub_s8",

@@ -9,8 +9,8 @@ from qedge_mcu.ops.base import (
     Params,
     Reason,
     Ref,
-    activation_range,
     constant,
+    fused_range,
     same_padding,
     scalar,
 )
@@ -40,8 +40,8 @@ def emit(c: OpContext) -> Emitted:
             same_padding(out_width, filter_width, stride[1], 1, -(-out_width // stride[1])),
         )
     requantize = per_channel(data, weights, output, out_channels)
-    scale, zero_out = scalar(output)
-    low, high = activation_range(c.option("fused_activation_function", "NONE"), scale, zero_out)
+    zero_out = scalar(output)[1]
+    low, high = fused_range(c)
     return Emitted(
         function="qe_transpose_conv_s8",
         args=("{params}", "{in2}", "{out0}"),

@@ -16,11 +16,11 @@ from qedge_mcu.ops.base import (
     Params,
     Reason,
     Ref,
-    activation_range,
     constant,
     expect_activation,
     expect_quantized,
     expect_type,
+    fused_range,
     same_padding,
     scalar,
 )
@@ -28,7 +28,6 @@ from qedge_mcu.ops.geometry import Window, expect_batch_1, window
 from qedge_mcu.ops.requantize import Requantize, expect_weights, per_channel, per_tensor
 
 INT16 = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
-INT16_RANGE = (-32768, 32767)
 _AXIS = {"DEPTHWISE_CONV_2D": 3}
 
 
@@ -177,10 +176,7 @@ def _transposed(c: OpContext) -> Window:
 
 
 def _clamp(c: OpContext) -> tuple[tuple[str, int], ...]:
-    scale, zero_point = scalar(c.output)
-    low, high = activation_range(
-        c.option("fused_activation_function", "NONE"), scale, zero_point, *INT16_RANGE
-    )
+    low, high = fused_range(c)
     return ("low", low), ("high", high)
 
 
