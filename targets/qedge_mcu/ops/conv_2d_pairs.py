@@ -7,17 +7,15 @@ import numpy.typing as npt
 
 from qedge_mcu.ops import overlap
 from qedge_mcu.ops.base import (
-    ConstArray,
     Emitted,
     OpContext,
     Params,
-    Ref,
     constant,
     fused_range,
     scalar,
 )
 from qedge_mcu.ops.geometry import window
-from qedge_mcu.ops.requantize import bias_values, per_channel, wrap_int32
+from qedge_mcu.ops.requantize import CHANNELS, bias_values, channel_arrays, per_channel, wrap_int32
 
 SMALL_BYTES = 1024
 """Working memory that a layer may take whatever the size of its tensors."""
@@ -63,33 +61,21 @@ def emit(c: OpContext) -> Emitted | None:
         params=Params(
             "qe_conv_2d_pairs_params",
             (
-                ("weights", Ref("weights")),
-                ("bias", Ref("bias")),
-                ("multiplier", Ref("multiplier")),
-                ("shift", Ref("shift")),
-                ("in_height", w.in_height),
-                ("in_width", w.in_width),
-                ("in_channels", w.in_channels),
-                ("out_height", w.out_height),
-                ("out_width", w.out_width),
-                ("out_channels", w.out_channels),
-                ("filter_height", w.filter_height),
-                ("filter_width", w.filter_width),
-                ("stride_height", w.stride_height),
-                ("stride_width", w.stride_width),
-                ("pad_top", w.pad_top),
-                ("pad_left", w.pad_left),
+                *CHANNELS,
+                *w.members("in_height in_width in_channels out_height out_width out_channels"),
+                *w.members("filter_height filter_width stride_height stride_width pad_top pad_left"),
                 ("input_zero_point", scalar(data)[1]),
                 ("output_zero_point", zero_out),
                 ("low", low),
                 ("high", high),
             ),
         ),
-        arrays=(
-            ConstArray("weights", pairs, "weights", overhead=pairs.size - values.size),
-            ConstArray("bias", wrap_int32(bias), "bias"),
-            ConstArray("multiplier", requantize.multiplier),
-            ConstArray("shift", requantize.shift),
+        arrays=channel_arrays(
+            pairs,
+            wrap_int32(bias),
+            requantize.multiplier,
+            requantize.shift,
+            overhead=pairs.size - values.size,
         ),
         scratch_bytes=scratch,
         overlap={0: lead},

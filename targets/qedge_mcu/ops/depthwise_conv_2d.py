@@ -8,18 +8,23 @@ from functools import partial
 from qedge_mcu.cores import Family
 from qedge_mcu.ops import depthwise_conv_2d_dsp, mve
 from qedge_mcu.ops.base import (
-    ConstArray,
     Emitted,
     OpContext,
     Params,
     Reason,
-    Ref,
     constant,
     fused_range,
     scalar,
 )
 from qedge_mcu.ops.geometry import expect_batch_1, window
-from qedge_mcu.ops.requantize import bias_values, expect_weighted_sum, per_channel, wrap_int32
+from qedge_mcu.ops.requantize import (
+    CHANNELS,
+    bias_values,
+    channel_arrays,
+    expect_weighted_sum,
+    per_channel,
+    wrap_int32,
+)
 from qedge_mcu.ops.unpack import WEIGHTS
 from qedge_mcu.structs import first_that_fits
 
@@ -41,6 +46,7 @@ def _general(c: OpContext) -> Emitted:
     data, weights, output = c.input(0), c.input(1), c.output
     w = window(c, weights.shape[1], weights.shape[2])
     requantize = per_channel(data, weights, output, w.out_channels)
+    bias = wrap_int32(bias_values(c.optional(2), w.out_channels))
     zero_out = scalar(output)[1]
     low, high = fused_range(c)
     return Emitted(
@@ -50,36 +56,18 @@ def _general(c: OpContext) -> Emitted:
         params=Params(
             "qe_depthwise_conv_2d_params",
             (
-                ("weights", Ref("weights")),
-                ("bias", Ref("bias")),
-                ("multiplier", Ref("multiplier")),
-                ("shift", Ref("shift")),
-                ("in_height", w.in_height),
-                ("in_width", w.in_width),
-                ("in_channels", w.in_channels),
-                ("out_height", w.out_height),
-                ("out_width", w.out_width),
+                *CHANNELS,
+                *w.members("in_height in_width in_channels out_height out_width"),
                 ("depth_multiplier", w.out_channels // w.in_channels),
-                ("filter_height", w.filter_height),
-                ("filter_width", w.filter_width),
-                ("stride_height", w.stride_height),
-                ("stride_width", w.stride_width),
-                ("dilation_height", w.dilation_height),
-                ("dilation_width", w.dilation_width),
-                ("pad_top", w.pad_top),
-                ("pad_left", w.pad_left),
+                *w.members("filter_height filter_width stride_height stride_width"),
+                *w.members("dilation_height dilation_width pad_top pad_left"),
                 ("input_offset", -scalar(data)[1]),
                 ("output_zero_point", zero_out),
                 ("low", low),
                 ("high", high),
             ),
         ),
-        arrays=(
-            ConstArray("weights", constant(weights).reshape(-1), "weights"),
-            ConstArray("bias", wrap_int32(bias_values(c.optional(2), w.out_channels)), "bias"),
-            ConstArray("multiplier", requantize.multiplier),
-            ConstArray("shift", requantize.shift),
-        ),
+        arrays=channel_arrays(constant(weights).reshape(-1), bias, requantize.multiplier, requantize.shift),
         overlap={0: w.row_lead},
     )
 

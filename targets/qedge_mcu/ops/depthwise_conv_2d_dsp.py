@@ -13,6 +13,7 @@ from qedge_mcu.ops.base import (
     OpContext,
     Params,
     Ref,
+    Value,
     constant,
     fused_range,
     scalar,
@@ -57,13 +58,10 @@ def emit(c: OpContext) -> Emitted | None:
     )
     zero_points = (("input_zero_point", scalar(data)[1]), ("output_zero_point", zero_out))
     clamp = (("low", low), ("high", high))
-    sizes = (
+    sizes: tuple[tuple[str, Value], ...] = (
         ("weights", Ref("weights")),
         ("requantize", Ref("requantize")),
-        ("in_height", w.in_height),
-        ("in_width", w.in_width),
-        ("out_height", w.out_height),
-        ("out_width", w.out_width),
+        *w.members("in_height in_width out_height out_width"),
         ("channels", w.out_channels),
     )
     padding = (("pad_top", w.pad_top), ("pad_left", w.pad_left))
@@ -88,12 +86,7 @@ def emit(c: OpContext) -> Emitted | None:
             in_place=frozenset({0} if in_place else ()),
             note="two rows in the halves of a word",
         )
-    window_members = (
-        ("filter_height", w.filter_height),
-        ("filter_width", w.filter_width),
-        ("stride_height", w.stride_height),
-        ("stride_width", w.stride_width),
-    )
+    window_members = (*w.members("filter_height filter_width stride_height stride_width"),)
     return Emitted(
         function="qe_depthwise_conv_2d_s8_dsp",
         args=("{params}", "{in0}", "{out0}"),

@@ -11,22 +11,21 @@ import numpy.typing as npt
 from qedge_mcu.cores import Family
 from qedge_mcu.ops import fully_connected_dsp, mve
 from qedge_mcu.ops.base import (
-    ConstArray,
     Emitted,
     OpContext,
     Params,
     Reason,
-    Ref,
     constant,
     fused_range,
     scalar,
 )
 from qedge_mcu.ops.requantize import (
+    CHANNELS,
     bias_values,
     by_fours,
+    channel_arrays,
     expect_weighted_sum,
-    per_channel,
-    per_tensor,
+    per_output,
     wrap_int32,
 )
 from qedge_mcu.structs import first_that_fits
@@ -52,9 +51,7 @@ def _general(c: OpContext) -> Emitted:
     """Return the call; the input's zero point is folded into the bias."""
     data, weights, output = c.input(0), c.input(1), c.output
     outputs, inputs = weights.shape
-    assert weights.quantization is not None
-    many = weights.quantization.per_channel
-    requantize = per_channel(data, weights, output, outputs) if many else per_tensor(data, weights, output)
+    requantize = per_output(data, weights, output)
     values = constant(weights).astype(np.int64)
     zero_in = scalar(data)[1]
     bias = bias_values(c.optional(2), outputs) - zero_in * values.sum(axis=1)
@@ -62,6 +59,7 @@ def _general(c: OpContext) -> Emitted:
     low, high = fused_range(c)
     nibbles = weights.dtype == "int4"
     function = "qe_fully_connected_s4" if nibbles else "qe_fully_connected_s8"
+    array = pack_rows(values).reshape(-1) if nibbles else by_fours(values[None])
     return Emitted(
         function=function,
         args=("{params}", "{in0}", "{out0}"),
@@ -70,27 +68,17 @@ def _general(c: OpContext) -> Emitted:
         params=Params(
             "qe_fully_connected_params",
             (
-                ("weights", Ref("weights")),
-                ("bias", Ref("bias")),
-                ("multiplier", Ref("multiplier")),
-                ("shift", Ref("shift")),
+                *CHANNELS,
                 ("rows", data.elements // inputs),
                 ("inputs", inputs),
                 ("outputs", outputs),
-                ("step", int(many)),
+                ("step", int(requantize.shift.size > 1)),
                 ("output_zero_point", zero_out),
                 ("low", low),
                 ("high", high),
             ),
         ),
-        arrays=(
-            ConstArray(
-                "weights", pack_rows(values).reshape(-1) if nibbles else by_fours(values[None]), "weights"
-            ),
-            ConstArray("bias", wrap_int32(bias), "bias"),
-            ConstArray("multiplier", requantize.multiplier),
-            ConstArray("shift", requantize.shift),
-        ),
+        arrays=channel_arrays(array, wrap_int32(bias), requantize.multiplier, requantize.shift),
     )
 
 

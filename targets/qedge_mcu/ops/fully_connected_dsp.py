@@ -6,7 +6,7 @@ import numpy as np
 
 from qedge_mcu.ops import dsp
 from qedge_mcu.ops.base import Emitted, OpContext, Params, Ref, constant, fused_range, scalar
-from qedge_mcu.ops.requantize import Requantize, bias_values, per_channel, per_tensor
+from qedge_mcu.ops.requantize import bias_values, per_output
 from qedge_mcu.ops.unpack import large
 
 
@@ -18,13 +18,9 @@ def emit(c: OpContext) -> Emitted | None:
     """
     data, weights, output = c.input(0), c.input(1), c.output
     outputs, inputs = weights.shape
-    if inputs % 4 or weights.quantization is None or large(weights):
+    if inputs % 4 or large(weights):
         return None
-    if weights.quantization.per_channel:
-        requantize = per_channel(data, weights, output, outputs)
-    else:
-        one = per_tensor(data, weights, output)
-        requantize = Requantize(np.repeat(one.multiplier, outputs), np.repeat(one.shift, outputs))
+    requantize = per_output(data, weights, output).repeated(outputs)
     values = constant(weights).astype(np.int64)
     bias = bias_values(c.optional(2), outputs) - scalar(data)[1] * values.sum(axis=1)
     zero_out = scalar(output)[1]

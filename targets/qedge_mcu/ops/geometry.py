@@ -28,6 +28,10 @@ class Window:
     pad_top: int
     pad_left: int
 
+    def members(self, names: str) -> tuple[tuple[str, int], ...]:
+        """Return these sizes, named with spaces in between, as members of a parameter struct."""
+        return tuple((name, getattr(self, name)) for name in names.split())
+
     @property
     def row_lead(self) -> int:
         """The lead (``overlap.py``) of a kernel that makes row after row."""
@@ -79,6 +83,33 @@ def window(c: OpContext, filter_height: int, filter_width: int) -> Window:
         filter_width,
         *stride,
         *dilation,
+        top,
+        left,
+    )
+
+
+def transposed_window(c: OpContext) -> Window:
+    """Return the window of a TRANSPOSE_CONV, whose padding counts at the output."""
+    _, in_height, in_width, in_channels = c.input(2).shape
+    _, out_height, out_width, out_channels = c.output.shape
+    _, filter_height, filter_width, _ = c.input(1).shape
+    stride = (int(c.option("stride_h", 1)), int(c.option("stride_w", 1)))
+    top = left = 0
+    if c.option("padding", "SAME") == "SAME":
+        top = same_padding(out_height, filter_height, stride[0], 1, -(-out_height // stride[0]))
+        left = same_padding(out_width, filter_width, stride[1], 1, -(-out_width // stride[1]))
+    return Window(
+        in_height,
+        in_width,
+        in_channels,
+        out_height,
+        out_width,
+        out_channels,
+        filter_height,
+        filter_width,
+        *stride,
+        1,
+        1,
         top,
         left,
     )

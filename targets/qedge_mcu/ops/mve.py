@@ -19,7 +19,7 @@ from qedge_mcu.ops.base import (
 )
 from qedge_mcu.ops.depthwise_conv_2d_dsp import flat
 from qedge_mcu.ops.geometry import window
-from qedge_mcu.ops.requantize import Requantize, bias_values, per_channel, per_tensor, wrap_int32
+from qedge_mcu.ops.requantize import Requantize, bias_values, per_channel, per_output, wrap_int32
 
 Int64s = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
@@ -65,17 +65,8 @@ def conv_2d(c: OpContext) -> Emitted | None:
                 ("stream", Ref("stream")),
                 ("part", _part(*values.shape)),
                 ("outputs", w.out_channels),
-                ("in_height", w.in_height),
-                ("in_width", w.in_width),
-                ("in_channels", w.in_channels),
-                ("out_height", w.out_height),
-                ("out_width", w.out_width),
-                ("filter_height", w.filter_height),
-                ("filter_width", w.filter_width),
-                ("stride_height", w.stride_height),
-                ("stride_width", w.stride_width),
-                ("pad_top", w.pad_top),
-                ("pad_left", w.pad_left),
+                *w.members("in_height in_width in_channels out_height out_width"),
+                *w.members("filter_height filter_width stride_height stride_width pad_top pad_left"),
                 ("input_zero_point", scalar(data)[1]),
                 *_clamp(c),
             ),
@@ -91,13 +82,9 @@ def fully_connected(c: OpContext) -> Emitted | None:
     """Return the call of the kernel, or None for int4 weights and for shifts to the left."""
     data, weights, output = c.input(0), c.input(1), c.output
     outputs, inputs = weights.shape
-    if weights.dtype != "int8" or weights.quantization is None or inputs > 65535:
+    if weights.dtype != "int8" or inputs > 65535:
         return None
-    if weights.quantization.per_channel:
-        requantize = per_channel(data, weights, output, outputs)
-    else:
-        one = per_tensor(data, weights, output)
-        requantize = Requantize(np.repeat(one.multiplier, outputs), np.repeat(one.shift, outputs))
+    requantize = per_output(data, weights, output).repeated(outputs)
     if np.any(requantize.shift > 0):
         return None
     return _matrix(c, data.elements // inputs, constant(weights).astype(np.int64), requantize, {})
@@ -131,17 +118,9 @@ def depthwise_conv_2d(c: OpContext) -> Emitted | None:
             "qe_depthwise_conv_2d_mve_params",
             (
                 ("stream", Ref("stream")),
-                ("in_height", w.in_height),
-                ("in_width", w.in_width),
-                ("out_height", w.out_height),
-                ("out_width", w.out_width),
+                *w.members("in_height in_width out_height out_width"),
                 ("channels", w.out_channels),
-                ("filter_height", w.filter_height),
-                ("filter_width", w.filter_width),
-                ("stride_height", w.stride_height),
-                ("stride_width", w.stride_width),
-                ("pad_top", w.pad_top),
-                ("pad_left", w.pad_left),
+                *w.members("filter_height filter_width stride_height stride_width pad_top pad_left"),
                 ("input_zero_point", scalar(data)[1]),
                 *_clamp(c),
             ),

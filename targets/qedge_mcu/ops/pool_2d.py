@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from qedge_mcu.ops.base import (
     Emitted,
     OpContext,
@@ -19,16 +21,21 @@ NAMES = ("AVERAGE_POOL_2D", "MAX_POOL_2D")
 
 def check(c: OpContext) -> list[Reason]:
     """Return what stands in the way: types, batches, a change of scale."""
+    return expect_pool(c, "int8")
+
+
+def expect_pool(c: OpContext, dtype: str) -> list[Reason]:
+    """Return reasons unless a window over ``dtype`` can be pooled."""
     reasons = [
-        *expect_quantized(c.input(0), what="the input"),
-        *expect_quantized(c.output, what="the output"),
+        *expect_quantized(c.input(0), what="the input", dtypes=(dtype,)),
+        *expect_quantized(c.output, what="the output", dtypes=(dtype,)),
         *expect_activation(c),
         *expect_batch_1(c.input(0)),
     ]
-    return reasons or expect_one_scale(c)
+    return reasons or _expect_one_scale(c)
 
 
-def expect_one_scale(c: OpContext) -> list[Reason]:
+def _expect_one_scale(c: OpContext) -> list[Reason]:
     """Return a reason unless input and output are quantised alike, as TFLite Micro insists: it never rescales."""
     (scale_in, zero_in), (scale_out, zero_out) = scalar(c.input(0)), scalar(c.output)
     if abs(scale_in - scale_out) <= 1e-6 and zero_in == zero_out:
@@ -42,32 +49,30 @@ def expect_one_scale(c: OpContext) -> list[Reason]:
 
 
 def emit(c: OpContext) -> Emitted:
-    """Return the call; input and output have the same scale, so nothing is requantised."""
+    """Return the call."""
+    return pool(c, "s8", "qe_pool_2d_params")
+
+
+def pool(c: OpContext, suffix: str, params: str) -> Emitted:
+    """Return the call of the kernels with this suffix; nothing is requantised, as input and output have one scale."""
     w = window(c, int(c.option("filter_height", 1)), int(c.option("filter_width", 1)))
     low, high = fused_range(c)
     kind = "average" if c.op.op == "AVERAGE_POOL_2D" else "max"
     return Emitted(
-        function=f"qe_{kind}_pool_2d_s8",
+        function=f"qe_{kind}_pool_2d_{suffix}",
         args=("{params}", "{in0}", "{out0}"),
-        kernels=(f"qe_{kind}_pool_2d_s8.c",),
-        headers=("qe_pool_2d_s8.h",),
+        kernels=(f"qe_{kind}_pool_2d_{suffix}.c",),
+        headers=(f"qe_pool_2d_{suffix}.h",),
         params=Params(
-            "qe_pool_2d_params",
+            params,
             (
-                ("in_height", w.in_height),
-                ("in_width", w.in_width),
+                *w.members("in_height in_width"),
                 ("channels", w.in_channels),
-                ("out_height", w.out_height),
-                ("out_width", w.out_width),
-                ("filter_height", w.filter_height),
-                ("filter_width", w.filter_width),
-                ("stride_height", w.stride_height),
-                ("stride_width", w.stride_width),
-                ("pad_top", w.pad_top),
-                ("pad_left", w.pad_left),
+                *w.members("out_height out_width"),
+                *w.members("filter_height filter_width stride_height stride_width pad_top pad_left"),
                 ("low", low),
                 ("high", high),
             ),
         ),
-        overlap={0: w.row_lead},
+        overlap={0: np.dtype(c.output.dtype).itemsize * w.row_lead},
     )

@@ -11,8 +11,12 @@ import numpy.typing as npt
 from qedge.graph import Tensor
 from qedge.quantmath import quantize_multiplier
 from qedge_mcu.ops.base import (
+    Array,
+    ConstArray,
     OpContext,
     Reason,
+    Ref,
+    Value,
     constant,
     expect_activation,
     expect_quantized,
@@ -32,6 +36,10 @@ class Requantize:
 
     multiplier: npt.NDArray[np.int32]
     shift: npt.NDArray[np.int8]
+
+    def repeated(self, channels: int) -> Requantize:
+        """Return the same with one multiplier a channel."""
+        return Requantize(np.resize(self.multiplier, channels), np.resize(self.shift, channels))
 
 
 def expect_weighted_sum(
@@ -95,11 +103,37 @@ def per_tensor(input: Tensor, weights: Tensor, output: Tensor) -> Requantize:
     return Requantize(np.array([multiplier], np.int32), np.array([shift], np.int8))
 
 
+def per_output(input: Tensor, weights: Tensor, output: Tensor) -> Requantize:
+    """Return the multipliers of FULLY_CONNECTED: one an output where the weights have so many scales, else one."""
+    assert weights.quantization is not None
+    if weights.quantization.per_channel:
+        return per_channel(input, weights, output, weights.shape[0])
+    return per_tensor(input, weights, output)
+
+
 def bias_values(bias: Tensor | None, channels: int) -> npt.NDArray[np.int64]:
     """Return the bias as int64, zeros where there is none; shape (channels,)."""
     if bias is None:
         return np.zeros(channels, np.int64)
     return constant(bias).reshape(-1).astype(np.int64)
+
+
+CHANNELS: tuple[tuple[str, Value], ...] = tuple(
+    (name, Ref(name)) for name in ("weights", "bias", "multiplier", "shift")
+)
+"""The members of a parameter struct that point to :func:`channel_arrays`."""
+
+
+def channel_arrays(
+    weights: Array, bias: Array, multiplier: Array, shift: Array, overhead: int = 0
+) -> tuple[ConstArray, ...]:
+    """Return the constants of an operator with weights, each an array of its own; ``overhead`` as in `ConstArray`."""
+    return (
+        ConstArray("weights", weights, "weights", overhead=overhead),
+        ConstArray("bias", bias, "bias"),
+        ConstArray("multiplier", multiplier),
+        ConstArray("shift", shift),
+    )
 
 
 def by_fours(weights: npt.NDArray[Any]) -> npt.NDArray[np.int8]:

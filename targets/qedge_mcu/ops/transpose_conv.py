@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from qedge_mcu.ops.base import (
-    ConstArray,
     Emitted,
     OpContext,
     Params,
     Reason,
-    Ref,
     constant,
     fused_range,
-    same_padding,
     scalar,
 )
-from qedge_mcu.ops.geometry import expect_batch_1
-from qedge_mcu.ops.requantize import bias_values, expect_weighted_sum, per_channel, wrap_int32
+from qedge_mcu.ops.geometry import expect_batch_1, transposed_window
+from qedge_mcu.ops.requantize import (
+    CHANNELS,
+    bias_values,
+    channel_arrays,
+    expect_weighted_sum,
+    per_channel,
+    wrap_int32,
+)
 
 NAMES = ("TRANSPOSE_CONV",)
 
@@ -29,17 +33,9 @@ def check(c: OpContext) -> list[Reason]:
 def emit(c: OpContext) -> Emitted:
     """Return the call; every output value gathers its inputs, so there is no accumulator image."""
     weights, data, output = c.input(1), c.input(2), c.output
-    _, in_height, in_width, in_channels = data.shape
-    _, out_height, out_width, out_channels = output.shape
-    _, filter_height, filter_width, _ = weights.shape
-    stride = (int(c.option("stride_h", 1)), int(c.option("stride_w", 1)))
-    pad = (0, 0)
-    if c.option("padding", "SAME") == "SAME":
-        pad = (
-            same_padding(out_height, filter_height, stride[0], 1, -(-out_height // stride[0])),
-            same_padding(out_width, filter_width, stride[1], 1, -(-out_width // stride[1])),
-        )
-    requantize = per_channel(data, weights, output, out_channels)
+    w = transposed_window(c)
+    requantize = per_channel(data, weights, output, w.out_channels)
+    bias = wrap_int32(bias_values(c.optional(3), w.out_channels))
     zero_out = scalar(output)[1]
     low, high = fused_range(c)
     return Emitted(
@@ -49,32 +45,14 @@ def emit(c: OpContext) -> Emitted:
         params=Params(
             "qe_transpose_conv_params",
             (
-                ("weights", Ref("weights")),
-                ("bias", Ref("bias")),
-                ("multiplier", Ref("multiplier")),
-                ("shift", Ref("shift")),
-                ("in_height", in_height),
-                ("in_width", in_width),
-                ("in_channels", in_channels),
-                ("out_height", out_height),
-                ("out_width", out_width),
-                ("out_channels", out_channels),
-                ("filter_height", filter_height),
-                ("filter_width", filter_width),
-                ("stride_height", stride[0]),
-                ("stride_width", stride[1]),
-                ("pad_top", pad[0]),
-                ("pad_left", pad[1]),
+                *CHANNELS,
+                *w.members("in_height in_width in_channels out_height out_width out_channels"),
+                *w.members("filter_height filter_width stride_height stride_width pad_top pad_left"),
                 ("input_offset", -scalar(data)[1]),
                 ("output_zero_point", zero_out),
                 ("low", low),
                 ("high", high),
             ),
         ),
-        arrays=(
-            ConstArray("weights", constant(weights).reshape(-1), "weights"),
-            ConstArray("bias", wrap_int32(bias_values(c.optional(3), out_channels)), "bias"),
-            ConstArray("multiplier", requantize.multiplier),
-            ConstArray("shift", requantize.shift),
-        ),
+        arrays=channel_arrays(constant(weights).reshape(-1), bias, requantize.multiplier, requantize.shift),
     )

@@ -15,17 +15,23 @@ from qedge_mcu.ops.base import (
     OpContext,
     Params,
     Reason,
-    Ref,
     constant,
     expect_activation,
     expect_quantized,
     expect_type,
     fused_range,
-    same_padding,
     scalar,
 )
-from qedge_mcu.ops.geometry import Window, expect_batch_1, window
-from qedge_mcu.ops.requantize import Requantize, expect_weights, per_channel, per_tensor
+from qedge_mcu.ops.geometry import expect_batch_1, transposed_window, window
+from qedge_mcu.ops.requantize import (
+    CHANNELS,
+    Requantize,
+    bias_values,
+    channel_arrays,
+    expect_weights,
+    per_channel,
+    per_output,
+)
 
 INT16 = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
 _AXIS = {"DEPTHWISE_CONV_2D": 3}
@@ -78,11 +84,7 @@ def emit(c: OpContext) -> Emitted:
 def _fully_connected(c: OpContext) -> Emitted:
     data, weights, bias = _tensors(c)
     outputs, inputs = weights.shape
-    assert weights.quantization is not None
-    many = weights.quantization.per_channel
-    requantize = (
-        per_channel(data, weights, c.output, outputs) if many else per_tensor(data, weights, c.output)
-    )
+    requantize = per_output(data, weights, c.output)
     return Emitted(
         function="qe_fully_connected_s16",
         args=("{params}", "{in0}", "{out0}"),
@@ -91,11 +93,11 @@ def _fully_connected(c: OpContext) -> Emitted:
         params=Params(
             "qe_fully_connected_s16_params",
             (
-                *((name, Ref(name)) for name in ("weights", "bias", "multiplier", "shift")),
+                *CHANNELS,
                 ("rows", data.elements // inputs),
                 ("inputs", inputs),
                 ("outputs", outputs),
-                ("step", int(many)),
+                ("step", int(requantize.shift.size > 1)),
                 *_clamp(c),
             ),
         ),
@@ -106,7 +108,7 @@ def _fully_connected(c: OpContext) -> Emitted:
 def _windowed(c: OpContext) -> Emitted:
     data, weights, bias = _tensors(c)
     kind = c.op.op.lower()
-    w = _transposed(c) if kind == "transpose_conv" else window(c, weights.shape[1], weights.shape[2])
+    w = transposed_window(c) if kind == "transpose_conv" else window(c, weights.shape[1], weights.shape[2])
     groups = {
         "conv_2d": w.in_channels // weights.shape[3],
         "depthwise_conv_2d": w.out_channels // w.in_channels,
@@ -121,22 +123,11 @@ def _windowed(c: OpContext) -> Emitted:
         params=Params(
             "qe_conv_2d_s16_params",
             (
-                *((name, Ref(name)) for name in ("weights", "bias", "multiplier", "shift")),
-                ("in_height", w.in_height),
-                ("in_width", w.in_width),
-                ("in_channels", w.in_channels),
-                ("out_height", w.out_height),
-                ("out_width", w.out_width),
-                ("out_channels", w.out_channels),
+                *CHANNELS,
+                *w.members("in_height in_width in_channels out_height out_width out_channels"),
                 ("groups", groups[kind]),
-                ("filter_height", w.filter_height),
-                ("filter_width", w.filter_width),
-                ("stride_height", w.stride_height),
-                ("stride_width", w.stride_width),
-                ("dilation_height", w.dilation_height),
-                ("dilation_width", w.dilation_width),
-                ("pad_top", w.pad_top),
-                ("pad_left", w.pad_left),
+                *w.members("filter_height filter_width stride_height stride_width"),
+                *w.members("dilation_height dilation_width pad_top pad_left"),
                 *_clamp(c),
             ),
         ),
@@ -144,34 +135,6 @@ def _windowed(c: OpContext) -> Emitted:
             constant(weights), bias, w.out_channels, per_channel(data, weights, c.output, w.out_channels)
         ),
         overlap={} if kind == "transpose_conv" else {0: 2 * w.row_lead},
-    )
-
-
-def _transposed(c: OpContext) -> Window:
-    """Return the geometry of TRANSPOSE_CONV, whose padding counts at the output."""
-    _, weights, _ = _tensors(c)
-    _, in_height, in_width, in_channels = c.input(2).shape
-    _, out_height, out_width, out_channels = c.output.shape
-    _, filter_height, filter_width, _ = weights.shape
-    stride = (int(c.option("stride_h", 1)), int(c.option("stride_w", 1)))
-    top = left = 0
-    if c.option("padding", "SAME") == "SAME":
-        top = same_padding(out_height, filter_height, stride[0], 1, -(-out_height // stride[0]))
-        left = same_padding(out_width, filter_width, stride[1], 1, -(-out_width // stride[1]))
-    return Window(
-        in_height,
-        in_width,
-        in_channels,
-        out_height,
-        out_width,
-        out_channels,
-        filter_height,
-        filter_width,
-        *stride,
-        1,
-        1,
-        top,
-        left,
     )
 
 
@@ -183,20 +146,13 @@ def _clamp(c: OpContext) -> tuple[tuple[str, int], ...]:
 def _arrays(
     weights: npt.NDArray[np.int8], bias: Tensor | None, channels: int, requantize: Requantize
 ) -> tuple[ConstArray, ...]:
-    values = np.zeros(channels, np.int64) if bias is None else constant(bias).reshape(-1).astype(np.int64)
-    multiplier, shift = halves(requantize)
-    return (
-        ConstArray("weights", weights.reshape(-1), "weights"),
-        ConstArray("bias", values, "bias"),
-        ConstArray("multiplier", multiplier),
-        ConstArray("shift", shift),
-    )
+    return channel_arrays(weights.reshape(-1), bias_values(bias, channels), *halves(requantize))
 
 
-def halves(requantize: Requantize) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int64]]:
+def halves(requantize: Requantize) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.uint8]]:
     """Return (16-bit multiplier, shift to the right) of ``MultiplyByQuantizedMultiplier`` for 64-bit sums.
 
-    Shifts have the type uint8 unless one is beyond it, so that the proof of the parameters names it.
+    A shift below 0 becomes 0, which no kernel takes: the proof of the parameters refuses it.
     """
     wide = requantize.multiplier.astype(np.int64)
     multiplier = np.where(wide < 0x7FFF0000, (wide + (1 << 15)) >> 16, 0x7FFF).astype(np.int16)
