@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from commands import qedge
+
 PROJECT = Path(__file__).resolve().parent.parent
 ACCELERATORS = ("ethos-u55-128", "ethos-u55-256", "ethos-u65-256", "ethos-u85-256")
 MLPERF = {
@@ -39,15 +41,6 @@ def models(shared: Path) -> Iterator[tuple[str, Path]]:
         path = shared / "models" / "mlperf_tiny" / file
         if path.is_file():
             yield name, path
-
-
-def qedge(*arguments: object) -> dict[str, Any]:
-    """Return the JSON of one command; ends this program where the command fails."""
-    line = [sys.executable, "-m", "qedge", *map(str, arguments), "--json"]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(done.stderr)
-    return dict(json.loads(done.stdout))
 
 
 def own_run(model: Path, folder: Path, accelerator: str) -> tuple[int, int]:

@@ -11,12 +11,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-import resource
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
+from commands import cpu_seconds
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -51,12 +51,6 @@ class Repeated:
 
     def source(self, i: int) -> str:
         return f"row {i}"
-
-
-def cpu_seconds() -> float:
-    """Return the CPU seconds of this process and of those that it started and that have ended."""
-    usages = (resource.getrusage(kind) for kind in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def main() -> None:

@@ -9,17 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
 import quantize as bench
+from commands import qedge
 
 BOARD = "nucleo-l4r5zi"
 MODELS = {
@@ -28,15 +24,6 @@ MODELS = {
     "vww": "models/mlperf_tiny/vww01_mobilenet_float.tflite",
 }
 READ = {"kws": bench.kws, "ic": bench.cifar, "vww": bench.photos}
-
-
-def qedge(*arguments: object) -> dict[str, Any]:
-    """Run one command with ``--json``; stop with its own message when it fails."""
-    command = [sys.executable, "-m", "qedge", *map(str, arguments), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{' '.join(map(str, arguments))}: exit {done.returncode}\n{done.stderr}")
-    return dict(json.loads(done.stdout))
 
 
 def write(samples: bench.Samples, place: Path) -> Path:

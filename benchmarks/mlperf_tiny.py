@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from commands import qedge
 from PIL import Image
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -27,15 +26,6 @@ MODELS = {
     "vww": "vww01_mobilenet.h5",
     "sww": "sww01.h5",
 }
-
-
-def qedge(*arguments: object) -> dict[str, Any]:
-    """Run one command with ``--json``; stop with its own message when it fails."""
-    command = [sys.executable, "-m", "qedge", *map(str, arguments), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{' '.join(map(str, arguments))}: exit {done.returncode}\n{done.stderr}")
-    return dict(json.loads(done.stdout))
 
 
 def calibration(name: str, shared: Path, scratch: Path) -> list[object]:

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
-import sys
 import tarfile
 import tempfile
 import wave
@@ -20,10 +18,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
 import quantize as bench
+from commands import cpu_seconds
 
 from qedge.frontends import load_model
 from qedge.quantize import QuantizeOptions, compare, quantize
@@ -34,12 +30,6 @@ CLIP = 4000  # half a second
 SPREAD = 2.0  # octaves that the channels' scales differ by either way
 STARTS = {"kws_spread": "minmax", "wave": "minmax"}
 """Where tuning starts, where that is not the best of the search."""
-
-
-def cpu_seconds() -> float:
-    """Return the CPU seconds of this process and of its children that ended."""
-    parts = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(p.ru_utime + p.ru_stime for p in parts)
 
 
 def digits() -> tuple[Array, Array, Array]:

@@ -1,0 +1,24 @@
+"""What several benchmarks do: run a command of qedge, and count CPU seconds."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from typing import Any
+
+
+def qedge(*arguments: object) -> dict[str, Any]:
+    """Run one command with ``--json``; stop with its own message when it fails."""
+    command = [sys.executable, "-m", "qedge", *map(str, arguments), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, arguments))}: exit {done.returncode}\n{done.stderr}")
+    return dict(json.loads(done.stdout))
+
+
+def cpu_seconds() -> float:
+    """Return the CPU seconds of this process and of those that it started and that have ended."""
+    usages = (resource.getrusage(kind) for kind in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
