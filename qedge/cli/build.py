@@ -14,11 +14,14 @@ from qedge.cli import _verdict
 from qedge.cli._console import Ui, error_document, print_error, size
 from qedge.cli._progress import BUILD
 from qedge.config import load_config
-from qedge.report import verdict
+from qedge.report import BuildReport, verdict
 from qedge.report.verdict import METRICS
 
 AllOpt = Annotated[bool, typer.Option("--all-or-nothing", help="Write no bundle where one target fails.")]
 DryOpt = Annotated[bool, typer.Option("--dry-run", help="Say what would be built, and build nothing.")]
+
+TOLD = ("lifted", "tuned", "not-tuned")
+"""Rules of what was done beyond calibrating and what that costs: a person reads of it without ``--verbose`` too."""
 
 
 def command(
@@ -105,7 +108,7 @@ def command(
         document["targets"][name_]["bundle"] = str(path)
         document["targets"][name_]["verdict"] = verdict(result.report, part)._asdict()
         document["targets"][name_]["latency"] = latencies[name_]
-    _show(ui, result)
+    _show(ui, result.report)
     _verdict.show(ui, result, latencies, {t.info.name: t.info for t, _ in request.targets})
     document["seconds"] = round(result.seconds, 3)
     document.pop("schema_version")
@@ -207,8 +210,7 @@ def decibels(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f} dB"
 
 
-def _show(ui: Ui, result: pipeline.BuildResult) -> None:
-    report = result.report
+def _show(ui: Ui, report: BuildReport) -> None:
     ui.findings(report.findings)
     for part in report.targets.values():
         ui.findings(part.findings)
@@ -219,4 +221,7 @@ def _show(ui: Ui, result: pipeline.BuildResult) -> None:
         rows.append(("measured on", "", measured_on(report.samples, report.measured_on)))
     rows.append(("method", "", str(quantization["method"])))
     ui.table(f"{report.name}, {quantization['io']} in and out", ("", "float", "int8"), rows)
+    for finding in report.findings:
+        if finding.rule in TOLD and finding.severity == "info" and not ui.verbose:
+            ui.line(f"{finding.rule}: {finding.message}")
     ui.line()

@@ -27,6 +27,8 @@ class Refiner(Protocol):
     ) -> tuple[Learned | None, str]:
         """Return what was learned from a recipe's model on, or None; and what a person should know of it.
 
+        None and "" say that it could learn, and that nothing beat the start.
+
         Args:
             builder: has the model and the samples.
             held: samples among the builder's that may judge, and not teach.
@@ -65,7 +67,7 @@ class Refinement:
         start, before = self._start(chosen, judge)
         learned, why = self._refiner(self._whole, start.recipe, self._held, self._progress)
         if learned is None:
-            self._left(why, "info" if not why or "beat" in why else "warning")
+            self._left(why or "nothing beat the start", "warning" if why else "info")
             return start
         self._whole.learned[start.recipe.untuned] = learned
         found = attempt(self._whole, self._judge, replace(start.recipe, tuned=True))

@@ -30,7 +30,7 @@ class Lesson:
 
     Args:
         best: what was learned, or None where nothing beat the start.
-        why: why there is nothing, for a person; "" when all went well.
+        why: why there is nothing, for a person; "" where all went well, though nothing may have beaten the start.
         stopped: whether the user ended it early.
     """
 
@@ -80,7 +80,7 @@ def learn(
         why, stopped = _run(folder, look)
         kept = folder / "best.npz"
         best = Start.read(kept) if kept.is_file() else None
-    return Lesson(best, "" if best is not None else why or "nothing beat the start", stopped)
+    return Lesson(best, "" if best is not None else why, stopped)
 
 
 def _run(folder: Path, look: Look) -> tuple[str, bool]:

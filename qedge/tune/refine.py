@@ -41,7 +41,7 @@ class Tuner:
     def __call__(
         self, builder: Builder, recipe: Recipe, held: Sequence[int], progress: Progress | None
     ) -> tuple[Learned | None, str]:
-        """Return what was learned from a recipe's model on, or None and why.
+        """Return what was learned from a recipe's model on, or None and why; "" where nothing was better.
 
         Args:
             builder: has the samples; ``held`` of them only judge.
@@ -62,7 +62,10 @@ class Tuner:
             if progress is not None:
                 progress(f"tune ({_clock(left)} left)", step, total)
 
-        where = [k for k, i in enumerate(indices) if i in set(held)]
+        if progress is not None:
+            progress("tune (starting)", 0, settings.steps)
+        apart = set(held)
+        where = [k for k, i in enumerate(indices) if i in apart]
         where = [] if len(where) == len(indices) else where  # too few to hold any out
         start = start_of(model.graph, plan, job, codes, biases)
         lesson = learn(model.data, job, start, samples, where, labels, look)
@@ -116,7 +119,8 @@ def _some(model: FloatModel, indices: Sequence[int], held: Sequence[int]) -> lis
     """Return the samples that are learned from and judged with: as many as memory takes, the held ones all."""
     each = max(sum(model.graph.tensors[t].elements for t in model.graph.inputs), 1)
     most = max(MOST_VALUES // each, 8)
-    others = [i for i in indices if i not in set(held)][: max(most - len(held), 4)]
+    apart = set(held)
+    others = [i for i in indices if i not in apart][: max(most - len(held), 4)]
     return sorted([*others, *held])
 
 

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 from qedge.cli._app import completed
+from qedge.cli._console import Ui
+from qedge.cli.build import _show
 from qedge.errors import UsageError
+from qedge.findings import Finding
 from qedge.graph import Graph
 from qedge.quantize import QuantizeOptions, quantize
 from qedge.quantize.build import Builder
@@ -19,6 +22,7 @@ from qedge.quantize.interpreter import Runner
 from qedge.quantize.learned import Learned
 from qedge.quantize.model import FloatModel
 from qedge.quantize.recipe import Recipe
+from qedge.report import BuildReport
 from qedge.tune import Settings, Tuner, tuner_of
 from qedge.tune.job import Job, Start, job_of, learnable, start_of
 from qedge.tune.refine import learned_of
@@ -99,11 +103,17 @@ def test_what_is_worse_on_held_out_samples_is_not_kept() -> None:
 
 
 def test_what_learns_nothing_leaves_the_better_start() -> None:
-    tuned = quantize(
-        cnn(spread=1000.0), images(24), TUNED, refiner=lambda *_: (None, "nothing beat the start")
-    )
+    tuned = quantize(cnn(spread=1000.0), images(24), TUNED, refiner=lambda *_: (None, ""))
+    (said,) = [f for f in tuned.findings if f.rule == "not-tuned"]
+    assert (said.severity, "nothing beat the start" in said.message) == ("info", True)
     assert tuned.method == "minmax+equalize0.5"
     assert [c.method for c in tuned.candidates if c.chosen] == ["minmax+equalize0.5"]
+
+
+def test_what_could_not_learn_is_a_warning() -> None:
+    tuned = quantize(cnn(spread=1000.0), images(24), TUNED, refiner=lambda *_: (None, "the child died"))
+    (said,) = [f for f in tuned.findings if f.rule == "not-tuned"]
+    assert (said.severity, "the child died" in said.message) == ("warning", True)
 
 
 def test_a_model_that_is_perfect_is_left_alone() -> None:
@@ -152,6 +162,18 @@ def test_a_flag_that_stands_alone_means_on() -> None:
     assert completed(["build", "m.tflite", "--tune"]) == ["build", "m.tflite", "--tune", "on"]
     assert completed(["build", "--tune", "auto", "m.tflite"]) == ["build", "--tune", "auto", "m.tflite"]
     assert completed(["build", "--tune", "--json"]) == ["build", "--tune", "on", "--json"]
+
+
+@pytest.mark.parametrize("rule", ["tuned", "not-tuned", "lifted"])
+def test_a_person_reads_what_came_of_it(capsys: pytest.CaptureFixture[str], rule: str) -> None:
+    findings = (Finding("info", rule, "31.2 dB, 28.4 before"), Finding("info", "input-step", "in float"))
+    chosen = {"method": "minmax+tune", "io": "int8"}
+    graph = Graph.from_bytes(cnn())
+    report = BuildReport("m", "m.tflite", "", 10, 5, None, None, 0, 24, chosen, findings, {}, graph)
+    _show(Ui(), report)
+    said = capsys.readouterr().out
+    assert f"{rule}: 31.2 dB, 28.4 before" in said
+    assert "in float" not in said
 
 
 @pytest.mark.long
