@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from qedge.errors import UnsupportedError
 from qedge.findings import Finding
-from qedge.graph import Graph
+from qedge.graph import Graph, Tensor
 from qedge.graph.repeats import Repeat
 from qedge.target import Placement
 from qedge_mcu.cores import Core
@@ -183,7 +183,20 @@ def _reasons(c: OpContext) -> list[Reason]:
         ]
     tensors = [t for t in (*c.inputs, *c.outputs) if t is not None]
     reasons = [r for t in tensors for r in expect_static(t, what=f"tensor {t.name!r}")]
-    return reasons or module.check(c)
+    return reasons or _legacy(tensors, module.check(c))
+
+
+def _legacy(tensors: Sequence[Tensor], reasons: list[Reason]) -> list[Reason]:
+    """Return the reasons; one for all that speak of types where they stand for the older kind of quantisation."""
+    types = [r for r in reasons if r.rule == "dtype"]
+    if not types or not any(t.dtype == "uint8" and t.quantization and not t.is_constant for t in tensors):
+        return reasons
+    legacy = Reason(
+        "uint8 tensors (the older kind of quantisation), expected int8",
+        "build from the float model, which gives int8, or for a target that runs uint8 as it is: -t rpi, -t coral",
+        "dtype",
+    )
+    return [legacy, *(r for r in reasons if r.rule != "dtype")]
 
 
 def build(graph: Graph, core: Core, name: str, *, tries: int = 300) -> Program:

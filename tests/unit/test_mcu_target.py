@@ -52,6 +52,21 @@ def test_check_names_everything_that_is_unsupported(tmp_path: Path) -> None:
     assert len(caught.value.findings) == len(found.findings)
 
 
+def test_the_older_kind_of_quantisation_is_one_reason_with_a_way_out() -> None:
+    row = Spec((1, 4), "uint8", 0.1, 128)
+    weights = constant(np.full((4, 4), 130, np.uint8), "uint8", 0.1, 128)
+    dense = single_op("FULLY_CONNECTED", [row, weights, None], [row], {"weights_format": "SHUFFLED4x16INT8"})
+    types, other = TARGET.check(request(Graph.from_bytes(dense))).findings
+    assert types.message == "uint8 tensors (the older kind of quantisation), expected int8"
+    assert "-t rpi" in str(types.hint)
+    assert "SHUFFLED" in other.message
+    lone = single_op("ADD", [row, row], [row])
+    with pytest.raises(UnsupportedError) as caught:
+        TARGET.compile(request(Graph.from_bytes(lone)))
+    assert caught.value.hint == types.hint
+    assert len(caught.value.findings) == 1
+
+
 def test_a_constant_output_is_refused() -> None:
     builder = ModelBuilder()
     g = builder.subgraph()
