@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from qedge.emulate import CORES, qemu_available
+from qedge.emulate.toolchain import WARNINGS
 from qedge.graph import Graph
 from qedge.graph.repeats import alike, find_repeats
 from qedge.oracle import tflm
@@ -80,6 +84,46 @@ def test_a_loop_in_c_is_exact(form: str, tmp_path: Path) -> None:
     samples = [[rng.integers(-128, 128, shape, np.int8)] for _ in range(2)]
     runs = tflm.run(model, samples, inner=True)
     assert compare_layers(library, samples, [r.tensors for r in runs]) == []
+
+
+COMPILERS = {
+    "gcc-arm": ("cortex-m4", "arm-none-eabi-gcc"),
+    "gcc-riscv": ("riscv32", "riscv64-unknown-elf-gcc"),
+    "clang-arm": ("cortex-m55", None),
+    "clang-riscv": ("riscv32", None),
+}
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_a_loop_is_exact_and_without_a_warning_by_every_compiler(compiler: str, tmp_path: Path) -> None:
+    """A warning is an error where a library is compiled for its verification."""
+    name, cc = COMPILERS[compiler]
+    if cc is not None and shutil.which(cc) is None:
+        pytest.skip(f"{cc} is not installed")
+    if CORES[name].unicorn is None and not qemu_available(name):
+        pytest.skip(f"no QEMU for {name} is installed")
+    if not tflm.available():
+        pytest.skip("the tflite-micro wheel is not installed")
+    model = unrolled(**FORMS["odd-backwards"])
+    program = build(Graph.from_bytes(model), core(name), "model", tries=0)
+    generated = emit(program)
+    assert b"for (int k = 0;" in generated.files["src/model.c"]
+    generated.write(tmp_path)
+    library = Library(tmp_path, describe(program, generated.sources), cc=cc)
+    shape = program.graph.tensors[program.graph.inputs[0]].shape
+    samples = [[np.random.default_rng(0).integers(-128, 128, shape, np.int8)]]
+    runs = tflm.run(model, samples, inner=True)
+    assert compare_layers(library, samples, [r.tensors for r in runs]) == []
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ on this machine")
+@pytest.mark.parametrize("form", FORMS)
+def test_a_loop_is_cpp_too(form: str, tmp_path: Path) -> None:
+    generated = emit(build(Graph.from_bytes(unrolled(**FORMS[form])), core("riscv32"), "model", tries=0))
+    generated.write(tmp_path)
+    command = ["g++", "-x", "c++", "-std=c++17", "-fsyntax-only", *WARNINGS, "-Werror", "src/model.c"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[:3000]
 
 
 def test_a_loop_takes_no_more_code_for_more_steps() -> None:
