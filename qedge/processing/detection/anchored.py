@@ -14,6 +14,7 @@ from qedge.processing.detection.grids import (
     Candidates,
     Likely,
     centres_to_corners,
+    grid,
     least_logit,
     require_places,
     rows,
@@ -87,15 +88,7 @@ def _anchors(
 ) -> tuple[Floats, Floats, Floats]:
     """Return cell (x, y), stride and size (w, h) in pixels of every anchor, in the order of :func:`_level`."""
     levels = np.array(sizes, np.float32).reshape(len(strides), -1, 2)
-    cells, steps, found = [], [], []
-    for stride, shapes in zip(strides, levels):
-        height, width = (-(-int(side) // int(stride)) for side in input_size)
-        y, x, k = np.meshgrid(np.arange(height), np.arange(width), np.arange(len(shapes)), indexing="ij")
-        cells.append(np.stack([x, y], axis=-1).reshape(-1, 2))
-        steps.append(np.full((height * width * len(shapes), 1), stride))
-        found.append(shapes[k.reshape(-1)])
-    return (
-        np.concatenate(cells).astype(np.float32),
-        np.concatenate(steps).astype(np.float32),
-        np.concatenate(found),
-    )
+    each = levels.shape[1]
+    cells, steps = grid(input_size, strides)
+    found = [np.tile(k, (len(grid(input_size, (stride,))[0]), 1)) for stride, k in zip(strides, levels)]
+    return np.repeat(cells, each, axis=0), np.repeat(steps, each, axis=0), np.concatenate(found)
