@@ -70,7 +70,7 @@ def _damaged(kind: str, files: list[Path]) -> Iterator[tuple[Path, str]]:
 
 def _image(file: Path) -> str | None:
     """Return why pillow cannot take an image, from its header."""
-    from qedge.processing.image import header_problem
+    from qedge.processing.levels import header_problem
 
     return header_problem(str(file))
 
