@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pickle
 import subprocess
 import sys
 import zipfile
@@ -148,6 +149,61 @@ def test_an_archive_in_a_pt2_whose_names_are_no_text_is_a_hazard(tmp_path: Path)
         archive.writestr("m/inner.pt", inner.getvalue().replace("é".encode(), b"\xe1a"))
     (hazard,) = _torch_hazards.find(tmp_path / "m.pt2")
     assert "m/inner.pt" in hazard.what
+
+
+class Runs:
+    def __reduce__(self) -> Any:
+        return os.system, ("true",)
+
+
+def archived(**members: bytes) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return made.getvalue()
+
+
+RUNS = pickle.dumps(Runs())
+HONEST = archived(**{"archive/data.pkl": pickle.dumps({"a": 1})})
+LISTED = json.dumps({"config": {"w": {"path_name": "weight_0", "use_pickle": True}}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("members", "place"),
+    [
+        ({"m/data/weights/w.pt": archived(**{"archive/data.pkl": RUNS})}, "w.pt/archive/data.pkl"),
+        # as torch.save wrote before there were archives: the object is the fourth pickle
+        ({"m/data/sample_inputs/model.pt": pickle.dumps(1) * 3 + RUNS}, "sample_inputs/model.pt"),
+        ({"m/data/sample_inputs/model.pt": pickle.dumps(Runs(), 0)}, "sample_inputs/model.pt"),
+        (
+            {
+                "m/data/weights/model_weights_config.json": LISTED,
+                "m/data/weights/weight_0": pickle.dumps(Runs(), 0),
+            },
+            "weight_0",
+        ),
+        # a pickle for PyTorch and an archive for zipfile, which looks at the end of a file
+        (
+            {"m/data/sample_inputs/model.pt": b"PK\n" + pickle.dumps(Runs(), 0) + HONEST},
+            "sample_inputs/model.pt",
+        ),
+        ({"m/data/aotinductor/model/x.so": b"\x7fELF"}, "x.so is compiled code"),
+    ],
+)
+def test_code_in_a_pt2_is_found_wherever_pytorch_would_run_it(
+    members: dict[str, bytes], place: str, tmp_path: Path
+) -> None:
+    (tmp_path / "m.pt2").write_bytes(archived(**members))
+    assert place in _torch_hazards.find(tmp_path / "m.pt2")[0].what
+
+
+def test_numbers_in_a_pt2_are_no_pickle_however_they_begin(tmp_path: Path) -> None:
+    saved = archived(**{"archive/data.pkl": pickle.dumps({}), "archive/data/0": b"\x80\x12\x33\xf5"})
+    (tmp_path / "m.pt2").write_bytes(
+        archived(**{"m/data/weights/w.pt": saved, "m/serialized_example_inputs.pt": b""})
+    )
+    assert _torch_hazards.find(tmp_path / "m.pt2") == []
 
 
 OPERATORS = """
