@@ -241,11 +241,27 @@ class _Writer:
             index = self._plain(tensor) if affine is None else self._activation(t, affine)
             self.native[t] = index
             outputs.append(index)
+        if op.op == "SQUARED_DIFFERENCE" and mode == "int16":
+            self._square_of_difference(op, inputs, outputs[0])
+            return
         original, version = self.source.node(op.index), self._version(op, mode)
         node = self.editor.operator(op.op, inputs, outputs, version=version, custom=op.custom_name)
         for key in _CARRIED:
             setattr(node, key, getattr(original, key))
         self.editor.append(node)
+
+    def _square_of_difference(self, op: Operator, inputs: list[int], output: int) -> None:
+        """Write a squared difference as SUB and MUL: it has no int16 kernel, and they have.
+
+        Its own range says how far the difference goes.
+        """
+        (t,) = op.outputs
+        largest = 32767 * self.plan.tensors[t].scale[0]
+        affine = Affine("int16", (float(np.float32(np.sqrt(largest) / 32767)),))
+        difference = self._activation(t, affine, f"{self.graph.tensors[t].name}/difference")
+        plain = {"fused_activation_function": "NONE"}
+        self._emit("SUB", RULES["SUB"].version_int16 or 0, inputs, [difference], plain)
+        self._emit("MUL", RULES["MUL"].version_int16 or 0, [difference, difference], [output], plain)
 
     def _table(self, table: Table) -> None:
         """Write a function as CAST, ADD and GATHER; all between its input and its output is gone."""

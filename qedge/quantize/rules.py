@@ -101,7 +101,7 @@ RULES: Mapping[str, Rule] = {
     "MUL": Rule("free", 2, 4),
     "MEAN": Rule("free", 2, 3),
     "SUM": Rule("free", 2, None),
-    "SQUARED_DIFFERENCE": Rule("free", 2, None),
+    "SQUARED_DIFFERENCE": Rule("free", 2, 4),  # in 16 bits it is written as SUB and MUL
     "RSQRT": Rule("free", 2, 3),
     "ABS": Rule("free", 2, 3),
     "BATCH_MATMUL": Rule("free", 2, 3),

@@ -61,6 +61,34 @@ def test_a_demand_that_eight_bits_of_input_miss_is_met_by_sixteen() -> None:
     assert [f.rule for f in prove_full_integer(Graph.from_bytes(met.data), io="int8")] == ["io-type"] * 2
 
 
+def test_a_layer_normalisation_of_units_of_unlike_size_runs_in_sixteen_bits() -> None:
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    last = g.tensor(constant(np.array([1]), "int32"))
+    x = g.input(Spec((1, 4), "float32", name="x"))
+    mean, square, variance, y = (g.tensor(f32(1, n)) for n in (1, 4, 1, 4))
+    g.operator("MEAN", [x, last], [mean], {"keep_dims": True})
+    g.operator("SQUARED_DIFFERENCE", [x, mean], [square])
+    g.operator("MEAN", [square, last], [variance], {"keep_dims": True})
+    centred, share = g.tensor(f32(1, 4)), g.tensor(f32(1, 1))
+    none = {"fused_activation_function": "NONE"}
+    g.operator("SUB", [x, mean], [centred], none)
+    g.operator("RSQRT", [variance], [share])
+    g.operator("MUL", [centred, share], [y], none)
+    g.output(y)
+    model, (low, high) = builder.pack(), np.array([[950, -20, 0, 0], [1050, 40, 100, 3600]], np.float32)
+    one, other = (
+        ArrayDataset(np.random.default_rng(k).uniform(low, high, (120, 4)).astype(np.float32)) for k in (0, 1)
+    )
+    plain, met = (quantize(model, one, QuantizeOptions(min_sqnr=demand)) for demand in (None, 50.0))
+    assert compare(model, plain.data, other).sqnr_db < 50
+    found = Graph.from_bytes(met.data)
+    assert [op.op for op in found] == ["MEAN", "SUB", "MUL", "MEAN", "SUB", "RSQRT", "MUL"]
+    assert {t.dtype for t in found.tensors if not t.is_constant} == {"int16"}
+    assert prove_full_integer(found) == []
+    assert compare(model, met.data, other).sqnr_db > 50
+
+
 @pytest.mark.parametrize("io", ["int8", "uint8", "int16", "float32"])
 def test_the_type_that_is_asked_for_is_that_of_the_edges(io: str) -> None:
     for method in ("minmax", "auto"):
