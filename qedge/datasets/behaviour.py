@@ -65,6 +65,8 @@ class _Model:
     def run(self, seen: Examined, change: Change) -> Array | None:
         """Return probabilities, (samples, places, classes), for changed samples; None without classes.
 
+        None too where the model overflows.
+
         What the output is, probabilities or logits, is told from all samples of the first run together: every
         sample and every further run is read alike.
         """
@@ -76,6 +78,8 @@ class _Model:
             rows = [places for places in output if places is not None]
             if rows:
                 values = np.stack(rows)
+                if not np.isfinite(values).all():
+                    return None  # a decoding with exponents in it, on values far from its own
                 self._form = self._form or _form(values)
                 return _probabilities(values, self._form)
         return None

@@ -109,6 +109,19 @@ def test_swapped_colours_are_named(tmp_path: Path, labelled: bool, levels: float
     assert rules(data, float_model=stripe_detector(levels)) == ["channel-order"]
 
 
+def test_a_model_that_overflows_on_other_units_is_no_witness(tmp_path: Path) -> None:
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    image = g.input(Spec((1, 16, 16, 3), "float32", name="image"))
+    mean, sizes = (g.tensor(Spec((1, 1, 1, 3), "float32")) for _ in range(2))
+    pool = {"padding": "VALID", "stride_h": 16, "stride_w": 16, "filter_height": 16, "filter_width": 16}
+    g.operator("AVERAGE_POOL_2D", [image], [mean], pool)
+    g.operator("EXP", [mean], [sizes])  # as YOLOX makes sides of boxes
+    g.output(sizes)
+    x = np.random.default_rng(0).uniform(0.3, 1, (12, 16, 16, 3)).astype(np.float32)
+    assert rules(saved(tmp_path, x), float_model=builder.pack()) == []
+
+
 def test_three_samples_are_few(tmp_path: Path) -> None:
     (finding,) = lint(saved(tmp_path, noise(3), inputs=VECTOR), VECTOR)
     assert (finding.rule, finding.severity) == ("few-samples", "warning")
