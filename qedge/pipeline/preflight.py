@@ -14,6 +14,7 @@ from typing import Any
 
 from qedge.bundle.write import refuse_to_replace
 from qedge.datasets.headers import refuse_unreadable
+from qedge.datasets.objects import LABEL_FILES
 from qedge.errors import DataError, UsageError
 from qedge.pipeline.prepare import guess_kind, needs_data, safe_name
 from qedge.pipeline.request import BuildRequest
@@ -25,9 +26,6 @@ from qedge.tune import require_tensorflow, tuner_of
 
 FLOAT_SUFFIXES = (".keras", ".h5", ".hdf5", ".onnx", ".pt2")
 """Models that are float whatever is in them: calibrating needs data."""
-
-LABEL_FILES = (".json", ".yaml", ".yml")
-"""What names photos and their boxes; only a detector is built with them."""
 
 
 def preflight(request: BuildRequest, *, writes: bool = True) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from qedge.datasets import Dataset, InputInfo, lint, open_dataset
 from qedge.datasets.labels import fit_labels
-from qedge.datasets.objects import ObjectDataset, open_objects
+from qedge.datasets.objects import LABEL_FILES, ObjectDataset, open_objects
 from qedge.datasets.outputs import output_infos
 from qedge.datasets.split import hold_out
 from qedge.errors import UsageError
@@ -111,7 +111,6 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
     comparison = compare(source.data, quantized.data, measured, steps(progress), postprocess=postprocess)
     if request.judge:
         findings += gain_findings(brought, calibration, request.targets, name)
-    if request.judge:
         findings += assess(source.data, quantized.data, comparison, calibration, request.options)
     if request.strict:
         require_strict(findings)
@@ -226,7 +225,7 @@ def complete_preprocess(stated: Mapping[str, Any], data: Path | None, graph: Gra
         UsageError: an unknown field or a wrong value, with its ``$.path``.
         DataError: the model's input is no image.
     """
-    is_folder = data is not None and (data.is_dir() or data.suffix.lower() in (".json", ".yaml", ".yml"))
+    is_folder = data is not None and (data.is_dir() or data.suffix.lower() in LABEL_FILES)
     if not stated and not is_folder:
         return None
     fields = dict(stated)

@@ -12,8 +12,10 @@ from qedge.datasets.protocol import Dataset, InputInfo, Subset
 from qedge.errors import DataError
 from qedge.processing.spec import Preprocess
 
-__all__ = ["Labelled", "ObjectDataset", "Truth", "objects_of", "open_objects", "read_objects"]
+__all__ = ["LABEL_FILES", "Labelled", "ObjectDataset", "Truth", "objects_of", "open_objects", "read_objects"]
 
+LABEL_FILES = (".json", ".yaml", ".yml")
+"""What names photos and their boxes; only a detector is built with them."""
 MOST_JSON = 1 << 30
 
 
