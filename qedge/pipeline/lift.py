@@ -12,7 +12,7 @@ from qedge.datasets import Dataset
 from qedge.findings import Finding, errors
 from qedge.graph import Graph
 from qedge.quantize import Quantized, QuantizeOptions, quantize
-from qedge.target import Request, Target
+from qedge.target import CheckReport, Request, Target
 from qedge.tune import tuner_of
 
 Targets = Sequence[tuple[Target, Mapping[str, Any]]]
@@ -34,20 +34,23 @@ def quantize_above_floor(
     if found.plain is None:
         return found
     plain = found.plain
-    objecting = [
-        target.info.name
-        for target, chosen in targets
-        if _runs(target, chosen, name, found.data) < _runs(target, chosen, name, plain.data)
-    ]
+    objecting: dict[str, str] = {}
+    for target, chosen in targets:
+        wide, narrow = (_check(target, chosen, name, form.data) for form in (found, plain))
+        if _runs(target, wide) < _runs(target, narrow):
+            first = next((f.op for f in errors(wide.findings) if f.op), None)
+            objecting[target.info.name] = target.info.name + (f" ({first})" if first else "")
     if not objecting:
         return found
     one = len(objecting) == 1
     refused = Finding(
         "warning",
         "not-lifted",
-        f"layers in 16 bit would lift int8 over the floor, and {', '.join(objecting)} {'does' if one else 'do'} not"
-        " run them as well: all targets get the int8 form",
-        f"build {'it' if one else 'these'} apart, so that the other targets get the better form",
+        f"layers in 16 bit would lift int8 over the floor, and {', '.join(objecting.values())}"
+        f" {'does' if one else 'do'} not run them as well: all targets get the int8 form",
+        "a target that runs them gets the better form"
+        if len(objecting) == len(targets)
+        else f"build {'it' if one else 'these'} apart, so that the other targets get the better form",
     )
     return replace(plain, findings=(*plain.findings, refused))
 
@@ -59,8 +62,11 @@ def islands(method: str, proof: Sequence[Finding]) -> list[Finding]:
     return [replace(f, severity="info") if f.rule in ("float-operator", "float-tensor") else f for f in proof]
 
 
-def _runs(target: Target, options: Mapping[str, Any], name: str, model: bytes) -> tuple[bool, int]:
-    """Return whether a target takes a model without an error, and how many operators its accelerator runs."""
+def _check(target: Target, options: Mapping[str, Any], name: str, model: bytes) -> CheckReport:
     with tempfile.TemporaryDirectory(prefix="qedge-") as scratch:
-        report = target.check(Request(Graph.from_bytes(model), name, Path(scratch), options))
+        return target.check(Request(Graph.from_bytes(model), name, Path(scratch), options))
+
+
+def _runs(target: Target, report: CheckReport) -> tuple[bool, int]:
+    """Return whether a target takes a model without an error, and how many operators its accelerator runs."""
     return not errors(report.findings), sum(p.placement == target.info.accelerator for p in report.operators)

@@ -370,6 +370,9 @@ def test_a_target_that_runs_int8_only_is_named_with_the_way_out(tmp_path: Path) 
     (said,) = [f for f in prepared.findings if f.rule == "not-lifted"]
     assert "coral does not run them as well" in said.message
     assert "apart" in str(said.hint)
+    alone = built(tmp_path, _one_large_channel(), x=x, y=y, OPTIONS=mixed, TARGETS=_targets("coral"))
+    (said,) = [f for f in alone.findings if f.rule == "not-lifted"]
+    assert "a target that runs them" in str(said.hint)
     assert {t.dtype for t in prepared.graph.tensors} <= {"int8", "int32"}
 
 
