@@ -37,7 +37,7 @@ def find(path: Path) -> list[Hazard]:
         Refusal: its configuration cannot be read, or it says more than a file of its size can hold.
     """
     if zipfile.is_zipfile(path):
-        return _in_config(_archived(path))
+        return _in_config(_loaded(_archived(path)))
     return _in_hdf5(path)
 
 
@@ -56,6 +56,16 @@ def _archived(path: Path) -> Any:
         if size > LARGEST_CONFIG:
             raise Refusal(f"its config.json has {size} bytes, expected at most {LARGEST_CONFIG}")
         return _parse(archive.read("config.json").decode("utf-8", "replace"))
+
+
+def _loaded(config: Any) -> Any:
+    """Return what of a file's configuration is loaded: how the model was compiled is not (losses, metrics, optimiser).
+
+    Models within it are compiled when they are loaded; theirs stays.
+    """
+    return (
+        {k: v for k, v in config.items() if k != "compile_config"} if isinstance(config, Mapping) else config
+    )
 
 
 def _parse(text: str) -> Any:

@@ -73,6 +73,26 @@ def test_a_configuration_of_layers_alone_is_data() -> None:
     assert _keras_hazards.in_text(config(*layers)) == []
 
 
+def test_a_loss_that_is_code_is_not_loaded_and_no_hazard(tmp_path: Path) -> None:
+    code = {"class_name": "__lambda__", "config": {"value": "AAAA"}}
+    path = tmp_path / "m.keras"
+
+    def found(**more: Any) -> list[trust.Hazard]:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("config.json", json.dumps({**json.loads(config()), **more}))
+        return _keras_hazards.find(path)
+
+    assert found(compile_config={"loss": code}) == []
+    assert len(found(loss=code)) == 1
+    inner = {
+        "class_name": "Functional",
+        "module": "keras",
+        "config": {"name": "m"},
+        "compile_config": {"loss": code},
+    }
+    assert len(found(config={"layers": [inner]}, compile_config={"loss": code})) == 1
+
+
 def test_a_custom_object_without_its_code_is_refused_by_its_layer() -> None:
     custom = {"class_name": "Mine", "module": None, "registered_name": "acme>Mine"}
     with pytest.raises(Refusal, match="'layer_1' uses the custom object 'acme>Mine'"):
