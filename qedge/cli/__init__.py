@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 
@@ -20,6 +21,9 @@ def main() -> None:
 
         print(f"hint: {install_command('host')}", file=sys.stderr)
         sys.exit(8)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Who reads a pipe hears of a server's port when it is said, not when the server ends.
+        sys.stdout.reconfigure(line_buffering=True)
     try:
         code = run(sys.argv[1:], _interrupt.begin)
     except KeyboardInterrupt:  # between two lines of what catches it inside

@@ -9,10 +9,14 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
+
+START_S = 300
+"""A server that says nothing for so long is ended, so that its test fails and does not wait for ever."""
 
 
 class Process:
@@ -42,12 +46,15 @@ class Process:
 def serving(*arguments: object) -> Iterator[Process]:
     """Run ``qedge serve`` on a free port until the block ends; it must end by itself then."""
     command = [sys.executable, "-m", "qedge", "serve", *map(str, arguments), "--port", "0", "--json"]
+    buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
     with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True, env=buffered)
         yield from _until_done(process, said)
 
 
 def _until_done(process: subprocess.Popen[str], said: TextIO) -> Iterator[Process]:
+    silent = threading.Timer(START_S, process.kill)
+    silent.start()
     try:
         text = ""
         assert process.stdout is not None
@@ -55,11 +62,13 @@ def _until_done(process: subprocess.Popen[str], said: TextIO) -> Iterator[Proces
             text += line
             if line.rstrip() == "}":
                 break
+        silent.cancel()
         if not text:
             said.seek(0)
             raise AssertionError(said.read())
         yield Process(process, json.loads(text)["port"])
     finally:
+        silent.cancel()
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
 
