@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qedge.errors import QedgeError
 
 
 def loads(text: str) -> Any:
@@ -20,6 +23,30 @@ def loads(text: str) -> Any:
     except (ImportError, AttributeError, TypeError, ValueError, StopIteration):
         return _slowly(text)
     return value if end == len(stripped) else _slowly(text)
+
+
+def document(
+    data: bytes, origin: str, error: type[QedgeError], *, most: int | None = None, hint: str | None = None
+) -> Any:
+    """Return the JSON in a file from outside, which can be written as it was read.
+
+    Args:
+        origin: where it is from, for messages.
+        most: bytes that it may have.
+
+    Raises:
+        QedgeError: of class ``error``: too large, no JSON, or half a surrogate pair in it, which no file can hold.
+    """
+    if most is not None and len(data) > most:
+        raise error(f"{origin}: found {len(data):,} bytes, expected at most {most:,}")
+    try:
+        text = data.decode()
+        value = loads(text)
+        if "\\ud" in text or "\\uD" in text:
+            dumps(value).encode()
+    except (ValueError, RecursionError) as problem:
+        raise error(f"{origin}: not valid JSON: {problem}", hint=hint) from None
+    return value
 
 
 def dumps(value: Any) -> str:

@@ -197,10 +197,7 @@ class Manifest(NamedTuple):
         Raises:
             IntegrityError: not JSON, another format or version, a wrong field or a digest that differs.
         """
-        try:
-            document = canonical.loads(data.decode())
-        except (ValueError, RecursionError) as problem:
-            raise IntegrityError(f"{origin}: not valid JSON: {problem}", hint=HINT) from None
+        document = canonical.document(data, origin, IntegrityError, hint=HINT)
         try:
             return _from_document(document)
         except IntegrityError as problem:

@@ -72,10 +72,8 @@ def _read(path: Path) -> Any:
     try:
         with open(path, "rb") as file:
             data = file.read(MAX_DUMP_BYTES + 1)
-        if len(data) > MAX_DUMP_BYTES:
-            raise DataError(f"{path}: more than {MAX_DUMP_BYTES:,} bytes, expected a dump of a monitor")
-        return canonical.loads(data.decode())
     except OSError as problem:
         raise DataError(f"{path}: {problem.strerror}", hint="json.dump(watch.dump(), file)") from None
-    except (ValueError, RecursionError) as problem:
-        raise DataError(f"{path}: not valid JSON: {problem}") from None
+    if len(data) > MAX_DUMP_BYTES:
+        raise DataError(f"{path}: more than {MAX_DUMP_BYTES:,} bytes, expected a dump of a monitor")
+    return canonical.document(data, str(path), DataError)

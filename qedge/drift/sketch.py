@@ -123,12 +123,7 @@ class Sketch(NamedTuple):
         Raises:
             IntegrityError: no JSON, or a wrong field.
         """
-        if len(data) > MAX_SKETCH_BYTES:
-            raise error(f"{origin}: found {len(data):,} bytes, expected at most {MAX_SKETCH_BYTES:,}")
-        try:
-            document = canonical.loads(data.decode())
-        except (ValueError, RecursionError) as problem:
-            raise error(f"{origin}: not valid JSON: {problem}") from None
+        document = canonical.document(data, origin, error, most=MAX_SKETCH_BYTES)
         keys = ("version", "samples", "input", "inputs", "kind", "output", "outputs")
         root = Field(document, f"{origin}: $", error).object(keys)
         root["version"].integer(VERSION, VERSION)

@@ -88,13 +88,7 @@ def read_provenance(bundle: Bundle) -> Field:
         raise UsageError(
             f"{bundle.root}: has no {PROVENANCE}", hint="build it once more with this version of qedge"
         )
-    data = bundle.read(PROVENANCE)
-    if len(data) > MAX_BYTES:
-        raise IntegrityError(f"{where}: found {len(data):,} bytes, expected at most {MAX_BYTES:,}")
-    try:
-        document = canonical.loads(data.decode())
-    except (ValueError, RecursionError) as problem:
-        raise IntegrityError(f"{where}: not valid JSON: {problem}") from None
+    document = canonical.document(bundle.read(PROVENANCE), where, IntegrityError, most=MAX_BYTES)
     root = Field(document, f"{where}: $", IntegrityError).object(_KEYS)
     root["format"].string((FORMAT,))
     root["version"].integer(VERSION, VERSION)

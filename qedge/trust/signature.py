@@ -65,10 +65,7 @@ class Signature(NamedTuple):
         Raises:
             IntegrityError: no JSON, another format, or a wrong field.
         """
-        try:
-            document = canonical.loads(data.decode())
-        except (ValueError, RecursionError) as problem:
-            raise IntegrityError(f"{origin}: not valid JSON: {problem}", hint=_RESIGN) from None
+        document = canonical.document(data, origin, IntegrityError, hint=_RESIGN)
         try:
             root = Field(document, "$", IntegrityError).object(
                 ("format", "version", "name", "target", "digest", "serial", "signature")
