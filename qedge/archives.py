@@ -13,6 +13,8 @@ MAX_ENTRIES = 10_000
 MAX_BYTES = 2 << 30
 SMALL_BYTES = 64 << 20
 MAX_RATIO = 200
+# What unpacks members, and the errors of their own that they raise.
+_UNPACKERS = (("zlib", "error"), ("lzma", "LZMAError"), ("compression.zstd", "ZstdError"))
 
 
 def check_archive(
@@ -52,8 +54,16 @@ def check_archive(
 
 def zip_faults() -> tuple[type[Exception], ...]:
     """Return what Python's readers raise for a .zip that is damaged, whatever in it is: for an ``except``."""
+    import importlib
     import zipfile
-    import zlib
 
     # UnicodeDecodeError, of a member's name, is a ValueError; RuntimeError is said of encrypted members.
-    return zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, ValueError
+    faults: list[type[Exception]] = [
+        zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError,
+    ]  # fmt: skip
+    for module, name in _UNPACKERS:
+        try:
+            faults.append(getattr(importlib.import_module(module), name))
+        except ImportError:  # a Python without it says NotImplementedError or RuntimeError
+            continue
+    return tuple(faults)

@@ -6,7 +6,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Any
 
-from qedge.archives import check_archive
+from qedge.archives import check_archive, zip_faults
 from qedge.bundle.digest import expect, sha256
 from qedge.bundle.manifest import (
     HINT,
@@ -281,7 +281,6 @@ def _same_names(root: str, present: set[str], manifest: Manifest) -> None:
 
 def _from_zip(root: str) -> Bundle:
     import zipfile
-    import zlib
 
     try:
         with zipfile.ZipFile(root) as archive:
@@ -292,7 +291,9 @@ def _from_zip(root: str) -> Bundle:
         if was_zip:
             raise IntegrityError(f"{root}: a damaged .zip: {problem}", hint=HINT) from None
         raise DataError(f"{root}: no bundle: neither a folder nor a .zip") from None
-    except (zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError) as problem:
+    except zip_faults() as problem:
+        if isinstance(problem, OSError) and problem.errno is not None:
+            raise  # of the disk; bz2 says with an OSError of no number that its data are damaged
         raise IntegrityError(f"{root}: a damaged .zip: {problem}", hint=HINT) from None
 
 

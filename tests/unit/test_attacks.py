@@ -74,6 +74,23 @@ def damaged(files: Files) -> bytes:
     return bytes(data)
 
 
+def damaged_inside(method: int) -> Callable[[Files], bytes]:
+    """Damage what one member was packed to by another method than deflate."""
+
+    def change(files: Files) -> bytes:
+        buffer = io.BytesIO()
+        first = {name: files[name] for name in (MANIFEST, "model.tflite")}
+        with zipfile.ZipFile(buffer, "w", method) as archive:
+            for name, data in {**first, **files}.items():
+                archive.writestr(name, data)
+            at = archive.getinfo("model.tflite").header_offset + 30 + len("model.tflite")
+        data = bytearray(buffer.getvalue())
+        data[at + 16 : at + 80] = bytes(b ^ 0xFF for b in data[at + 16 : at + 80])
+        return bytes(data)
+
+    return change
+
+
 ZIPS: dict[str, tuple[Callable[[Files], bytes], int]] = {
     "a file above the bundle": (named("../evil"), 9),
     "an absolute file": (named("/etc/cron.d/evil"), 9),
@@ -96,6 +113,8 @@ ZIPS: dict[str, tuple[Callable[[Files], bytes], int]] = {
     "20,000 files": (lambda f: packed({**f, **{f"x/{k}": b"" for k in range(20_000)}}), 9),
     "cut in the middle": (lambda f: packed(f)[:700], 9),
     "bytes damaged": (damaged, 9),
+    "bytes damaged that lzma packed": (damaged_inside(zipfile.ZIP_LZMA), 9),
+    "bytes damaged that bzip2 packed": (damaged_inside(zipfile.ZIP_BZIP2), 9),
     "encrypted, it says": (patched(8, 2, 1), 9),
     "a compression of nobody's": (patched(10, 2, 97), 9),
     "a size of 4 GB": (patched(24, 4, 0xFFFF_FFF0), 9),
@@ -153,6 +172,20 @@ def test_a_manifest_field_of_a_wrong_type_is_refused_by_its_path(key, files, tmp
             named_field += f"$.{key}" in problem.message
     assert codes <= {3, 9}
     assert named_field >= (4 if key not in ("qedge", "target", "quantization", "target_data") else 1)
+
+
+@pytest.mark.parametrize("key", ["labels", "target", "qedge", "quantization"])
+def test_half_a_surrogate_pair_is_refused_when_it_is_read_and_not_when_it_is_written(
+    key, files, tmp_path
+) -> None:
+    place = read_place(files, tmp_path / "b")
+    half = "\ud800"
+    document = {
+        **json.loads(files[MANIFEST]),
+        key: {"labels": [half], "quantization": {"x": half}}.get(key, half),
+    }
+    (place / MANIFEST).write_text(json.dumps({**document, "digest": digest(document)}))
+    refused(place, 9)
 
 
 def read_place(files: Files, place: Path) -> Path:
