@@ -61,6 +61,8 @@ class Field:
 
     def __getitem__(self, key: str) -> Field:
         """Return the member ``key`` of an object; None as its value where it is absent."""
+        if not isinstance(self.value, dict):
+            raise self.fail("an object")
         return Field(self.value.get(key), f"{self.path}.{key}", self.error)
 
     def members(self) -> Iterator[tuple[str, Field]]:

@@ -64,7 +64,7 @@ class Registry:
 
     def absolute(self, place: str) -> str:
         """Return the URL of a place that the registry gave, which may be relative."""
-        return urllib.parse.urljoin(f"{self._reference.base}/", place)
+        return self._joined(f"{self._reference.base}/", place)
 
     def request(
         self,
@@ -120,8 +120,8 @@ class Registry:
                 ) from None
             if answer.status not in (301, 302, 303, 307, 308):
                 return answer
-            target = urllib.parse.urljoin(url, answer.headers.get("Location") or "")
             answer.close()
+            target = self._joined(url, answer.headers.get("Location") or "")
             if method not in ("GET", "HEAD"):
                 raise ToolError(
                     f"{self._reference.host}: the registry redirects an upload to {_host(target)}"
@@ -129,6 +129,17 @@ class Registry:
             self._allowed(target)
             url = target
         raise ToolError(f"{self._reference.host}: more than {MAX_REDIRECTS} redirects")
+
+    def _joined(self, base: str, place: str) -> str:
+        """Return the URL of a place that the registry named."""
+        try:
+            url = urllib.parse.urljoin(base, place)
+            urllib.parse.urlsplit(url)
+        except ValueError:
+            raise IntegrityError(
+                f"{self._reference.host}: the registry names {place[:100]!r}, which is no address"
+            ) from None
+        return url
 
     def _allowed(self, url: str) -> None:
         """Refuse a redirect off TLS, to this machine from elsewhere, or to something that is no web address."""
@@ -163,7 +174,7 @@ class Registry:
         if scheme.lower() != "bearer":
             return None
         fields = dict(re.findall(r'(\w+)="([^"]*)"', rest))
-        realm = urllib.parse.urlsplit(fields.get("realm", ""))
+        realm = urllib.parse.urlsplit(self._joined("", fields.get("realm", "")))
         if realm.scheme != "https" and not (self._reference.loopback and is_loopback(realm.netloc)):
             raise IntegrityError(
                 f"{self._reference.host}: the registry wants the password sent to {realm.scheme}://{realm.netloc}",
@@ -197,14 +208,16 @@ class Registry:
         except (OSError, http.client.HTTPException) as problem:
             raise ToolError(f"{self._reference.host}: the connection broke: {problem}") from None
         stated = answer.headers.get("Content-Length", "")
-        if stated.isdigit() and limit - left < int(stated):
+        if stated.isdecimal() and limit - left < int(stated):
             raise ToolError(f"{self._reference.host}: the connection broke after {limit - left:,} bytes")
         return b"".join(pieces)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any, **__: Any) -> None:
+    def http_error_302(self, *_: Any, **__: Any) -> None:
         return None
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
 def _basic(user: str, secret: str) -> str:

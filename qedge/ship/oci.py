@@ -268,10 +268,13 @@ def _put_signature(registry: Registry, signature: bytes, subject: Mapping[str, A
 
 def _fallback(registry: Registry, tag: str) -> list[dict[str, Any]]:
     found = registry.get(f"manifests/{tag}", MAX_OCI_MANIFEST_BYTES, INDEX_TYPE)
-    if found is None:
-        return []
-    listed = _document(found[0], tag)["manifests"].value
-    return [e for e in listed if isinstance(e, dict)] if isinstance(listed, list) else []
+    return [] if found is None else _entries(found[0], tag)
+
+
+def _entries(data: bytes, where: str) -> list[dict[str, Any]]:
+    """Return the objects that an index lists."""
+    listed = _document(data, where)["manifests"]
+    return [] if listed.value is None else [e.value for e in listed.items() if isinstance(e.value, dict)]
 
 
 def _fetch_signature(
@@ -308,10 +311,10 @@ def _signatures(registry: Registry, digest: str) -> list[bytes]:
     """Return the signatures of a manifest that the registry knows, the newest first."""
     found = registry.get(f"referrers/{digest}", MAX_OCI_MANIFEST_BYTES, INDEX_TYPE)
     if found is not None:
-        listed = _document(found[0], "referrers")["manifests"].value or []
+        listed = _entries(found[0], "referrers")
     else:
         listed = _fallback(registry, digest.replace(":", "-"))
-    entries = [e for e in listed if isinstance(e, dict) and e.get("artifactType") == SIGNATURE_ARTIFACT]
+    entries = [e for e in listed if e.get("artifactType") == SIGNATURE_ARTIFACT]
     signatures = []
     for entry in entries[::-1][:MAX_SIGNATURES]:
         named, size = _blob(Field(entry, "$.manifests[]", IntegrityError), MAX_OCI_MANIFEST_BYTES)

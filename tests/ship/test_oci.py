@@ -227,6 +227,21 @@ REGISTRY_ATTACKS: dict[str, tuple[Callable[[Liar], None], int]] = {
         ),
         9,
     ),
+    "a config that is a number": (lambda r: put(r, manifest_of(r) | {"config": 7}), 9),
+    "a layer that is a number": (lambda r: put(r, manifest_of(r) | {"layers": [7]}), 9),
+    "referrers that are a number": (
+        lambda r: r.answers.update({f"referrers/{digest(r.manifests['1'])}": (200, {}, b'{"manifests": 7}')}),
+        9,
+    ),
+    "a redirect to half an address": (redirect("https://[::1"), 9),
+    "a token service at half an address": (
+        lambda r: r.answers.update({"*": (401, {"WWW-Authenticate": 'Bearer realm="https://[::1/t"'}, b"")}),
+        9,
+    ),
+    "a length that is no number": (
+        lambda r: r.answers.update({"manifests/1": (200, {"Content-Length": "\xb2"}, b"{}")}),
+        9,
+    ),
     "an answer cut short": (
         lambda r: r.answers.update({"manifests/1": (200, {"Content-Length": "1000"}, b"{}")}),
         8,
