@@ -17,7 +17,7 @@ from qedge._version import __version__
 from qedge.drift.watch import Monitor, monitor
 from qedge.errors import DataError, QedgeError, UsageError
 from qedge.serve.metrics import Row, figures
-from qedge.serve.models import Busy, Models, Served
+from qedge.serve.models import Busy, Models, Served, Unloaded
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -59,6 +59,7 @@ class Server:
         self._drift = drift
         self._watches: dict[Served, Monitor] = {}
         self._ready = False
+        self._changing = asyncio.Lock()  # loads and unloads come one after the other
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or the server's start and end."""
@@ -157,8 +158,6 @@ class Server:
         if encoding != b"identity":
             raise _Refused(415, f"content-encoding {encoding.decode('latin-1')[:40]!r}: send it unpacked")
         body = await self._body(headers, receive, served.body_limit)
-        if served.model is None:
-            raise _Refused(404, f"{served.place.name} was unloaded")
         try:
             head, inputs = served.wire.read(body, _length(headers))
             work = served.run(inputs)
@@ -167,6 +166,8 @@ class Server:
             return Answer(503, _json({"error": problem.message}), ((b"retry-after", b"1"),))
         except DataError as problem:
             raise _Refused(400, problem.message) from None
+        except Unloaded as problem:
+            raise _Refused(404, problem.message) from None
         except QedgeError as problem:
             raise _Refused(500, problem.message) from None
         data, text_bytes = served.wire.write(head, arrays)
@@ -195,19 +196,21 @@ class Server:
             raise _Refused(400, f"no model {name}: it was not named when the server started")
         if act == "load" and document.get("parameters"):
             raise _Refused(400, "no parameters: a model is served as its bundle says")
-        loop = asyncio.get_running_loop()
-        for served in self.models.all[name].values():
-            watch = self._watches.pop(served, None) if act == "unload" else None
-            if watch is not None:
-                watch.close()
-            try:
-                if act == "load":
-                    await loop.run_in_executor(None, self._load, served)
-                else:
-                    await loop.run_in_executor(None, served.unload)
-            except QedgeError as problem:
-                raise _Refused(400, problem.message) from None
+        async with self._changing:
+            for served in self.models.all[name].values():
+                await self._change(served, str(act))
         return Answer(200, b"{}")
+
+    async def _change(self, served: Served, act: str) -> None:
+        """Load a model, or unload it with its watch."""
+        watch = self._watches.pop(served, None) if act == "unload" else None
+        if watch is not None:
+            watch.close()
+        work = (lambda: self._load(served)) if act == "load" else served.unload
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, work)
+        except QedgeError as problem:
+            raise _Refused(400, problem.message) from None
 
     def _figures(self) -> Answer:
         rows = [

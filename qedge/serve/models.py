@@ -28,6 +28,10 @@ class Busy(QedgeError):
     """A model whose queue is full: the client is to come back later."""
 
 
+class Unloaded(QedgeError):
+    """A model that was taken off while a request for it was on its way."""
+
+
 class Place(NamedTuple):
     """One bundle as the command line names it: ``PATH``, ``NAME=PATH`` or ``NAME:VERSION=PATH``."""
 
@@ -88,17 +92,22 @@ class Served:
 
         Raises:
             Busy: too many wait already.
+            Unloaded: the model is no longer there.
         """
         model, pool = self.model, self._pool
-        assert model is not None
-        assert pool is not None
+        if model is None or pool is None:
+            raise Unloaded(f"{self.place.name} was unloaded")
         if self.inline:
             return model._run(inputs)
         if self.waiting >= self._limit:
             raise Busy(f"{self.place.name}: {self.waiting} requests wait already", hint="try again later")
+        try:
+            work = asyncio.get_running_loop().run_in_executor(pool, model._run, inputs)
+        except RuntimeError:  # the pool is shut down
+            raise Unloaded(f"{self.place.name} was unloaded") from None
         self.waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(pool, model._run, inputs)
+            return await work
         finally:
             self.waiting -= 1
 

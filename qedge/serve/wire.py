@@ -195,9 +195,13 @@ def _from_json(data: Field, spec: TensorSpec) -> Array:
     if dtype.kind in "iu" and (min(flat) < np.iinfo(dtype).min or max(flat) > np.iinfo(dtype).max):
         raise DataError(f"{data.path}: values from {min(flat)} to {max(flat)} do not fit {spec.dtype}")
     try:
-        return np.array(flat, dtype).reshape(spec.shape)
+        with np.errstate(over="ignore"):
+            array = np.array(flat, dtype).reshape(spec.shape)
     except (ValueError, OverflowError) as problem:
         raise DataError(f"{data.path}: {problem}") from None
+    if dtype.kind == "f" and not np.isfinite(array).all():
+        raise DataError(f"{data.path}: expected finite values of {spec.dtype}")
+    return array
 
 
 def _flatten(data: Field, flat: list[Any], limit: int, depth: int) -> None:

@@ -22,6 +22,7 @@ from tiny_bundles import make_bundle, tiny_images, tiny_model
 
 import qedge
 from qedge.bundle import read_bundle, write_bundle
+from qedge.bundle.manifest import TensorSpec
 from qedge.drift.sketch import DRIFT, make_sketch
 from qedge.errors import DataError, UsageError
 from qedge.serve.app import Server
@@ -100,6 +101,10 @@ def test_figures_are_prometheus_and_count_what_came(server) -> None:
 
 def ask(server: Server, method: str, path: str, body: bytes = b"", headers=()) -> tuple[int, bytes]:
     """Return status and body of one request to the application, no socket between."""
+    return asyncio.run(asked_of(server, method, path, body, headers))
+
+
+async def asked_of(server: Server, method: str, path: str, body: bytes, headers=()) -> tuple[int, bytes]:
     sent: list = []
     pieces = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -111,7 +116,7 @@ def ask(server: Server, method: str, path: str, body: bytes = b"", headers=()) -
 
     given = [(b"content-length", b"%d" % len(body)), *headers]
     scope = {"type": "http", "method": method, "path": path, "headers": given}
-    asyncio.run(server(scope, receive, send))
+    await server(scope, receive, send)
     return sent[0]["status"], sent[1]["body"]
 
 
@@ -359,6 +364,65 @@ def test_numbers_that_do_not_fit_are_refused_not_wrapped(bundles) -> None:
         _, (array,) = wire.read(json.dumps(changed(("inputs", 0, "data"), nested)).encode())
         assert array.shape == (1, 8, 8, 3)
         assert body_limit(model.inputs) > len(json.dumps(nested, indent=1))
+
+
+@pytest.mark.parametrize("value", ["1e400", "1e300", "NaN", "-Infinity", "1" + "0" * 400])
+def test_floats_that_are_none_are_refused(value) -> None:
+    spec = TensorSpec("x", (1, 2), "float32")
+    body = f'{{"inputs": [{{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [0.5, {value}]}}]}}'
+    with pytest.raises(DataError, match="data"):
+        Wire("m", "1", [spec], [spec]).read(body.encode())
+
+
+def test_loads_and_unloads_at_once_leave_one_model_and_every_request_an_answer(bundles, monkeypatch) -> None:
+    models = Models(parse_places([str(bundles[0])]))
+    server = Server(models)
+    server.start()
+    served = next(iter(models))
+    open_now = 0
+
+    def counted(*arguments, **options):
+        nonlocal open_now
+        open_now += 1
+        model = qedge.load(*arguments, **options)
+        close = model.close
+
+        def closed() -> None:
+            nonlocal open_now
+            open_now -= 1
+            close()
+
+        model.close = closed
+        served.inline = False
+        return model
+
+    monkeypatch.setattr("qedge.serve.models.load", counted)
+    good = json.dumps(GOOD).encode()
+    act, infer_path = "/v2/repository/models/tiny/{}".format, "/v2/models/tiny/infer"
+    asked = [
+        act("unload"),
+        *[infer_path] * 5,
+        act("load"),
+        act("load"),
+        *[infer_path] * 5,
+        act("unload"),
+        act("load"),
+    ]
+
+    async def storm() -> list[int]:
+        answers = []
+        for _ in range(8):
+            served.inline = False
+            bodies = [good if path == infer_path else b"{}" for path in asked]
+            done = await asyncio.gather(*(asked_of(server, "POST", *of) for of in zip(asked, bodies)))
+            answers += [status for status, _ in done]
+        await asked_of(server, "POST", act("unload"), b"{}")
+        return answers
+
+    statuses = asyncio.run(storm())
+    assert set(statuses) <= {200, 404}
+    assert statuses.count(200) >= 8 * 5  # the loads and unloads
+    assert open_now == 0
 
 
 def test_versions_are_given_in_order_and_the_newest_answers(bundles) -> None:
