@@ -6,7 +6,7 @@ import numpy as np
 
 from qedge.graph import Tensor
 from qedge_mcu.ops import overlap
-from qedge_mcu.ops.base import Emitted, OpContext, Params, Reason, Ref, Value, expect_quantized
+from qedge_mcu.ops.base import ConstArray, Emitted, OpContext, Params, Reason, Ref, Value, expect_quantized
 from qedge_mcu.ops.walk import RANK, Level, broadcast_strides, merge, steps_array
 
 
@@ -45,6 +45,7 @@ def emit(
     type: str,
     members: tuple[tuple[str, Value], ...],
     defines: frozenset[str] = frozenset(),
+    arrays: tuple[ConstArray, ...] = (),
 ) -> Emitted:
     """Return the call of a kernel whose parameters begin with the walk (``qe_broadcast``)."""
     levels = _levels(c.input(0), c.input(1), c.output)
@@ -64,7 +65,7 @@ def emit(
         kernels=(kernel,),
         headers=("qe_walk.h",),
         params=Params(type, (*walk, *members)),
-        arrays=(steps_array(outer),),
+        arrays=(steps_array(outer), *arrays),
         defines=defines,
         overlap=same
         if c.output.dtype == c.input(0).dtype == c.input(1).dtype or c.output.dtype == "bool"

@@ -6,8 +6,6 @@ output, where TFLite Micro shifts by 32 bits and more, which C does not define.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from qedge.fixedpoint import one_over_one_plus
@@ -17,7 +15,6 @@ from qedge_mcu.ops.base import (
     ConstArray,
     Emitted,
     OpContext,
-    Params,
     Reason,
     Ref,
     expect_activation,
@@ -40,7 +37,8 @@ def emit(c: OpContext) -> Emitted:
     )
     multiplier, shift = quantize_multiplier(scale_a / (scale_b * scale))
     low, high = fused_range(c)
-    call = broadcast.emit(
+    table = np.array([reciprocal(abs(q - zero_b)) for q in range(-128, 128)], np.int32)
+    return broadcast.emit(
         c,
         "qe_div_s8",
         "qe_div_s8.c",
@@ -55,10 +53,8 @@ def emit(c: OpContext) -> Emitted:
             ("low", low),
             ("high", high),
         ),
+        arrays=(ConstArray("reciprocal", table),),
     )
-    table = np.array([reciprocal(abs(q - zero_b)) for q in range(-128, 128)], np.int32)
-    assert isinstance(call.params, Params)
-    return replace(call, arrays=(*call.arrays, ConstArray("reciprocal", table)))
 
 
 def reciprocal(x: int) -> int:
