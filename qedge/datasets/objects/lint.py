@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from qedge.datasets.objects.truth import Labelled, Truth
 from qedge.errors import DataError
@@ -33,7 +32,7 @@ def checked(found: Labelled) -> Labelled:
         inside = np.clip(truth.boxes, 0, limit)
         good = np.asarray((inside[:, 2:] > inside[:, :2]).all(axis=1), bool)
         empty += int((~good).sum())
-        truths.append(_only(replace(truth, boxes=inside), good))
+        truths.append(replace(truth, boxes=inside).only(good))
     if boxes and outside > MANY * boxes:
         raise DataError(
             f"{outside} of {boxes} boxes ({found.form}) reach outside their photos: {_meant(found)}",
@@ -91,16 +90,6 @@ def _meant(found: Labelled) -> str:
     if (corners[:, 2:] <= sides + OUTSIDE).all() and (corners[:, 2:] >= corners[:, :2]).all():
         return "corners, where left, top, width and height are expected?"
     return "of other photos, or of the photos at another size?"
-
-
-def _only(truth: Truth, good: npt.NDArray[np.bool_]) -> Truth:
-    return replace(
-        truth,
-        boxes=truth.boxes[good],
-        classes=truth.classes[good],
-        crowd=truth.crowd[good],
-        areas=truth.areas[good],
-    )
 
 
 def _warning(message: str) -> Finding:

@@ -56,6 +56,16 @@ class Truth:
             np.asarray(areas, np.float64).reshape(-1) if len(areas) else sides.prod(axis=1),
         )
 
+    def only(self, kept: npt.NDArray[np.bool_]) -> Truth:
+        """Return the photo with the objects that ``kept``, bool (n,), says."""
+        return replace(
+            self,
+            boxes=self.boxes[kept],
+            classes=self.classes[kept],
+            crowd=self.crowd[kept],
+            areas=self.areas[kept],
+        )
+
 
 @dataclass(frozen=True)
 class Labelled:
@@ -95,17 +105,8 @@ class Labelled:
             )
         truths = []
         for truth in self.truths:
-            kept = np.isin(truth.classes, list(moves))
-            classes = np.array([moves[int(c)] for c in truth.classes[kept]], np.int64)
-            truths.append(
-                replace(
-                    truth,
-                    boxes=truth.boxes[kept],
-                    classes=classes,
-                    crowd=truth.crowd[kept],
-                    areas=truth.areas[kept],
-                )
-            )
+            left = truth.only(np.isin(truth.classes, list(moves)))
+            truths.append(replace(left, classes=np.array([moves[int(c)] for c in left.classes], np.int64)))
         gone = [name for k, name in enumerate(self.names) if k not in moves]
         findings = list(self.findings)
         if gone:
