@@ -34,7 +34,6 @@ from qedge.quantize.plan import (
     weight_slots,
 )
 from qedge.quantize.recipe import Recipe
-from qedge.quantize.rewrites.trained_ranges import trained_in
 from qedge.quantize.rules import RULES
 from qedge.quantize.statistics import Statistics
 
@@ -78,9 +77,8 @@ class Builder:
         self.narrow = narrow_operators(model.graph) if narrow else ()
         self.learned: dict[Recipe, Learned] = {}
         self._limits: dict[tuple[float | None, int], npt.NDArray[np.float64]] = {}
-        self.trained = trained_in(model.graph)
         self.statistics = Statistics(model, dataset, indices, held=held, threads=threads, progress=progress)
-        self.links = self.statistics.links
+        self.links, self.trained = self.statistics.links, self.statistics.trained
         self._fit = False
         self._editors: dict[float | None, Editor] = {}
         self._factors: dict[tuple[float | None, int], Factors] = {}
@@ -117,7 +115,7 @@ class Builder:
         else:
             room = 1 + recipe.headroom
             ranges = {t: (low * room, high * room) for t, (low, high) in self._ranges_of(recipe).items()}
-        ranges.update({} if learned is not None else self.trained.ranges)
+            ranges |= self.trained.ranges
         modes = list(default_modes(model.graph))
         per_channel = self._per_channel(recipe, model)
         narrow = {*self.narrow, *recipe.narrow}

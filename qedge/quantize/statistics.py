@@ -60,8 +60,9 @@ class Statistics:
     ) -> None:
         self.model, self.dataset, self.indices = model, dataset, list(indices)
         self.threads, self.progress = threads, progress
+        self.trained = trained_in(model.graph)
         # Equalisation would move what training fitted to its ranges.
-        self.links = [] if trained_in(model.graph) else find_links(model.graph)
+        self.links = [] if self.trained else find_links(model.graph)
         self._held = frozenset(held)
         self._models: dict[float | None, FloatModel] = {None: model}
         self._parts: dict[_Key, tuple[Any, Any]] = {}

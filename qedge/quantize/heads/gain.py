@@ -75,9 +75,8 @@ def _measured(model: bytes, spec: Detect, few: Dataset, expected: list[Candidate
         found = _everything(spec, runner.predict(few[i]))
         best = np.argsort(-wanted.scores, kind="stable")[:CHOSEN]
         place = best
-        if len(found.scores) != len(
-            wanted.scores
-        ):  # rows that the model chose itself have an order of their own
+        if len(found.scores) != len(wanted.scores):
+            # Rows that the model chose itself have an order of their own.
             place = np.argsort(-found.scores, kind="stable")[:CHOSEN]
             best = best[: len(place)]
         scores.add(wanted.scores[best], found.scores[place])
