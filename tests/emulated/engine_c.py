@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from run import (
     CACHE,
-    HERE,
     MODELS,
     PROJECT,
     deployed,
@@ -28,7 +25,7 @@ from run import (
     site_of,
     with_qedge,
 )
-from systems import SYSTEMS, call, interpreter, qemu
+from systems import SYSTEMS, call, guest, interpreter, qemu
 
 from qedge.bundle import golden_files, read_bundle, write_bundle
 from qedge.oracle.golden import reference_outputs
@@ -37,6 +34,7 @@ from qedge.target import resolve
 LIBRARIES = {"arm64": "aarch64", "armhf": "armhf", "armel": "armv6", "riscv64": "riscv64"}
 WANTED = ("kws01", "ic01")
 LITERT = "ai-edge-litert"
+BYTECODE = "bytecode-c"
 
 
 def bundles() -> dict[str, Path]:
@@ -71,20 +69,6 @@ def path_of(system: str, binding: str = "c") -> list[object]:
     return [*site, PROJECT, PROJECT / "targets", entry_points_folder()]
 
 
-def guest(command: Sequence[str], script: str, *arguments: str) -> tuple[list[dict], list[int]]:
-    """Return the lines of JSON that a script prints, and the plug-in's marks."""
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    environment["PYTHONPYCACHEPREFIX"] = str(CACHE / "bytecode-c")
-    done = subprocess.run(
-        [*command, str(HERE / script), *arguments],
-        capture_output=True, text=True, timeout=1200, env=environment,
-    )  # fmt: skip
-    if done.returncode:
-        sys.exit(f"{command[0]}: {script} failed\n{done.stderr[-3000:]}")
-    marks = [int(line.split()[1]) for line in done.stderr.splitlines() if line.startswith("INSN ")]
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")], marks
-
-
 def cold_start(bundle: Path) -> dict[str, int]:
     """Return the instructions from the start of the process to the first inference on arm64: by LiteRT, bare and by
     qedge, and by the C library; each from behind the import of numpy, which differs from time to time."""
@@ -92,7 +76,9 @@ def cold_start(bundle: Path) -> dict[str, int]:
     for kind, binding in (("bare", LITERT), ("qedge", LITERT), ("c", "c")):
         command = interpreter("arm64", path_of("arm64", binding), plugin())
         for _ in range(2):  # the first one compiles the modules
-            numpy, total = guest(command, "start.py", kind, "ai_edge_litert.interpreter", str(bundle))[1]
+            numpy, total = guest(
+                command, BYTECODE, "start.py", kind, "ai_edge_litert.interpreter", str(bundle)
+            )[1]
         found[kind] = total - numpy
     return found
 
@@ -104,7 +90,7 @@ def run(systems: Sequence[str]) -> dict[str, list[dict]]:
     for system in systems:
         qemu(SYSTEMS[system].emulator)
         command = interpreter(system, path_of(system))
-        reports, _ = guest(command, "guest_c.py", *map(str, wanted.values()))
+        reports, _ = guest(command, BYTECODE, "guest_c.py", *map(str, wanted.values()))
         for name, report in zip(wanted, reports, strict=True):
             found["golden"].append({"system": system, "bundle": name, **report})
         alone = interpreter(system, [site_of(system, "c")] if system == "arm64" else [])

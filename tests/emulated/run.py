@@ -16,7 +16,6 @@ import json
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -29,6 +28,7 @@ HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent.parent
 sys.path[:0] = [str(PROJECT), str(PROJECT / "targets"), str(PROJECT / "tests" / "unit")]
 
+import systems  # noqa: E402
 from pi import EmulatedPi, pip_install  # noqa: E402
 from systems import CACHE, SYSTEMS, call, interpreter, qemu, root_of  # noqa: E402
 from tiny_bundles import make_bundle  # noqa: E402
@@ -168,17 +168,7 @@ def emulator(arch: str, binding: str, *, count: bool = False, path: Sequence[obj
 def guest(arch: str, binding: str, script: str, *arguments: str) -> tuple[list[dict], list[int]]:
     """Return what a script prints in the emulated Pi, and the plug-in's marks."""
     command = emulator(arch, binding, count=True, path=[PROJECT, PROJECT / "targets", entry_points_folder()])
-    # Byte code is cached, as pip leaves it.
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    environment["PYTHONPYCACHEPREFIX"] = str(CACHE / f"bytecode-{arch}-{binding}")
-    done = subprocess.run(
-        [*command, str(HERE / script), *arguments],
-        capture_output=True, text=True, timeout=1200, env=environment,
-    )  # fmt: skip
-    if done.returncode:
-        sys.exit(f"{arch} {binding}: {script} failed in the emulator\n{done.stderr[-3000:]}")
-    marks = [int(line.split()[1]) for line in done.stderr.splitlines() if line.startswith("INSN ")]
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")], marks
+    return systems.guest(command, f"bytecode-{arch}-{binding}", script, *arguments)
 
 
 def cold_start(arch: str, binding: str, bundle: Path) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -121,3 +122,22 @@ def interpreter(arch: str, path: Sequence[object], plugin: Path | None = None) -
         system.emulator, "-cpu", system.cpu, *counting, "-L", str(root),
         "-E", f"PYTHONPATH={':'.join(map(str, path))}", str(root / f"usr/bin/python{system.python}"),
     ]  # fmt: skip
+
+
+def guest(
+    command: Sequence[str], bytecode: str, script: str, *arguments: str
+) -> tuple[list[dict], list[int]]:
+    """Return the lines of JSON that a script of this folder prints under ``command``, and the plug-in's marks.
+
+    Byte code is cached under the name ``bytecode``, as pip leaves it.
+    """
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPYCACHEPREFIX"] = str(CACHE / bytecode)
+    done = subprocess.run(
+        [*command, str(Path(__file__).resolve().parent / script), *arguments],
+        capture_output=True, text=True, timeout=1200, env=environment,
+    )  # fmt: skip
+    if done.returncode:
+        sys.exit(f"{command[0]}: {script} failed in the emulator, {bytecode}\n{done.stderr[-3000:]}")
+    marks = [int(line.split()[1]) for line in done.stderr.splitlines() if line.startswith("INSN ")]
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")], marks
