@@ -76,8 +76,10 @@ class Remote:
             )
         try:
             answer: dict[str, Any] = json.loads(answers[-1][len(agent.MARK) :])
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ToolError(f"{self.host}: {operation}: the answer was cut off") from None
+        if not isinstance(answer, dict):
+            raise ToolError(f"{self.host}: {operation}: the answer is none of the agent's")
         if "refused" in answer:
             raise ToolError(f"{self.host}: {answer['refused']}")
         return answer

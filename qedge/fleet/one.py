@@ -7,14 +7,15 @@ import sys
 from pathlib import Path
 
 from qedge.bundle.write import write_whole
+from qedge.fleet.results import result_file
 
 
 def main(arguments: list[str]) -> int:
     """Run the deployment; return its exit code."""
-    results, name, *rest = arguments
+    results, host, *rest = arguments
     command = [sys.executable, "-m", "qedge", "deploy", *rest, "--json"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
-    write_whole(Path(results) / f"{name}.json", done.stdout)
+    write_whole(result_file(Path(results), host), done.stdout)
     sys.stderr.write(done.stderr.decode(errors="replace"))
     return done.returncode
 

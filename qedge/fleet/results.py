@@ -6,6 +6,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote, unquote
+
+from qedge.ship.follow import label_text
 
 
 class Result(NamedTuple):
@@ -29,13 +32,18 @@ class Result(NamedTuple):
     exit_code: int
 
 
+def result_file(folder: Path, host: str) -> Path:
+    """Return where a device's answer lies, whatever an inventory calls it: ``floor/2`` is one file of the folder."""
+    return folder / f"{quote(host, safe='')}.json"
+
+
 def read_results(folder: Path) -> list[Result]:
     """Return the answers that are there, by host."""
     return [_result(path) for path in sorted(folder.glob("*.json"))]
 
 
 def _result(path: Path) -> Result:
-    host = path.stem
+    host = unquote(path.stem)
     try:
         document: Any = json.loads(path.read_bytes())
         if "error" in document:
@@ -52,9 +60,9 @@ def textfile(name: str, results: Sequence[Result], moment: float) -> str:
     """Return what devices answered in Prometheus' text format, for a textfile collector here."""
     lines = ["# TYPE qedge_fleet_ok gauge", "# TYPE qedge_fleet_seconds gauge"]
     lines += ["# TYPE qedge_fleet_version_info gauge", "# TYPE qedge_fleet_latency_seconds gauge"]
-    lines.append(f'qedge_fleet_seconds{{model="{name}"}} {moment:.0f}')
+    lines.append(f'qedge_fleet_seconds{{model="{label_text(name)}"}} {moment:.0f}')
     for r in results:
-        label = f'model="{name}",device="{r.host}"'
+        label = f'model="{label_text(name)}",device="{label_text(r.host)}"'
         lines.append(f"qedge_fleet_ok{{{label}}} {int(r.ok)}")
         if r.version:
             lines.append(f'qedge_fleet_version_info{{{label},version="{r.version}"}} 1')

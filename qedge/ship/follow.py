@@ -168,7 +168,7 @@ def _calm() -> dict[str, Any]:
 
 def figures(root: str, state: dict[str, Any]) -> str:
     """Return the figures of one model on this device in Prometheus' text format."""
-    name = os.path.basename(root)
+    name = label_text(os.path.basename(root))
     version = agent._version(root, "current") or "none"
     rows = [
         ("qedge_version_info", f'version="{version}"', 1),
@@ -184,6 +184,11 @@ def figures(root: str, state: dict[str, Any]) -> str:
             lines.append(f"# TYPE {metric} gauge")
         lines.append(f'{metric}{{model="{name}"{"," + label if label else ""}}} {value}')
     return "\n".join(lines) + "\n"
+
+
+def label_text(value: str) -> str:
+    """Return a value as Prometheus' text format holds it between quotes."""
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
 def _interpreter(place: str) -> str:

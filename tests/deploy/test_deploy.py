@@ -355,6 +355,15 @@ def test_an_unreachable_or_strange_device_is_a_tool_error(device, bundles) -> No
         device.deploy(bundles[0], python="/bin/false")
 
 
+@pytest.mark.parametrize("answer", ["[]", "7", "{", "[" * 100_000])
+def test_an_answer_that_is_none_of_the_agents_is_a_tool_error(bundles, tmp_path, answer) -> None:
+    (tmp_path / "answer").write_text(f"QEDGE:{answer}\n")
+    (tmp_path / "ssh").write_text(f"#!/bin/sh\ncat {tmp_path}/answer\n")
+    (tmp_path / "ssh").chmod(0o755)
+    with pytest.raises(ToolError, match="answer"):
+        deploy(bundles[0], "device", ssh=[str(tmp_path / "ssh")])
+
+
 def test_hosts_that_are_options_are_refused(bundles) -> None:
     for host in ("-oProxyCommand=evil", "", "a b"):
         with pytest.raises(UsageError, match="expected user@host"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from tiny_bundles import make_bundle, tiny_images, tiny_model
 
 from qedge.bundle import read_bundle
 from qedge.errors import UsageError
-from qedge.fleet import gate
+from qedge.fleet import gate, one
 from qedge.fleet.monitoring import files as monitoring_files
 from qedge.fleet.results import read_results, textfile
 from qedge.fleet.rollout import ROLE, rollout
@@ -53,6 +54,21 @@ def test_answers_of_devices_are_read_whatever_is_in_them(tmp_path) -> None:
     text = textfile("kws", list(found.values()), 12.0)
     assert 'qedge_fleet_ok{model="kws",device="a"} 1' in text
     assert 'qedge_fleet_ok{model="kws",device="c"} 0' in text
+
+
+def test_a_device_is_found_again_whatever_an_inventory_calls_it(tmp_path, monkeypatch) -> None:
+    hosts = ["floor/2", "../up", "%41", 'a"b', "back\\slash", ".."]
+    done = subprocess.CompletedProcess([], 0, json.dumps(deployed()).encode(), b"")
+    monkeypatch.setattr(one.subprocess, "run", lambda *_, **__: done)
+    for host in hosts:
+        assert one.main([str(tmp_path / "results"), host, "BUNDLE", host]) == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["results"]
+    found = read_results(tmp_path / "results")
+    assert sorted(r.host for r in found) == sorted(hosts)
+    parser = pytest.importorskip("prometheus_client.parser", reason="needs prometheus-client")
+    families = parser.text_string_to_metric_families(textfile('k"ws', found, 12.0))
+    devices = [s.labels["device"] for m in families for s in m.samples if s.name == "qedge_fleet_ok"]
+    assert sorted(devices) == sorted(hosts)
 
 
 def test_the_gate_opens_while_no_more_have_failed_than_may(tmp_path) -> None:
