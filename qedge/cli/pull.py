@@ -10,7 +10,6 @@ import typer
 from qedge.cli._console import Ui
 from qedge.cli.push import ReferenceArg
 from qedge.cli.verify import SerialOpt, SignedByOpt
-from qedge.errors import UsageError
 from qedge.ship import Reference, pull
 
 OutOpt = Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the bundle; default: its name.")]
@@ -32,8 +31,6 @@ def command(
 
     Every byte is checked against its digest; --signed-by also refuses what none of these keys signed (exit 9).
     """
-    if least_serial is not None and signed_by is None:
-        raise UsageError("--least-serial needs --signed-by", hint="an unsigned number says nothing")
     place = out or Path(Reference.parse(reference).name.rpartition("/")[2])
     with ui.progress() as progress:
         progress("pull", 0.0)

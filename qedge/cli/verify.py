@@ -14,10 +14,11 @@ from qedge.cli._bundles import BundleArg
 from qedge.cli._console import Ui, size
 from qedge.cli._options import options_of
 from qedge.config import load_config
-from qedge.errors import UsageError, VerificationError
+from qedge.errors import VerificationError
 from qedge.pipeline.existing import raw_samples
 from qedge.target import VerifyReport, target_of
 from qedge.trust import check_signature
+from qedge.trust.signature import check_asked
 
 SignedByOpt = Annotated[
     Path | None,
@@ -41,8 +42,7 @@ def command(
     Exits 7 when an output differs by more than the target promises, 9 when --signed-by is missed.
     """
     opened = read_bundle(bundle)
-    if least_serial is not None and signed_by is None:
-        raise UsageError("--least-serial needs --signed-by", hint="an unsigned number says nothing")
+    check_asked(signed_by, least_serial)
     signature = check_signature(opened, signed_by, least_serial=least_serial) if signed_by else None
     target = target_of(opened)
     name = target.info.name

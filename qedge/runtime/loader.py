@@ -56,7 +56,9 @@ def load(
 
         signature = check_signature(opened, trusted, least_serial=least_serial)
     elif least_serial is not None:
-        raise UsageError("least_serial needs trusted", hint="an unsigned number says nothing")
+        from qedge.trust.signature import check_asked
+
+        check_asked(trusted, least_serial)
     target = opened.manifest.target
     home = _home(target)
     if home is None:

@@ -29,7 +29,7 @@ from qedge.errors import DataError, IntegrityError, QedgeError
 from qedge.fields import Field
 from qedge.ship.http import Registry
 from qedge.ship.reference import Reference
-from qedge.trust.signature import check_signature
+from qedge.trust.signature import check_asked, check_signature
 
 ARTIFACT = "application/vnd.qedge.bundle.v1"
 CONFIG = "application/vnd.qedge.manifest.v1+json"
@@ -119,7 +119,9 @@ def pull(
         DataError: no such bundle in the registry.
         IntegrityError: the registry gave something else than it said, or no trusted signature.
         ToolError: no registry there, or it refuses.
+        UsageError: ``least_serial`` without ``trusted``, or ``out`` holds something else than a bundle.
     """
+    check_asked(trusted, least_serial)
     place, target = Reference.parse(reference), Path(out)
     registry = Registry(place)
     refuse_to_replace(target)

@@ -112,6 +112,17 @@ def sign_bundle(place: str | os.PathLike[str], key: str | os.PathLike[str], *, s
     return signature
 
 
+def check_asked(trusted: object, least_serial: int | None) -> None:
+    """Raise where a least serial is asked for and no keys say whose it is to be.
+
+    Raises:
+        UsageError: it is.
+    """
+    if least_serial is not None and trusted is None:
+        hint = "trusted=KEYS, or --signed-by KEYS: an unsigned number says nothing"
+        raise UsageError("least_serial needs trusted keys", hint=hint)
+
+
 def check_signature(
     bundle: Bundle, trusted: str | os.PathLike[str], *, least_serial: int | None = None
 ) -> Signature:

@@ -327,3 +327,6 @@ def test_the_commands_push_and_pull(tmp_path: Path, capfd: pytest.CaptureFixture
         (tmp_path / "other" / "thesis.txt").write_text("years of work")
         assert run(["pull", f"oci://{host}/tiny:1", "--out", str(tmp_path / "other")]) == 2
         assert run(["pull", f"oci://{host}/tiny:absent", "--out", str(tmp_path / "x")]) == 3
+        assert run(["pull", f"oci://{host}/tiny:1", "--least-serial", "3", "--out", str(tmp_path / "x")]) == 2
+    with pytest.raises(UsageError, match="needs trusted"):
+        pull("oci://127.0.0.1:9/tiny:1", tmp_path / "x", least_serial=3)
