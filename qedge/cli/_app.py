@@ -20,6 +20,7 @@ import typer
 from qedge._version import __version__
 from qedge.cli import _interrupt
 from qedge.cli._console import Ui, print_error
+from qedge.cli._help import Grouped
 from qedge.cli._options import assemble
 from qedge.errors import QedgeError, nearest
 
@@ -88,10 +89,10 @@ def build_app(only: str | None = None) -> typer.Typer:
         if hasattr(module, "COMMANDS"):
             group = typer.Typer(help=module.HELP, rich_markup_mode=None)
             for word, function in module.COMMANDS.items():
-                group.command(word)(assemble(f"{name} {word}", function))
+                group.command(word, cls=Grouped)(assemble(f"{name} {word}", function))
             app.add_typer(group, name=name)
         else:
-            app.command(name.replace("_", "-"))(assemble(name, module.command))
+            app.command(name.replace("_", "-"), cls=Grouped)(assemble(name, module.command))
     return app
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from qedge.cli._help import PROCESSING, QUANTISATION
 from qedge.cli._model import ModelArg, ShapeOpt, TrustOpt, ValueOpt, input_shapes, input_values
 from qedge.cli._options import numbers, offering, options_of
 from qedge.config import Config
@@ -56,6 +57,7 @@ IoOpt = Annotated[
         "--io",
         help="Type of inputs and outputs: auto, int8, uint8, int16 ...",
         autocompletion=offering(IO_TYPES),
+        rich_help_panel=QUANTISATION,
     ),
 ]
 MethodOpt = Annotated[
@@ -64,6 +66,7 @@ MethodOpt = Annotated[
         "--method",
         help="Pin a quantisation method. Default: auto.",
         autocompletion=offering(("auto", *RANGES)),
+        rich_help_panel=QUANTISATION,
     ),
 ]
 EffortOpt = Annotated[
@@ -72,17 +75,29 @@ EffortOpt = Annotated[
         "--effort",
         help="How much to try: fast, normal or thorough. Default: normal.",
         autocompletion=offering(EFFORTS),
+        rich_help_panel=QUANTISATION,
     ),
 ]
-RecipeOpt = Annotated[Path | None, typer.Option("--recipe", help="Recipe file (TOML) that pins every part.")]
-MaxDropOpt = Annotated[
-    str | None, typer.Option("--max-drop", help="Accuracy that int8 may lose, in points: 1%.")
+RecipeOpt = Annotated[
+    Path | None,
+    typer.Option("--recipe", help="Recipe file (TOML) that pins every part.", rich_help_panel=QUANTISATION),
 ]
-MinSqnrOpt = Annotated[float | None, typer.Option("--min-sqnr", help="SQNR in dB that int8 must reach.")]
+MaxDropOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--max-drop", help="Accuracy that int8 may lose, in points: 1%.", rich_help_panel=QUANTISATION
+    ),
+]
+MinSqnrOpt = Annotated[
+    float | None,
+    typer.Option("--min-sqnr", help="SQNR in dB that int8 must reach.", rich_help_panel=QUANTISATION),
+]
 WeightsOpt = Annotated[
     str | None,
     typer.Option(
-        "--weights", help="Type of weights: int8, int4, or mixed: int4 as far as the accuracy budget allows."
+        "--weights",
+        help="Type of weights: int8, int4, or mixed: int4 as far as the accuracy budget allows.",
+        rich_help_panel=QUANTISATION,
     ),
 ]
 TuneOpt = Annotated[
@@ -91,17 +106,30 @@ TuneOpt = Annotated[
         "--tune",
         help="Learn weights and ranges from the float model's answers; 'auto': where the budget is missed.",
         metavar="[on|auto|off]",
+        rich_help_panel=QUANTISATION,
     ),
 ]
 TuneMinutesOpt = Annotated[
-    float | None, typer.Option("--tune-minutes", min=0.1, help="Longest time to tune for. Default: 5.")
+    float | None,
+    typer.Option(
+        "--tune-minutes", min=0.1, help="Longest time to tune for. Default: 5.", rich_help_panel=QUANTISATION
+    ),
 ]
 EvalOpt = Annotated[
     Path | None,
-    typer.Option("--eval-data", help="Samples to measure on, in place of some held out of --data."),
+    typer.Option(
+        "--eval-data",
+        help="Samples to measure on, in place of some held out of --data.",
+        rich_help_panel=QUANTISATION,
+    ),
 ]
 StrictOpt = Annotated[
-    bool, typer.Option("--strict", help="A warning about the model, the data or the figures is exit 6.")
+    bool,
+    typer.Option(
+        "--strict",
+        help="A warning about the model, the data or the figures is exit 6.",
+        rich_help_panel=QUANTISATION,
+    ),
 ]
 ResizeOpt = Annotated[
     str | None,
@@ -109,24 +137,50 @@ ResizeOpt = Annotated[
         "--resize",
         help="Resampling of images: bilinear, nearest, bicubic, area, opencv.",
         autocompletion=offering(METHODS),
+        rich_help_panel=PROCESSING,
     ),
 ]
 FitOpt = Annotated[
     str | None,
-    typer.Option("--fit", help="Image to input: stretch, crop or letterbox.", autocompletion=offering(FITS)),
+    typer.Option(
+        "--fit",
+        help="Image to input: stretch, crop or letterbox.",
+        autocompletion=offering(FITS),
+        rich_help_panel=PROCESSING,
+    ),
 ]
 ColorOpt = Annotated[
     str | None,
-    typer.Option("--color", help="Channel order: rgb, bgr or gray.", autocompletion=offering(COLORS)),
+    typer.Option(
+        "--color",
+        help="Channel order: rgb, bgr or gray.",
+        autocompletion=offering(COLORS),
+        rich_help_panel=PROCESSING,
+    ),
 ]
 RangeOpt = Annotated[
-    str | None, typer.Option("--range", help="What 0..255 becomes, for instance 0,1 or -1,1. Default: 0,255.")
+    str | None,
+    typer.Option(
+        "--range",
+        help="What 0..255 becomes, for instance 0,1 or -1,1. Default: 0,255.",
+        rich_help_panel=PROCESSING,
+    ),
 ]
-MeanOpt = Annotated[str | None, typer.Option("--mean", help="Mean to subtract, in that range: one or three.")]
-StdOpt = Annotated[str | None, typer.Option("--std", help="Divisor after the mean: one or three numbers.")]
+MeanOpt = Annotated[
+    str | None,
+    typer.Option("--mean", help="Mean to subtract, in that range: one or three.", rich_help_panel=PROCESSING),
+]
+StdOpt = Annotated[
+    str | None,
+    typer.Option("--std", help="Divisor after the mean: one or three numbers.", rich_help_panel=PROCESSING),
+]
 PreOpt = Annotated[
     list[str] | None,
-    typer.Option("--pre", help="Any pre-processing field as KEY=VALUE, repeatable: --pre sample_rate=16000."),
+    typer.Option(
+        "--pre",
+        help="Any pre-processing field as KEY=VALUE, repeatable: --pre sample_rate=16000.",
+        rich_help_panel=PROCESSING,
+    ),
 ]
 PostOpt = Annotated[
     str | None,
@@ -134,18 +188,24 @@ PostOpt = Annotated[
         "--post",
         help="Post-processing: classify, detect, segment, keypoints, regression, raw ...",
         autocompletion=offering((*POSTPROCESS_KINDS, "raw")),
+        rich_help_panel=PROCESSING,
     ),
 ]
 EXPORTS = ("frigate",)
 ExportOpt = Annotated[
     str | None,
-    typer.Option("--export", help="Also write what another application needs of a detector: frigate."),
+    typer.Option(
+        "--export",
+        help="Also write what another application needs of a detector: frigate.",
+        rich_help_panel=PROCESSING,
+    ),
 ]
 CutOpt = Annotated[
     bool | None,
     typer.Option(
         "--cut-head/--no-cut-head",
         help="A detector's decoding: in the post-processing, or in the model. Default: where it is known, the first.",
+        rich_help_panel=PROCESSING,
     ),
 ]
 

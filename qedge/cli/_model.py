@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from qedge.cli._help import MODEL
 from qedge.errors import UsageError
 from qedge.frontends import registry
 
@@ -22,6 +23,7 @@ ShapeOpt = Annotated[
     typer.Option(
         "--input-shape",
         help="Static shape of the input, batch 1 included: 1,96,96,3. Several inputs: NAME=1,96,96,3, repeatable.",
+        rich_help_panel=MODEL,
     ),
 ]
 ValueOpt = Annotated[
@@ -29,6 +31,7 @@ ValueOpt = Annotated[
     typer.Option(
         "--input-value",
         help="Fix an input to a number (or numbers): NAME=16000, repeatable; it is no input any more.",
+        rich_help_panel=MODEL,
     ),
 ]
 TrustOpt = Annotated[
@@ -37,6 +40,7 @@ TrustOpt = Annotated[
         "--trust-model",
         help="Let code in the model file run (Lambda layers, pickles): it is as a program of its author's."
         " No configuration file can say this.",
+        rich_help_panel=MODEL,
     ),
 ]
 

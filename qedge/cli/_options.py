@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from qedge.cli._console import Ui
+from qedge.cli._help import OUTPUT, of_targets
 from qedge.config import Config
 from qedge.errors import QedgeError, UsageError
 from qedge.target import Option, TargetInfo, names, resolve
@@ -31,7 +32,7 @@ def assemble(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     parameters = [p.replace(annotation=hints[p.name]) for p in own.values() if p.name not in _INJECTED]
     taken = {*own, *(p.name for p in _common())}
     declared = _declared(name, taken) if "target_options" in own else {}
-    parameters += [_flag(o) for o in declared.values()]
+    parameters += [_flag(option, targets) for option, targets in declared.values()]
     if "ui" in own:
         parameters += _common()
 
@@ -56,7 +57,7 @@ _INJECTED = ("ui", "target_options")
 
 def _common() -> list[Parameter]:
     def flag(name: str, *decls: str, help: str) -> Parameter:
-        annotation = Annotated[bool, typer.Option(*decls, help=help)]
+        annotation = Annotated[bool, typer.Option(*decls, help=help, rich_help_panel=OUTPUT)]
         return Parameter(name, Parameter.KEYWORD_ONLY, default=False, annotation=annotation)
 
     return [
@@ -74,9 +75,9 @@ def reserved(command: str) -> set[str]:
     return {*inspect.signature(module.command).parameters, *(p.name for p in _common())}
 
 
-def _declared(command: str, taken: Collection[str]) -> dict[str, Option]:
-    """Return what installed targets declare for a command; names that are qedge's own flags stay qedge's."""
-    found: dict[str, Option] = {}
+def _declared(command: str, taken: Collection[str]) -> dict[str, tuple[Option, tuple[str, ...]]]:
+    """Return what installed targets declare for a command, and which of them; qedge's own flags stay qedge's."""
+    found: dict[str, tuple[Option, tuple[str, ...]]] = {}
     for target in names():
         try:
             options = resolve(target).info.options
@@ -84,8 +85,9 @@ def _declared(command: str, taken: Collection[str]) -> dict[str, Option]:
             continue  # a target whose own extra is missing takes no flags; resolving it by name says why
         for option in options:
             if command in option.commands and option.name not in taken:
-                found[option.name] = _merged(found.get(option.name, option), option)
-    return found
+                before, targets = found.get(option.name, (option, ()))
+                found[option.name] = _merged(before, option), (*targets, target)
+    return dict(sorted(found.items(), key=lambda item: item[1][1]))
 
 
 def _merged(first: Option, second: Option) -> Option:
@@ -110,16 +112,20 @@ def offering(choices: Iterable[str] | Callable[[], Iterable[str]]) -> Callable[[
     return complete
 
 
-def _flag(option: Option) -> Parameter:
+def _flag(option: Option, targets: tuple[str, ...]) -> Parameter:
     decl = "--" + option.name.replace("_", "-")
-    text = option.help + (f" [{'|'.join(option.choices)}]" if option.choices else "")
+    text = option.help + (f" [{', '.join(option.choices)}]" if option.choices else "")
+    panel = of_targets(targets)
     annotation: Any
     if option.kind == "flag":
-        annotation = Annotated[bool, typer.Option(decl, help=text)]
+        annotation = Annotated[bool, typer.Option(decl, help=text, rich_help_panel=panel)]
         return Parameter(option.name, Parameter.KEYWORD_ONLY, default=False, annotation=annotation)
     complete = offering(option.choices) if option.choices else None
     annotation = Annotated[
-        str | None, typer.Option(decl, help=text, metavar=option.kind.upper(), autocompletion=complete)
+        str | None,
+        typer.Option(
+            decl, help=text, metavar=option.kind.upper(), autocompletion=complete, rich_help_panel=panel
+        ),
     ]
     return Parameter(option.name, Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 

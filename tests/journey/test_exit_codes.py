@@ -193,6 +193,27 @@ def test_errors_are_json_too(cli, tmp_path: Path) -> None:
     assert document["schema_version"] == 1
 
 
+def test_help_groups_options_by_what_they_are_of(cli) -> None:
+    done = cli("build", "--help")
+    assert done.returncode == 0, done.stderr
+    titles = [line.rstrip(":") for line in done.stdout.splitlines() if re.fullmatch(r"[A-Z][\w ]+:", line)]
+    own = ["Arguments", "Options", "Quantisation", "Samples and answers", "The model"]
+    assert titles[: len(own)] == own
+    assert titles[-1] == "Output"
+    sections = dict(zip(titles, re.split(r"^[A-Z][\w ]+:$", done.stdout, flags=re.M)[1:], strict=True))
+    for title, flag in (
+        ("Options", "--data"),
+        ("Quantisation", "--method"),
+        ("Samples and answers", "--fit"),
+        ("The model", "--input-shape"),
+        ("Target coral", "--min-mapped"),
+        ("Targets ethosu and mcu", "--flash"),
+        ("Target mcu", "--board"),
+        ("Output", "--json"),
+    ):
+        assert [t for t, text in sections.items() if re.search(rf"^  (-\w, )?{flag} ", text, re.M)] == [title]
+
+
 def test_completion_scripts_are_printed(cli) -> None:
     for shell in ("bash", "zsh", "fish"):
         done = cli("--show-completion", shell)
