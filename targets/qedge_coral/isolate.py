@@ -25,6 +25,7 @@ from qedge.errors import DataError, ToolError, UsageError
 from qedge.runtime.litert import Binding
 from qedge_coral import failures, system
 from qedge_coral.delegate import Library
+from qedge_coral.stages import stage_specs
 
 Array = npt.NDArray[Any]
 
@@ -148,8 +149,6 @@ class IsolatedEngine:
         Raises:
             EdgeTpuError: what stands in the way of the Edge TPU.
         """
-        from qedge_coral.runtime import stage_specs
-
         self.inputs, self.outputs = stage_specs(bundle, bundle.manifest.target_data["stages"][stage])
         self._arguments = _arguments(bundle, stage, device, options)
         self._timeout_s = float(options.get("timeout_s") or RUN_TIMEOUT_S)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from qedge.bundle.manifest import MODEL, TensorSpec
+from qedge.bundle.manifest import MODEL
 from qedge.bundle.read import Bundle
 from qedge.errors import ToolError, UsageError, unknown
 from qedge.installing import install_command
@@ -16,6 +16,7 @@ from qedge.runtime import litert
 from qedge.runtime.engine import Engine
 from qedge_coral import devices, failures
 from qedge_coral.delegate import EdgeTpuEngine, check_fit, open_library
+from qedge_coral.stages import stage_specs
 
 Array = npt.NDArray[Any]
 
@@ -144,19 +145,6 @@ def open_stage(bundle: Bundle, stage: int, name: str, options: dict[str, Any]) -
         settings=_settings(options),
         root=root,
     )
-
-
-def stage_specs(
-    bundle: Bundle, described: dict[str, Any]
-) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """Return (inputs, outputs) of one segment; of the whole model those of the manifest."""
-    if "inputs" not in described:
-        return bundle.manifest.inputs, bundle.manifest.outputs
-    found = [
-        tuple(TensorSpec(t["name"], tuple(t["shape"]), t["dtype"], t["scale"], t["zero_point"]) for t in side)
-        for side in (described["inputs"], described["outputs"])
-    ]
-    return found[0], found[1]
 
 
 def _settings(options: dict[str, Any]) -> dict[str, str]:
