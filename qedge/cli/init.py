@@ -15,11 +15,13 @@ from qedge.config import FILE_NAME, load_config, to_toml
 from qedge.errors import DataError, UsageError
 from qedge.frontends import registry
 from qedge.pipeline import guess_kind
+from qedge.pipeline.ranges import fitting_ranges
 from qedge.target import default_name, names, resolve
 from qedge.target.options import percent
 
 ForceOpt = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]
 YesOpt = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing; take the flags and the defaults.")]
+RANGES = ((0, 255), (0, 1), (-1, 1))
 PathOpt = Annotated[Path, typer.Option("--config", help="The file to write.")]
 
 
@@ -54,10 +56,7 @@ def command(
         raise DataError(f"there is no dataset at {data}", hint="check the path given to --data")
     kind = guess_kind({}, data)
     if data is not None and data.is_dir() and kind == "image" and range_ is None:
-        answer = _ask(
-            asking, "What the model was trained on: pixels from 0,255, from 0,1 or from -1,1", None, "0,255"
-        )
-        range_ = str(answer) if answer is not None and str(answer) != "0,255" else None
+        range_ = _range(ui, model, data) if asking else None
     labels = labels or _ask(
         asking, "Labels, one a line in the model's output order (a file, or nothing)", None
     )
@@ -89,6 +88,17 @@ def command(
     load_config(config)
     ui.line(f"wrote {config}; now run: qedge build")
     ui.json("init", {"config": str(config), "tables": tables})
+
+
+def _range(ui: Ui, model: Path, data: Path) -> str | None:
+    """Return the range of pixels that a user names, told which ones the linter has nothing against; None for 0,255."""
+    ui.line("looking at what the model does with the photos ...")
+    fitting = [f"{low},{high}" for low, high in fitting_ranges(model, data, RANGES)]
+    known = 0 < len(fitting) < len(RANGES)
+    word = f" (the model behaves as a trained one on {' and '.join(fitting)})" if known else ""
+    question = f"What the model was trained on: pixels from 0,255, from 0,1 or from -1,1{word}"
+    answer = str(_ask(True, question, None, fitting[0] if known else "0,255") or "0,255")
+    return None if answer == "0,255" else answer
 
 
 def _relative(path: Path | None, config: Path) -> str | None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -92,3 +93,21 @@ def test_paths_lead_from_the_file_up_too(desk: Path) -> None:
     found = config.path_of("model", "path")
     assert found is not None
     assert found.resolve() == desk / "m.keras"
+
+
+def test_the_question_says_on_which_ranges_the_model_behaves_as_a_trained_one(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(3)
+    (tmp_path / "photos").mkdir()
+    for number in range(16):
+        coarse = rng.integers(0, 256, (4, 4, 3)).astype(np.uint8)
+        picture = Image.fromarray(coarse).resize((32, 32), Image.Resampling.BICUBIC)
+        picture.save(tmp_path / "photos" / f"{number}.png")
+    monkeypatch.chdir(tmp_path)
+    asked = answers(monkeypatch, {"What": "-1,1"})
+    model = project / "examples" / "objects" / "objects.keras"
+    assert run(["init", str(model), "--data", "photos", "-t", "rpi"]) == 0
+    (question,) = (q for q in asked if q.startswith("What"))
+    assert question.endswith("(the model behaves as a trained one on 0,1 and -1,1)")
+    assert load_config().section("preprocess") == {"range": [-1.0, 1.0], "kind": "image"}
