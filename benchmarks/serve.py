@@ -4,7 +4,8 @@
 
 kws is MLPerf Tiny's DS-CNN, mbv2 MobileNetV2 at 224. Clients are those of ``wrk`` (apt install wrk): connections that
 each send a binary request, wait, and send the next. Bare is a loop of ``model.run`` in one thread. Both in inferences
-for a second of CPU of the process that infers, which a busy machine does not change; wall figures stand beside them.
+for a second of CPU of the process that infers: the server's, kernel and all its threads included, not the clients',
+which share the machine. Wall figures stand beside them. The share is the median of the rounds' own.
 Then wrong requests, over one connection each, and 1,000 connections that send nothing while a client asks.
 """
 

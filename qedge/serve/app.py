@@ -10,20 +10,22 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
 from qedge._version import __version__
 from qedge.drift.watch import Monitor, monitor
 from qedge.errors import DataError, QedgeError, UsageError
 from qedge.serve.metrics import Row, figures
-from qedge.serve.models import Busy, Models, Served, Unloaded
+from qedge.serve.models import Array, Busy, Models, Served, Unloaded
+from qedge.serve.wire import Head
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 EXTENSIONS = ("binary_tensor_data", "model_repository")
 SMALL_BODY = 64 << 10
+_BINARY = (b"content-type", b"application/octet-stream")
 _NAME = r"([A-Za-z0-9_.\-]{1,200})"
 _MODEL = re.compile(rf"/v2/models/{_NAME}(?:/versions/{_NAME})?(/infer|/ready)?")
 _REPOSITORY = re.compile(rf"/v2/repository/(?:index|models/{_NAME}/(load|unload))")
@@ -60,6 +62,7 @@ class Server:
         self._watches: dict[Served, Monitor] = {}
         self._ready = False
         self._changing = asyncio.Lock()  # loads and unloads come one after the other
+        self._paths: dict[bytes, Served] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or the server's start and end."""
@@ -100,7 +103,67 @@ class Server:
         """
         for served in self.models:
             self._load(served)
+        self._map()
         self._ready = True
+
+    def _map(self) -> None:
+        """Note where a request for each model goes, as a client writes it."""
+        found: dict[bytes, Served] = {}
+        for name, versions in self.models.all.items():
+            for version, served in versions.items():
+                found[f"/v2/models/{name}/versions/{version}/infer".encode()] = served
+            newest = self.models.find(name)
+            if newest is not None:
+                found[f"/v2/models/{name}/infer".encode()] = newest
+        self._paths = found
+
+    def direct(self, url: bytes) -> Served | None:
+        """Return the loaded model that a POST to this URL infers on; None for any other URL."""
+        served = self._paths.get(url)
+        return served if served is not None and served.model is not None else None
+
+    def infer_now(self, served: Served, headers: Mapping[bytes, bytes], body: bytes, began: float) -> Answer:
+        """Return the answer to a request, worked out in this thread; see :meth:`infer`."""
+        try:
+            head, inputs = _read(served, headers, body)
+            answer = _told(served, head, served.run_now(inputs))
+        except (_Refused, QedgeError) as problem:
+            answer = _refusal(problem)
+        served.tally.add(answer.status, time.perf_counter() - began)
+        return answer
+
+    async def infer(
+        self, served: Served, headers: Mapping[bytes, bytes], body: bytes, began: float
+    ) -> Answer:
+        """Return the answer to a request to infer.
+
+        Args:
+            headers: names in lower case.
+            began: ``time.perf_counter()`` when they were there.
+        """
+        if served.inline:
+            return self.infer_now(served, headers, body, began)
+        try:
+            head, inputs = _read(served, headers, body)
+            answer = _told(served, head, await self._in_time(served.submit(inputs)))
+        except (_Refused, QedgeError) as problem:
+            answer = _refusal(problem)
+        except asyncio.TimeoutError:
+            answer = Answer(504, _json({"error": f"took more than {self._timeout_s:g} s"}))
+        served.tally.add(answer.status, time.perf_counter() - began)
+        return answer
+
+    async def _in_time(self, work: asyncio.Future[list[Array]]) -> list[Array]:
+        """Return the outputs; ``asyncio.wait_for`` takes as long again as the hand-over to a thread.
+
+        Raises:
+            TimeoutError: of asyncio, where it takes longer than it may.
+        """
+        limit = work.get_loop().call_later(self._timeout_s, _expire, work)
+        try:
+            return await work
+        finally:
+            limit.cancel()
 
     def _load(self, served: Served) -> None:
         served.load()
@@ -142,45 +205,13 @@ class Server:
             return Answer(200, _json({"name": name, "ready": True}))
         if act is None:
             return Answer(200, _json(served.metadata(self.models.versions(name))))
-        began = time.perf_counter()
+        began, headers = time.perf_counter(), dict(scope["headers"])
         try:
-            answer = await self._infer(served, scope, receive)
+            body = await self._body(headers, receive, served.body_limit)
         except _Refused as refused:
-            answer = refused.answer
-        except asyncio.TimeoutError:
-            answer = Answer(504, _json({"error": f"took more than {self._timeout_s:g} s"}))
-        served.tally.add(answer.status, time.perf_counter() - began)
-        return answer
-
-    async def _infer(self, served: Served, scope: Scope, receive: Receive) -> Answer:
-        headers = dict(scope["headers"])
-        encoding = headers.get(b"content-encoding", b"identity")
-        if encoding != b"identity":
-            raise _Refused(415, f"content-encoding {encoding.decode('latin-1')[:40]!r}: send it unpacked")
-        body = await self._body(headers, receive, served.body_limit)
-        try:
-            head, inputs = served.wire.read(body, _length(headers))
-            work = served.run(inputs)
-            arrays = await (work if served.inline else asyncio.wait_for(work, self._timeout_s))
-        except Busy as problem:
-            return Answer(503, _json({"error": problem.message}), ((b"retry-after", b"1"),))
-        except DataError as problem:
-            raise _Refused(400, problem.message) from None
-        except Unloaded as problem:
-            raise _Refused(404, problem.message) from None
-        except QedgeError as problem:
-            raise _Refused(500, problem.message) from None
-        data, text_bytes = served.wire.write(head, arrays)
-        if text_bytes is None:
-            return Answer(200, data)
-        return Answer(
-            200,
-            data,
-            (
-                (b"content-type", b"application/octet-stream"),
-                (b"inference-header-content-length", b"%d" % text_bytes),
-            ),
-        )
+            served.tally.add(refused.answer.status, time.perf_counter() - began)
+            raise
+        return await self.infer(served, headers, body, began)
 
     async def _repository(self, match: re.Match[str], body: bytes) -> Answer:
         name, act = match.groups()
@@ -197,8 +228,11 @@ class Server:
         if act == "load" and document.get("parameters"):
             raise _Refused(400, "no parameters: a model is served as its bundle says")
         async with self._changing:
-            for served in self.models.all[name].values():
-                await self._change(served, str(act))
+            try:
+                for served in self.models.all[name].values():
+                    await self._change(served, str(act))
+            finally:
+                self._map()
         return Answer(200, b"{}")
 
     async def _change(self, served: Served, act: str) -> None:
@@ -235,6 +269,39 @@ class Server:
                 raise _Refused(413, f"a body of more than {limit} bytes")
             if not message.get("more_body"):
                 return b"".join(pieces)
+
+
+def _read(served: Served, headers: Mapping[bytes, bytes], body: bytes) -> tuple[Head, list[Array]]:
+    """Return what a request asks for, and the inputs."""
+    encoding = headers.get(b"content-encoding", b"identity")
+    if encoding != b"identity":
+        raise _Refused(415, f"content-encoding {encoding.decode('latin-1')[:40]!r}: send it unpacked")
+    return served.wire.read(body, _length(headers))
+
+
+def _told(served: Served, head: Head, arrays: Sequence[Array]) -> Answer:
+    """Return the answer that tells a client the outputs."""
+    data, text_bytes = served.wire.write(head, arrays)
+    if text_bytes is None:
+        return Answer(200, data)
+    return Answer(200, data, (_BINARY, (b"inference-header-content-length", b"%d" % text_bytes)))
+
+
+def _expire(work: asyncio.Future[list[Array]]) -> None:
+    if not work.done():
+        work.set_exception(asyncio.TimeoutError())
+
+
+def _refusal(problem: _Refused | QedgeError) -> Answer:
+    """Return the answer that tells a client what is wrong."""
+    if isinstance(problem, _Refused):
+        return problem.answer
+    body = _json({"error": problem.message})
+    if isinstance(problem, Busy):
+        return Answer(503, body, ((b"retry-after", b"1"),))
+    return Answer(
+        400 if isinstance(problem, DataError) else 404 if isinstance(problem, Unloaded) else 500, body
+    )
 
 
 def _length(headers: Mapping[bytes, bytes]) -> int | None:

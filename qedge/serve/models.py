@@ -6,7 +6,6 @@ import asyncio
 import os
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from qedge.bundle import read_bundle
 from qedge.errors import QedgeError, UsageError
 from qedge.runtime import Model, load
 from qedge.serve.metrics import Tally
+from qedge.serve.streams import Streams
 from qedge.serve.wire import DATATYPES, Wire, body_limit
 
 Array = npt.NDArray[Any]
@@ -52,9 +52,8 @@ class Served:
         self.place = place
         self._trusted = trusted
         self._limit = streams + queue
-        self._pool: ThreadPoolExecutor | None = None
-        self._streams = streams
-        self.waiting = 0
+        self._count = streams
+        self._streams: Streams[list[Array], list[Array]] | None = None
         self.tally = Tally()
         self.model: Model | None = None
         self.inline = False
@@ -69,47 +68,53 @@ class Served:
         """
         if self.model is not None:
             return
-        model = load(self.place.bundle, threads=1, trusted=self._trusted, streams=self._streams)
+        model = load(self.place.bundle, threads=1, trusted=self._trusted, streams=self._count)
         model.warm_up(2)
         began = time.perf_counter()
         model.warm_up(3)
         self.inline = 1000 * (time.perf_counter() - began) / 3 < INLINE_MS
-        self._pool = ThreadPoolExecutor(self._streams, thread_name_prefix=f"qedge-{self.place.name}")
+        self._streams = Streams(lambda inputs: model._run(inputs), self._count, f"qedge-{self.place.name}")
         self.body_limit = body_limit(model.inputs)
         self.wire = Wire(self.place.name, self.place.version, model.inputs, model.outputs)
         self.model = model
 
     def unload(self) -> None:
         """Take the model off; inferences at work end first."""
-        model, pool, self.model, self._pool = self.model, self._pool, None, None
-        if pool is not None:
-            pool.shutdown()
+        model, streams, self.model, self._streams = self.model, self._streams, None, None
+        if streams is not None:
+            streams.close()
         if model is not None:
             model.close()
 
-    async def run(self, inputs: list[Array]) -> Sequence[Array]:
-        """Return the outputs.
+    def run_now(self, inputs: list[Array]) -> Sequence[Array]:
+        """Return the outputs, worked out in this thread.
+
+        Raises:
+            Unloaded: the model is no longer there.
+        """
+        model = self.model
+        if model is None:
+            raise Unloaded(f"{self.place.name} was unloaded")
+        return model._run(inputs)
+
+    def submit(self, inputs: list[Array]) -> asyncio.Future[list[Array]]:
+        """Return the outputs to come, worked out by one of the streams.
 
         Raises:
             Busy: too many wait already.
             Unloaded: the model is no longer there.
         """
-        model, pool = self.model, self._pool
-        if model is None or pool is None:
+        streams = self._streams
+        if streams is None:
             raise Unloaded(f"{self.place.name} was unloaded")
-        if self.inline:
-            return model._run(inputs)
-        if self.waiting >= self._limit:
-            raise Busy(f"{self.place.name}: {self.waiting} requests wait already", hint="try again later")
-        try:
-            work = asyncio.get_running_loop().run_in_executor(pool, model._run, inputs)
-        except RuntimeError:  # the pool is shut down
-            raise Unloaded(f"{self.place.name} was unloaded") from None
-        self.waiting += 1
-        try:
-            return await work
-        finally:
-            self.waiting -= 1
+        if streams.waiting >= self._limit:
+            raise Busy(f"{self.place.name}: {streams.waiting} requests wait already", hint="try again later")
+        return streams.submit(inputs)
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait or run now."""
+        return 0 if self._streams is None else self._streams.waiting
 
     def metadata(self, versions: Sequence[str]) -> dict[str, Any]:
         """Return what the protocol says of a model, with scale and zero point of its tensors as parameters."""

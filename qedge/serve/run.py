@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from qedge.errors import ToolError
 from qedge.installing import install_command
 from qedge.serve.app import Server
-
-IDLE_S = 20
-"""A connection that says nothing for so long, before its first request or after one, is closed."""
 
 
 def serve(
@@ -35,16 +33,19 @@ def serve(
     """
     try:
         import uvicorn
+
+        from qedge.serve.protocol import IDLE_S, SWEEP_S, Protocol, close_overdue
     except ImportError as problem:
         raise ToolError(
             f"serving needs {problem.name}, which is not installed", hint=install_command("serve")
         ) from None
 
+    protocol: Any = functools.partial(Protocol, server, timeout_s)
     config = uvicorn.Config(
         server,
         host=host,
         port=port,
-        http=_protocol(timeout_s),
+        http=protocol,
         ws="none",
         lifespan="on",
         log_level="error",
@@ -60,44 +61,15 @@ def serve(
         async def startup(self, sockets: Any = None) -> None:
             await super().startup(sockets)
             if self.started:
+                self._sweep(asyncio.get_running_loop())
                 found = [s for listener in self.servers for s in listener.sockets]
                 started(found[0].getsockname()[1])
+
+        def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+            close_overdue(self.server_state.connections, loop.time())
+            loop.call_later(min(SWEEP_S, timeout_s / 4), self._sweep, loop)
 
     try:
         Announcing(config).run()
     except SystemExit as problem:
         raise ToolError(f"{host}:{port}: the server did not start", hint="choose another --port") from problem
-
-
-def _protocol(timeout_s: float) -> Any:
-    """Return uvicorn's HTTP protocol with a limit on the time that a request may take to arrive."""
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-    class Impatient(HttpToolsProtocol):
-        """Closes connections that are opened and then say nothing, or say it byte by byte."""
-
-        _patience: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            self._patience = self.loop.call_later(IDLE_S, transport.close)
-
-        def on_message_begin(self) -> None:
-            super().on_message_begin()
-            self._at_ease()
-            self._patience = self.loop.call_later(timeout_s, self.transport.close)
-
-        def on_message_complete(self) -> None:
-            self._at_ease()
-            super().on_message_complete()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._at_ease()
-            super().connection_lost(exc)
-
-        def _at_ease(self) -> None:
-            if self._patience is not None:
-                self._patience.cancel()
-                self._patience = None
-
-    return Impatient

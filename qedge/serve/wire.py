@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ MAX_ID = 1024
 KEPT_HEADS, KEPT_BYTES = 256, 4096
 JSON_BYTES_A_VALUE = 24
 SPARE_BYTES = 64 << 10
+_IS_LITTLE = sys.byteorder == "little"
 # Each integer type's range: numpy would wrap what does not fit.
 _KINDS = {"b": (bool,), "i": (int,), "u": (int,), "f": (int, float)}
 
@@ -100,7 +102,7 @@ class Wire:
                 body, self._types[k], offset=at, count=self._sizes[k] // self._types[k].itemsize
             )
             spec = self.inputs[k]
-            arrays[k] = array.astype(spec.dtype, copy=False).reshape(spec.shape)
+            arrays[k] = (array if _IS_LITTLE else array.astype(spec.dtype)).reshape(spec.shape)
             at = end
         if header_bytes is not None and at != len(body):
             raise DataError(f"found {len(body) - at} bytes after the last tensor, expected none")
@@ -181,7 +183,9 @@ class Wire:
 
 
 def _little(array: Array) -> bytes:
-    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+    return (
+        array.tobytes() if _IS_LITTLE else array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+    )
 
 
 def _from_json(data: Field, spec: TensorSpec) -> Array:

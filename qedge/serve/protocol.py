@@ -1,0 +1,166 @@
+"""HTTP on a connection: uvicorn's protocol, with patience that ends, and a direct way for inferences.
+
+An ASGI call costs a task, a scope and half a dozen dictionaries: as much CPU as a small model. An inference whose
+length is stated is collected here and handed to the application whole; every other request takes uvicorn's own way.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from qedge.serve.app import Answer, Server
+from qedge.serve.models import Served
+
+IDLE_S = 20
+"""A connection that says nothing for so long, before its first request or after one, is closed."""
+SWEEP_S = 1.0
+_CONTENT_TYPE, _CONTENT_LENGTH = b"content-type", b"content-length"
+_JSON = b"content-type: application/json\r\n"
+
+
+class _Silent:
+    """Stands for the event that tells an ASGI call of more input."""
+
+    def set(self) -> None:
+        """Tell nobody."""
+
+
+class _Inference:
+    """One request on the direct way, in the place of uvicorn's cycle of a request: the same five attributes."""
+
+    __slots__ = ("began", "disconnected", "headers", "keep_alive", "pieces", "response_complete", "served")
+    message_event = _Silent()
+
+    def __init__(self, served: Served, headers: dict[bytes, bytes]) -> None:
+        self.served, self.headers, self.began = served, headers, time.perf_counter()
+        self.pieces: list[bytes] = []
+        self.keep_alive, self.disconnected, self.response_complete = True, False, False
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection.
+
+    Args:
+        server: the application.
+        timeout_s: for a request to arrive whole, once it has begun.
+        others: what uvicorn passes.
+    """
+
+    cycle: Any
+
+    def __init__(self, server: Server, timeout_s: float, **others: Any) -> None:
+        super().__init__(**others)
+        self._server, self._timeout_s = server, timeout_s
+        self.deadline = self.loop.time() + IDLE_S
+
+    def on_message_begin(self) -> None:
+        """Begin a request; uvicorn's own beginning waits until the head says which way it goes."""
+        self.url, self.headers, self.expect_100_continue = b"", [], False
+        self.deadline = self.loop.time() + self._timeout_s
+
+    def on_headers_complete(self) -> None:
+        """Choose the way."""
+        served = self._server.direct(self.url)
+        if served is not None:
+            headers = dict(self.headers)
+            if self._is_plain(served, headers):
+                self.cycle = _Inference(served, headers)
+                return
+        url, headers_read, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers += headers_read  # into the list that the scope has
+        super().on_headers_complete()
+
+    def _is_plain(self, served: Served, headers: dict[bytes, bytes]) -> bool:
+        """Whether a request is a POST of a stated length, with nothing at work or unread ahead of it."""
+        if self.flow.write_paused or (self.cycle is not None and not self.cycle.response_complete):
+            return False
+        length, parser = headers.get(_CONTENT_LENGTH, b""), self.parser
+        if not length.isdigit() or len(length) > 12 or int(length) > served.body_limit:
+            return False
+        if self.expect_100_continue or parser.should_upgrade():
+            return False
+        return bool(parser.get_method() == b"POST" and parser.get_http_version() == "1.1")
+
+    def on_body(self, body: bytes) -> None:
+        """Keep what has come of a body; the parser holds it to the stated length."""
+        if self.cycle.__class__ is _Inference:
+            self.cycle.pieces.append(body)
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Answer an inference at once, or as soon as the model has."""
+        work = self.cycle
+        if work.__class__ is not _Inference:
+            self.deadline = math.inf  # the application has limits of its own, and uvicorn closes idle ones
+            super().on_message_complete()
+            return
+        work.keep_alive &= self.parser.should_keep_alive()
+        pieces = work.pieces
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if not work.served.inline:
+            self.deadline = math.inf
+            task = self.loop.create_task(self._later(work, body))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+            return
+        try:
+            answer = self._server.infer_now(work.served, work.headers, body, work.began)
+        except Exception as problem:
+            answer = _fault(problem)
+        self._answer(work, answer)
+
+    async def _later(self, work: _Inference, body: bytes) -> None:
+        try:
+            answer = await self._server.infer(work.served, work.headers, body, work.began)
+        except Exception as problem:
+            answer = _fault(problem)
+        self._answer(work, answer)
+
+    def _answer(self, work: _Inference, answer: Answer) -> None:
+        work.response_complete = True
+        if work.disconnected or self.transport.is_closing():
+            return
+        self.transport.write(rendered(answer, self.server_state.default_headers, work.keep_alive))
+        self.deadline = self.loop.time() + IDLE_S
+        if not work.keep_alive:
+            self.transport.close()
+        elif self.pipeline:
+            self.on_response_complete()
+        else:
+            self.server_state.total_requests += 1
+
+
+def _fault(problem: Exception) -> Answer:
+    """Return the answer to a fault of ours, and write it to the log, as uvicorn does of an application."""
+    logging.getLogger("uvicorn.error").error("Exception in an inference", exc_info=problem)
+    return Answer(500, b'{"error":"internal error"}')
+
+
+def rendered(answer: Answer, default: Iterable[tuple[bytes, bytes]], keep_alive: bool) -> bytes:
+    """Return an answer as the bytes of HTTP/1.1."""
+    parts = [STATUS_LINE[answer.status]]
+    for name, value in default:
+        parts += (name, b": ", value, b"\r\n")
+    if not any(name == _CONTENT_TYPE for name, _ in answer.headers):
+        parts.append(_JSON)
+    for name, value in answer.headers:
+        parts += (name, b": ", value, b"\r\n")
+    end = b"\r\n" if keep_alive else b"connection: close\r\n\r\n"
+    parts += (b"content-length: %d\r\n" % len(answer.body), end, answer.body)
+    return b"".join(parts)
+
+
+def close_overdue(connections: Iterable[Any], now: float) -> None:
+    """Close connections that said nothing, or a request byte by byte, until their deadline."""
+    for connection in list(connections):
+        if connection.deadline < now:
+            connection.transport.close()
