@@ -36,6 +36,7 @@ from qedge.quantize.plan import (
 from qedge.quantize.recipe import Recipe
 from qedge.quantize.rules import RULES
 from qedge.quantize.statistics import Statistics
+from qedge.quantize.tables import Table, find_tables, reach
 
 Array = npt.NDArray[Any]
 
@@ -81,6 +82,7 @@ class Builder:
         self.links, self.trained = self.statistics.links, self.statistics.trained
         self._fit = False
         self._editors: dict[float | None, Editor] = {}
+        self._reaches: dict[tuple[float | None, int], tuple[Range, Range]] = {}
         self._factors: dict[tuple[float | None, int], Factors] = {}
         self._ranges: dict[tuple[str, float | None], dict[int, Range]] = {}
 
@@ -93,11 +95,13 @@ class Builder:
     def build(self, recipe: Recipe) -> bytes:
         """Return the quantised model of a recipe."""
         model, plan = self.plan(recipe)
+        codes, biases = self.rounded(recipe, model, plan)
+        return materialise(model, self._editor(recipe, model), plan, io=self.io, codes=codes, biases=biases)
+
+    def _editor(self, recipe: Recipe, model: FloatModel) -> Editor:
         if recipe.equalize not in self._editors:
             self._editors[recipe.equalize] = model.editor()
-        source = self._editors[recipe.equalize]
-        codes, biases = self.rounded(recipe, model, plan)
-        return materialise(model, source, plan, io=self.io, codes=codes, biases=biases)
+        return self._editors[recipe.equalize]
 
     def rounded(self, recipe: Recipe, model: FloatModel, plan: Plan) -> tuple[Codes, Biases]:
         """Return the codes of weights and the biases that are not simply the float model's, by tensor."""
@@ -132,6 +136,7 @@ class Builder:
                     if pin.weights is not None:
                         (narrow.add if pin.weights == "int4" else narrow.discard)(op.index)
         self._widen(model, recipe, modes, ranges)
+        self._shorten(model, recipe, ranges)
         ranges = complete(model.graph, ranges)
         limits = self._limits_of(recipe, model, narrow) if learned is None else learned.limits
         return model, make_plan(
@@ -184,6 +189,32 @@ class Builder:
         for t in wide:
             if t in extremes:
                 ranges[t] = extremes[t][0] * WIDE_ROOM, extremes[t][1] * WIDE_ROOM
+
+    def _shorten(self, model: FloatModel, recipe: Recipe, ranges: dict[int, Range]) -> None:
+        """Leave out of the ranges what tables alone read and are flat over, unless the range is stated."""
+        graph = model.graph
+        tables = find_tables(graph)
+        inside = {k for table in tables for k in table.operators}
+        stated = self.pinned(model)
+        for t in {table.source for table in tables} & set(ranges) - stated - set(graph.outputs):
+            if any(op.index not in inside for op in graph.consumers[t]):
+                continue
+            low, high = self._reach(
+                model, recipe, [table for table in tables if table.source == t], *ranges[t]
+            )
+            ranges[t] = max(low, ranges[t][0]), min(high, ranges[t][1])
+
+    def _reach(
+        self, model: FloatModel, recipe: Recipe, tables: Sequence[Table], low: float, high: float
+    ) -> Range:
+        """Return the part of a range that any of these functions of one activation tells apart, measured once."""
+        key = recipe.equalize, tables[0].source
+        known = self._reaches.get(key)
+        if known is None or low < known[0][0] or high > known[0][1]:
+            wide = low * WIDE_ROOM, high * WIDE_ROOM
+            found = [reach(self._editor(recipe, model), table, *wide) for table in tables]
+            known = self._reaches[key] = wide, (min(f[0] for f in found), max(f[1] for f in found))
+        return known[1]
 
     def _pin(self, pin: Pin, op: Operator, recipe: Recipe, ranges: dict[int, Range]) -> None:
         """Set the ranges of an operator's outputs as a recipe file says."""

@@ -95,12 +95,14 @@ def weight_slots(graph: Graph, op: Operator) -> tuple[int, int]:
 def derived(graph: Graph) -> dict[int, Operator]:
     """Return the activations whose range follows from the operator that writes them.
 
-    These are outputs that copy or average their inputs' values, and those with a scale fixed by the kernel.
+    These are outputs that copy or average their inputs' values, and those with a scale fixed by the kernel; what a
+    table gives has a range of its own.
     """
     found = {}
+    tables = {k for table in find_tables(graph) for k in table.operators}
     for op in graph.operators:
         rule = RULES.get(op.op)
-        if rule is None or rule.kind not in ("tied", "fixed"):
+        if rule is None or rule.kind not in ("tied", "fixed") or op.index in tables:
             continue
         if rule.kind == "fixed" or not any(
             graph.tensors[op.inputs[s]].is_constant for s in data_slots(graph, op)

@@ -1,6 +1,8 @@
-"""Functions of one value that have no int8 kernel: a table of 256 entries, exact for every code.
+"""Functions of one value that int8 kernels lack, or choose within: a table of 256 entries, exact for every code.
 
 Operators that work on each value by itself and together read one activation are one function, however many they are.
+A choice between two branches has kernels, but one scale for both, and the branch that is not taken may go far: ``exp``
+of what the other side of a SELU is for.
 TFLite has no operator for a table, but three that make one: CAST and ADD turn a code into an index, GATHER looks it up.
 """
 
@@ -19,6 +21,8 @@ from qedge.quantize.interpreter import Runner
 from qedge.quantize.rules import RULES
 
 MOST_OPERATORS = 24
+GRID = 1025  # inputs at which a function is looked at
+FLAT = 1024  # a change by this share of all that a function does is none: a quarter of a step
 _WITH_CONSTANTS = "ADD SUB MUL DIV POW MAXIMUM MINIMUM SQUARED_DIFFERENCE FLOOR_DIV FLOOR_MOD"
 _ALONE = """
     ABS NEG EXP LOG SQRT RSQRT SQUARE SIN COS FLOOR CEIL ROUND SIGN
@@ -27,6 +31,7 @@ _ALONE = """
 _CHOICES = """
     SELECT SELECT_V2 GREATER GREATER_EQUAL LESS LESS_EQUAL EQUAL NOT_EQUAL LOGICAL_AND LOGICAL_OR LOGICAL_NOT
 """
+_SELECTS = ("SELECT", "SELECT_V2")
 EACH_VALUE = frozenset((_WITH_CONSTANTS + _ALONE + _CHOICES).split())
 """Operators whose every output value depends on the input values at its place alone."""
 
@@ -41,11 +46,12 @@ class Table:
 
 
 def find_tables(graph: Graph) -> tuple[Table, ...]:
-    """Return the functions that hold an operator without an int8 kernel, none of them within another."""
+    """Return the functions that hold a choice or an operator without an int8 kernel, none of them within another."""
     found: list[Table] = []
     taken: set[int] = set()
     for op in reversed(graph.operators):
-        if op.op in RULES or op.op not in EACH_VALUE or op.index in taken:
+        kernel = op.op in RULES and op.op not in _SELECTS
+        if kernel or op.op not in EACH_VALUE or op.index in taken:
             continue
         table = _grow(graph, op)
         if table is not None and not taken & set(table.operators):
@@ -118,17 +124,34 @@ def entries(
     Args:
         source: an editor of the float model, left as it is.
     """
+    real = _values(source, table, given.real(np.arange(-128, 128, dtype=np.int8)))
+    result: npt.NDArray[np.int8] = wanted.codes(np.where(np.isnan(real), 0.0, real))
+    return result
+
+
+def reach(source: Editor, table: Table, low: float, high: float) -> tuple[float, float]:
+    """Return the part of ``low..high`` outside of which the function stays what it is at the ends: a ReLU6 beyond 6."""
+    inputs = np.linspace(low, high, GRID, dtype=np.float32)
+    found = _values(source, table, inputs)
+    if not np.isfinite(found).all():
+        return low, high
+    still = np.ptp(found) / FLAT
+    first, last = (np.flatnonzero(np.abs(found - found[end]) > still) for end in (0, -1))
+    if not first.size or not last.size:
+        return low, high
+    return float(inputs[max(first[0] - 1, 0)]), float(inputs[min(last[-1] + 1, GRID - 1)])
+
+
+def _values(source: Editor, table: Table, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Return the function's values for inputs (N,)."""
     nodes = [source.node(k) for k in table.operators]
     part = source.part(nodes, [table.source], [table.result])
     for t in range(len(part.tensors)):
         raw = part.raw(t)
         if raw is None:
-            part.tensors[t].shape = np.array([256], np.int32)
+            part.tensors[t].shape = np.array([len(inputs)], np.int32)
         elif part.shape(t):
             one = len(raw) // int(np.prod(part.shape(t)))
             part.set_constant(t, np.frombuffer(raw[:one], part.dtype(t).replace("bool", "uint8")).reshape(1))
-    codes = np.arange(-128, 128, dtype=np.int8)
     with np.errstate(all="ignore"):
-        real = Runner(part.pack(), threads=1).predict([given.real(codes)])[0].astype(np.float64)
-    result: npt.NDArray[np.int8] = wanted.codes(np.where(np.isnan(real), 0.0, real))
-    return result
+        return Runner(part.pack(), threads=1).predict([inputs])[0].astype(np.float64)

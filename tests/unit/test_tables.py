@@ -159,3 +159,37 @@ def test_a_running_sum_becomes_a_layer(reverse: bool, exclusive: bool) -> None:
     result = quantize(model, data, MINMAX)
     assert prove_full_integer(Graph.from_bytes(result.data)) == []
     assert compare(model, result.data, data).sqnr_db > 30
+
+
+def _chosen(c: Chain) -> int:
+    """Return exp(2x) below 1/2 and x above: the branch that is not taken goes to 3000."""
+    above = c.op("GREATER", c.x, c.const(0.5), dtype="bool")
+    return c.op("SELECT_V2", above, c.x, c.op("EXP", c.op("MUL", c.x, c.const(2))))
+
+
+def test_a_choice_is_a_table_with_the_range_of_what_is_taken() -> None:
+    chain = Chain()
+    result = quantize(chain.done(_chosen(chain)), ArrayDataset(VALUES), MINMAX)
+    graph = Graph.from_bytes(result.data)
+    assert [op.op for op in graph] == ["CAST", "ADD", "GATHER"]
+    out = graph.tensors[graph.outputs[0]].quantization
+    assert out is not None
+    assert out.scalar[0] * 255 == pytest.approx(4.0, rel=0.01)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-4.0, 4.0), (-1.0, 4.0), (-4.0, 1.0), (-1.0, 1.0)])
+def test_a_table_reads_no_more_than_its_function_tells_apart(low: float, high: float) -> None:
+    """A dense layer goes from -4 to 4, and the function is flat below ``low`` and above ``high``."""
+    chain = Chain()
+    weights, bias = (
+        chain.g.tensor(constant(np.eye(8), "float32")),
+        chain.g.tensor(constant(np.zeros(8), "float32")),
+    )
+    y = chain.g.tensor(Spec((1, 8), "float32", name="dense"))
+    chain.g.operator("FULLY_CONNECTED", [chain.x, weights, bias], [y])
+    held = chain.op("MAXIMUM", chain.op("MINIMUM", y, chain.const(high)), chain.const(low))
+    model = chain.done(chain.op("SIN", held))
+    graph = Graph.from_bytes(quantize(model, ArrayDataset(VALUES), MINMAX).data)
+    dense = next(t for t in graph.tensors if t.name == "dense")
+    assert dense.quantization is not None
+    assert dense.quantization.scalar[0] * 255 == pytest.approx(high - low, rel=0.02)
