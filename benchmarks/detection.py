@@ -1,20 +1,22 @@
 """Ultralytics' detectors, exported, converted and quantised without their decoding, against that package itself.
 
     python -m venv /tmp/ultralytics && /tmp/ultralytics/bin/pip install ultralytics onnx onnxruntime
-    python benchmarks/detection.py --python /tmp/ultralytics/bin/python
+    python benchmarks/detection.py --python /tmp/ultralytics/bin/python --onnx FOLDER
     python benchmarks/detection.py speed      # decoding and suppression alone
     python benchmarks/detection.py map        # mAP of 5,000 images: our way to pycocotools, and its own
+    python benchmarks/detection.py ours       # the example's detector in C on an emulated Cortex-M4
 
-Graphs of YOLOv5n (as that package has it), v8n, v10n, 11n and 26n with seeded weights and settled BatchNormalization,
-at 320 and 640 pixels. For each: the ONNX file in onnxruntime and through the package's own post-processing, on images
-that calibrated nothing; and the rpi bundle's boxes. A float box above the score threshold is matched where the bundle
-finds one of its class that overlaps it by 0.9. Scores next to the threshold fall on either side of it, whatever the
-quality: so the bundle is asked at 0.8 of the threshold; ``strict`` is at the threshold itself. A net of random weights
-has hundreds of boxes above the threshold, and which of them suppression keeps hangs on the third digit of a score:
-``before`` is what the bundle has before suppression, ``nudged`` what the float model itself keeps of its own boxes
-with noise of 0.03 on its class logits. A trained export goes in with ``--onnx FOLDER --models NAME --sizes SIZE``
-(``NAME_SIZE.onnx``, its sides fixed). Also what the Edge TPU is predicted to run.
-Images: drawn scenes of ``examples/detector/scenes.py``; with ``--images FOLDER`` photos too.
+Graphs of YOLOv5n (as that package has it), v8n, v10n, 11n and 26n at 320 and 640 pixels. Nobody's weights: each net
+learns for a few minutes to find the drawn shapes of ``detection_scenes.py`` (``detection_models.py`` says how; FOLDER
+keeps what was trained and exported, so that it is done once). For each: the ONNX file in onnxruntime and through the
+package's own post-processing, on scenes that neither taught nor calibrated anything; and the rpi bundle's boxes. A
+float box above the score threshold is matched where the bundle finds one of its class that overlaps it by 0.9. Scores
+next to the threshold fall on either side of it, whatever the quality: so the bundle is asked at 0.8 of the threshold;
+``strict`` is at the threshold itself, ``before`` what the bundle has before suppression, ``nudged`` what the float
+model itself keeps of its own boxes with noise of 0.03 on its class logits, and ``found`` the share of the drawn shapes
+that the float model finds. An export of your own goes in as ``FOLDER/NAME_SIZE.onnx`` (its sides fixed) with
+``--models NAME --sizes SIZE``. Also what the Edge TPU is predicted to run. With ``--images FOLDER`` every second scene
+is drawn on a photo.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from detection_scenes import scene
 
 import qedge
 from qedge.processing.detect import Detect
@@ -38,42 +41,31 @@ from qedge.quantize.interpreter import Runner
 HERE = Path(__file__).parent
 THRESHOLD, NEAR, SAME_BOX = 0.25, 0.8, 0.9
 NUDGE = 0.03
-SETTLE = 12
 
 
-def pictures(folder: Path | None, count: int, size: int) -> np.ndarray:
-    """Return uint8 (count, size, size, 3): crops of the folder's photos and drawn scenes in turns."""
+def pictures(folder: Path | None, count: int, size: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return scenes, uint8 (count, size, size, 3), and the shapes drawn in each; every second on a photo."""
     from PIL import Image
-
-    sys.path.insert(0, str(HERE.parent / "examples" / "detector"))
-    import scenes
 
     rng = np.random.default_rng(5)
     files = (
         [] if folder is None else sorted(p for p in folder.iterdir() if p.suffix in (".bmp", ".jpg", ".png"))
     )
     photos = [Image.open(p).convert("RGB") for p in files]
-    found = []
-    for k in range(count):
-        if photos and k % 2:
-            photo = photos[k // 2 % len(photos)]
-            side = int(min(photo.size) * rng.uniform(0.5, 1))
-            left, top = (int(rng.integers(0, n - side + 1)) for n in photo.size)
-            found.append(np.asarray(photo.crop((left, top, left + side, top + side)).resize((size, size))))
-        else:
-            image, _ = scenes.scene(rng)
-            found.append(np.asarray(Image.fromarray(image).resize((size, size))))
-    return np.stack(found)
+    drawn = [
+        scene(rng, size, photos[k // 2 % len(photos)] if photos and k % 2 else None) for k in range(count)
+    ]
+    return np.stack([image for image, _ in drawn]), [shapes for _, shapes in drawn]
 
 
-def matched(wanted: np.ndarray, found: np.ndarray) -> int:
+def matched(wanted: np.ndarray, found: np.ndarray, least: float = SAME_BOX) -> int:
     """Return how many rows (left, top, right, bottom, score, class) of ``wanted`` ``found`` has too."""
     free, same = np.ones(len(found), bool), 0
     order = [1, 0, 3, 2]
     for row in wanted[np.argsort(-wanted[:, 4])]:
         shared = overlaps(row[order].astype(np.float32), found[:, order].astype(np.float32))
         shared = np.where(free & (found[:, 5] == row[5]), shared, 0)
-        if len(shared) and shared.max() >= SAME_BOX:
+        if len(shared) and shared.max() >= least:
             free[shared.argmax()] = False
             same += 1
     return same
@@ -90,28 +82,52 @@ def rows(outputs: Any, spec: Detect, side: int) -> np.ndarray:
 
 
 def measure(
-    name: str, size: int, folder: Path, images: dict[str, np.ndarray], python: Path
+    name: str, size: int, folder: Path, images: np.ndarray, truths: list[np.ndarray], held: int, python: Path
 ) -> dict[str, Any]:
-    """Return the figures of one model at one size."""
+    """Return the figures of one model at one size; the last ``held`` images are compared, the others calibrate."""
     model = folder / f"{name}_{size}.onnx"
-    held = images[f"measure_{size}"]
-    np.save(folder / "held.npy", held)
-    command = [str(python), str(HERE / "detection_models.py"), "detect", str(model), str(folder / "held.npy")]
-    subprocess.run([*command, str(folder / "boxes.npz"), "--threshold", str(THRESHOLD)], check=True)
-    with np.load(folder / "boxes.npz") as stored:
-        wanted = [stored[str(k)] for k in range(len(held))]
-    started = time.process_time()
-    data = images[f"calibrate_{size}"].astype(np.float32) / 255
-    built = qedge.build(model, data, targets=["rpi", "coral"], out=folder / "build", method=METHOD)
-    seconds = time.process_time() - started
-    counts = dict.fromkeys(("same", "strict", "before", "nudged", "wanted"), 0)
+    with tempfile.TemporaryDirectory(prefix="detection-") as scratch:
+        photos, boxes = Path(scratch, "held.npy"), Path(scratch, "boxes.npz")
+        np.save(photos, images[-held:])
+        command = [
+            str(python),
+            str(HERE / "detection_models.py"),
+            "detect",
+            str(model),
+            str(photos),
+            str(boxes),
+        ]
+        subprocess.run([*command, "--threshold", str(THRESHOLD)], check=True)
+        with np.load(boxes) as stored:
+            wanted = [stored[str(k)] for k in range(held)]
+        started = time.process_time()
+        data = images[:-held].astype(np.float32) / 255
+        built = qedge.build(model, data, targets=["rpi", "coral"], out=Path(scratch, "build"), method=METHOD)
+        seconds = time.process_time() - started
+        return figures(name, size, built, images[-held:], wanted, truths[-held:], seconds)
+
+
+def figures(
+    name: str,
+    size: int,
+    built: qedge.Build,
+    held: np.ndarray,
+    wanted: list[np.ndarray],
+    truths: list[np.ndarray],
+    seconds: float,
+) -> dict[str, Any]:
+    """Return what the bundles find, against the boxes of the float model and the shapes that were drawn."""
+    counts = dict.fromkeys(("same", "strict", "before", "nudged", "wanted", "found", "drawn"), 0)
     real = Runner(built.bundles["rpi"].parent.joinpath("float.tflite").read_bytes())
     rng = np.random.default_rng(0)
     with qedge.load(built.bundles["rpi"]) as loaded:
         assert isinstance(loaded.postprocess, Detect)
         spec = loaded.postprocess.replace(threshold=THRESHOLD)
         near = spec.replace(threshold=NEAR * THRESHOLD)
-        for image, boxes in zip(held, wanted):
+        for image, boxes, shapes in zip(held, wanted, truths):
+            real_shapes = np.concatenate([shapes[:, 1:], np.ones_like(shapes[:, :1]), shapes[:, :1]], axis=1)
+            counts["drawn"] += len(shapes)
+            counts["found"] += matched(real_shapes, boxes, 0.5)
             result = loaded(image)._real
             nudged = real.predict([image[None].astype(np.float32) / 255])
             for k in spec.score_outputs:
@@ -131,8 +147,8 @@ def measure(
         for key in ("same", "strict", "before", "nudged")
     }
     return {
-        "model": name, "size": size, "boxes": counts["wanted"],
-        "matched": shares.pop("same"), **shares,
+        "model": name, "size": size, "boxes": counts["wanted"], "images": len(held),
+        "found": round(100 * counts["found"] / max(1, counts["drawn"]), 1), "matched": shares.pop("same"), **shares,
         "edgetpu": f"{mapped} of {len(placed)}", "mapped": round(100 * mapped / len(placed), 1),
         "cpu_seconds": round(seconds, 1), "cut": told.get("head-cut", ""), "gain": told.get("head-gain", ""),
     }  # fmt: skip
@@ -220,19 +236,69 @@ def precision(count: int) -> None:
     print(f"{mine:.1f} s and {theirs:.1f} s: {mine / theirs:.2f} times pycocotools' own")
 
 
+def ours(count: int) -> None:
+    """Print what the example's detector takes on an emulated Cortex-M4, and whether its C finds the twin's objects."""
+    from qedge.bundle import read_bundle
+    from qedge.emulate import compile_c, open_machine
+    from qedge.graph import Graph
+    from qedge_mcu.detector import plan
+    from qedge_mcu.detector.twin import detect
+    from qedge_mcu.library import Description
+    from qedge_mcu.target import TARGET
+
+    folder, core = HERE.parent / "examples" / "detector", "cortex-m4"
+    with tempfile.TemporaryDirectory(prefix="detection-") as scratch:
+        for name, number, seed in (("data", 40, 1), ("held", count, 99)):
+            command = [sys.executable, str(folder / "scenes.py"), f"{scratch}/{name}"]
+            subprocess.run([*command, "--count", str(number), "--seed", str(seed)], check=True)
+        command = [sys.executable, "-m", "qedge", "build", "--data", f"{scratch}/data", "--target", "mcu"]
+        subprocess.run([*command, "--method", METHOD, "--out", scratch], cwd=folder, check=True)
+        photos = sorted(Path(scratch, "held", "images").iterdir())
+        with read_bundle(Path(scratch, "detector", "mcu")) as bundle:
+            library = Description.from_json(bundle.manifest.target_data["library"])
+            graph = Graph.from_bytes(bundle.read("model.tflite"))
+            planned = plan(graph, bundle.manifest.postprocess)
+            assert planned is not None
+            prefix = library.prefix
+            names = tuple(f"{prefix}_{word}" for word in ("init", "run", "detect"))
+            sources = sorted((bundle.folder() / "c" / "src").glob("*.c"))
+            image = compile_c(sources, core, keep=names)
+            machine = open_machine(image, core, count=True)
+            context = machine.allocate(library.context_bytes)
+            objects = machine.allocate(12 * planned.candidates)
+            machine.call(names[0], context)
+            tensor, same, found, spent, deepest = bundle.manifest.inputs[0], 0, 0, np.zeros(2), 0
+            for path in photos:
+                codes = bundle.manifest.preprocess.encode(path, tensor.scale, tensor.zero_point, tensor.dtype)
+                machine.write(context + library.inputs[0].offset, codes.tobytes())
+                runs = [machine.call(names[1], context), machine.call(names[2], context, objects)]
+                told = np.frombuffer(machine.read(objects, 12 * runs[1].value), np.int16).view(np.uint16)
+                wanted = detect(planned, TARGET.golden_outputs(bundle.read("model.tflite"), [[codes]])[0])
+                listed = np.array(wanted, np.int64).astype(np.uint16).reshape(-1)
+                same += np.array_equal(told, listed)
+                found += len(wanted)
+                spent = np.maximum(spent, [run.instructions for run in runs])
+                deepest = max(deepest, *(run.stack_bytes for run in runs))
+            sizes = image.sizes()
+    print(f"{same} of {count} scenes have the twin's {found} objects to the last bit")
+    print(f"RAM {library.context_bytes + 12 * planned.candidates:,} bytes, stack {deepest:,}")
+    print(f"flash {sizes.code + sizes.rodata + sizes.data:,} bytes, of them {sizes.code:,} code")
+    print(f"instructions, the most: {spent[0]:,.0f} of a run, {spent[1]:,.0f} of finding the objects")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("what", nargs="?", choices=("models", "speed", "map"), default="models")
+    parser.add_argument("what", nargs="?", choices=("models", "speed", "map", "ours"), default="models")
     parser.add_argument(
         "--python", type=Path, help="of the environment with ultralytics, onnx and onnxruntime"
     )
-    parser.add_argument("--onnx", type=Path, help="folder of models that were exported before")
-    parser.add_argument("--images", type=Path, help="folder of photos, beside the drawn scenes")
+    parser.add_argument("--onnx", type=Path, help="folder that keeps trained and exported models")
+    parser.add_argument("--images", type=Path, help="folder of photos that scenes are drawn on")
     parser.add_argument(
         "--models", nargs="+", default=["yolov5n", "yolov8n", "yolov10n", "yolo11n", "yolo26n"]
     )
     parser.add_argument("--sizes", nargs="+", type=int, default=[320, 640])
-    parser.add_argument("--count", type=int, default=5000, help="images of map")
+    parser.add_argument("--count", type=int, default=5000, help="images of map, of ours a fiftieth")
     parser.add_argument("--calibrate", type=int, default=12, help="images that calibrate")
     parser.add_argument("--measure", type=int, default=8, help="images that are compared")
     options = parser.parse_args()
@@ -242,23 +308,23 @@ def main() -> None:
     if options.what == "map":
         precision(options.count)
         return
+    if options.what == "ours":
+        ours(options.count // 50)
+        return
     if options.python is None:
         parser.error("--python: expected the Python of an environment with ultralytics, see --help")
-    images = {}
-    for size in options.sizes:
-        found = pictures(options.images, options.calibrate + options.measure, size)
-        images[f"calibrate_{size}"] = found[: options.calibrate]
-        images[f"measure_{size}"] = found[options.calibrate :]
     with tempfile.TemporaryDirectory(prefix="detection-") as scratch:
         folder = Path(scratch) if options.onnx is None else options.onnx.resolve()
-        if options.onnx is None:
-            np.save(folder / "settle.npy", images[f"calibrate_{options.sizes[0]}"][:SETTLE])
-            command = [str(options.python), str(HERE / "detection_models.py"), "export", str(folder)]
-            command += ["--images", str(folder / "settle.npy"), "--sizes", *map(str, options.sizes)]
-            subprocess.run([*command, "--models", *options.models], check=True)
         for name in options.models:
+            missing = [s for s in options.sizes if not (folder / f"{name}_{s}.onnx").exists()]
+            if missing:
+                command = [str(options.python), str(HERE / "detection_models.py"), "export", str(folder)]
+                command += ["--models", name, "--sizes", *map(str, missing)]
+                subprocess.run(command, check=True)
             for size in options.sizes:
-                print(json.dumps(measure(name, size, folder, images, options.python)), flush=True)
+                images, truths = pictures(options.images, options.calibrate + options.measure, size)
+                row = measure(name, size, folder, images, truths, options.measure, options.python)
+                print(json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":

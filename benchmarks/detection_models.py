@@ -1,14 +1,16 @@
-"""Detectors with seeded weights as ONNX files: runs in an environment of its own, which has Ultralytics' package.
+"""Detectors trained for minutes as ONNX files: runs in an environment of its own, which has Ultralytics' package.
 
 That package is under the AGPL, so nothing of qedge imports it: ``detection.py`` starts this file with another Python.
 
-    python -m venv /tmp/ultralytics && /tmp/ultralytics/bin/pip install ultralytics onnx
-    /tmp/ultralytics/bin/python benchmarks/detection_models.py export FOLDER --images DATA.npy [--sizes 320 640]
+    python -m venv /tmp/ultralytics && /tmp/ultralytics/bin/pip install ultralytics onnx onnxruntime
+    /tmp/ultralytics/bin/python benchmarks/detection_models.py export FOLDER [--models yolov8n] [--sizes 320 640]
     /tmp/ultralytics/bin/python benchmarks/detection_models.py detect MODEL.onnx DATA.npy OUT.npz --threshold 0.25
 
-``export`` builds each graph from the package's yaml with seeded weights, settles every BatchNormalization on the images
-(uint8 (n, size, size, 3)) and sets the two last convolutions of every level so that scores and box sides spread as a
-trained head's do. ``detect`` runs a file in onnxruntime and the outputs through the package's own post-processing.
+``export`` builds each graph from the package's yaml with seeded weights and trains it, by the package's own loss and
+the same recipe for each, on the scenes of ``detection_scenes.py``; then it settles every BatchNormalization. A net with
+random weights will not do: it puts hundreds of boxes of equal score on an image, and which of them suppression keeps is
+chance. What is trained here is a weak detector of drawn shapes, but it answers as detectors do: a few distinct boxes.
+``detect`` runs a file in onnxruntime and the outputs through the package's own post-processing.
 """
 
 from __future__ import annotations
@@ -16,48 +18,39 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from detection_scenes import scene
 
-MODELS = {
-    "yolov5n": "yolov5n",
-    "yolov8n": "yolov8n",
-    "yolov10n": "yolov10n",
-    "yolo11n": "yolo11n",
-    "yolo26n": "yolo26n",
-}
+MODELS = ("yolov5n", "yolov8n", "yolov10n", "yolo11n", "yolo26n")
 END_TO_END = ("yolov10n", "yolo26n")
-SCORE_SPREAD, SURE = (
-    2.0,
-    0.004,
-)  # standard deviation of class logits; share of a middling photo's places above 0.5
-BIN_SPREAD = 2.0
-CALM, LIFT = 0.3, 1.5
-"""Scale of every BatchNormalization. With 1, a net of random weights this deep is chaotic: two float32 runtimes differ
-by a hundredth of the largest value, so that no comparison says anything of either. Its shift lifts SiLU out of the
-part whose slope grows: with 0, what is loud grows louder layer by layer, and class logits spread by 0.15 on one photo
-and by 16 on another, which no trained net does and no one scale holds."""
+SIDE, BATCH, POOL = 128, 8, 1500
+STEPS, RATE, EPOCHS = 1000, 2e-3, 20
+"""Steps of training; largest rate; in how many parts the package's loss for end-to-end nets shifts its weight."""
 
 
-def export(folder: Path, images: np.ndarray, sizes: list[int], names: list[str]) -> None:
-    """Write ``<name>_<size>.onnx`` for every model and size."""
+def export(folder: Path, sizes: list[int], names: list[str], steps: int) -> None:
+    """Write ``<name>_<size>.onnx`` for every model and size, and what was trained as ``<name>.pt``."""
     import torch
     from ultralytics import YOLO
 
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)
+    torch.set_num_threads(1)  # on a busy computer threads wait for each other longer than they work
     for name in names:
+        torch.manual_seed(7)
+        model = YOLO(f"{name}.yaml")
+        if name in END_TO_END:
+            model.model.end2end = True  # the branch that is exported
+        weights = Path(f"{name}.pt")
+        if not weights.exists():
+            train(model.model, steps)
+            torch.save(model.model.state_dict(), weights)
+        model.model.load_state_dict(torch.load(weights))
         for size in sizes:
-            torch.manual_seed(7)
-            model = YOLO(f"{name}.yaml")
-            photos = torch.nn.functional.interpolate(
-                torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255, (size, size), mode="bilinear"
-            )
-            if name in END_TO_END:
-                model.model.end2end = True  # the branch that is exported
-            settle(model.model, photos)
             own = (
                 {"nms": False} if name in END_TO_END else {}
             )  # False: with the model's own choice of the best
@@ -66,60 +59,71 @@ def export(folder: Path, images: np.ndarray, sizes: list[int], names: list[str])
             print(f"{name}_{size}.onnx", flush=True)
 
 
+def train(net: Any, steps: int) -> None:
+    """Train a net of the package on drawn scenes; the mean of its weights stays, BatchNormalization settled by it."""
+    import torch
+    from ultralytics.cfg import get_cfg
+
+    rng = np.random.default_rng(7)
+    drawn = [scene(rng, SIDE) for _ in range(POOL)]
+    photos = torch.from_numpy(np.stack([image for image, _ in drawn])).permute(0, 3, 1, 2)
+    net.args = get_cfg(overrides={"epochs": EPOCHS})
+    net.train()
+    optimizer = torch.optim.AdamW(net.parameters(), RATE, weight_decay=1e-4, fused=True)
+    mean = {name: value.detach().clone() for name, value in net.named_parameters()}
+    began, losses = time.process_time(), []
+    for step in range(steps):
+        rate = min(1.0, (step + 1) / 50) * 0.5 * (1 + np.cos(np.pi * step / steps))
+        optimizer.param_groups[0]["lr"] = RATE * rate
+        chosen = rng.integers(0, POOL, BATCH)
+        images = photos[chosen].float() / 255
+        loss, parts = net.loss({"img": images, **_truths([drawn[k][1] for k in chosen])})
+        optimizer.zero_grad()
+        loss.sum().backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
+        optimizer.step()
+        if hasattr(net.criterion, "update") and (step + 1) % max(1, steps // EPOCHS) == 0:
+            net.criterion.update()
+        with torch.no_grad():
+            for name, value in net.named_parameters():
+                mean[name].lerp_(value, min(0.02, 1 / (step + 1)) if step > 50 else 1.0)
+        losses.append([float(v) for v in parts.values()])
+        if (step + 1) % 50 == 0:
+            told = np.mean(losses[-50:], axis=0).round(3).tolist()
+            print(f"step {step + 1}: {told}, {time.process_time() - began:.0f} s", flush=True)
+    with torch.no_grad():
+        for name, value in net.named_parameters():
+            value.copy_(mean[name])
+    settle(net, photos[:256])
+
+
+def _truths(listed: list[np.ndarray]) -> dict[str, Any]:
+    """Return the shapes of a batch as the package's losses take them: centres and sizes as shares of the image."""
+    import torch
+
+    rows = torch.from_numpy(np.concatenate(listed))
+    low, high = rows[:, 1:3] / SIDE, rows[:, 3:5] / SIDE
+    numbers = np.repeat(np.arange(len(listed)), [len(one) for one in listed])
+    return {
+        "cls": rows[:, :1],
+        "bboxes": torch.cat([(low + high) / 2, high - low], dim=1),
+        "batch_idx": torch.from_numpy(numbers).float(),
+    }
+
+
 def settle(net: Any, photos: Any) -> None:
-    """Give every BatchNormalization the statistics of the photos, and both ends of the head a trained one's spread."""
+    """Give every BatchNormalization the statistics of the photos."""
     import torch
 
     norms = [m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
-        torch.nn.init.constant_(norm.weight, CALM)
-        torch.nn.init.constant_(norm.bias, LIFT)
     net.train()
     with torch.no_grad():
-        for start in range(0, len(photos), 4):
-            net(photos[start : start + 4])
+        for start in range(0, len(photos), 32):
+            net(photos[start : start + 32].float() / 255)
     net.eval()
-    head = net.model[-1]
-    seen: dict[Any, list[Any]] = {}
-    ends = [
-        (convolution[-1], kind)
-        for prefix in ("", "one2one_")
-        for part, kind in (("cv2", "box"), ("cv3", "score"))
-        for convolution in (getattr(head, prefix + part, None) or ())
-    ]
-    hooks = [
-        end.register_forward_hook(lambda module, _, out: seen.setdefault(module, []).append(out))
-        for end, _ in ends
-    ]
-    with torch.no_grad():
-        for start in range(0, len(photos), 4):
-            net(photos[start : start + 4])
-        for hook in hooks:
-            hook.remove()
-        generator = torch.Generator().manual_seed(11)
-        for end, kind in ends:
-            if end not in seen:
-                continue
-            out = torch.cat(seen[end]) - end.bias[None, :, None, None]
-            if kind == "score":
-                factor = SCORE_SPREAD / out.std()
-                best = (out * factor - (out * factor).mean()).amax(dim=1).flatten(1)
-                end.weight *= factor
-                shift = (out * factor).mean() + best.quantile(1 - SURE, dim=1).median()
-                end.bias.copy_(-shift * torch.ones_like(end.bias))
-            else:
-                bins = end.out_channels // 4
-                factor = (BIN_SPREAD if bins > 1 else 1.0) / out.std()
-                end.weight *= factor
-                middle = (out * factor).mean(dim=(0, 2, 3))
-                if bins > 1:  # a peak at one of the bins, another one for each side and level
-                    peak = torch.randint(1, bins // 2, (4, 1), generator=generator)
-                    hill = 3.0 - 0.8 * (torch.arange(bins)[None] - peak).abs()
-                    end.bias.copy_(hill.flatten() - middle)
-                else:
-                    end.bias.copy_(3.0 - middle)
 
 
 def detect(model: Path, images: np.ndarray, threshold: float, iou: float) -> list[np.ndarray]:
@@ -148,9 +152,9 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("export")
     one.add_argument("folder", type=Path)
-    one.add_argument("--images", type=Path, required=True)
     one.add_argument("--sizes", type=int, nargs="+", default=[320, 640])
     one.add_argument("--models", nargs="+", default=list(MODELS))
+    one.add_argument("--steps", type=int, default=STEPS)
     two = commands.add_parser("detect")
     two.add_argument("model", type=Path)
     two.add_argument("images", type=Path)
@@ -159,7 +163,7 @@ def main() -> None:
     two.add_argument("--iou", type=float, default=0.7)
     options = parser.parse_args()
     if options.command == "export":
-        export(options.folder.resolve(), np.load(options.images), options.sizes, options.models)
+        export(options.folder.resolve(), options.sizes, options.models, options.steps)
     else:
         found = detect(options.model, np.load(options.images), options.threshold, options.iou)
         np.savez(options.out, **{str(k): boxes for k, boxes in enumerate(found)})

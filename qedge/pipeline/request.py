@@ -129,6 +129,7 @@ def target_request(
         options=options,
         labels=prepared.labels or (),
         preprocess=prepared.preprocess,
+        postprocess=prepared.postprocess,
         golden_inputs=golden_inputs,
         sketch=sketch,
     )

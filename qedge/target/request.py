@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from qedge.drift.sketch import Sketch
 from qedge.graph import Graph
-from qedge.processing.spec import Preprocess
+from qedge.processing.spec import Postprocess, Preprocess
 
 if TYPE_CHECKING:
     from qedge.target.reports import CheckReport
@@ -29,6 +29,7 @@ class Request:
         options: the target's declared options, as their declared kinds; one that nobody set is missing or None.
         labels: names of the outputs in the model's order, or empty.
         preprocess: what turns a user's sample into the model's input, or None.
+        postprocess: what the model's outputs mean, or None.
         golden_inputs: the samples that the bundle will carry, each a list of arrays in the types of the
             model's inputs; empty where nothing will be packed.
         sketch: what calibration looked like, for a monitor of drift; None without enough data.
@@ -41,6 +42,7 @@ class Request:
     options: Mapping[str, Any] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
     preprocess: Preprocess | None = None
+    postprocess: Postprocess | None = None
     golden_inputs: Sequence[Sequence[npt.NDArray[Any]]] = ()
     sketch: Sketch | None = None
     found: CheckReport | None = None

@@ -89,11 +89,15 @@ def app_header(program: Program, labels: Sequence[str], preprocess: Preprocess |
         parts += _top(program, graph.tensors[graph.outputs[0]])
         if len(labels) == graph.tensors[graph.outputs[0]].elements:
             parts.append(f"#define {upper}_LABELS {len(labels)}\n")
-            parts.append(_strings(f"{name}_label", "The name of an output, in the model's order.", labels))
+            parts.append(
+                names_function(f"{name}_label", "The name of an output, in the model's order.", labels)
+            )
     if isinstance(preprocess, ImagePreprocess) and len(graph.inputs) == 1:
         parts += image_input(program, preprocess)
     steps = [f"{s.op.label} {short(_outputs(program, s.op.outputs), 60)}".strip() for s in program.steps]
-    parts.append(_strings(f"{name}_step_name", "The name of a step: what QE_OBSERVER is called with.", steps))
+    parts.append(
+        names_function(f"{name}_step_name", "The name of a step: what QE_OBSERVER is called with.", steps)
+    )
     return "\n".join([*parts, "#endif\n"])
 
 
@@ -140,7 +144,7 @@ def _top(program: Program, tensor: Tensor) -> list[str]:
     return [_TOP.format(**words, real=real)]
 
 
-def _strings(function: str, what: str, names: Sequence[str]) -> str:
+def names_function(function: str, what: str, names: Sequence[str]) -> str:
     lines = "\n".join(f"        {c_string(n)}," for n in names)
     return _NAMES.format(what=what, function=function, names=lines, count=len(names))
 

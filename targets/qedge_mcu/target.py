@@ -36,6 +36,7 @@ from qedge_mcu import on_board, oracle, report
 from qedge_mcu.app import app_header
 from qedge_mcu.boards import FAMILIES, board, boards
 from qedge_mcu.cores import CORES, Core, core
+from qedge_mcu.detector import detector_files
 from qedge_mcu.emit import Generated, emit
 from qedge_mcu.engine_tflm import emit_tflm, verify_tflm
 from qedge_mcu.frontend import frontend_files
@@ -150,6 +151,7 @@ class McuTarget(Target):
         if request.options.get("monitor") is not None:
             window = int(request.options["monitor"])
             beside |= monitor_files(request.graph, program.name, request.sketch, window)
+        beside |= detector_files(request.graph, program.name, request.postprocess, request.labels)
         beside[f"{program.name}_app.h"] = app_header(program, request.labels, request.preprocess).encode()
         complete = replace(
             generated, files={**generated.files, **{f"src/{path}": data for path, data in beside.items()}}
