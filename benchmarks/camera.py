@@ -1,6 +1,8 @@
 """The camera app on a 640x480 video with MobileNetV2: frame rate beside bare invoke, CPU, memory, latency, start.
 
-Run: python benchmarks/camera.py [--frames N] [--rounds N] [--json]; needs the models beside the project. Frame rates
+Run: python benchmarks/camera.py [--frames N] [--rounds N] [--json]; needs the models beside the project, or
+python benchmarks/camera.py --boxes BUNDLE PHOTO...: the boxes that the page shows in Chromium for each photo, beside
+those of ``qedge.load(BUNDLE)``, in the photo's pixels, and whether the canvas has their colour there. Frame rates
 are taken by turns in one process: so many frames through the app's loop, as many bare invokes (set_tensor, invoke,
 get_tensor of the same binding), both with one thread, then both with all cores. CPU, memory and latency are those of
 the app as a process of its own, over all frames.
@@ -11,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -217,6 +220,67 @@ def start_seconds(bundle: Path, video: Path, runs: int) -> dict[str, float]:
     return {"median": float(np.median(taken)), "max": max(taken)}
 
 
+def page_boxes(bundle: Path, photos: list[Path]) -> bool:
+    """Print the boxes of each photo on the app's page and from Python; return whether they are the same."""
+    from PIL import Image, ImageColor
+    from playwright.sync_api import sync_playwright
+
+    from qedge.processing.detect import in_pixels
+
+    right = True
+    browser_path = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
+    with sync_playwright() as playwright, qedge.load(bundle) as model:
+        browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
+        for photo in photos:
+            with Image.open(photo) as opened:
+                width, height = opened.size
+            wanted = in_pixels(model(photo).value, model.preprocess, height, width)
+            command = [sys.executable, str(APP), str(bundle), str(photo), "--web", "127.0.0.1:0"]
+            app = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            assert app.stderr is not None
+            try:
+                window = browser.new_page()
+                window.goto(next(line.split()[1] for line in app.stderr if line.startswith("open ")))
+                window.wait_for_selector("body[data-state=live]", timeout=60_000)
+                shown = window.evaluate("seen.boxes")
+                drawn = 0
+                for box in shown:
+                    colour = ImageColor.getrgb(window.evaluate("label => tint(label)", box["label"]))
+                    left, top, _, bottom = box["box"]
+                    at = [max(left, 1) / width, (top + bottom) / 2 / height]
+                    around = window.evaluate(AROUND, at)
+                    drawn += any(max(abs(a - b) for a, b in zip(pixel, colour)) < 40 for pixel in around)
+                window.close()
+            finally:
+                app.terminate()
+                app.communicate()
+            corners = [[d.box[1], d.box[0], d.box[3], d.box[2]] for d in wanted]
+            same = [b["label"] for b in shown] == [d.label for d in wanted] and np.allclose(
+                np.reshape([b["box"] for b in shown], (-1, 4)), np.reshape(corners, (-1, 4)), atol=0.06
+            )
+            right &= same
+            told = ", ".join(
+                f"{b['label']} {b['score']:.2f} at {' '.join(f'{v:.0f}' for v in b['box'])}" for b in shown
+            )
+            print(
+                f"{photo.name} ({width}x{height}): {'same' if same else 'OTHERS'} as in Python, {drawn} of {len(shown)}"
+                f" seen on the canvas: {told or 'nothing'}"
+            )
+        browser.close()
+    return right
+
+
+AROUND = """([x, y]) => {
+    const copy = new OffscreenCanvas(9, 9).getContext("2d", {willReadFrequently: true});
+    copy.drawImage(canvas, 4 - Math.floor(x * canvas.width), 4 - Math.floor(y * canvas.height));
+    const data = copy.getImageData(0, 0, 9, 9).data;
+    return [...Array(81).keys()].map((k) => [...data.slice(4 * k, 4 * k + 3)]);
+}"""
+"""The pixels around a place of the page's canvas; x and y from 0 to 1."""
+
+
 def measure(frames: int, rounds: int) -> dict[str, Any]:
     """Return all figures."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -234,7 +298,12 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=10_000, help="of the long run; 0 leaves it out")
     parser.add_argument("--rounds", type=int, default=15, help="turns of the rates; 0 leaves them out")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument(
+        "--boxes", nargs="+", type=Path, metavar="PATH", help="a detector's bundle, and photos"
+    )
     options = parser.parse_args()
+    if options.boxes:
+        sys.exit(not page_boxes(options.boxes[0], options.boxes[1:]))
     found = measure(options.frames, options.rounds)
     if options.json:
         print(json.dumps(found, indent=2))

@@ -102,7 +102,9 @@ def measure(
             wanted = [stored[str(k)] for k in range(held)]
         started = time.process_time()
         data = images[:-held].astype(np.float32) / 255
-        built = qedge.build(model, data, targets=["rpi", "coral"], out=Path(scratch, "build"), method=METHOD)
+        built = qedge.build(
+            model, data, targets=["rpi", "coral"], out=Path(scratch, "build"), method=METHOD, threads=1
+        )
         seconds = time.process_time() - started
         return figures(name, size, built, images[-held:], wanted, truths[-held:], seconds)
 

@@ -134,7 +134,7 @@ def detect(model: Path, images: np.ndarray, threshold: float, iou: float) -> lis
     from ultralytics.utils.ops import clip_boxes
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 2
+    options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     found = []
