@@ -67,7 +67,7 @@ def train(net: Any, steps: int) -> None:
     rng = np.random.default_rng(7)
     drawn = [scene(rng, SIDE) for _ in range(POOL)]
     photos = torch.from_numpy(np.stack([image for image, _ in drawn])).permute(0, 3, 1, 2)
-    net.args = get_cfg(overrides={"epochs": EPOCHS})
+    given, net.args = net.args, get_cfg(overrides={"epochs": EPOCHS})
     net.train()
     optimizer = torch.optim.AdamW(net.parameters(), RATE, weight_decay=1e-4, fused=True)
     mean = {name: value.detach().clone() for name, value in net.named_parameters()}
@@ -94,6 +94,7 @@ def train(net: Any, steps: int) -> None:
     with torch.no_grad():
         for name, value in net.named_parameters():
             value.copy_(mean[name])
+    net.args, net.criterion = given, None
     settle(net, photos[:256])
 
 

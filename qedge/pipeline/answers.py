@@ -17,6 +17,7 @@ from qedge.quantize.interpreter import Runner
 
 SHOWN = 12
 WRONG_SHOWN = 9
+BOXES_SHOWN = 30
 
 
 def class_figures(prepared: Prepared) -> dict[str, Any] | None:
@@ -119,12 +120,13 @@ def _worth_showing(answers: Answers | None, samples: int, count: int) -> Sequenc
 
 
 def _objects(post: Detect, outputs: Sequence[npt.NDArray[Any]], prepared: Prepared) -> dict[str, Any]:
-    """Return the objects that a detector finds in words, the surest first."""
+    """Return the objects that a detector finds, the surest first, in words and as boxes (shares of the input)."""
     found = post.apply([np.asarray(o, np.float32) for o in outputs], prepared.labels or ())
     some = ", ".join(f"{d.label} {100 * d.score:.0f} %" for d in found[:4]) + (
         " ..." if len(found) > 4 else ""
     )
-    return {"class": None, "text": some or "no object"}
+    boxes = [{"label": d.label, "score": d.score, "box": d.box} for d in found[:BOXES_SHOWN]]
+    return {"class": None, "text": some or "no object", "boxes": boxes}
 
 
 def _said(output: npt.NDArray[Any], prepared: Prepared) -> dict[str, Any]:

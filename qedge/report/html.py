@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from qedge._version import __version__
-from qedge.report import network, svg
+from qedge.report import network, objects, svg
 from qedge.report.model import BuildReport, TargetReport
 from qedge.report.verdict import distinct, verdict
 
@@ -49,6 +49,7 @@ def render_html(report: BuildReport, target: str) -> str:
         findings=distinct((*report.findings, *part.findings)),
         examples=[_example(e) for e in report.examples],
         examples_said=_examples_said(report),
+        curves=_safe(objects.curves(report)),
         classes=classes["classes"] if classes else (),
         matrix=_matrix(classes) if classes and len(classes["classes"]) <= MATRIX_CLASSES else None,
         confusions=_confusions(classes) if classes else (),
@@ -137,7 +138,7 @@ def _example(example: Mapping[str, Any]) -> dict[str, Any]:
     if wrong:
         alone = truth is not None and before["class"] == truth["class"]
         said = "int8 alone wrong" if alone else said if differs else "both wrong"
-    picture = _safe(svg.picture(example["input"]))
+    picture = _safe(objects.picture(example))
     return {
         **example,
         "truth": truth,
@@ -151,7 +152,8 @@ def _example(example: Mapping[str, Any]) -> dict[str, Any]:
 def _examples_said(report: BuildReport) -> str:
     wrong = sum(bool(_is_wrong(e)) for e in report.examples)
     if report.classes is None:
-        return "Some of the samples."
+        drawn = " Dashed boxes are those of float." if objects.has_boxes(report) else ""
+        return f"Some of the samples.{drawn}"
     total = sum(c["samples"] for c in report.classes["confusions"])
     return f"{total} of {report.samples} samples are wrong" + (f", {wrong} of them first:" if wrong else ".")
 

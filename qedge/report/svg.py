@@ -103,6 +103,17 @@ def picture(values: npt.NDArray[Any]) -> str:
     return _line(squeezed.reshape(-1))
 
 
+def image(values: npt.NDArray[Any]) -> tuple[str, int, int]:
+    """Return a photo or a gray picture as an SVG ``image`` element, with its width and height."""
+    squeezed = np.squeeze(np.asarray(values, np.float32))
+    planes = squeezed if squeezed.ndim == 3 else squeezed[:, :, None]
+    levels = _levels(_smaller(planes))
+    height, width = levels.shape[:2]
+    data = base64.b64encode(png(levels if levels.shape[2] == 3 else levels[..., 0])).decode()
+    element = f'<image width="{width}" height="{height}" href="data:image/png;base64,{data}"/>'
+    return element, width, height
+
+
 def _smaller(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Return the means of square blocks of pixels; the last ones that fill no block are left out."""
     block = -(-max(values.shape[:2]) // LARGEST_PICTURE)

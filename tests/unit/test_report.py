@@ -188,3 +188,28 @@ def test_lines_join_the_operators_that_share_a_value() -> None:
 def test_a_compiler_s_own_operators_have_no_lines(report: BuildReport) -> None:
     rows, width = network.rows(report.graph, (Placement(0, "custom", "edgetpu", "mapped"),))
     assert (rows[0].picture, width) == ("", 0)
+
+
+def test_boxes_of_both_models_lie_on_the_photo_and_curves_below(report: BuildReport) -> None:
+    """Where a box is in the input, it is in the picture; without boxes nothing is drawn."""
+    photo = np.random.default_rng(0).random((1, 48, 64, 3)).astype(np.float32)
+    box = {"label": "cat", "score": 0.75, "box": (0.25, 0.5, 0.75, 1.0)}
+    example = {
+        "input": photo, "source": "a.png", "truth": None,
+        "float": {"class": None, "text": "cat 75 %", "boxes": [box]},
+        "int8": {"class": None, "text": "no object", "boxes": []},
+    }  # fmt: skip
+    figures = {
+        **report.outputs[0], "name": "objects",
+        "boxes": {"float": {"curve": [1.0, 0.5]}, "int8": {"curve": [0.75, 0.0]}},
+    }  # fmt: skip
+    page = render_html(replace(report, examples=(example,), classes=None, outputs=(figures,)), "mcu")
+    assert '<svg viewBox="0 0 64 48"' in page
+    assert '<rect x="32.00" y="12.00" width="32.00" height="24.00" class="float">' in page
+    assert "cat 75 %</title>" in page
+    assert page.count('class="int8"') == 1  # its curve alone
+    assert '<polyline points="0.0,50.0 320.0,200.0" class="int8"/>' in page
+    assert "Dashed boxes are those of float." in page
+    plain = render_html(report, "mcu")
+    assert "Precision and recall" not in plain
+    assert 'class="shot"' not in plain
