@@ -22,11 +22,12 @@ from typing import Any
 from options import parse, settle
 from sources import Source, always, is_camera, open_source
 from task import Task
+from tracks import Counts, Tracker
 from view import JsonLines, PlainLines, Snapshots, StatusLine, View, Watched, Window
 
 import qedge
 from qedge.bundle import read_bundle
-from qedge.errors import ToolError
+from qedge.errors import ToolError, UsageError
 from qedge.runtime.cores import available
 
 LOCALHOST = ("127.0.0.1", "localhost", "::1")
@@ -81,7 +82,41 @@ class Pace:
         return (len(self._times) - 1) / passed if passed > 0.1 else 0.0
 
 
-def look(model: qedge.Model, source: Source, task: Task, views: list[View], frames: int | None) -> None:
+class Follow:
+    """Numbers the boxes of each frame, and counts those that cross lines or are within zones.
+
+    Raises:
+        UsageError: the model finds no boxes.
+    """
+
+    def __init__(self, options: argparse.Namespace, task: Task) -> None:
+        asked = [f"--{word}" for word in ("line", "zone", "track") if getattr(options, word)]
+        if asked and task.kind != "detect":
+            raise UsageError(
+                f"{asked[0]}: the model's post-processing is {task.kind}, which has no boxes to follow",
+                hint="it is for a bundle that detects",
+            )
+        self._tracker = Tracker() if asked else None
+        self._counts = Counts(options.line, options.zone)
+
+    def add(self, seen: dict[str, Any]) -> None:
+        """Put ``track`` into every box of what was seen, and ``lines`` and ``zones`` beside them."""
+        if self._tracker is None:
+            return
+        tracks = self._tracker.update(seen["boxes"])
+        for box, track in zip(seen["boxes"], tracks):
+            box["track"] = track.number
+        seen.update(self._counts.update(tracks, seen["height"], seen["width"]))
+
+
+def look(
+    model: qedge.Model,
+    source: Source,
+    task: Task,
+    views: list[View],
+    frames: int | None,
+    follow: Follow | None = None,
+) -> None:
     """Run the model on the frames of ``source``; the next one is read and pre-processed meanwhile."""
     pace = Pace()
     # A live frame is taken when the model is about to need it, so that it is fresh.
@@ -103,6 +138,8 @@ def look(model: qedge.Model, source: Source, task: Task, views: list[View], fram
                 "latency_ms": {stage: round(ms, 2) for stage, ms in latency.items()},
                 **found,
             }
+            if follow is not None:
+                follow.add(seen)
             for view in views:
                 view.show(frame, seen)
             if done == frames:
@@ -135,6 +172,7 @@ def watch(options: argparse.Namespace) -> None:
     with contextlib.ExitStack() as open_things:
         model = open_things.enter_context(load(options))
         task = Task(model, options.top, options.threshold)
+        follow = Follow(options, task)
         page = None
         alone = not (options.window or options.json or options.snapshots)
 
@@ -166,9 +204,9 @@ def watch(options: argparse.Namespace) -> None:
         for view in views:
             open_things.callback(view.close)
         if window:
-            look_in_window(window, source, lambda: look(model, source, task, views, options.frames))
+            look_in_window(window, source, lambda: look(model, source, task, views, options.frames, follow))
         else:
-            look(model, source, task, views, options.frames)
+            look(model, source, task, views, options.frames, follow)
 
 
 def about(model: qedge.Model, task: Task, source: Source) -> dict[str, Any]:

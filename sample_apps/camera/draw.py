@@ -47,7 +47,8 @@ def _boxes(canvas: Any, font: Any, boxes: Sequence[dict[str, Any]], letter: int)
         canvas.rectangle(
             (left, top, max(left, right), max(top, bottom)), outline=color, width=max(2, letter // 6)
         )
-        title = f"{entry['label']} {entry['score']:.0%}"
+        number = f" {entry['track']}" if "track" in entry else ""
+        title = f"{entry['label']}{number} {entry['score']:.0%}"
         height = letter * 4 // 3
         _text(canvas, font, (left, top - height if top >= height else top), title, color, "black")
 

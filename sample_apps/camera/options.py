@@ -49,6 +49,16 @@ def parse() -> argparse.Namespace:
         "--threshold", type=share, metavar="SCORE", help="least score of what is shown, 0 to 1"
     )
     parser.add_argument("--threads", type=count, metavar="N", help="of the model: all cores but one")
+    boxes = parser.add_argument_group(
+        "boxes (X and Y from 0 to 1 of the picture; each may be given several times)"
+    )
+    boxes.add_argument("--track", action="store_true", help="number them: the same object, the same number")
+    boxes.add_argument(
+        "--line", action="append", default=[], type=corners, metavar="X,Y,X,Y", help="count what crosses it"
+    )
+    boxes.add_argument(
+        "--zone", action="append", default=[], type=corners, metavar="X,Y,X,Y", help="count what is in it"
+    )
     files = parser.add_argument_group(
         "files (in a window or on the page: --realtime --loop; otherwise: --fast)"
     )
@@ -85,6 +95,13 @@ def share(text: str) -> float:
     if not re.fullmatch(r"[01]?\.?\d*", text) or text in ("", ".") or not 0 <= float(text) <= 1:
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a number from 0 to 1")
     return float(text)
+
+
+def corners(text: str) -> tuple[float, float, float, float]:
+    found = [share(part) for part in text.split(",")]
+    if len(found) != 4:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected four numbers from 0 to 1: 0.5,1,0.5,0")
+    return found[0], found[1], found[2], found[3]
 
 
 def settle(options: argparse.Namespace) -> None:
