@@ -33,7 +33,7 @@ def show(
     ]
     ui.table("targets", ("target", "operators", *columns, "latency"), rows)
     ui.line()
-    said = {name: verdict(result.report, part) for name, part in parts.items()}
+    said = {name: verdict(result.report_of(name), part) for name, part in parts.items()}
     for each in dict.fromkeys(said.values()):
         of = [name for name, one in said.items() if one == each]
         whose = "" if len(of) == len(said) else f" ({', '.join(of)})"

@@ -20,7 +20,7 @@ from qedge.report.verdict import METRICS
 AllOpt = Annotated[bool, typer.Option("--all-or-nothing", help="Write no bundle where one target fails.")]
 DryOpt = Annotated[bool, typer.Option("--dry-run", help="Say what would be built, and build nothing.")]
 
-TOLD = ("lifted", "tuned", "not-tuned")
+TOLD = ("lifted", "advised", "tuned", "not-tuned")
 """Rules of what was done beyond calibrating and what that costs: a person reads of it without ``--verbose`` too."""
 
 
@@ -106,9 +106,9 @@ def command(
     for name_, path in result.bundles.items():
         part = result.report.targets[name_]
         document["targets"][name_]["bundle"] = str(path)
-        document["targets"][name_]["verdict"] = verdict(result.report, part)._asdict()
+        document["targets"][name_]["verdict"] = verdict(result.report_of(name_), part)._asdict()
         document["targets"][name_]["latency"] = latencies[name_]
-    _show(ui, result.report)
+    _show(ui, result)
     _verdict.show(ui, result, latencies, {t.info.name: t.info for t, _ in request.targets})
     document["seconds"] = round(result.seconds, 3)
     document.pop("schema_version")
@@ -210,17 +210,27 @@ def decibels(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f} dB"
 
 
-def _show(ui: Ui, report: BuildReport) -> None:
-    ui.findings(report.findings)
-    for part in report.targets.values():
+def _show(ui: Ui, result: pipeline.BuildResult) -> None:
+    ui.findings(result.report.findings)
+    for part in result.report.targets.values():
         ui.findings(part.findings)
+    _figures(ui, result.report, "")
+    others = {id(report): report for report in result.others.values()}
+    for key, report in others.items():
+        ui.findings([f for f in report.findings if f not in result.report.findings])
+        names = [name for name, other in result.others.items() if id(other) == key]
+        _figures(ui, report, f" for {', '.join(names)}")
+
+
+def _figures(ui: Ui, report: BuildReport, whose: str) -> None:
+    """Print the figures of one form of the model, and what was done for them."""
     quantization = report.quantization
     rows = [("size", size(report.float_bytes), size(report.int8_bytes))]
     if report.outputs:
         rows += figure_rows(report.outputs)
         rows.append(("measured on", "", measured_on(report.samples, report.measured_on)))
     rows.append(("method", "", str(quantization["method"])))
-    ui.table(f"{report.name}, {quantization['io']} in and out", ("", "float", "int8"), rows)
+    ui.table(f"{report.name}{whose}, {quantization['io']} in and out", ("", "float", "int8"), rows)
     for finding in report.findings:
         if finding.rule in TOLD and finding.severity == "info" and not ui.verbose:
             ui.line(f"{finding.rule}: {finding.message}")

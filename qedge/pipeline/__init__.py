@@ -13,10 +13,9 @@ from qedge.pipeline.prepare import (
     prepare,
     safe_name,
     spread,
-    steps,
     usable_labels,
 )
-from qedge.pipeline.request import BuildRequest, BuildResult, Prepared
+from qedge.pipeline.request import BuildRequest, BuildResult, Prepared, steps
 from qedge.pipeline.summary import finite, layer_json, measure_layers
 
 __all__ = [

@@ -11,13 +11,16 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import numpy.typing as npt
+
 from qedge.bundle import Manifest, write_bundle
 from qedge.bundle.write import write_whole
+from qedge.drift.sketch import Sketch
 from qedge.errors import QedgeError, ToolError
 from qedge.oracle.golden import golden_samples
 from qedge.pipeline.gate import raise_for
@@ -27,7 +30,7 @@ from qedge.pipeline.prepare import prepare
 from qedge.pipeline.provenance import data_facts
 from qedge.pipeline.request import BuildRequest, BuildResult, Prepared, target_request
 from qedge.pipeline.sketch import drift_sketch
-from qedge.pipeline.summary import build_report, measure_layers
+from qedge.pipeline.summary import build_reports, measure_layers
 from qedge.target import CheckReport, Compiled, Request, Target
 from qedge.target.protocol import Progress
 
@@ -38,7 +41,9 @@ def check(prepared: Prepared, targets: Sequence[tuple[Target, Mapping[str, Any]]
     """Return what every target says about the model, by target name."""
     with tempfile.TemporaryDirectory(prefix="qedge-") as scratch:
         return {
-            (name := target.info.name): target.check(target_request(prepared, options, Path(scratch) / name))
+            (name := target.info.name): target.check(
+                target_request(prepared.of(name), options, Path(scratch) / name)
+            )
             for target, options in targets
         }
 
@@ -56,8 +61,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildResult:
     preflight(request)
     warm = _warm_up(request)
     prepared = prepare(request, progress)
-    samples = golden_samples(prepared.graph, prepared.dataset, GOLDEN_SAMPLES)
-    sketch = drift_sketch(prepared)
+    given = {id(form): _Given.of(form) for form in prepared.forms}
     checks: dict[str, CheckReport] = {}
     compiled: dict[str, Compiled] = {}
     contents: dict[str, tuple[Manifest, dict[str, bytes]]] = {}
@@ -68,7 +72,9 @@ def build(request: BuildRequest, progress: Progress) -> BuildResult:
         for target, options in request.targets:
             name = target.info.name
             with _kept(name, failures, request):
-                question = target_request(prepared, options, Path(scratch) / name, samples, sketch)
+                form = prepared.of(name)
+                its = given[id(form)]
+                question = target_request(form, options, Path(scratch) / name, its.samples, its.sketch)
                 checks[name] = target.check(question)
                 raise_for(name, checks[name])
                 asked[name] = target, replace(question, found=checks[name])
@@ -78,22 +84,22 @@ def build(request: BuildRequest, progress: Progress) -> BuildResult:
         # Compilers are other programs: while they work, the layers are measured here.
         with ThreadPoolExecutor(max_workers=2) as workers:
             at_work = {name: workers.submit(t.compile, question) for name, (t, question) in asked.items()}
-            layers = measure_layers(prepared, progress)
+            layers = {id(form): measure_layers(form, progress) for form in prepared.forms}
             for name, work in at_work.items():
                 progress(f"compile for {name}", 0.0)
                 with _kept(name, failures, request):
                     compiled[name] = work.result()
         _raise_if_none(compiled, failures)
         progress("write bundles", 0.0)
-        targets, data = [target for target, _ in request.targets], data_facts(request.data)
-        report = build_report(
-            prepared, {n: checks[n] for n in compiled}, compiled, layers, targets, data, request.card
-        )
+        data = data_facts(request.data)
+        reports = build_reports(prepared, checks, compiled, layers, request, data)
         for name in list(compiled):
             with _kept(name, failures, request):
                 target, _ = asked[name]
+                form = prepared.of(name)
+                its = given[id(form)]
                 contents[name] = bundle_contents(
-                    request, prepared, target, compiled[name], samples, report, data, sketch
+                    request, form, target, compiled[name], its.samples, reports[id(form)], data, its.sketch
                 )
     _raise_if_none(contents, failures)
     root = request.out / prepared.name
@@ -108,7 +114,22 @@ def build(request: BuildRequest, progress: Progress) -> BuildResult:
             f"{root}: the bundles cannot be written: {problem.strerror or problem}",
             hint="is the disk full, or the folder closed to you? choose another --out",
         ) from problem
-    return BuildResult(prepared, report, bundles, time.monotonic() - started, failures)
+    report, seconds = reports[id(prepared)], time.monotonic() - started
+    others = {n: reports[id(form)] for n in bundles if (form := prepared.of(n)) is not prepared}
+    return BuildResult(prepared, report, bundles, seconds, failures, others)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What goes into the bundles of one form beside its model: samples for the proof, and what calibration was like."""
+
+    samples: list[list[npt.NDArray[Any]]]
+    sketch: Sketch | None
+
+    @classmethod
+    def of(cls, form: Prepared) -> _Given:
+        """Return what belongs to a form; its inputs may be of another type than another one's."""
+        return cls(golden_samples(form.graph, form.dataset, GOLDEN_SAMPLES), drift_sketch(form))
 
 
 def _warm_up(request: BuildRequest) -> list[Thread]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,15 @@ from qedge.findings import Finding
 from qedge.frontends import SourceModel, load_model, prove
 from qedge.graph import Graph
 from qedge.graph.broken import check_constants
-from qedge.pipeline.detector import bring, gain_findings
+from qedge.pipeline.detector import bring
+from qedge.pipeline.forms import Waist, forms
 from qedge.pipeline.gate import stop
-from qedge.pipeline.lift import islands, quantize_above_floor
-from qedge.pipeline.measure import assess, require_strict, require_usable_gate, without_losses
+from qedge.pipeline.measure import require_usable_gate
 from qedge.pipeline.request import BuildRequest, MeasuredOn, Prepared
 from qedge.processing.detect import Detect
 from qedge.processing.image import ImagePreprocess
 from qedge.processing.spec import Postprocess, Preprocess, postprocess_from_json, preprocess_from_json
-from qedge.quantize import compare, prove_full_integer
+from qedge.quantize import QuantizeOptions, prove_full_integer
 from qedge.quantize.rewrites.trained_ranges import hold_trained_weights
 from qedge.quantize.support import require_integer_forms
 from qedge.target.protocol import Progress
@@ -91,47 +91,30 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
     stop(findings, "the data cannot be used")
     findings += _proved(request, source, dataset)
     calibration, measured, on = _sets(dataset, request, graph, preprocess, source.orders, objects, labels)
-    floats = bool(request.targets) and all(target.info.floats for target, _ in request.targets)
-    loops = any(target.info.loops for target, _ in request.targets)
+    options = _options(request, objects, preprocess)
+    count = len(calibration)
+    told = replace(brought, source=source, postprocess=postprocess)
+    waist = Waist(
+        request, told, options, name, dataset, calibration, labels, preprocess, tuple(findings), on,
+        count if options.samples is None else min(options.samples, count), progress,
+    )  # fmt: skip
+    return forms(waist, measured)
+
+
+def _options(request: BuildRequest, objects: bool, preprocess: Preprocess | None) -> QuantizeOptions:
+    """Return the options of the quantiser: what the user asks for, and what the targets allow."""
     options = replace(
-        request.options, floor=request.judge and request.options.mixed, floats=floats, loops=loops
+        request.options,
+        floor=request.judge and request.options.mixed,
+        floats=any(target.info.floats for target, _ in request.targets),
+        loops=any(target.info.loops for target, _ in request.targets),
     )
     if objects:  # which count, and the search does not see: no layer is lifted for raw outputs
         options = replace(options, floor=False, max_drop=None)
     if preprocess is not None and preprocess.kind != "image":
         # A stream of sound is quantised where it is made, by a step that knows its own units only.
         options = replace(options, input_steps=False)
-    quantized = quantize_above_floor(
-        source.data, calibration, options, request.targets, name, steps(progress)
-    )
-    findings += without_losses(quantized.findings, [o.name for o in outputs])
-    graph = Graph.from_bytes(quantized.data, "the quantised model")
-    findings += islands(quantized.method, prove_full_integer(graph, io=request.options.io))
-    stop(findings, "the quantised model is not full-integer")
-    comparison = compare(source.data, quantized.data, measured, steps(progress), postprocess=postprocess)
-    if request.judge:
-        findings += gain_findings(brought, calibration, request.targets, name)
-        findings += assess(source.data, quantized.data, comparison, calibration, request.options)
-    if request.strict:
-        require_strict(findings)
-    return Prepared(
-        source,
-        name,
-        quantized.data,
-        graph,
-        dataset,
-        labels,
-        preprocess,
-        quantized,
-        comparison,
-        tuple(findings),
-        on,
-        len(calibration)
-        if request.options.samples is None
-        else min(request.options.samples, len(calibration)),
-        measured,
-        postprocess,
-    )
+    return options
 
 
 def _proved(request: BuildRequest, source: SourceModel, dataset: Dataset) -> list[Finding]:
@@ -294,8 +277,3 @@ def safe_name(name: str) -> str:
     if not kept:
         raise UsageError(f"the name {name!r} has no letter or digit", hint="--name digits")
     return f"m_{kept}" if kept[0].isdigit() else kept
-
-
-def steps(progress: Progress) -> Callable[[str, int, int], None]:
-    """Return the progress function that counts steps, for the parts that report ``(stage, done, total)``."""
-    return lambda stage, done, total: progress(stage, done / max(1, total))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from qedge.processing.spec import Postprocess, Preprocess
 from qedge.quantize import Comparison, Quantized, QuantizeOptions
 from qedge.report import BuildReport
 from qedge.target import Request, Target
+from qedge.target.protocol import Progress
 
 MeasuredOn = Literal["held-out", "eval-data", "calibration"]
 
@@ -80,6 +81,7 @@ class Prepared:
         calibration_samples: how many samples of ``dataset`` calibrated.
         measured: the samples that ``comparison`` is of.
         postprocess: what the outputs become; None where nobody knows.
+        apart: by name, what those targets get that do not run this form, or why they get none.
     """
 
     source: SourceModel
@@ -96,6 +98,24 @@ class Prepared:
     calibration_samples: int = 0
     measured: Dataset | None = None
     postprocess: Postprocess | None = None
+    apart: Mapping[str, Prepared | QedgeError] = field(default_factory=dict)
+
+    @property
+    def forms(self) -> list[Prepared]:
+        """This form, then the other ones that targets get, each once."""
+        others = {id(f): f for f in self.apart.values() if isinstance(f, Prepared)}
+        return [self, *others.values()]
+
+    def of(self, target: str) -> Prepared:
+        """Return the form of the model that a target gets.
+
+        Raises:
+            QedgeError: there is none within what was asked for.
+        """
+        found = self.apart.get(target, self)
+        if isinstance(found, QedgeError):
+            raise found
+        return found
 
 
 @dataclass(frozen=True)
@@ -104,6 +124,7 @@ class BuildResult:
 
     Args:
         failures: what stopped the targets that have no bundle.
+        others: the report of those targets that got another form of the model than ``report`` is of.
     """
 
     prepared: Prepared
@@ -111,6 +132,11 @@ class BuildResult:
     bundles: Mapping[str, Path]
     seconds: float
     failures: Mapping[str, QedgeError] = field(default_factory=dict)
+    others: Mapping[str, BuildReport] = field(default_factory=dict)
+
+    def report_of(self, target: str) -> BuildReport:
+        """Return the report of the form that a target got."""
+        return self.others.get(target, self.report)
 
 
 def target_request(
@@ -133,3 +159,8 @@ def target_request(
         golden_inputs=golden_inputs,
         sketch=sketch,
     )
+
+
+def steps(progress: Progress) -> Callable[[str, int, int], None]:
+    """Return the progress function that counts steps, for the parts that report ``(stage, done, total)``."""
+    return lambda stage, done, total: progress(stage, done / max(1, total))

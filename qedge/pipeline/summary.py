@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
 from qedge.pipeline.answers import class_figures, examples
-from qedge.pipeline.prepare import spread, steps
-from qedge.pipeline.request import Prepared
+from qedge.pipeline.prepare import spread
+from qedge.pipeline.request import BuildRequest, Prepared, steps
 from qedge.quantize import Candidate, LayerError, layer_errors
 from qedge.report import BuildReport, TargetReport
 from qedge.target import CheckReport, Compiled, Placement, Target
@@ -19,17 +19,72 @@ from qedge.target.protocol import Progress
 LAYER_SAMPLES = 16
 
 
-def build_report(
+def build_reports(
     prepared: Prepared,
     checks: Mapping[str, CheckReport],
     compiled: Mapping[str, Compiled],
+    layers: Mapping[int, Sequence[Mapping[str, Any]]],
+    request: BuildRequest,
+    data: Mapping[str, Any] | None,
+) -> dict[int, BuildReport]:
+    """Return the report of each form, by its identity: its own figures and targets.
+
+    That of the first form has all targets, those of other forms with what they got in its place.
+
+    Args:
+        checks, compiled: by target; those that are compiled are reported.
+        layers: what :func:`measure_layers` gave for each form, by its identity.
+        data: the dataset's identity.
+    """
+    chosen = {target.info.name: target for target, _ in request.targets}
+    reports = {}
+    for form in prepared.forms:
+        own = [name for name in compiled if prepared.of(name) is form]
+        targets = {n: _target_report(chosen[n], checks[n], compiled[n]) for n in own}
+        reports[id(form)] = _report(form, targets, layers[id(form)], data, request.card)
+    first = reports[id(prepared)]
+    everywhere = {
+        name: replace(reports[id(form)].targets[name], form=_form(reports[id(form)]))
+        for name in compiled
+        if (form := prepared.of(name)) is not prepared
+    }
+    merged = {n: everywhere.get(n) or first.targets[n] for n in compiled}
+    return reports | {id(prepared): replace(first, targets=merged)}
+
+
+def _form(report: BuildReport) -> dict[str, Any]:
+    """Return what a target got that got another form than the first, for the first one's report."""
+    quantization = {k: v for k, v in report.quantization.items() if k != "candidates"}
+    return {
+        "bytes": report.int8_bytes,
+        "accuracy": report.int8_accuracy,
+        "sha256": report.graph.sha256,
+        "findings": [f.to_json() for f in report.findings],
+        "outputs": [dict(output) for output in report.outputs],
+        **quantization,
+    }
+
+
+def _target_report(target: Target, check: CheckReport, compiled: Compiled) -> TargetReport:
+    return TargetReport(
+        findings=(*check.findings, *compiled.findings),
+        operators=_placements(check, compiled),
+        metrics={**check.metrics, **compiled.metrics},
+        predicted=check.predicted and compiled.operators is None,
+        columns=target.info.columns,
+        figures=target.figures(compiled.extra),
+        title=target.info.title,
+    )
+
+
+def _report(
+    prepared: Prepared,
+    targets: Mapping[str, TargetReport],
     layers: Sequence[Mapping[str, Any]],
-    targets: Sequence[Target],
     data: Mapping[str, Any] | None,
     card: Mapping[str, str],
 ) -> BuildReport:
-    """Return what a build found; ``layers`` is what :func:`measure_layers` gave, ``data`` the dataset's identity."""
-    by_name = {target.info.name: target for target in targets}
+    """Return what a build found of one form."""
     quantized, comparison = prepared.quantized, prepared.comparison
     quantization: dict[str, Any] = {
         "method": quantized.method if quantized else "given",
@@ -59,18 +114,7 @@ def build_report(
         classes=class_figures(prepared),
         data=data,
         data_date=card.get("data_date"),
-        targets={
-            name: TargetReport(
-                findings=(*checks[name].findings, *compiled[name].findings),
-                operators=_placements(checks[name], compiled[name]),
-                metrics={**checks[name].metrics, **compiled[name].metrics},
-                predicted=checks[name].predicted and compiled[name].operators is None,
-                columns=by_name[name].info.columns,
-                figures=by_name[name].figures(compiled[name].extra),
-                title=by_name[name].info.title,
-            )
-            for name in checks
-        },
+        targets=targets,
     )
 
 

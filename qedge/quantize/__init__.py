@@ -4,7 +4,7 @@ from qedge.quantize.check import prove_full_integer
 from qedge.quantize.compare import Comparison, compare
 from qedge.quantize.layers import LayerError, layer_errors
 from qedge.quantize.options import Candidate, Quantized, QuantizeOptions
-from qedge.quantize.quantizer import quantize
+from qedge.quantize.quantizer import quantize, raise_precision
 from qedge.quantize.recipe import METHODS, Recipe
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "layer_errors",
     "prove_full_integer",
     "quantize",
+    "raise_precision",
 ]

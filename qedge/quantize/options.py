@@ -8,6 +8,7 @@ from pathlib import Path
 
 from qedge.errors import UsageError, unknown
 from qedge.findings import Finding
+from qedge.quantize.recipe import Recipe
 
 IO_TYPES = ("auto", "int8", "uint8", "int16", "float32")
 EFFORTS = ("fast", "normal", "thorough")
@@ -117,7 +118,9 @@ class Quantized:
         candidates: everything that was tried.
         findings: what a person should know, for instance operators that stay float.
         seconds: time in all.
-        plain: the same without the layers in 16x8 that lifted it over the floor, or None where none had to.
+        recipe: what it was made by.
+        plain: the same without the layers in 16x8 or float that lifted it over the floor or brought it within the
+            budget, or None where none had to.
     """
 
     data: bytes
@@ -127,4 +130,5 @@ class Quantized:
     candidates: tuple[Candidate, ...]
     findings: tuple[Finding, ...]
     seconds: float
+    recipe: Recipe = field(default_factory=Recipe)
     plain: Quantized | None = None

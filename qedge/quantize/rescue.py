@@ -8,6 +8,7 @@ trusted before it was compared with the float model: one more layer may make a m
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 
 from qedge.errors import ModelError
@@ -20,6 +21,27 @@ from qedge.quantize.recipe import Recipe
 from qedge.quantize.rules import RULES
 
 Meets = Callable[[Comparison], bool]
+Unseen = Callable[[Recipe], Comparison]
+
+
+def anything(result: Comparison) -> bool:
+    """Say that a result meets a demand, whatever it is."""
+    return True
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to meet a demand.
+
+    Args:
+        mode: what layers go to: ``int16`` or ``float``.
+        meets: what counts as met on the judge's samples.
+        holds: what counts as met on samples that the ranges have not seen.
+    """
+
+    mode: str
+    meets: Meets
+    holds: Meets = anything
 
 
 @dataclass(frozen=True)
@@ -31,38 +53,48 @@ class Rescued:
     verdict: Verdict
 
 
+@dataclass(frozen=True)
+class _Attempt:
+    """A region that was built and judged; the model itself is made again where it is taken."""
+
+    recipe: Recipe
+    bytes: int
+    verdict: Verdict
+
+
 def rescue(
     builder: Builder,
     judge: Judge,
     recipes: Sequence[Recipe],
     layers: Sequence[LayerError],
-    meets: Meets,
-    *,
-    modes: Sequence[str] = ("int16", "float"),
+    ways: Sequence[Way],
+    unseen: Unseen | None = None,
 ) -> Rescued | None:
-    """Return the model with the least work in 16x8 that meets a demand, else one with some layers in float, or None.
+    """Return the model with the least work in higher precision that meets the first demand that can be met, or None.
 
     Args:
         recipes: what the layers that stay int8 are quantised by, the likeliest first; the first one that meets
-            the demand with every layer in 16x8 is taken.
+            the demand with every layer in higher precision is taken.
         layers: by the noise that they add themselves, worst first.
-        modes: what to try, in this order.
+        ways: what to try, in this order.
+        unseen: what a recipe does on samples that its ranges have not seen.
     """
-    for mode in modes:
-        found = _rescue(_Trials(builder, judge, meets, mode), recipes, layers)
+    trials = {mode: _Trials(builder, judge, unseen, mode) for mode in {way.mode for way in ways}}
+    for way in ways:
+        found = _rescue(trials[way.mode].by(way), recipes, layers)
         if found is not None:
-            return found
+            return Rescued(found.recipe, builder.build(found.recipe), found.verdict)
     return None
 
 
-def _rescue(trials: _Trials, recipes: Sequence[Recipe], layers: Sequence[LayerError]) -> Rescued | None:
+def _rescue(trials: _Trials, recipes: Sequence[Recipe], layers: Sequence[LayerError]) -> _Attempt | None:
     everything = trials.able
     recipe = next((r for r in recipes if trials.attempt(r, everything) is not None), None)
     if recipe is None:
         return None
     found = [_fewest(trials, recipe, order) for order in (*_ends(everything), trials.noisiest(layers))]
     whole = trials.attempt(recipe, everything)
-    return min((f for f in (*found, whole) if f is not None), key=lambda f: (trials.work(f), len(f.data)))
+    return min((f for f in (*found, whole) if f is not None), key=lambda f: (trials.work(f), f.bytes))
 
 
 def _ends(operators: Sequence[int]) -> tuple[list[int], list[int]]:
@@ -70,13 +102,13 @@ def _ends(operators: Sequence[int]) -> tuple[list[int], list[int]]:
     return list(operators), list(reversed(operators))
 
 
-def _fewest(trials: _Trials, recipe: Recipe, order: Sequence[int]) -> Rescued | None:
+def _fewest(trials: _Trials, recipe: Recipe, order: Sequence[int]) -> _Attempt | None:
     """Return the region with the fewest of the operators, taken in this order, that meets the demand.
 
     Their number doubles until it is met, then halves back.
     """
     fails, count = 0, 1
-    best: Rescued | None = None
+    best: _Attempt | None = None
     while best is None and fails < len(order):
         count = min(count, len(order))
         best = trials.attempt(recipe, order[:count])
@@ -93,11 +125,13 @@ def _fewest(trials: _Trials, recipe: Recipe, order: Sequence[int]) -> Rescued | 
 
 
 class _Trials:
-    """Builds and judges regions in one mode, each once."""
+    """Builds and judges regions in one mode, each once, and says which meet the demand."""
 
-    def __init__(self, builder: Builder, judge: Judge, meets: Meets, mode: str) -> None:
-        self._builder, self._judge, self._meets, self._mode = builder, judge, meets, mode
-        self._known: dict[Recipe, Rescued | None] = {}
+    def __init__(self, builder: Builder, judge: Judge, unseen: Unseen | None, mode: str) -> None:
+        self._builder, self._judge, self._unseen, self._mode = builder, judge, unseen, mode
+        self._way = Way(mode, anything)
+        self._known: dict[Recipe, _Attempt | None] = {}
+        self._held: dict[Recipe, Comparison] = {}
         graph = builder.model.graph
         self.able: list[int] = [
             op.index
@@ -105,11 +139,17 @@ class _Trials:
             if default == "int8" and (mode == "float" or RULES[op.op].version_int16 is not None)
         ]
 
-    def work(self, rescued: Rescued) -> int:
+    def by(self, way: Way) -> _Trials:
+        """Return the same trials under a demand."""
+        found = copy(self)
+        found._way = way
+        return found
+
+    def work(self, region: _Attempt) -> int:
         """Return how many products, and values of other operators, are computed in higher precision."""
         graph = self._builder.model.graph
         total = 0
-        for index, _ in rescued.recipe.mixed:
+        for index, _ in region.recipe.mixed:
             op = graph.operators[index]
             values = sum(graph.tensors[t].elements for t in op.outputs)
             rule = RULES[op.op]
@@ -126,17 +166,28 @@ class _Trials:
         order = dict.fromkeys(of_tensor[e.tensor] for e in layers if e.tensor in of_tensor)
         return [index for index in order if index in self.able]
 
-    def attempt(self, recipe: Recipe, operators: Sequence[int]) -> Rescued | None:
+    def attempt(self, recipe: Recipe, operators: Sequence[int]) -> _Attempt | None:
         """Return what the recipe gives with these operators in the mode, or None where that misses the demand."""
+        if not operators:
+            return None
         trial = replace(recipe, mixed=tuple((index, self._mode) for index in sorted(operators)))
         if trial not in self._known:
-            self._known[trial] = self._try(trial) if operators else None
-        return self._known[trial]
+            self._known[trial] = self._try(trial)
+        found = self._known[trial]
+        if found is None or not self._way.meets(found.verdict.comparison):
+            return None
+        return found if self._unseen is None or self._way.holds(self._without(trial)) else None
 
-    def _try(self, trial: Recipe) -> Rescued | None:
+    def _try(self, trial: Recipe) -> _Attempt | None:
         data = self._builder.build(trial)
         try:
-            verdict = self._judge.judge(data)
+            return _Attempt(trial, len(data), self._judge.judge(data))
         except ModelError:  # LiteRT has no such kernel for a layer of this form
             return None
-        return Rescued(trial, data, verdict) if self._meets(verdict.comparison) else None
+
+    def _without(self, trial: Recipe) -> Comparison:
+        """Return what a region does where its ranges have not seen the samples."""
+        if trial not in self._held:
+            assert self._unseen is not None
+            self._held[trial] = self._unseen(trial)
+        return self._held[trial]

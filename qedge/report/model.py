@@ -15,7 +15,11 @@ from qedge.target import Column, Placement
 
 @dataclass(frozen=True)
 class TargetReport:
-    """One target's part; see :class:`qedge.target.CheckReport` and :class:`qedge.target.Compiled`."""
+    """One target's part; see :class:`qedge.target.CheckReport` and :class:`qedge.target.Compiled`.
+
+    Args:
+        form: the figures of the model that it got, where that is another one than the report's.
+    """
 
     findings: tuple[Finding, ...]
     operators: tuple[Placement, ...]
@@ -24,6 +28,7 @@ class TargetReport:
     columns: tuple[Column, ...] = ()
     figures: tuple[tuple[str, str], ...] = ()
     title: str = ""
+    form: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the target's part of ``report.json`` and of ``qedge build --json``."""
@@ -32,6 +37,7 @@ class TargetReport:
             "operators": [p.to_json() for p in self.operators],
             "predicted": self.predicted,
             "metrics": dict(self.metrics),
+            "form": None if self.form is None else dict(self.form),
         }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from qedge.pipeline import BuildRequest, Prepared, build, prepare
 from qedge.pipeline.existing import open_labelled, raw_samples
 from qedge.pipeline.gate import stop
 from qedge.quantize import QuantizeOptions, prove_full_integer, quantize
+from qedge.runtime import load
 from qedge.target import resolve_all
 from qedge.testing.opmodels import ModelBuilder, Spec, constant
 
@@ -366,14 +368,57 @@ def test_a_target_that_runs_int8_only_is_named_with_the_way_out(tmp_path: Path) 
     prepared = built(
         tmp_path, _one_large_channel(), x=x, y=y, OPTIONS=mixed, TARGETS=_targets("rpi", "coral")
     )
-    assert rules(prepared) == ["not-lifted", "accuracy-loss"]
-    (said,) = [f for f in prepared.findings if f.rule == "not-lifted"]
-    assert "coral does not run them as well" in said.message
-    assert "apart" in str(said.hint)
+    assert rules(prepared) == []
+    assert any(t.dtype == "int16" for t in prepared.graph.tensors)
+    assert prepared.of("rpi") is prepared
+    apart = prepared.of("coral")
+    assert rules(apart) == ["not-lifted", "accuracy-loss"]
+    (said,) = [f for f in apart.findings if f.rule == "not-lifted"]
+    assert "coral" in said.message
+    assert "does not run them as well" in said.message
+    assert {t.dtype for t in apart.graph.tensors} <= {"int8", "int32"}
     alone = built(tmp_path, _one_large_channel(), x=x, y=y, OPTIONS=mixed, TARGETS=_targets("coral"))
     (said,) = [f for f in alone.findings if f.rule == "not-lifted"]
     assert "a target that runs them" in str(said.hint)
-    assert {t.dtype for t in prepared.graph.tensors} <= {"int8", "int32"}
+    assert alone.of("coral") is alone
+    assert {t.dtype for t in alone.graph.tensors} <= {"int8", "int32"}
+
+
+def test_each_target_gets_the_most_exact_form_that_it_runs(tmp_path: Path) -> None:
+    (tmp_path / "m.tflite").write_bytes(_one_large_channel())
+    x, y = classes(400)
+    np.savez(tmp_path / "d.npz", x=x, y=y)
+    request = BuildRequest(
+        tmp_path / "m.tflite",
+        _targets("rpi", "coral"),
+        tmp_path / "out",
+        tmp_path / "d.npz",
+        options=QuantizeOptions("minmax"),
+    )
+    result = build(request, lambda stage, share: None)
+    models = {
+        name: Graph.from_bytes(read_bundle(path).read("model.tflite"))
+        for name, path in result.bundles.items()
+    }
+    assert {name: any(t.dtype == "int16" for t in g.tensors) for name, g in models.items()} == {
+        "rpi": True,
+        "coral": False,
+    }
+    own = json.loads(read_bundle(result.bundles["coral"]).read("report.json"))
+    assert own["int8"]["sha256"] == models["coral"].sha256
+    assert list(own["targets"]) == ["coral"]
+    form = result.report.to_json()["targets"]["coral"]["form"]
+    assert (form["sha256"], form["method"]) == (models["coral"].sha256, "minmax")
+    assert result.report.to_json()["targets"]["rpi"]["form"] is None
+    with load(result.bundles["rpi"]) as model:
+        assert (np.argmax([np.ravel(model(row[None]).outputs[0]) for row in x[:40]], axis=1) == y[:40]).all()
+    request = replace(request, options=QuantizeOptions("minmax", max_drop=0.05))
+    gated = build(request, lambda stage, share: None)
+    assert list(gated.bundles) == ["rpi"]
+    assert isinstance(gated.failures["coral"], AccuracyError)
+    assert "16x8" not in gated.failures["coral"].message
+    with pytest.raises(AccuracyError):
+        build(replace(request, all_or_nothing=True), lambda stage, share: None)
 
 
 def _targets(*names: str) -> list[Any]:

@@ -20,7 +20,7 @@ from qedge.quantize.judge import Judge
 from qedge.quantize.layers import layer_errors
 from qedge.quantize.model import FloatModel
 from qedge.quantize.recipe import Recipe
-from qedge.quantize.rescue import rescue
+from qedge.quantize.rescue import Way, rescue
 from qedge.target import resolve_all
 from qedge.testing.opmodels import ModelBuilder, Spec, constant
 
@@ -115,13 +115,13 @@ def test_every_region_that_is_taken_was_judged_and_the_least_work_wins() -> None
         seen.append(result)
         return result.sqnr_db >= floor
 
-    found = rescue(builder, judge, [Recipe(rounding=True)], layers, meets, modes=("int16",))
+    found = rescue(builder, judge, [Recipe(rounding=True)], layers, [Way("int16", meets)])
     assert found is not None
     assert found.verdict.comparison in seen
     assert found.verdict.comparison.sqnr_db >= floor
     everything = tuple((op.index, "int16") for op in model.graph.operators)
     assert set(found.recipe.mixed) < set(everything)
-    assert rescue(builder, judge, [Recipe()], layers, lambda _: False, modes=("int16",)) is None
+    assert rescue(builder, judge, [Recipe()], layers, [Way("int16", lambda _: False)]) is None
 
 
 def test_sixteen_bit_layers_are_rounded_jointly_too() -> None:
@@ -187,10 +187,33 @@ def _build(folder: Path, targets: list[str], min_sqnr: float) -> BuildResult:
     return build(request, lambda stage, share: None)
 
 
-def test_a_build_leaves_floats_only_where_every_target_runs_them(tmp_path: Path) -> None:
-    result = _build(tmp_path, ["rpi"], 75.0)
+def test_a_build_leaves_floats_to_the_targets_that_run_them(tmp_path: Path) -> None:
+    result = _build(tmp_path, ["rpi", "mcu"], 75.0)
     graph = Graph.from_bytes(read_bundle(result.bundles["rpi"]).read("model.tflite"))
     assert any(op.op == "DEQUANTIZE" for op in graph)
     assert {f.severity for f in result.report.findings if f.rule == "float-operator"} == {"info"}
+    assert list(result.bundles) == ["rpi"]
+    assert isinstance(result.failures["mcu"], AccuracyError)
+    assert "worst layers" in result.failures["mcu"].message
     with pytest.raises(AccuracyError, match="worst layers"):
-        _build(tmp_path, ["rpi", "mcu"], 75.0)
+        _build(tmp_path, ["mcu"], 75.0)
+
+
+def test_what_misses_on_samples_that_nothing_has_seen_is_raised_by_others(tmp_path: Path) -> None:
+    """Evaluation samples go further than those that calibrate: half of them say which layers take 16 bits."""
+    model, few, fresh = _exact_weights(), _rows(120), 1.2 * _rows(240, seed=5).arrays[0]
+    options = QuantizeOptions("minmax", min_sqnr=30.0)
+    found = quantize(model, few, options)
+    assert found.plain is None
+    assert compare(model, found.data, ArrayDataset(fresh)).sqnr_db < 30
+    (tmp_path / "m.tflite").write_bytes(model)
+    np.savez(tmp_path / "d.npz", x=few.arrays[0])
+    np.savez(tmp_path / "e.npz", x=fresh)
+    request = BuildRequest(
+        tmp_path / "m.tflite", resolve_all(["rpi"]), tmp_path / "out", tmp_path / "d.npz",
+        options=options, eval_data=tmp_path / "e.npz",
+    )  # fmt: skip
+    result = build(request, lambda stage, share: None)
+    assert "advised" in {f.rule for f in result.report.findings}
+    assert result.report.samples == 120
+    assert (result.report.quantization["sqnr_db"] or 0) >= 30

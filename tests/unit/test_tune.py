@@ -11,7 +11,7 @@ import pytest
 
 from qedge.cli._app import completed
 from qedge.cli._console import Ui
-from qedge.cli.build import _show
+from qedge.cli.build import _figures
 from qedge.errors import UsageError
 from qedge.findings import Finding
 from qedge.graph import Graph
@@ -164,13 +164,13 @@ def test_a_flag_that_stands_alone_means_on() -> None:
     assert completed(["build", "--tune", "--json"]) == ["build", "--tune", "on", "--json"]
 
 
-@pytest.mark.parametrize("rule", ["tuned", "not-tuned", "lifted"])
+@pytest.mark.parametrize("rule", ["tuned", "not-tuned", "lifted", "advised"])
 def test_a_person_reads_what_came_of_it(capsys: pytest.CaptureFixture[str], rule: str) -> None:
     findings = (Finding("info", rule, "31.2 dB, 28.4 before"), Finding("info", "input-step", "in float"))
     chosen = {"method": "minmax+tune", "io": "int8"}
     graph = Graph.from_bytes(cnn())
     report = BuildReport("m", "m.tflite", "", 10, 5, None, None, 0, 24, chosen, findings, {}, graph)
-    _show(Ui(), report)
+    _figures(Ui(), report, "")
     said = capsys.readouterr().out
     assert f"{rule}: 31.2 dB, 28.4 before" in said
     assert "in float" not in said
