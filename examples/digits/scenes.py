@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from speech import DIGITS, RATE, SILENCE, UNKNOWN, Word
+from speech import DIGITS, RATE, Word
 
 from qedge.processing.wav import to_int16
 
@@ -150,30 +150,31 @@ def make_scene(words: list[Word], babble: list[Word], rng: np.random.Generator, 
 
 
 def window_labels(
-    scene: Scene, starts: npt.NDArray[np.int64], length: int, *, enough: float
+    scene: Scene, starts: npt.NDArray[np.int64], length: int, *, enough: float, keywords: int = len(DIGITS)
 ) -> npt.NDArray[np.int64]:
     """Return the class of each window of ``length`` samples, or ``IGNORE`` where a person would be unsure.
 
-    The last digit that is in the window whole, or with more than the part ``enough`` of it; else "unknown" where it
-    holds a good part of any word; else "silence".
+    The last keyword that is in the window whole, or with more than the part ``enough`` of it; else "unknown"
+    (``keywords``) where it holds a good part of any word; else "silence" (``keywords + 1``).
     """
-    labels = np.full(starts.size, SILENCE)
+    unknown, silence = keywords, keywords + 1
+    labels = np.full(starts.size, silence)
     ends = starts + length
     slack = RATE // 50
     for start, end, label in scene.words:
         visible = (np.minimum(ends, end) - np.maximum(starts, start)) / (end - start)
         whole = (start >= starts - slack) & (end <= ends + slack) | (visible > enough)
-        if label < len(DIGITS):
+        if label < keywords:
             partial = ~whole & (visible > 0.25) & (visible < 0.6)
             unsure = ~whole & (visible > 0.04) & ~partial
         else:
             partial = visible > 0.3
             unsure = (visible > 0.04) & ~partial
-        no_digit_yet = labels >= len(DIGITS)
-        labels = np.where(unsure & (labels == SILENCE), IGNORE, labels)
-        labels = np.where(partial & (no_digit_yet | (labels == IGNORE)), UNKNOWN, labels)
-        # A digit that is most of the way in or out beside a window of something else stays unsure.
-        labels = np.where(unsure & (visible > 0.6) & (labels == UNKNOWN), IGNORE, labels)
-        if label < len(DIGITS):
+        no_keyword_yet = labels >= keywords
+        labels = np.where(unsure & (labels == silence), IGNORE, labels)
+        labels = np.where(partial & (no_keyword_yet | (labels == IGNORE)), unknown, labels)
+        # A keyword that is most of the way in or out beside a window of something else stays unsure.
+        labels = np.where(unsure & (visible > 0.6) & (labels == unknown), IGNORE, labels)
+        if label < keywords:
             labels = np.where(whole, label, labels)
     return labels

@@ -56,10 +56,19 @@ Part = tuple[Features, npt.NDArray[np.int64], tuple[Labels, ...]]
 class Windows:
     """Frames of many scenes end to end, and the labels of their windows: one array for each of `ENOUGH`."""
 
-    def __init__(self, words: list[Word], babble: list[Word], snr_db: tuple[float, float], seed: int):
+    def __init__(
+        self,
+        words: list[Word],
+        babble: list[Word],
+        snr_db: tuple[float, float],
+        seed: int,
+        *,
+        keywords: int = len(DIGITS),
+    ):
+        self.keywords = keywords
         order = np.random.default_rng(seed).permutation(len(words))
         groups = [[words[i] for i in order[first : first + 12]] for first in range(0, len(words), 12)]
-        _shared.update(groups=groups, babble=babble, snr_db=snr_db, seed=seed)
+        _shared.update(groups=groups, babble=babble, snr_db=snr_db, seed=seed, keywords=keywords)
         # Forked, so that the words need not travel; each scene has its own generator, so their order is no matter.
         with multiprocessing.get_context("fork").Pool(2) as pool:
             parts = pool.map(_scene_windows, range(len(groups)), chunksize=8)
@@ -69,11 +78,11 @@ class Windows:
         self.labels = tuple(np.concatenate(same) for same in zip(*(labels for _, _, labels in parts)))
 
     def draw(self, count: int, labels: Labels, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-        """Return ``count`` indices of windows: digits alike, "unknown" and "silence" more often."""
-        weights = np.array([1.0] * len(DIGITS) + [4.0, 1.5])
-        chosen = rng.choice(len(LABELS), count, p=weights / weights.sum())
+        """Return ``count`` indices of windows: keywords alike, "unknown" and "silence" more often."""
+        weights = np.array([1.0] * self.keywords + [0.4 * self.keywords, 0.15 * self.keywords])
+        chosen = rng.choice(weights.size, count, p=weights / weights.sum())
         index = np.zeros(count, np.int64)
-        for label in range(len(LABELS)):
+        for label in range(weights.size):
             index[chosen == label] = rng.choice(np.flatnonzero(labels == label), (chosen == label).sum())
         return index
 
@@ -93,7 +102,8 @@ def _scene_windows(number: int) -> Part:
     )
     features = FRONT_END.frames(scene.pcm)
     begin = np.arange(features.shape[0] - FRAMES + 1)
-    labels = [window_labels(scene, begin * HOP, CLIP, enough=enough) for enough in ENOUGH]
+    keywords = _shared["keywords"]
+    labels = [window_labels(scene, begin * HOP, CLIP, enough=enough, keywords=keywords) for enough in ENOUGH]
     keep = np.any(np.array(labels) != IGNORE, axis=0)
     return features, begin[keep], tuple(label[keep] for label in labels)
 
@@ -135,7 +145,7 @@ def disturb(batch: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDA
     return batch
 
 
-def build_model():
+def build_model(labels: int = len(LABELS)):
     import keras
     from keras import layers
 
@@ -160,7 +170,7 @@ def build_model():
     x = layers.AveragePooling2D(x.shape[1:3])(x)
     x = layers.Reshape((x.shape[-1],))(x)
     x = layers.Dropout(0.2)(x)
-    outputs = layers.Dense(len(LABELS), activation="softmax", name="scores")(x)
+    outputs = layers.Dense(labels, activation="softmax", name="scores")(x)
     return keras.Model(inputs, outputs, name="digits")
 
 

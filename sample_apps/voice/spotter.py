@@ -19,8 +19,10 @@ class Settings:
         smooth: runs whose scores are averaged.
         threshold: average, of the scores of all keywords together, at which one was said.
         pause_ms: which one is decided when there was nothing but background for so long: the word is over.
+        shortest_ms: from the threshold until then, at least: what is over as soon as it sounds like a keyword is none.
         longest_ms: or so long after the threshold, where the sound does not end.
-        sure: average score that the best keyword must have then to be reported.
+        sure: average, of all keywords together, that it takes then for the best of them to be reported: what only
+            sounded like a keyword for a while has less when it is over.
         release: average, of all keywords together, under which none is being said.
         patience_ms: what takes longer from ``release`` to ``threshold`` is not reported: it would come late.
         refractory_ms: no report for so long after a report.
@@ -31,8 +33,9 @@ class Settings:
     smooth: int = 4
     threshold: float = 0.35
     pause_ms: int = 220
+    shortest_ms: int = 60
     longest_ms: int = 420
-    sure: float = 0.2
+    sure: float = 0.45
     release: float = 0.2
     patience_ms: int = 360
     refractory_ms: int = 960
@@ -158,8 +161,8 @@ class Spotter:
         if self._pause.frames * self._hop_ms < settings.pause_ms and waited_ms < settings.longest_ms:
             return None
         self._said_run = None
-        best = max(self._keywords, key=lambda i: self.scores[i])
-        if self.scores[best] < settings.sure:
+        if said < settings.sure or waited_ms < settings.shortest_ms:
             return None
+        best = max(self._keywords, key=lambda i: self.scores[i])
         self._reported_run = self._runs
         return Heard(self.labels[best], round(self.seconds, 3), round(float(self.scores[best]), 3))

@@ -291,6 +291,7 @@ def test_the_firmware_decides_by_the_settings_of_the_app(bundle: Path) -> None:
         "SMOOTH": settings.smooth,
         "THRESHOLD_PERCENT": round(100 * settings.threshold),
         "PAUSE_FRAMES": math.ceil(settings.pause_ms / hop_ms),
+        "SHORTEST_RUNS": settings.shortest_ms // settings.step_ms,
         "LONGEST_RUNS": math.ceil(settings.longest_ms / settings.step_ms),
         "SURE_PERCENT": round(100 * settings.sure),
         "RELEASE_PERCENT": round(100 * settings.release),
@@ -308,7 +309,8 @@ def test_the_emulated_firmware_hears_what_the_app_hears(digits_build: Path, bund
     from spotter import Spotter
 
     pcm = np.concatenate(
-        [np.append(to_int16(read_wav(clip(w))[0]), np.zeros(8000, np.int16)) for w in DIGITS[::3]]
+        [np.append(np.zeros(8000, np.int16), to_int16(read_wav(clip(w))[0])) for w in DIGITS[::3]]
+        + [np.zeros(8000, np.int16)]
     )
     firmware = EmulatedSpotter(digits_build / "digits" / "mcu", count=False)
     on_core = list(firmware.push(pcm))

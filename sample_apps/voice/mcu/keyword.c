@@ -62,19 +62,22 @@ static int decide(keyword_spotter *spotter)
     if (spotter->said_run == 0 && said * 100u >= KEYWORD_THRESHOLD_PERCENT * certain && rising && rested) {
         spotter->said_run = spotter->runs;
     }
-    if (spotter->said_run == 0 || (spotter->pause.frames < KEYWORD_PAUSE_FRAMES &&
-                                   spotter->runs - spotter->said_run < KEYWORD_LONGEST_RUNS)) {
+    if (spotter->said_run == 0) {
+        return -1;
+    }
+    const uint32_t waited = spotter->runs - spotter->said_run;
+    if (spotter->pause.frames < KEYWORD_PAUSE_FRAMES && waited < KEYWORD_LONGEST_RUNS) {
         return -1;
     }
     spotter->said_run = 0;
+    if (said * 100u < KEYWORD_SURE_PERCENT * certain || waited < KEYWORD_SHORTEST_RUNS) {
+        return -1;
+    }
     int best = 0;
     for (int label = 1; label < KEYWORD_COUNT; ++label) {
         if (scores_of(spotter, label) > scores_of(spotter, best)) {
             best = label;
         }
-    }
-    if (scores_of(spotter, best) * 100u < KEYWORD_SURE_PERCENT * certain) {
-        return -1;
     }
     spotter->reported_run = spotter->runs;
     return best;

@@ -11,8 +11,9 @@
 #define KEYWORD_SMOOTH 4             /* runs whose scores are averaged */
 #define KEYWORD_THRESHOLD_PERCENT 35 /* of all keywords together, at which one was said */
 #define KEYWORD_PAUSE_FRAMES 11      /* of nothing but background, and it is decided which one */
+#define KEYWORD_SHORTEST_RUNS 1      /* from the threshold until then, at least */
 #define KEYWORD_LONGEST_RUNS 7       /* or so long after the threshold, where the sound does not end */
-#define KEYWORD_SURE_PERCENT 20      /* that the best must have then to be reported */
+#define KEYWORD_SURE_PERCENT 45      /* of all keywords together, that it takes then for the best to be reported */
 #define KEYWORD_RELEASE_PERCENT 20   /* of all keywords together, under which none is being said */
 #define KEYWORD_PATIENCE_RUNS 6      /* what takes longer from there to the threshold is not reported */
 #define KEYWORD_REFRACTORY_RUNS 16   /* no report for so many runs after a report */
