@@ -16,16 +16,20 @@ def groups_of(energy: npt.NDArray[Any]) -> tuple[int, list[npt.NDArray[np.intp]]
     """Return the axis whose columns differ most in size, and its columns in groups of like size.
 
     Sizes are root mean squares. Sorted by size, a new group begins where the next column is :data:`UNLIKE`
-    times larger. Columns that are always 0 join the group of the smallest.
+    times larger; in a vector also where it is that much larger than the smallest of its group, since a ladder of sizes
+    has no gap. Columns that are always 0 join the group of the smallest.
 
     Args:
         energy: sum of squares of each value over the samples, in the output's shape.
 
     >>> groups_of(np.array([[1e4, 2e4, 1.0, 1.5]]))[1]
     [array([0, 1]), array([2, 3])]
+    >>> groups_of(np.array([[1e6, 1e5, 1e4, 1e3, 1e2]]))[1]
+    [array([0]), array([1, 2]), array([3, 4])]
     """
     axes = [k for k, n in enumerate(energy.shape) if 1 < n <= MOST_COLUMNS]
-    if sum(n > 1 for n in energy.shape) == 1:
+    vector = sum(n > 1 for n in energy.shape) == 1
+    if vector:
         axes = [k for k in axes if energy.shape[k] <= MOST_IN_VECTOR]
     best: tuple[int, list[npt.NDArray[np.intp]]] = 0, []
     widest = UNLIKE
@@ -34,17 +38,24 @@ def groups_of(energy: npt.NDArray[Any]) -> tuple[int, list[npt.NDArray[np.intp]]
         sizes = np.sqrt(rows.mean(axis=1))
         alive = sizes[sizes > 0]
         if alive.size and (reach := float(alive.max() / alive.min())) >= widest:
-            groups = _split(sizes)
+            groups = _split(sizes, ladder=vector)
             if len(groups) > 1:
                 best, widest = (axis, groups), reach
     return best
 
 
-def _split(sizes: npt.NDArray[np.float64]) -> list[npt.NDArray[np.intp]]:
+def _split(sizes: npt.NDArray[np.float64], *, ladder: bool) -> list[npt.NDArray[np.intp]]:
     order = np.argsort(sizes, kind="stable")
     ranked = sizes[order]
-    steps = (ranked[1:] >= UNLIKE * ranked[:-1]) & (ranked[:-1] > 0)
-    groups = [np.sort(g) for g in np.split(order, np.flatnonzero(steps) + 1)]
+    starts, smallest = [], 0.0
+    for k, size in enumerate(ranked):
+        before = ranked[k - 1] if k and not ladder else smallest
+        if before > 0 and size >= UNLIKE * before:
+            starts.append(k)
+            smallest = size
+        elif smallest == 0:
+            smallest = size
+    groups = [np.sort(g) for g in np.split(order, starts)]
     return sorted(groups, key=lambda g: int(g[0]))
 
 

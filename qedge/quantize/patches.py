@@ -163,10 +163,14 @@ def _some(count: int, wanted: int, random: np.random.Generator) -> Array:
 
 
 def _second_moment(rows: Array) -> Float:
-    ones = np.ones((rows.shape[0], 1, *rows.shape[2:]), np.float32)
-    rows = np.concatenate([rows, ones], axis=1)
-    if rows.ndim == 3:
-        by_channel = rows.transpose(2, 1, 0)
-        result: Float = (by_channel @ by_channel.transpose(0, 2, 1)).astype(np.float64)
-        return result
-    return (rows.T @ rows).astype(np.float64)
+    """Return ``X.T @ X`` of rows with a last column of ones, in float64: the order of the samples changes no digit that
+    rounding would show."""
+    ones = np.ones((rows.shape[0], 1, *rows.shape[2:]))
+    wide = np.concatenate([rows.astype(np.float64), ones], axis=1)
+    result: Float
+    if wide.ndim == 3:
+        by_channel = wide.transpose(2, 1, 0)
+        result = by_channel @ by_channel.transpose(0, 2, 1)
+    else:
+        result = wide.T @ wide
+    return result

@@ -118,6 +118,20 @@ def test_columns_of_unlike_size_count_apart() -> None:
     assert "columns 4-9" in miss.why
 
 
+def test_a_ladder_of_sizes_without_a_gap_counts_apart() -> None:
+    rng = np.random.default_rng(0)
+    sizes = 5.0 ** np.arange(6)
+    real = rng.normal(size=(40, 6)) * sizes
+    figures = _tally(OutputInfo("numbers", (1, 6), "linear"), real, np.rint(real / 40) * 40)
+    assert [p.columns for p in figures.parts] == ["0-1", "2-3", "4-5"]
+    assert figures.sqnr_db > 40
+    assert figures.worst_db < 5
+    (miss,) = below_floor(Comparison(40, (figures,)))
+    assert "columns 0-1" in miss.why
+    maps = np.square(np.repeat(sizes[:, None], 9, axis=1))
+    assert groups_of(maps[None])[1] == []  # the columns of a map have sizes between
+
+
 def test_columns_of_like_size_and_long_vectors_stay_together() -> None:
     rng = np.random.default_rng(0)
     assert groups_of(rng.uniform(1, 50, (1, 10, 50)))[1] == []
