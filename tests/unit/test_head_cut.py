@@ -17,6 +17,8 @@ from qedge.graph.edit import Editor
 from qedge.processing.detect import Detect
 from qedge.processing.image import ImagePreprocess
 from qedge.quantize.heads import cut_head
+from qedge.quantize.heads.cut import TOLERANCE, difference
+from qedge.quantize.heads.forms import Head
 from qedge.quantize.heads.tail import find_tail
 from qedge.quantize.interpreter import Runner
 from qedge.report.verdict import verdict
@@ -238,6 +240,32 @@ def test_notes_of_ultralytics() -> None:
     assert read_exported({**notes, "imgsz": "many", "stride": "x"}) == found.__class__(
         "detect", found.names, None, None
     )
+
+
+@pytest.mark.parametrize("saturated", [False, True])
+def test_rows_that_a_model_chose_are_proved_one_by_one(saturated: bool) -> None:
+    """Scores that are all alike leave the order open, and nothing else: a wrong box among them is no proof."""
+    rng = np.random.default_rng(3)
+    boxes = [rng.normal(1, 1, (1, SIDE // s, SIDE // s, 4)).astype(np.float32) for s in STRIDES]
+    scores = [rng.normal(0, 2, (1, SIDE // s, SIDE // s, CLASSES)).astype(np.float32) for s in STRIDES]
+    scores = [np.full_like(s, 40) if saturated else s for s in scores]
+    spec = Detect(
+        "yolov8", bins=1, strides=STRIDES, input_size=(SIDE, SIDE), box_outputs=(0, 1), score_outputs=(2, 3),
+        suppress=False, limit=20, threshold=0.0, candidates=1 << 20,
+    )  # fmt: skip
+    all_of = spec.replace(limit=1 << 20).decode([*boxes, *scores])
+    best = rng.permutation(np.argsort(-all_of.scores, kind="stable")[:20])
+    rows = np.concatenate(
+        [all_of.boxes[best][:, [1, 0, 3, 2]] * SIDE, all_of.scores[best, None], all_of.classes[best, None]], 1
+    )[None].astype(np.float32)
+    head = Head((), (), spec, Detect("top_k", input_size=(SIDE, SIDE)))
+    assert difference(head, [rows], [*boxes, *scores]) < TOLERANCE
+    others = {0: rows[0, 7, 0] + 3, 4: 0.5 * rows[0, 7, 4], 5: (rows[0, 7, 5] + 1) % CLASSES}
+    for column, other in others.items():
+        wrong = rows.copy()
+        wrong[0, 7, column] = other
+        if column != 5 or not saturated:  # there the same box has every class
+            assert difference(head, [wrong], [*boxes, *scores]) > TOLERANCE, column
 
 
 def test_a_detector_is_a_detect_description() -> None:

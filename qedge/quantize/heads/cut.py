@@ -23,7 +23,8 @@ Array = npt.NDArray[Any]
 
 TOLERANCE = 1e-4
 """Largest difference of scores, and of box corners as shares of the input."""
-RELATIVE = 1e-3
+RELATIVE, SMALLEST = 1e-3, 1e-6
+"""How far small scores may be apart, by their size, and how far the smallest."""
 SAME_CLASSES = 0.99
 """Share of places whose best class must be the same: where two scores are equal, either is right."""
 SATURATED = 0.9999
@@ -138,21 +139,26 @@ def _all(spec: Detect, outputs: Sequence[Array]) -> Candidates:
 
 
 def _of_chosen(head: Head, whole: Sequence[Array], cut: Sequence[Array]) -> float:
-    """Compare what a model chose itself with what the post-processing chooses; of equal scores any order is right."""
-    a, b = (
-        spec.replace(threshold=0.0, candidates=1 << 30, limit=head.cut.limit).decode(outputs)
+    """Compare what a model chose itself with all that the post-processing chooses from.
+
+    The scores must be the best ones, and each row a place's own, with its class and box; of equal scores any may be
+    chosen.
+    """
+    chosen, places = (
+        spec.replace(threshold=0.0, candidates=1 << 30, limit=1 << 30).decode(outputs)
         for spec, outputs in ((head.whole, whole), (head.cut, cut))
     )
-    first, second = (np.argsort(-c.scores, kind="stable")[: head.cut.limit] for c in (a, b))
-    if len(first) != len(second):
+    best = -np.sort(-places.scores)[: len(chosen.scores)]
+    if not len(best) or len(best) != len(chosen.scores):
         return float("inf")
-    scores = a.scores[first]
-    apart = np.abs(np.diff(scores, prepend=np.inf, append=-np.inf))
-    alone = np.minimum(apart[:-1], apart[1:]) > RELATIVE * scores
-    corners = _apart(a.boxes[first][alone], b.boxes[second][alone])
-    if np.any(a.classes[first][alone] != b.classes[second][alone]):
-        return float("inf")
-    return max(_largest(scores, b.scores[second]), corners)
+    worst = _largest(-np.sort(-chosen.scores), best)
+    for box, label, score in zip(chosen.boxes, chosen.classes, chosen.scores):
+        near = np.abs(places.scores - score) <= RELATIVE * score + SMALLEST
+        same = places.boxes[near & (places.classes == label)]
+        if not len(same):
+            return float("inf")
+        worst = max(worst, _apart(box, same[np.abs(same - box).max(axis=1).argmin()]))
+    return worst
 
 
 def _apart(a: Array, b: Array) -> float:
@@ -166,7 +172,7 @@ def _apart(a: Array, b: Array) -> float:
 def _largest(a: Array, b: Array) -> float:
     """Return the largest difference of two arrays of scores; infinite where small ones differ by their size."""
     apart = np.abs(a - b)
-    return float("inf") if np.any(apart > RELATIVE * np.maximum(a, b) + 1e-6) else float(apart.max())
+    return float("inf") if np.any(apart > RELATIVE * np.maximum(a, b) + SMALLEST) else float(apart.max())
 
 
 def _with_anchors(head: Head, whole: Sequence[Array], cut: Sequence[Array]) -> Head:
