@@ -25,6 +25,8 @@ CHOICES = ("threshold", "iou", "limit", "per_class", "candidates")
 """Fields of a stated post-processing that hold wherever the decoding is done."""
 LETTERBOX = {"fit": "letterbox", "fill": 114, "resize": "opencv", "range": [0.0, 1.0]}
 """How Ultralytics' package feeds its detectors."""
+FED_SO = ("detect", "pose")
+"""Tasks of that package that are fed so, and that are decoded here."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def _noted(found: Brought, exported: Exported) -> Brought:
         labels = exported.names
         taken.append(f"{len(labels)} class names")
     preprocess = found.preprocess
-    if exported.task == "detect" and preprocess.get("kind", "image") == "image":
+    if exported.task in FED_SO and preprocess.get("kind", "image") == "image":
         added = {key: value for key, value in LETTERBOX.items() if key not in preprocess}
         preprocess = {**added, **preprocess}
         if added:

@@ -37,12 +37,14 @@ FORMS: Mapping[str, str] = {
 """The decoder of each form: module and function within :mod:`qedge.processing.detection`."""
 SETTLED = ("ssd", "top_k", "centernet", "fomo")
 """Forms that give every object once, so that nothing is suppressed."""
-LEVELS = ("box_outputs", "score_outputs", "object_outputs")
+LEVELS = ("box_outputs", "score_outputs", "object_outputs", "point_outputs")
 SCORES = ("probabilities", "sigmoid", "softmax")
 
 
 class Detection(NamedTuple):
     """One object; ``box`` is (top, left, bottom, right), 0 to 1 of the model's input, clipped to it.
+
+    ``points`` are its key points in the model's order, each (y, x, score), not clipped; () where the model has none.
 
     :func:`in_pixels` turns boxes into pixels of the image they were found in.
     """
@@ -50,6 +52,7 @@ class Detection(NamedTuple):
     label: str
     score: float
     box: tuple[float, float, float, float]
+    points: tuple[tuple[float, float, float], ...] = ()
 
 
 class Detect(Postprocess):
@@ -81,6 +84,9 @@ class Detect(Postprocess):
         channel_axis: of such outputs: -1, or 1 for (1, channels, places).
         bins: steps of each distance's distribution in ``yolov8``; 1: the distances themselves.
         anchor_sizes: (w, h) in pixels of every anchor of ``yolov5``, level by level, where it is not decoded.
+        points: key points of an object (``yolov8``), three channels a point: x, y and how sure. They stand behind the
+            class scores where all is one output.
+        point_outputs: positions of the outputs with the key points of each level.
         suppress: whether overlapping boxes are dropped; a head that was trained to give each object once needs none.
         candidates: most boxes that suppression looks at, the surest.
     """
@@ -114,6 +120,8 @@ class Detect(Postprocess):
     anchor_sizes: tuple[float, ...] = ()
     suppress: bool = True
     candidates: int = 3000
+    points: int = 0
+    point_outputs: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         require(self.form in FORMS, "form", self.form, f"one of {', '.join(FORMS)}")
@@ -151,11 +159,18 @@ class Detect(Postprocess):
             value = getattr(self, name)
             good = isinstance(value, tuple) and all(is_int(v) and v >= 0 for v in value)
             require(good, name, value, "positions of outputs")
+        good = is_int(self.points) and self.points >= 0 and (self.points == 0 or self.form == "yolov8")
+        require(good, "points", self.points, "an integer of at least 0, and 0 in other forms than yolov8")
         boxes = self.box_outputs
         together = self.form == "yolov5"
+        needed = {
+            "score_outputs": True,
+            "object_outputs": self.form == "yolox",
+            "point_outputs": self.points > 0 and self.form == "yolov8",
+        }
         for name in () if together else LEVELS[1:]:
             value = getattr(self, name)
-            wanted = len(boxes) if name == "score_outputs" or self.form == "yolox" else 0
+            wanted = len(boxes) if needed[name] else 0
             require(len(value) == wanted, name, value, f"{wanted} positions, as box_outputs has {len(boxes)}")
         sizes, levels = self.anchor_sizes, len(self.strides)
         good = isinstance(sizes, tuple) and all(is_number(v) and v > 0 for v in sizes)
@@ -182,14 +197,19 @@ class Detect(Postprocess):
             groups = found.classes if self.per_class else np.zeros(len(found.classes), np.int64)
             order = non_max_suppression(found.boxes, found.scores, groups, self.iou, self.limit)
         corners = np.clip(found.boxes[order], 0, 1).tolist()
+        points = [()] * len(order) if found.points is None else found.points[order].tolist()
         return [
-            Detection(labels[c] if c < len(labels) else str(c), s, (b[0], b[1], b[2], b[3]))
-            for b, c, s in zip(corners, found.classes[order].tolist(), found.scores[order].tolist())
+            Detection(
+                labels[c] if c < len(labels) else str(c), s, (b[0], b[1], b[2], b[3]), tuple(map(tuple, p))
+            )
+            for b, c, s, p in zip(
+                corners, found.classes[order].tolist(), found.scores[order].tolist(), points
+            )
         ]
 
     def decode(self, outputs: Sequence[Floats]) -> Candidates:
         """Return every box that reaches the threshold, before suppression, in the model's order."""
-        used = [self.boxes, *self.box_outputs, *self.score_outputs, *self.object_outputs]
+        used = [self.boxes, *(place for name in LEVELS for place in getattr(self, name))]
         if self.form in ("ssd", "centernet"):
             used += [self.scores_output, self.count, *([self.classes] if self.form == "ssd" else [])]
         elif self.form in ("anchors", "fomo"):
@@ -208,7 +228,7 @@ class Detect(Postprocess):
 def in_pixels(
     found: Sequence[Detection], preprocess: ImagePreprocess, height: int, width: int
 ) -> list[Detection]:
-    """Return the objects with boxes in pixels of the image that was handed over, clipped to it.
+    """Return the objects with boxes and points in pixels of the image that was handed over, boxes clipped to it.
 
     Args:
         found: what :meth:`Detect.apply` returned.
@@ -219,4 +239,9 @@ def in_pixels(
         return []
     boxes = preprocess.to_source([d.box for d in found], height, width)
     boxes = np.clip(boxes, 0, [height, width, height, width]).tolist()
-    return [d._replace(box=(b[0], b[1], b[2], b[3])) for d, b in zip(found, boxes)]
+    placed = [d._replace(box=(b[0], b[1], b[2], b[3])) for d, b in zip(found, boxes)]
+    if not found[0].points:
+        return placed
+    points = np.array([d.points for d in found], np.float64)
+    points[..., :2] = preprocess.to_source(points[..., :2], height, width)
+    return [d._replace(points=tuple((y, x, s) for y, x, s in p)) for d, p in zip(placed, points.tolist())]

@@ -10,6 +10,8 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 COLORS = ("#ff3b6b", "#2ec4ff", "#ffd23f", "#3be37d", "#ff8a3d", "#b18cff", "#00e0c6", "#ff7bd5")
+LEAST_POINT = 0.3
+"""Least score of a point within a box that is drawn."""
 SHADE = (0, 0, 0, 150)
 WHITE = (255, 255, 255, 255)
 
@@ -25,7 +27,7 @@ def overlay(
     canvas = ImageDraw.Draw(image, "RGBA")
     font = _font(letter)
     if "boxes" in seen:
-        _boxes(canvas, font, seen["boxes"], letter)
+        _boxes(canvas, font, seen["boxes"], letter, edges, max(threshold, LEAST_POINT))
     if "points" in seen:
         _points(canvas, seen["points"], edges, threshold, letter)
     if "labels" in seen:
@@ -40,13 +42,28 @@ def color_of(label: str) -> str:
     return COLORS[zlib.crc32(label.encode()) % len(COLORS)]
 
 
-def _boxes(canvas: Any, font: Any, boxes: Sequence[dict[str, Any]], letter: int) -> None:
+def _boxes(
+    canvas: Any,
+    font: Any,
+    boxes: Sequence[dict[str, Any]],
+    letter: int,
+    edges: Sequence[tuple[int, int]],
+    threshold: float,
+) -> None:
     for entry in reversed(boxes):  # the surest on top
         color = color_of(entry["label"])
         left, top, right, bottom = entry["box"]
         canvas.rectangle(
             (left, top, max(left, right), max(top, bottom)), outline=color, width=max(2, letter // 6)
         )
+        if "points" in entry:
+            _points(
+                canvas,
+                [{"x": x, "y": y, "score": s} for x, y, s in entry["points"]],
+                edges,
+                threshold,
+                letter,
+            )
         number = f" {entry['track']}" if "track" in entry else ""
         title = f"{entry['label']}{number} {entry['score']:.0%}"
         height = letter * 4 // 3

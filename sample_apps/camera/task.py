@@ -57,8 +57,8 @@ class Task:
         elif self.kind == "keypoints":  # all points, so that their numbers stay what the skeleton means
             model.postprocess = post.replace(threshold=0.0)
         self._preprocess = model.preprocess
-        points = len(model.labels) or 17
-        self.edges = SKELETON if self.kind == "keypoints" and points == 17 else ()
+        points = len(model.labels) or 17 if self.kind == "keypoints" else getattr(post, "points", 0)
+        self.edges = SKELETON if points == 17 else ()
 
     def read(self, result: qedge.Result, height: int, width: int) -> Seen:
         """Return ``labels``, ``boxes`` or ``points`` of a result; ``height`` and ``width`` are the frame's."""
@@ -97,7 +97,10 @@ class Task:
 def _box(found: Detection) -> Seen:
     """Return (left, top, right, bottom), as browsers draw."""
     top, left, bottom, right = (round(side, 1) for side in found.box)
-    return {"label": found.label, "score": round(found.score, 4), "box": [left, top, right, bottom]}
+    said: Seen = {"label": found.label, "score": round(found.score, 4), "box": [left, top, right, bottom]}
+    if found.points:
+        said["points"] = [[round(x, 1), round(y, 1), round(score, 4)] for y, x, score in found.points]
+    return said
 
 
 def _gives_scores(model: qedge.Model) -> bool:

@@ -79,6 +79,34 @@ def test_anchor_free_heads_cut_off_before_decoding(bins) -> None:
     same(one.apply([np.concatenate(joined, axis=1)], ()), wanted)
 
 
+def test_key_points_of_anchor_free_heads() -> None:
+    """x and y as Ultralytics' pose head has them: twice the number from the corner of the cell, in strides."""
+    rng = np.random.default_rng(15)
+    boxes, scores, marks = levels(rng, 4, 0), levels(rng, 1, 0), levels(rng, 3 * 2, 0)
+    spec = Detect(
+        "yolov8", **COMMON, bins=1, threshold=0.6, iou=1.0, points=2, box_outputs=(0, 1, 2),
+        score_outputs=(3, 4, 5), point_outputs=(6, 7, 8),
+    )  # fmt: skip
+    wanted = []
+    for level, row, column, stride in cells():
+        score = squash(scores[level][0, row, column, 0])
+        if score >= 0.6:
+            each = marks[level][0, row, column].reshape(2, 3).tolist()
+            found = [((2 * x + column) * stride, (2 * y + row) * stride, squash(sure)) for x, y, sure in each]
+            wanted.append((score, found))
+    wanted.sort(key=lambda entry: -entry[0])
+    objects = spec.apply([*boxes, *scores, *marks], ("person",))
+    assert len(objects) == len(wanted) > 5
+    for found, (score, points) in zip(objects, wanted):
+        assert found.score == pytest.approx(score)
+        assert np.allclose(found.points, [(y / HEIGHT, x / WIDTH, s) for x, y, s in points], atol=1e-5)
+    fit = ImagePreprocess(WIDTH, HEIGHT, fit="letterbox")
+    for before, after in zip(objects, in_pixels(objects, fit, 3 * HEIGHT, 3 * WIDTH)):
+        assert np.allclose(after.points, np.multiply(before.points, (3 * HEIGHT, 3 * WIDTH, 1)))
+    with pytest.raises(UsageError, match="points"):
+        Detect("yolox", points=2)
+
+
 def test_anchor_free_heads_with_the_decoding_in_the_graph() -> None:
     rng = np.random.default_rng(5)
     whole = rng.random((1, 4 + CLASSES, 126)).astype(np.float32)

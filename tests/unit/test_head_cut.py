@@ -80,7 +80,7 @@ class Net:
     def count(self, tensor) -> int:
         return int(np.prod(self.editor.shape(tensor)[1:3]))
 
-    def anchor_free(self, classes, bins, strides, share: bool = False) -> bytes:
+    def anchor_free(self, classes, bins, strides, share: bool = False, marks: int = 0) -> bytes:
         boxes = self.flat([self.conv(level, 4 * bins) for level in self.levels], 4 * bins)
         scores = self.flat([self.conv(level, classes) for level in self.levels], classes)
         places = self.editor.shape(boxes)[1]
@@ -95,7 +95,20 @@ class Net:
         centre = self.both("MUL", self.both("ADD", low, high), self.value(0.5))
         box = self.join([centre, self.both("SUB", high, low)], 2)
         box = self.both("MUL", box, self.value(steps / SIDE if share else steps))
-        return self.finish(self.join([box, self.op("LOGISTIC", [scores], self.editor.shape(scores))], 2))
+        parts = [box, self.op("LOGISTIC", [scores], self.editor.shape(scores))]
+        return self.finish(self.join([*parts, *([self.marks(marks, points, steps)] if marks else [])], 2))
+
+    def marks(self, count, points, steps) -> int:
+        """Return decoded key points, (x, y, score) each."""
+        flat = self.flat([self.conv(level, 3 * count) for level in self.levels], 3 * count)
+        places = self.editor.shape(flat)[1]
+        each = self.reshape(flat, 1, places, count, 3)
+        place = self.both(
+            "ADD", self.both("MUL", self.pick(each, 0, 2), self.value(2.0)), self.value(points[:, None])
+        )
+        place = self.both("MUL", place, self.value(steps[:, None]))
+        sure = self.op("LOGISTIC", [self.pick(each, 2, 1)], (1, places, count, 1))
+        return self.reshape(self.join([place, sure], 3), 1, places, 3 * count)
 
     def finish_plain(self) -> bytes:
         return self.finish(self.conv(self.levels[1], 4))
@@ -120,6 +133,10 @@ def cells(anchors: int = 1, strides=STRIDES) -> tuple[np.ndarray, np.ndarray]:
 
 def anchor_free(share: bool = False) -> bytes:
     return Net().anchor_free(CLASSES, BINS, STRIDES, share)
+
+
+def posed() -> bytes:
+    return Net(5).anchor_free(1, BINS, STRIDES, marks=4)
 
 
 def yolox(decoded: bool) -> bytes:
@@ -162,6 +179,7 @@ def anchored() -> bytes:
 HEADS = {
     "anchor-free": (anchor_free, "yolov8", 4),
     "anchor-free, shares of the image": (lambda: anchor_free(True), "yolov8", 4),
+    "key points": (posed, "yolov8", 6),
     "yolox": (lambda: yolox(False), "yolox", 6),
     "yolox, decoded": (lambda: yolox(True), "yolox", 6),
     "anchors": (anchored, "yolov5", 2),
@@ -190,6 +208,8 @@ def test_the_decoding_is_taken_off_and_nothing_changes(name) -> None:
         assert [d.label for d in boxes] == [d.label for d in wanted]
         assert np.allclose([d.box for d in boxes], [d.box for d in wanted], atol=1e-4)
         assert np.allclose([d.score for d in boxes], [d.score for d in wanted], atol=1e-4)
+        assert np.allclose([d.points for d in boxes], [d.points for d in wanted], atol=1e-4)
+        assert {len(d.points) for d in boxes} == {found.postprocess.points}
         assert len(boxes) > 5
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qedge.processing.classify import sigmoid
 from qedge.processing.detection.grids import (
     Candidates,
     Likely,
@@ -32,38 +33,60 @@ def decode(spec: Detect, outputs: Sequence[Floats]) -> Candidates:
     """Return the boxes whose score reaches the threshold.
 
     With ``box_outputs`` and ``score_outputs``: a level each, or all levels in one; without, one output ``boxes`` has
-    both: (x, y, w, h) in pixels and scores where ``decoded``, else distances and scores.
+    both: (x, y, w, h) in pixels and scores where ``decoded``, else distances and scores. Key points come last.
     """
-    parts = list(_parts(spec, outputs))
     once = None if spec.suppress else spec.limit
-    found, boxes, first = [], [], 0
-    for box, score in parts:
+    found, boxes, points, first = [], [], [], 0
+    for box, score, point in _parts(spec, outputs):
         seen = likely(score, spec.score_form == "sigmoid", spec.threshold, once)
         boxes.append(box[seen.places])
+        points.append(point[seen.places])
         found.append(Likely(seen.places + first, seen.classes, seen.scores))
         first += len(score)
     all_of = Likely(*(np.concatenate(values) for values in zip(*found)))
     encoded = np.concatenate(boxes)
     kept = surest(Likely(np.arange(len(encoded)), all_of.classes, all_of.scores), spec.candidates)
     encoded = encoded[kept.places]
+    marks = np.concatenate(points)[kept.places].reshape(len(encoded), spec.points, 3)
     if spec.decoded and not spec.box_outputs:
         corners = centres_to_corners(encoded[:, :2], encoded[:, 2:4], spec.input_size)
-        return Candidates(corners, kept.classes, kept.scores)
+        return Candidates(corners, kept.classes, kept.scores, _as_shares(marks, spec))
     cells, strides = grid(spec.input_size, spec.strides)
     require_places(first, len(cells), spec.form)
     places = all_of.places[kept.places]
     corners = from_distances(distances(encoded, spec.bins), cells[places], strides[places], spec.input_size)
-    return Candidates(corners, kept.classes, kept.scores)
+    if spec.points:
+        marks = np.concatenate(
+            [
+                (marks[..., :2] * 2 + cells[places][:, None]) * strides[places][:, None],
+                sigmoid(marks[..., 2:]),
+            ],
+            2,
+        )
+    return Candidates(corners, kept.classes, kept.scores, _as_shares(marks, spec))
 
 
-def _parts(spec: Detect, outputs: Sequence[Floats]) -> Iterator[tuple[Floats, Floats]]:
+def _as_shares(marks: Floats, spec: Detect) -> Floats | None:
+    """Return key points (n, points, 3) of x and y in pixels and a score as (y, x, score), 0 to 1; None without any."""
+    if not spec.points:
+        return None
+    found: Floats = marks[..., [1, 0, 2]]
+    found[..., :2] /= np.array(spec.input_size, np.float32)
+    return found
+
+
+def _parts(spec: Detect, outputs: Sequence[Floats]) -> Iterator[tuple[Floats, Floats, Floats]]:
+    """Yield boxes, scores and key points of places, a level at a time where the outputs have them so."""
     if spec.box_outputs:
-        for box, score in zip(spec.box_outputs, spec.score_outputs):
-            yield rows(outputs[box], spec.channel_axis), rows(outputs[score], spec.channel_axis)
+        for k, (box, score) in enumerate(zip(spec.box_outputs, spec.score_outputs)):
+            boxes, scores = (rows(outputs[place], spec.channel_axis) for place in (box, score))
+            marks = rows(outputs[spec.point_outputs[k]], spec.channel_axis) if spec.points else boxes[:, :0]
+            yield boxes, scores, marks
         return
     whole = rows(outputs[spec.boxes], spec.channel_axis)
     sides = 4 if spec.decoded else 4 * max(1, spec.bins)
-    yield whole[:, :sides], whole[:, sides:]
+    last = whole.shape[1] - 3 * spec.points
+    yield whole[:, :sides], whole[:, sides:last], whole[:, last:]
 
 
 def distances(encoded: Floats, bins: int) -> Floats:

@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 
 
 class Candidates(NamedTuple):
-    """Boxes before suppression: float32 (n, 4) as (top, left, bottom, right), 0 to 1 of the model's input."""
+    """Boxes before suppression: float32 (n, 4) as (top, left, bottom, right), 0 to 1 of the model's input.
+
+    ``points``, where the model has key points: float32 (n, points, 3) as (y, x, score), 0 to 1.
+    """
 
     boxes: Floats
     classes: Places
     scores: Floats
+    points: Floats | None = None
 
 
 class Likely(NamedTuple):

@@ -131,7 +131,8 @@ def difference(head: Head, whole: Sequence[Array], cut: Sequence[Array]) -> floa
     telling = a.scores < SATURATED
     if telling.any() and np.mean(a.classes[telling] == b.classes[telling]) < SAME_CLASSES:
         return float("inf")
-    return max(_largest(a.scores, b.scores), _apart(a.boxes, b.boxes))
+    worst = max(_largest(a.scores, b.scores), _apart(a.boxes, b.boxes))
+    return worst if a.points is None or b.points is None else max(worst, _apart(a.points, b.points))
 
 
 def _all(spec: Detect, outputs: Sequence[Array]) -> Candidates:

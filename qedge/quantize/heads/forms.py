@@ -49,7 +49,7 @@ def hypotheses(graph: Graph, tail: Tail) -> Iterator[Head]:
     output = graph.tensors[graph.outputs[0]].shape
     if not levels or len(output) != 3:
         return
-    for count, family in ((2, _anchor_free), (3, _yolox), (1, _anchored)):
+    for count, family in ((2, _anchor_free), (3, _yolox), (3, _with_points), (1, _anchored)):
         if all(len(level.tensors) == count for level in levels):
             yield from family(graph, levels, output, (shape[1], shape[2]))
 
@@ -97,6 +97,32 @@ def _anchor_free(
             for scale in (size, (1, 1)):
                 whole = Detect("top_k", input_size=scale, threshold=THRESHOLD, limit=once.limit)
                 yield Head(tuple(tensors), _named(levels, "boxes", "scores"), once, whole)
+
+
+def _with_points(
+    graph: Graph, levels: Sequence[_Level], output: Sequence[int], size: tuple[int, int]
+) -> Iterator[Head]:
+    """Yield readings of three convolutions a level as distances, class scores and key points."""
+    places, count = _places(levels, size), len(levels)
+    for order in permutations(range(3)):
+        shapes = [{graph.tensors[level.tensors[k]].shape[3] for level in levels} for k in order]
+        if any(len(sizes) != 1 for sizes in shapes):
+            continue
+        wide, classes, marks = (sizes.pop() for sizes in shapes)
+        if wide % 4 or wide > 4 * MOST_BINS or marks % 3:
+            continue
+        first = tuple(range(count))
+        cut = Detect(
+            "yolov8", threshold=THRESHOLD, iou=IOU, limit=LIMIT, input_size=size,
+            strides=tuple(level.stride for level in levels), bins=wide // 4, points=marks // 3,
+            box_outputs=first, score_outputs=tuple(count + k for k in first),
+            point_outputs=tuple(2 * count + k for k in first),
+        )  # fmt: skip
+        tensors = tuple(level.tensors[k] for k in order for level in levels)
+        for whole in _readings(output, places, 4 + classes + marks, size, "yolov8"):
+            yield Head(
+                tensors, _named(levels, "boxes", "scores", "points"), cut, whole.replace(points=cut.points)
+            )
 
 
 def _yolox(
