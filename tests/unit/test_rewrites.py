@@ -25,6 +25,7 @@ from qedge.quantize.interpreter import Runner
 from qedge.quantize.model import FloatModel
 from qedge.quantize.rewrites import rewrite
 from qedge.quantize.rewrites.input_step import take_steps
+from qedge.quantize.rewrites.unlike_parts import keep_parts_apart
 from qedge.runtime.model import Result, as_input
 from qedge.testing.opmodels import ModelBuilder, Spec, SubgraphBuilder, constant
 from qedge_mcu.input_step import write_input
@@ -288,3 +289,56 @@ def test_an_index_that_counts_from_the_end_is_arithmetic() -> None:
         np.testing.assert_array_equal(
             Runner(after.data).predict(sample)[0], Runner(before.data).predict(sample)[0]
         )
+
+
+def _joined(
+    sizes: Sequence[float], fused: str = "RELU", conv: bool = False, weighed: Sequence[float] | None = None
+) -> bytes:
+    """Return a model that joins a part for each size and weighs them so that all count alike, or as stated."""
+    rng = np.random.default_rng(1)
+    net = Net(1, 2, 2, 8) if conv else Net(1, 8)
+    shape = (1, 2, 2) if conv else (1,)
+    parts, back = [], []
+    for size, by in zip(sizes, weighed or [1 / size for size in sizes]):
+        rows = size * rng.normal(size=(4, 8))
+        weights = net.const(rows.reshape(4, 1, 1, 8) if conv else rows)
+        options = {**CONV, "padding": "SAME"} if conv else NONE
+        name = "CONV_2D" if conv else "FULLY_CONNECTED"
+        parts.append(net.op(name, [net.input, weights, net.const(np.zeros(4))], (*shape, 4), options))
+        back.append(by * rng.normal(size=(6, 4)))
+    total = 4 * len(sizes)
+    joined = net.op("CONCATENATION", parts, (*shape, total), {"axis": -1, **NONE})
+    rows = np.concatenate(back, axis=1)
+    weights = net.const(rows.reshape(6, 1, 1, total) if conv else rows)
+    options = {**(CONV | {"padding": "SAME"} if conv else NONE), "fused_activation_function": fused}
+    name = "CONV_2D" if conv else "FULLY_CONNECTED"
+    y = net.op(name, [joined, weights, net.const(rng.normal(size=6))], (*shape, 6), options, "y")
+    net.g.output(y)
+    return net.builder.pack()
+
+
+@pytest.mark.parametrize("conv", [False, True])
+@pytest.mark.parametrize("sizes", [(1.0, 300.0), (1000.0, 1.0, 600.0), (1.0, 0.01, 100.0)])
+def test_parts_of_unlike_size_are_weighed_apart(sizes: tuple[float, ...], conv: bool) -> None:
+    model = _joined(sizes, conv=conv)
+    values = RNG.normal(size=(100, 2, 2, 8) if conv else (100, 8)).astype(np.float32)
+    data = ArrayDataset(values)
+    rewritten = keep_parts_apart(FloatModel.from_bytes(model), data, range(100))
+    before, after = Runner(model), Runner(rewritten.data)
+    for i in range(5):
+        expected = before.predict(data[i])[0]
+        np.testing.assert_allclose(after.predict(data[i])[0], expected, rtol=1e-4, atol=1e-4)
+    assert compare(model, quantize(model, data, QuantizeOptions("minmax")).data, data).sqnr_db > 33
+    assert keep_parts_apart(rewritten, data, range(100)) is rewritten
+
+
+def test_parts_of_like_size_stay_joined() -> None:
+    data = ArrayDataset(RNG.normal(size=(40, 8)).astype(np.float32))
+    model = FloatModel.from_bytes(_joined((1.0, 4.0, 2.0)))
+    assert keep_parts_apart(model, data, range(40)) is model
+
+
+def test_a_small_part_that_hardly_counts_stays_joined() -> None:
+    data = ArrayDataset(RNG.normal(size=(40, 8)).astype(np.float32))
+    model = FloatModel.from_bytes(_joined((1.0, 300.0), weighed=(1.0, 1.0)))
+    assert keep_parts_apart(model, data, range(40)) is model
