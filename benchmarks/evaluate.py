@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 from qedge.datasets.protocol import Subset  # noqa: E402
 from qedge.quantize import compare  # noqa: E402
+from qedge.shards import executor_of  # noqa: E402
 
 
 class Repeated:
@@ -70,7 +71,7 @@ def main() -> None:
     found, seconds, cpus = [], [], []
     for workers in (1, arguments.workers):
         began, cpu = time.perf_counter(), cpu_seconds()
-        found.append(compare(*models, dataset, workers=workers, threads=1))
+        found.append(compare(*models, dataset, executor=executor_of(workers), threads=1))
         seconds.append(time.perf_counter() - began)
         cpus.append(cpu_seconds() - cpu)
         print(

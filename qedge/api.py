@@ -30,6 +30,7 @@ from qedge.processing.spec import Postprocess, postprocess_from_json
 from qedge.quantize import Comparison, QuantizeOptions, compare
 from qedge.report import BuildReport
 from qedge.runtime import Model, load
+from qedge.shards import executor_of
 from qedge.target import CheckReport, Target, VerifyReport, default_name, resolve_all, target_of
 from qedge.target.options import percent, typed_options
 
@@ -213,6 +214,7 @@ def evaluate(
     float_model: str | PathLike[str] | None = None,
     samples: int | None = None,
     workers: int = 1,
+    cluster: str | None = None,
 ) -> Comparison:
     """Return accuracy and SQNR of a bundle beside the float model that it was made from.
 
@@ -221,6 +223,8 @@ def evaluate(
         float_model: default: the ``float.tflite`` beside the bundle.
         samples: at most so many.
         workers: processes that run the models; a script that asks for several has ``if __name__ == "__main__":``.
+        cluster: address of a Dask cluster whose workers run them instead: ``tcp://HOST:8786``. A file or folder must
+            lie under the same path there. The figures are those of one process, to the last bit.
 
     Raises:
         UsageError: no float model.
@@ -235,7 +239,7 @@ def evaluate(
             raise UsageError("evaluating needs data", hint="qedge.evaluate(bundle, (x, y))")
         model, post = opened.read("model.tflite"), opened.manifest.postprocess
         dataset = open_for(opened, path, samples)
-        return compare(reference, model, dataset, workers=workers, postprocess=post)
+        return compare(reference, model, dataset, executor=executor_of(workers, cluster), postprocess=post)
 
 
 def verify(

@@ -18,11 +18,18 @@ from qedge.pipeline import finite, steps
 from qedge.pipeline.existing import float_model_for, open_labelled
 from qedge.pipeline.measure import figure_findings
 from qedge.quantize import compare
+from qedge.shards import executor_of
 
 FloatOpt = Annotated[
     Path | None, typer.Option("--float", help="The float model. Default: the float.tflite beside the bundle.")
 ]
 WorkersOpt = Annotated[int, typer.Option("--workers", min=1, help="Processes that run the models.")]
+ClusterOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster", metavar="ADDRESS", help="A Dask cluster that runs the models: tcp://HOST:8786."
+    ),
+]
 LayersOpt = Annotated[bool, typer.Option("--layers", help="Also the SQNR of each layer.")]
 
 
@@ -34,8 +41,13 @@ def command(
     samples: i.SamplesOpt = None,
     layers: LayersOpt = False,
     workers: WorkersOpt = 1,
+    cluster: ClusterOpt = None,
 ) -> None:
-    """Measure a bundle on a dataset, beside the float model that it was made from."""
+    """Measure a bundle on a dataset, beside the float model that it was made from.
+
+    --workers and --cluster give the figures of one process, to the last bit.
+    """
+    executor = executor_of(workers, cluster)
     if data is None:
         raise UsageError("evaluating needs a dataset", hint=f"qedge evaluate {bundle} --data PATH")
     opened = read_bundle(bundle)
@@ -48,7 +60,7 @@ def command(
             model,
             dataset,
             steps(progress),
-            workers=workers,
+            executor=executor,
             postprocess=opened.manifest.postprocess,
         )
     if reference is not None:

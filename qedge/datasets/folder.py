@@ -54,6 +54,11 @@ class FolderDataset:
         self._kept: dict[int, npt.NDArray[np.float32]] = {}
         self._room = KEPT_BYTES
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs: the names of the files, and no sample."""
+        files = tuple(file.absolute() for file in self._files)
+        return {**self.__dict__, "_files": files, "_kept": {}, "_room": KEPT_BYTES}
+
     def __len__(self) -> int:
         return len(self._files)
 

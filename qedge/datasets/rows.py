@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import socket
 import tempfile
 import threading
 import weakref
 import zipfile
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,12 +27,16 @@ MAX_RATIO = 500
 class Rows:
     """An array on disk whose rows are read on demand: memory does not grow with their number.
 
+    To another process it goes by the name of its file, which is opened again there.
+
     Args:
         file: open for reading and seekable; the array's values start at ``offset``.
         source: for messages.
+        path, member: of the file, and the array in it where it is an archive.
     """
 
-    def __init__(self, file: IO[bytes], source: str) -> None:
+    def __init__(self, file: IO[bytes], source: str, path: Path, member: str | None = None) -> None:
+        self._place = path.absolute(), member
         self._file, self._lock = file, threading.Lock()
         weakref.finalize(self, file.close)
         try:
@@ -62,6 +68,9 @@ class Rows:
             raw = self._file.read(count * self.dtype.itemsize)
         return np.frombuffer(raw, self.dtype)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (*self._place, self._place[0].stat().st_size, self.shape, self.dtype)
+
     def __len__(self) -> int:
         return self.shape[0] if self.shape else 0
 
@@ -87,7 +96,34 @@ def open_npy(path: Path) -> Rows:
     Raises:
         DataError: not a ``.npy`` file, a truncated one, or one of Python objects.
     """
-    return Rows(path.open("rb"), str(path))
+    return Rows(path.open("rb"), str(path), path)
+
+
+@lru_cache(maxsize=4)
+def _unpacked(path: Path, size: int) -> dict[str, Rows]:
+    return open_npz(path)
+
+
+def _again(path: Path, member: str | None, size: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Rows:
+    """Return the rows of a file that another process named.
+
+    Raises:
+        DataError: there is no such file here, or another one.
+    """
+    try:
+        same = path.stat().st_size == size
+        found = (open_npy(path) if member is None else _unpacked(path, size).get(member)) if same else None
+    except OSError as error:
+        raise DataError(
+            f"{socket.gethostname()} cannot read {path}: {error.strerror or error}",
+            hint="the data must lie under the same path on every machine",
+        ) from None
+    if found is None or (found.shape, found.dtype) != (shape, dtype):
+        raise DataError(
+            f"{socket.gethostname()} has another file at {path}",
+            hint="copy the data there, or share the folder",
+        )
+    return found
 
 
 def open_npz(path: Path) -> dict[str, Rows]:
@@ -112,7 +148,7 @@ def open_npz(path: Path) -> dict[str, Rows]:
                         _copy(packed, unpacked, member.file_size, f"{path}[{member.filename}]")
                     unpacked.seek(0)
                     name = member.filename.removesuffix(".npy")
-                    arrays[name] = Rows(unpacked, f"{path}[{name}]")
+                    arrays[name] = Rows(unpacked, f"{path}[{name}]", path, name)
     except zip_faults() as error:
         raise _damaged(str(path), error) from error
     return arrays

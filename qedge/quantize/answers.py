@@ -14,6 +14,7 @@ from qedge.quantize.tasks import Task, decisions
 
 Array = npt.NDArray[Any]
 Classes = npt.NDArray[np.int64]
+Row = tuple[int, int, int]  # index of the sample, answers of both models
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class AnswerLog:
     ) -> None:
         each = zip(range(len(infos)), infos, tasks, truths)
         self._of = next(((k, i, t, y) for k, i, t, y in each if t.kind in ("classes", "yes_no")), None)
-        self._rows: list[tuple[int, int, int]] = []
+        self._rows: list[Row] = []
 
     def add(self, i: int, real: Sequence[Array], quantised: Sequence[Array]) -> None:
         """Take in the outputs of both models for sample ``i``."""
@@ -56,6 +57,15 @@ class AnswerLog:
             k, info, task, _ = self._of
             first, second = (int(decisions(outputs[k], task, info)[0]) for outputs in (real, quantised))
             self._rows.append((i, first, second))
+
+    def take(self) -> list[Row]:
+        """Return what was noted, and begin anew."""
+        found, self._rows = self._rows, []
+        return found
+
+    def merge(self, later: list[Row]) -> None:
+        """Take in what another log noted of later samples."""
+        self._rows += later
 
     def result(self) -> Answers | None:
         """Return the answers so far; None where no output gives one class."""

@@ -26,8 +26,26 @@ SAME_BOXES = tuple(np.linspace(0.5, 0.95, 10).round(2).tolist())
 LEAST_SCORE = 0.001  # of the boxes that mAP looks at, as COCO's tools do
 
 
+class Objects:
+    """What an :class:`ObjectTally` gathers: lists with an entry a sample, or a pair of boxes."""
+
+    def __init__(self) -> None:
+        self.counts: list[list[tuple[int, int, int]]] = []
+        self.apart: list[float] = []
+        self.seen: list[Truth] = []
+        self.found: tuple[list[Found], list[Found]] = ([], [])
+
+    def merge(self, later: Objects) -> None:
+        """Take in what was gathered of later samples."""
+        self.counts += later.counts
+        self.apart += later.apart
+        self.seen += later.seen
+        for mine, others in zip(self.found, later.found):
+            mine += others
+
+
 class ObjectTally:
-    """Adds up the agreement of the objects that both models find, one sample at a time.
+    """Adds up the agreement of the objects that both models find, one sample at a time, or several that others added.
 
     Args:
         detect: the post-processing that turns outputs into objects.
@@ -36,13 +54,19 @@ class ObjectTally:
 
     def __init__(self, detect: Detect, dataset: Dataset | None = None) -> None:
         self.detect = detect
-        self._counts: list[list[tuple[int, int, int]]] = []
-        self._apart: list[float] = []
+        self._all = Objects()
         labelled = None if dataset is None else objects_of(dataset)
         self._labelled: ObjectDataset | None = None if labelled is None else labelled[0]
         self._truths: list[Truth] = [] if labelled is None else labelled[1]
-        self._seen: list[Truth] = []
-        self._found: tuple[list[Found], list[Found]] = ([], [])
+
+    def take(self) -> Objects:
+        """Return what was gathered, and begin anew."""
+        found, self._all = self._all, Objects()
+        return found
+
+    def merge(self, later: Objects) -> None:
+        """Take in what another tally gathered of later samples."""
+        self._all.merge(later)
 
     def add(self, expected: Sequence[Array], found: Sequence[Array], i: int = 0) -> None:
         """Take in the outputs of both models for sample ``i``."""
@@ -53,12 +77,12 @@ class ObjectTally:
             pairs = matches(first, second, least)
             counts.append((len(pairs), len(second) - len(pairs), len(first) - len(pairs)))
             if least == SAME_BOX:
-                self._apart += [abs(a.score - b.score) for a, b in pairs]
-        self._counts.append(counts)
+                self._all.apart += [abs(a.score - b.score) for a, b in pairs]
+        self._all.counts.append(counts)
         if self._labelled is not None:
             truth = self._truths[i]
-            self._seen.append(truth)
-            for model, listed in zip(outputs, self._found):
+            self._all.seen.append(truth)
+            for model, listed in zip(outputs, self._all.found):
                 listed.append(self._in_photo(model, truth, self._labelled.preprocess))
 
     def _in_photo(self, outputs: Sequence[Array], truth: Truth, preprocess: Any) -> Found:
@@ -75,18 +99,19 @@ class ObjectTally:
 
         Without agreement where neither model finds anything.
         """
-        counts = np.array(self._counts).reshape(-1, len(SAME_BOXES), 3)
+        counts = np.array(self._all.counts).reshape(-1, len(SAME_BOXES), 3)
         told: dict[str, Any] = {}
         base = OutputFigures("objects", "boxes", len(counts), math.inf, None)
         half = counts[:, 0]
         if half.any():
             every = [f1(counts[:, k]) for k in range(len(SAME_BOXES))]
             told["agreement_50_95"] = float(np.mean(every))
-            told["score_difference"] = float(np.mean(self._apart)) if self._apart else None
+            told["score_difference"] = float(np.mean(self._all.apart)) if self._all.apart else None
             base = replace(base, agreement=f1(half), agreement_interval=f1_interval(half))
         if self._labelled is not None:
             before, after = (
-                average_precision(self._seen, found, self._labelled.labelled.names) for found in self._found
+                average_precision(self._all.seen, found, self._labelled.labelled.names)
+                for found in self._all.found
             )
             told |= {"float": _told(before), "int8": _told(after)}
             if before.map50_95 is not None and after.map50_95 is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,13 +16,14 @@ from qedge.errors import DataError
 from qedge.graph import Graph
 from qedge.processing.detect import Detect
 from qedge.processing.spec import Postprocess
-from qedge.quantize.answers import AnswerLog, Answers
-from qedge.quantize.boxes import ObjectTally
+from qedge.quantize.answers import AnswerLog, Answers, Row
+from qedge.quantize.boxes import Objects, ObjectTally
 from qedge.quantize.calibrate import Progress
-from qedge.quantize.figures import OutputFigures, OutputTally, decibels
+from qedge.quantize.figures import OutputFigures, OutputTally, Sums, decibels
 from qedge.quantize.interpreter import Runner
 from qedge.quantize.tasks import Task, task_of
-from qedge.quantize.workers import answers_by
+from qedge.shards import Executor, Here, portions_of
+from qedge.shards.protocol import Tick
 
 Array = npt.NDArray[Any]
 
@@ -130,6 +131,19 @@ class Tally:
         if self._objects is not None:
             self._objects.add(expected, found, i)
 
+    def take(self) -> tuple[list[Sums], Objects | None]:
+        """Return what was added up, and begin anew."""
+        self.samples = 0
+        return [tally.take() for tally in self._outputs], self._objects.take() if self._objects else None
+
+    def merge(self, outputs: Sequence[Sums], objects: Objects | None) -> None:
+        """Take in what another tally of the same dataset gave for later samples."""
+        self.samples += outputs[0].samples
+        for tally, later in zip(self._outputs, outputs):
+            tally.merge(later)
+        if self._objects is not None and objects is not None:
+            self._objects.merge(objects)
+
     def result(self) -> Comparison:
         """Return the sums so far."""
         outputs = [tally.result() for tally in self._outputs]
@@ -152,14 +166,14 @@ def compare(
     *,
     indices: Iterable[int] | None = None,
     threads: int = 2,
-    workers: int = 1,
+    executor: Executor | None = None,
     postprocess: Postprocess | None = None,
 ) -> Comparison:
     """Return what quantisation cost on the samples of ``dataset``; none of them is kept.
 
     Args:
         indices: the samples to run; all by default.
-        workers: processes that run the models; the figures are the same to the last bit.
+        executor: who runs the models: this process by default. The figures are the same to the last bit.
         postprocess: what the outputs become; of a detector the objects are compared too, as a last entry of
             ``outputs`` that is called ``objects``.
 
@@ -169,28 +183,79 @@ def compare(
     chosen = list(range(len(dataset)) if indices is None else indices)
     if not chosen:
         raise DataError("there are no samples to compare on", hint="pass a folder or file with samples")
-    graph = Graph.from_bytes(float_model)
-    tally = Tally(graph, dataset, postprocess)
-    infos = output_infos(graph)
-    log = AnswerLog(infos, tally.tasks, truths_of(dataset, infos))
-    answers = (
-        _answers(float_model, int8_model, dataset, chosen, threads)
-        if workers == 1
-        else answers_by(workers, float_model, int8_model, dataset, chosen)
-    )
-    for done, (i, outputs) in enumerate(answers):
-        tally.add(i, *outputs)
-        log.add(i, *outputs)
+    job = Comparing(float_model, int8_model, dataset, threads, postprocess)
+    sums, done = job.nothing(), 0
+
+    def tick() -> None:
+        nonlocal done
+        done += 1
         if progress is not None:
-            progress("compare", done + 1, len(chosen))
-    return replace(tally.result(), answers=log.result())
+            progress("compare", done, len(chosen))
+
+    for found in (executor or Here()).run(job, portions_of(chosen), tick):
+        sums.merge(found)
+    return sums.result()
 
 
-def _answers(
-    float_model: bytes, int8_model: bytes, dataset: Dataset, indices: Sequence[int], threads: int
-) -> Iterator[tuple[int, tuple[list[Array], list[Array]]]]:
-    """Yield (index, answers of both models) by this process."""
-    real, quantised = Runner(float_model, threads=threads), Runner(int8_model, threads=threads)
-    for i in indices:
-        sample = dataset[i]
-        yield i, (real.predict(sample), quantised.predict(sample))
+@dataclass(frozen=True)
+class Comparing:
+    """The job: both models on some samples, and what their outputs add up to."""
+
+    float_model: bytes
+    int8_model: bytes
+    dataset: Dataset
+    threads: int
+    postprocess: Postprocess | None
+
+    def nothing(self) -> Summing:
+        """Return what there is before the first sample."""
+        return Summing(Graph.from_bytes(self.float_model), self.dataset, self.postprocess)
+
+    def begin(self) -> Callable[[Sequence[int], Tick], Summed]:
+        """Return what runs both models on a portion."""
+        real, quantised = (Runner(m, threads=self.threads) for m in (self.float_model, self.int8_model))
+        sums = self.nothing()
+
+        def work(portion: Sequence[int], tick: Tick) -> Summed:
+            for i in portion:
+                sample = self.dataset[i]
+                sums.add(i, real.predict(sample), quantised.predict(sample))
+                tick()
+            return sums.take()
+
+        return work
+
+
+Summed = tuple[list[Sums], "Objects | None", list[Row]]
+
+
+class Summing:
+    """A :class:`Tally` and the answers beside it.
+
+    Raises:
+        DataError: labels that no output can have.
+    """
+
+    def __init__(self, graph: Graph, dataset: Dataset, postprocess: Postprocess | None) -> None:
+        self._tally = Tally(graph, dataset, postprocess)
+        infos = output_infos(graph)
+        self._log = AnswerLog(infos, self._tally.tasks, truths_of(dataset, infos))
+
+    def add(self, i: int, expected: Sequence[Array], found: Sequence[Array]) -> None:
+        """Take in the outputs of both models for sample ``i`` of the dataset."""
+        self._tally.add(i, expected, found)
+        self._log.add(i, expected, found)
+
+    def take(self) -> Summed:
+        """Return what was added up, and begin anew."""
+        return (*self._tally.take(), self._log.take())
+
+    def merge(self, later: Summed) -> None:
+        """Take in what was added up over later samples."""
+        outputs, objects, answers = later
+        self._tally.merge(outputs, objects)
+        self._log.merge(answers)
+
+    def result(self) -> Comparison:
+        """Return the sums so far."""
+        return replace(self._tally.result(), answers=self._log.result())

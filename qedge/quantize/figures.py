@@ -115,8 +115,37 @@ class OutputFigures:
         return plain
 
 
+class Sums:
+    """What an :class:`OutputTally` adds up: moments of each value or column, and lists with an entry a sample.
+
+    Args:
+        size: values or columns.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.samples = self.seen = 0
+        self.sum, self.square, self.noise = (np.zeros(size) for _ in range(3))
+        self.low, self.high = np.full(size, math.inf), np.full(size, -math.inf)
+        self.same: list[float] = []
+        self.scores: list[tuple[Any, Any]] = []
+        self.labels: list[Array] = []
+
+    def merge(self, later: Sums) -> None:
+        """Take in what was added up over later samples."""
+        self.samples += later.samples
+        self.seen += later.seen
+        self.sum += later.sum
+        self.square += later.square
+        self.noise += later.noise
+        np.minimum(self.low, later.low, out=self.low)
+        np.maximum(self.high, later.high, out=self.high)
+        self.same += later.same
+        self.scores += later.scores
+        self.labels += later.labels
+
+
 class OutputTally:
-    """Adds up :class:`OutputFigures`, one sample at a time.
+    """Adds up :class:`OutputFigures`, one sample at a time, or several that others added up.
 
     Args:
         info: the output.
@@ -124,64 +153,72 @@ class OutputTally:
     """
 
     def __init__(self, info: OutputInfo, task: Task) -> None:
-        self.info, self.task, self.samples = info, task, 0
+        self.info, self.task = info, task
         self._wide = info.size > MOST_VALUES
-        size = info.shape[-1] if self._wide else info.size
-        self._sum, self._square, self._noise = (np.zeros(size) for _ in range(3))
-        self._seen = 0
-        self._low = self._high = np.zeros(0)
-        self._same: list[float] = []
-        self._scores: list[tuple[Any, Any]] = []
-        self._labels: list[Array] = []
+        self._sums = self._nothing()
+
+    def _nothing(self) -> Sums:
+        return Sums(self.info.shape[-1] if self._wide else self.info.size)
+
+    @property
+    def samples(self) -> int:
+        """How many were taken in."""
+        return self._sums.samples
+
+    def take(self) -> Sums:
+        """Return what was added up, and begin anew."""
+        found, self._sums = self._sums, self._nothing()
+        return found
+
+    def merge(self, later: Sums) -> None:
+        """Take in what another tally of this output gave for later samples."""
+        self._sums.merge(later)
 
     def add(self, real: Array, quantised: Array, truth: Array | None) -> None:
         """Take in the output of both models for one sample, and what it should have been."""
-        self.samples += 1
+        self._sums.samples += 1
         if self.task.kind != "index":
             self._measure(real, quantised)
         said, found = decisions(real, self.task, self.info), decisions(quantised, self.task, self.info)
         if self.task.kind == "many_labels":
-            self._same.append(0.0)
-            self._scores.append((said, found))
+            self._sums.same.append(0.0)
+            self._sums.scores.append((said, found))
         elif self.task.kind != "values":
-            self._same.append(float((said == found).mean()) if said.size else 1.0)
+            self._sums.same.append(float((said == found).mean()) if said.size else 1.0)
         if truth is None:
             return
         label = np.asarray(truth).reshape(-1)
-        self._labels.append(label)
+        self._sums.labels.append(label)
         if self.task.kind == "values":
-            self._scores.append(
+            self._sums.scores.append(
                 (real.astype(np.float64).reshape(-1), quantised.astype(np.float64).reshape(-1))
             )
         elif self.task.kind != "many_labels":
-            self._scores.append((float((said == label).mean()), float((found == label).mean())))
+            self._sums.scores.append((float((said == label).mean()), float((found == label).mean())))
 
     def _measure(self, real: Array, quantised: Array) -> None:
         wide = real.astype(np.float64)
         error = np.square(wide - quantised.astype(np.float64))
         if self._wide:
             wide, error = wide.reshape(-1, self.info.shape[-1]), error.reshape(-1, self.info.shape[-1])
-            self._sum += wide.sum(axis=0)
-            self._square += np.square(wide).sum(axis=0)
-            self._noise += error.sum(axis=0)
-            self._seen += len(wide)
+            self._sums.sum += wide.sum(axis=0)
+            self._sums.square += np.square(wide).sum(axis=0)
+            self._sums.noise += error.sum(axis=0)
+            self._sums.seen += len(wide)
             low, high = wide.min(axis=0), wide.max(axis=0)
         else:
             low = high = wide = wide.reshape(-1)
-            self._sum += wide
-            self._square += np.square(wide)
-            self._noise += error.reshape(-1)
-            self._seen += 1
-        if self.samples == 1:
-            self._low, self._high = low.copy(), high.copy()
-        else:
-            np.minimum(self._low, low, out=self._low)
-            np.maximum(self._high, high, out=self._high)
+            self._sums.sum += wide
+            self._sums.square += np.square(wide)
+            self._sums.noise += error.reshape(-1)
+            self._sums.seen += 1
+        np.minimum(self._sums.low, low, out=self._sums.low)
+        np.maximum(self._sums.high, high, out=self._sums.high)
 
     def result(self) -> OutputFigures:
         """Return the figures of what was added so far."""
         whole = self.task.kind == "index"
-        signal, noise = float(self._square.sum()), float(self._noise.sum())
+        signal, noise = float(self._sums.square.sum()), float(self._sums.noise.sum())
         varied = self._varied()
         return OutputFigures(
             name=self.info.name,
@@ -190,30 +227,30 @@ class OutputTally:
             sqnr_db=math.inf if whole else decibels(signal, noise),
             centred_db=None if whole else _centred(float(varied.sum()), noise),
             parts=self._parts(varied),
-            constant=not whole and self.samples > 1 and bool((self._low == self._high).all()),
+            constant=not whole and self.samples > 1 and bool((self._sums.low == self._sums.high).all()),
             **self._agreement(),
             **self._metric(),
         )
 
     def _varied(self) -> npt.NDArray[np.float64]:
         """Return the energy of each value about its mean over the samples."""
-        if not self._seen:
+        if not self._sums.seen:
             return np.zeros(1)
-        varied = self._square - np.square(self._sum) / self._seen
+        varied = self._sums.square - np.square(self._sums.sum) / self._sums.seen
         # What is left of a constant are rounding errors of the subtraction.
-        varied[self._low == self._high] = 0.0
+        varied[self._sums.low == self._sums.high] = 0.0
         return np.maximum(varied, 0.0)
 
     def _parts(self, varied: npt.NDArray[np.float64]) -> tuple[Part, ...]:
         if self.task.kind not in ("values", "vector") or not self.samples:
             return ()
         shape = self.info.shape[-1:] if self._wide else self.info.shape
-        axis, groups = groups_of(self._square.reshape(shape))
+        axis, groups = groups_of(self._sums.square.reshape(shape))
         if len(groups) < 2:
             return ()
         energy = [
             np.moveaxis(v.reshape(shape), axis, 0).reshape(shape[axis], -1).sum(axis=1)
-            for v in (self._square, self._noise, varied)
+            for v in (self._sums.square, self._sums.noise, varied)
         ]
         return tuple(
             Part(
@@ -225,26 +262,29 @@ class OutputTally:
         )
 
     def _agreement(self) -> dict[str, Any]:
-        if not self._same:
+        if not self._sums.same:
             return {}
         if self.task.kind == "many_labels":
-            counts = np.stack([_counts(found, said) for said, found in self._scores])
+            counts = np.stack([_counts(found, said) for said, found in self._sums.scores])
             if not counts[:, [0, 2]].any():  # the float model never says yes: there is nothing to agree on
                 return {}
             return {"agreement": f1(counts), "agreement_interval": f1_interval(counts)}
-        share = float(np.mean(self._same))
-        if all(v in (0.0, 1.0) for v in self._same):
-            return {"agreement": share, "agreement_interval": wilson(sum(self._same), len(self._same))}
-        low, high = mean_interval(self._same)
+        share = float(np.mean(self._sums.same))
+        if all(v in (0.0, 1.0) for v in self._sums.same):
+            return {
+                "agreement": share,
+                "agreement_interval": wilson(sum(self._sums.same), len(self._sums.same)),
+            }
+        low, high = mean_interval(self._sums.same)
         return {"agreement": share, "agreement_interval": (max(low, 0.0), min(high, 1.0))}
 
     def _metric(self) -> dict[str, Any]:
-        if not self._labels:
+        if not self._sums.labels:
             return {}
         if self.task.kind == "values":
-            return _error(np.stack(self._labels), *(np.stack(v) for v in zip(*self._scores)))
+            return _error(np.stack(self._sums.labels), *(np.stack(v) for v in zip(*self._sums.scores)))
         if self.task.kind == "many_labels":
-            pairs = list(zip(self._scores, self._labels))
+            pairs = list(zip(self._sums.scores, self._sums.labels))
             first = np.stack([_counts(said, label) for (said, _), label in pairs])
             second = np.stack([_counts(found, label) for (_, found), label in pairs])
             return {
@@ -256,10 +296,10 @@ class OutputTally:
                 "drop": f1(first) - f1(second),
                 "drop_interval": f1_drop_interval(first, second),
             }
-        first, second = (np.array(v) for v in zip(*self._scores))
+        first, second = (np.array(v) for v in zip(*self._sums.scores))
         found = _accuracy(first, second)
         if self.task.kind in ("classes", "yes_no"):
-            labels = np.concatenate(self._labels)
+            labels = np.concatenate(self._sums.labels)
             seen = np.unique(labels)
             found["float_recall"] = float(np.mean([first[labels == c].mean() for c in seen]))
             found["classes_seen"] = len(seen)
