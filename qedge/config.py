@@ -7,67 +7,142 @@ default.
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from qedge.errors import UsageError, nearest
+from qedge.errors import UsageError
+from qedge.fields import Field
+from qedge.toml import read_toml
 from qedge.trust.card import FIELDS
 
 FILE_NAME = "qedge.toml"
 
-# Table -> key -> (accepted Python types, help); one table of the truth for reading, `init` and the docs.
-SECTIONS: Mapping[str, Mapping[str, tuple[tuple[type, ...], str]]] = {
+
+class Kind(NamedTuple):
+    """What a value may be.
+
+    Args:
+        words: for people.
+        read: returns the value of a field, or raises where it is no such value.
+        parse: returns what the text of an environment variable stands for; ValueError where it is none.
+    """
+
+    words: str
+    read: Callable[[Field], Any]
+    parse: Callable[[str], Any] = str
+
+
+class Key(NamedTuple):
+    """A key of a section."""
+
+    kind: Kind
+    help: str
+
+
+_WORDS = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+}
+
+
+def _flag(text: str) -> bool:
+    if text.lower() not in _WORDS:
+        raise ValueError(text)
+    return _WORDS[text.lower()]
+
+
+def _labels(field: Field) -> Any:
+    return list(field.strings()) if isinstance(field.value, list) else field.string()
+
+
+def _drop(field: Field) -> Any:
+    return field.string() if isinstance(field.value, str) else field.number(0, 100)
+
+
+def _by_input(entry: Callable[[Field], Any], field: Field) -> Any:
+    """Return one entry, or a table of them by the names of inputs; text as on the command line."""
+    if isinstance(field.value, str):
+        return field.value
+    return {k: entry(v) for k, v in field.members()} if isinstance(field.value, dict) else entry(field)
+
+
+def _shape(field: Field) -> list[int]:
+    return [size.integer(1, 1 << 31) for size in field.items()]
+
+
+def _numbers(field: Field) -> list[float]:
+    return [v.number() for v in field.items()] if isinstance(field.value, list) else [field.number()]
+
+
+TEXT = Kind("text", Field.string)
+FLAG = Kind("true or false", Field.boolean, _flag)
+COUNT = Kind("whole number", partial(Field.integer, low=1), int)
+SEED = Kind("whole number", partial(Field.integer, low=0), int)
+NUMBER = Kind("number", Field.number, float)
+AMOUNT = Kind("number", partial(Field.number, low=0), float)
+NAMES = Kind("list", lambda field: list(field.strings()), lambda text: text.replace(",", " ").split())
+LABELS = Kind("text or list", _labels)
+DROP = Kind("text or number", _drop)
+SHAPES = Kind("list or table", partial(_by_input, _shape))
+VALUES = Kind("table", partial(_by_input, _numbers))
+
+# Table -> key -> (what it may be, help); one table of the truth for reading, `init` and the docs.
+SECTIONS: Mapping[str, Mapping[str, Key]] = {
     "model": {
-        "path": ((str,), "the trained model: a file or folder that a front end reads"),
-        "name": ((str,), "name of the build; the file's name by default"),
-        "labels": ((str, list), "label file (one a line) or list, in the model's output order"),
-        "cut_head": ((bool,), "whether a detector's decoding leaves the model; by default where it is known"),
-        "input_shape": ((list, dict), "static shape with batch 1, or a table of shapes by input name"),
-        "input_value": ((dict,), "numbers by input name, for inputs that become constants"),
+        "path": Key(TEXT, "the trained model: a file or folder that a front end reads"),
+        "name": Key(TEXT, "name of the build; the file's name by default"),
+        "labels": Key(LABELS, "label file (one a line) or list, in the model's output order"),
+        "cut_head": Key(FLAG, "whether a detector's decoding leaves the model; by default where it is known"),
+        "input_shape": Key(SHAPES, "static shape with batch 1, or a table of shapes by input name"),
+        "input_value": Key(VALUES, "numbers by input name, for inputs that become constants"),
     },
     "data": {
-        "path": ((str,), "representative dataset: folder of images or wavs, .npz or .npy"),
-        "eval": ((str,), "samples to measure on; by default some of the dataset are held out"),
-        "samples": ((int,), "use at most this many samples for calibration"),
-        "seed": ((int,), "seed of the choice of samples"),
+        "path": Key(TEXT, "representative dataset: folder of images or wavs, .npz or .npy"),
+        "eval": Key(TEXT, "samples to measure on; by default some of the dataset are held out"),
+        "samples": Key(COUNT, "use at most this many samples for calibration"),
+        "seed": Key(SEED, "seed of the choice of samples"),
     },
     "preprocess": {},
     "postprocess": {},
     "build": {
-        "targets": ((list,), "targets that `qedge build` builds without --target"),
-        "out": ((str,), "folder of the builds"),
-        "strict": ((bool,), "a warning about the model, the data or the figures fails the build"),
-        "io": ((str,), "type of inputs and outputs: auto, int8, uint8, int16 or float32"),
+        "targets": Key(NAMES, "targets that `qedge build` builds without --target"),
+        "out": Key(TEXT, "folder of the builds"),
+        "strict": Key(FLAG, "a warning about the model, the data or the figures fails the build"),
+        "io": Key(TEXT, "type of inputs and outputs: auto, int8, uint8, int16 or float32"),
     },
     "quantize": {
-        "method": ((str,), "auto, or the method to pin"),
-        "effort": ((str,), "how much is tried: fast, normal or thorough"),
-        "recipe": ((str,), "recipe file that pins every part"),
-        "max_drop": ((str, float, int), "accuracy that int8 may lose, in points: 1 or '1%'"),
-        "min_sqnr": ((float, int), "SQNR in dB that int8 must reach"),
-        "per_channel": ((bool,), "one weight scale a channel (true), a tensor (false)"),
-        "tune": (
-            (str,),
-            "learn from the float model's answers: on, auto (where the budget is missed) or off",
+        "method": Key(TEXT, "auto, or the method to pin"),
+        "effort": Key(TEXT, "how much is tried: fast, normal or thorough"),
+        "recipe": Key(TEXT, "recipe file that pins every part"),
+        "max_drop": Key(DROP, "accuracy that int8 may lose, in points: 1 or '1%'"),
+        "min_sqnr": Key(NUMBER, "SQNR in dB that int8 must reach"),
+        "per_channel": Key(FLAG, "one weight scale a channel (true), a tensor (false)"),
+        "weights": Key(TEXT, "type of the weights: int8, or int4 where a layer takes it"),
+        "tune": Key(
+            TEXT, "learn from the float model's answers: on, auto (where the budget is missed) or off"
         ),
     },
     "tune": {
-        "minutes": ((int, float), "longest time to tune for"),
-        "steps": ((int,), "steps of gradient descent at most"),
-        "batch": ((int,), "samples a step"),
-        "rate": ((int, float), "learning rate of weights, of their root mean square a step"),
-        "scale_rate": ((int, float), "learning rate of the weights' scales, as a share of them"),
-        "range_rate": (
-            (int, float),
-            "learning rate of the ranges of activations, as a share of the larger end",
-        ),
-        "layers": ((int, float), "weight of the layers' own outputs beside the model's"),
-        "labels": ((int, float), "weight of the labels, where there are any"),
+        "minutes": Key(AMOUNT, "longest time to tune for"),
+        "steps": Key(COUNT, "steps of gradient descent at most"),
+        "batch": Key(COUNT, "samples a step"),
+        "rate": Key(AMOUNT, "learning rate of weights, of their root mean square a step"),
+        "scale_rate": Key(AMOUNT, "learning rate of the weights' scales, as a share of them"),
+        "range_rate": Key(AMOUNT, "learning rate of the ranges of activations, as a share of the larger end"),
+        "layers": Key(AMOUNT, "weight of the layers' own outputs beside the model's"),
+        "labels": Key(AMOUNT, "weight of the labels, where there are any"),
     },
-    "card": {key: ((str,), help) for key, help in FIELDS.items()},
+    "card": {key: Key(TEXT, help) for key, help in FIELDS.items()},
     "target": {},
 }
 OPEN_SECTIONS = ("preprocess", "postprocess", "target")
@@ -91,12 +166,12 @@ class Config:
         """Return a value from the environment (see :func:`variable_of`) or the file, or the default.
 
         Raises:
-            UsageError: the variable holds no value of the key's type.
+            UsageError: the variable holds no value of the key's kind.
         """
         name = variable_of(section, key)
         text = os.environ.get(name) if name else None
         if text:
-            return _typed(text, SECTIONS[section][key][0], str(name))
+            return _from_text(text, SECTIONS[section][key].kind, str(name))
         return self.tables.get(section, {}).get(key, default)
 
     def path_of(self, section: str, key: str) -> Path | None:
@@ -130,38 +205,18 @@ def variable_of(section: str, key: str) -> str | None:
     return VARIABLES.get((section, key), f"QEDGE_{key.upper()}")
 
 
-def _typed(text: str, types: tuple[type, ...], name: str) -> Any:
-    """Return a variable's text as the first of a key's types that it can be.
+def _from_text(text: str, kind: Kind, name: str) -> Any:
+    """Return what a variable's text stands for.
 
-    >>> _typed("rpi, mcu", (list,), "QEDGE_TARGETS"), _typed("no", (bool,), "QEDGE_STRICT")
+    >>> _from_text("rpi, mcu", NAMES, "QEDGE_TARGETS"), _from_text("no", FLAG, "QEDGE_STRICT")
     (['rpi', 'mcu'], False)
     """
-    if str in types or dict in types:  # shapes by input name are text on the command line too
-        return text
-    if types == (list,):
-        return text.replace(",", " ").split()
-    words = {
-        "1": True,
-        "true": True,
-        "yes": True,
-        "on": True,
-        "0": False,
-        "false": False,
-        "no": False,
-        "off": False,
-    }
-    if types == (bool,) and text.lower() in words:
-        return words[text.lower()]
-    for kind in types:
-        if kind in (int, float):
-            try:
-                return kind(text)
-            except ValueError:
-                continue
-    expected = " or ".join(t.__name__ for t in types)
-    raise UsageError(
-        f"{name} is {text!r} in the environment, expected {expected}", hint=f"unset {name}, or mend it"
-    )
+    try:
+        value = kind.parse(text)
+    except ValueError:
+        value = text
+    with _hinting(f"unset {name}, or mend it"):
+        return kind.read(Field(value, f"{name} in the environment", UsageError))
 
 
 def load_config(path: Path | None = None, start: Path | None = None) -> Config:
@@ -180,57 +235,45 @@ def load_config(path: Path | None = None, start: Path | None = None) -> Config:
     if (here / FILE_NAME).is_file():
         return _read(here / FILE_NAME)
     project = here / "pyproject.toml"
-    if project.is_file():
-        tables = _parse(project).get("tool", {}).get("qedge")
-        if tables is not None:
-            return Config(project, here, _checked(tables, f"{project} [tool.qedge]"))
-    return Config(None, here)
+    found = _read(project) if project.is_file() else None
+    return Config(None, here) if found is None or not found.tables else found
 
 
 def _read(path: Path) -> Config:
+    document = read_toml(path, hint="mend the line that is named")
     if path.name == "pyproject.toml":
-        return Config(path, path.parent, _checked(_parse(path).get("tool", {}).get("qedge", {}), str(path)))
-    return Config(path, path.parent, _checked(_parse(path), str(path)))
+        for key in ("tool", "qedge"):
+            document = document[key] if document.value.get(key) is not None else Field({}, document.path)
+            document.object(optional=None)
+    return Config(path, path.parent, _checked(document))
 
 
-def _parse(path: Path) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
+def _checked(document: Field) -> dict[str, dict[str, Any]]:
+    document.object(optional=tuple(SECTIONS))
+    tables = {}
+    for name, table in document.members():
+        with _hinting(f"write it under [{name}]"):
+            table.object(optional=None if name in OPEN_SECTIONS else tuple(SECTIONS[name]))
+        tables[name] = dict(table.value) if name in OPEN_SECTIONS else _values(name, table)
+    return tables
+
+
+def _values(section: str, table: Field) -> dict[str, Any]:
+    values = {}
+    for name, value in table.members():
+        key = SECTIONS[section][name]
+        with _hinting(key.help):
+            values[name] = key.kind.read(value)
+    return values
+
+
+@contextmanager
+def _hinting(hint: str) -> Iterator[None]:
+    """Give an error that comes out of the block a hint, where it has none."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid TOML: {error}", hint="mend the line that is named") from error
-
-
-def _checked(tables: Mapping[str, Any], origin: str) -> dict[str, dict[str, Any]]:
-    for name, table in tables.items():
-        if name not in SECTIONS:
-            raise _unknown(f"{origin}: $.{name}", name, SECTIONS)
-        if not isinstance(table, dict):
-            raise UsageError(
-                f"{origin}: $.{name} is {type(table).__name__}, expected a table", hint=f"[{name}]"
-            )
-        for key, value in table.items():
-            if name in OPEN_SECTIONS:
-                continue
-            if key not in SECTIONS[name]:
-                raise _unknown(f"{origin}: $.{name}.{key}", key, SECTIONS[name])
-            types = SECTIONS[name][key][0]
-            if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-                expected = " or ".join(t.__name__ for t in types)
-                raise UsageError(
-                    f"{origin}: $.{name}.{key} is {value!r}, expected {expected}", hint=SECTIONS[name][key][1]
-                )
-    return {name: dict(table) for name, table in tables.items()}
-
-
-def _unknown(where: str, word: str, known: Iterable[str]) -> UsageError:
-    names = list(known)
-    close = nearest(word, names)
-    lead = f"did you mean {close!r}? " if close else ""
-    return UsageError(f"{where} is not known", hint=f"{lead}known: {', '.join(names)}")
+        yield
+    except UsageError as problem:
+        raise UsageError(problem.message, hint=problem.hint or hint) from None
 
 
 def to_toml(tables: Mapping[str, Mapping[str, Any]]) -> str:

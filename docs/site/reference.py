@@ -82,9 +82,11 @@ def qedge_toml() -> str:
         if not keys:
             continue
         parts += [f"## `[{section}]`", "", "| key | variable | type | what it is |", "|---|---|---|---|"]
-        for key, (types, text) in keys.items():
-            kinds, variable = " or ".join(t.__name__ for t in types), variable_of(section, key)
-            parts.append(f"| `{key}` | {f'`{variable}`' if variable else ''} | {kinds} | {_cell(text)} |")
+        for key, (kind, text) in keys.items():
+            variable = variable_of(section, key)
+            parts.append(
+                f"| `{key}` | {f'`{variable}`' if variable else ''} | {kind.words} | {_cell(text)} |"
+            )
         parts.append("")
     parts += ["## `[preprocess]` and `[postprocess]`", "", "See [processing](processing.md).", ""]
     for name in names():

@@ -264,8 +264,8 @@ def request_from(
         method=method or str(config.get("quantize", "method", "auto")),
         effort=effort or str(config.get("quantize", "effort", "normal")),
         io=io,
-        samples=_first_int(samples, config.get("data", "samples")),
-        seed=_first_int(seed, config.get("data", "seed")) or 0,
+        samples=samples if samples is not None else config.get("data", "samples"),
+        seed=seed if seed is not None else config.get("data", "seed", 0),
         max_drop=None if drop is None else percent(drop, "--max-drop") / 100,
         min_sqnr=min_sqnr if min_sqnr is not None else config.get("quantize", "min_sqnr"),
         recipe=recipe or config.path_of("quantize", "recipe"),
@@ -295,7 +295,7 @@ def request_from(
         all_or_nothing=all_or_nothing,
         cut_head=config.get("model", "cut_head") if cut_head is None else cut_head,
         export=_export(export),
-        card={key: str(value) for key, value in config.section("card").items()},
+        card=config.section("card"),
     )
 
 
@@ -311,15 +311,6 @@ def _export(named: str | None) -> str | None:
     if named not in (None, *EXPORTS):
         raise UsageError(f"--export: found {named!r}", hint=f"expected one of: {', '.join(EXPORTS)}")
     return named
-
-
-def _first_int(flag: int | None, value: Any) -> int | None:
-    if flag is not None or value is None:
-        return flag
-    try:
-        return int(value)
-    except ValueError:
-        raise UsageError(f"found {value!r}, expected a whole number", hint="for instance 200") from None
 
 
 def image_fields(
@@ -367,7 +358,7 @@ def _postprocess(config: Config, post: str | None) -> Postprocess | None:
 def _labels_of(config: Config) -> tuple[str, ...] | None:
     value = config.get("model", "labels")
     if isinstance(value, list):
-        return tuple(str(v) for v in value)
+        return tuple(value)
     path = config.path_of("model", "labels")
     return read_labels(path) if path else None
 

@@ -17,21 +17,20 @@ A later entry wins over an earlier one, key by key.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
-from qedge.errors import UsageError, unknown
+from qedge.fields import Field
 from qedge.graph import Graph, Operator
 from qedge.quantize.affine import STEPS
 from qedge.quantize.methods.ranges import RANGES
 from qedge.quantize.recipe import Recipe
+from qedge.toml import read_toml
 
 MODES = ("int8", "int16", "float")
-_KEYS = ("match", "ranges", "range", "type", "per_channel", "weights")
+_KEYS = ("ranges", "range", "type", "per_channel", "weights")
 
 
 @dataclass(frozen=True)
@@ -65,69 +64,35 @@ def read_recipe(path: Path) -> RecipeFile:
     Raises:
         UsageError: it cannot be read, or a key or value in it is unknown; the message names ``$.path``.
     """
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        found = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise UsageError(
-            f"cannot read the recipe {path}: {error.strerror}", hint="check the path given to --recipe"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"the recipe {path} is no TOML: {error}", hint="see docs/models_and_data.md"
-        ) from error
-    for key in found:
-        if key not in ("method", "layer"):
-            raise unknown(f"key of {path} $", key, ("method", "layer"))
-    method = found.get("method", "auto")
-    if not isinstance(method, str):
-        raise _wrong(path, "$.method", method, "a string")
+    root = read_toml(path, hint="--recipe takes a TOML file: see docs/models_and_data.md")
+    root.object(optional=("method", "layer"))
+    method = "auto" if root["method"].value is None else root["method"].string()
     if method != "auto":
         Recipe.parse(method)
-    layers = found.get("layer", [])
-    if not isinstance(layers, list):
-        raise _wrong(path, "$.layer", layers, "[[layer]] tables")
-    return RecipeFile(method, tuple(_pin(path, f"$.layer[{i}]", entry) for i, entry in enumerate(layers)))
+    layers = () if root["layer"].value is None else tuple(_pin(entry) for entry in root["layer"].items())
+    return RecipeFile(method, layers)
 
 
-def _pin(path: Path, where: str, entry: Any) -> Pin:
-    if not isinstance(entry, Mapping):
-        raise _wrong(path, where, entry, "a table")
-    for key in entry:
-        if key not in _KEYS:
-            raise unknown(f"key of {path} {where}", key, _KEYS)
-    match, ranges, mode = entry.get("match"), entry.get("ranges"), entry.get("type")
-    if not isinstance(match, str) or not match:
-        raise _wrong(path, f"{where}.match", match, "a pattern such as *conv*")
-    if ranges is not None and ranges not in RANGES:
-        raise unknown(f"range method of {path} {where}", str(ranges), tuple(RANGES))
-    if mode is not None and mode not in MODES:
-        raise unknown(f"type of {path} {where}", str(mode), MODES)
-    limits = entry.get("range")
-    if limits is not None:
-        if not isinstance(limits, Sequence) or len(limits) != 2 or not all(_number(v) for v in limits):
-            raise _wrong(path, f"{where}.range", limits, "two numbers")
-        if not limits[0] < limits[1]:
-            raise _wrong(path, f"{where}.range", limits, "the smaller one first")
-        limits = float(limits[0]), float(limits[1])
-    per_channel = entry.get("per_channel")
-    if per_channel is not None and not isinstance(per_channel, bool):
-        raise _wrong(path, f"{where}.per_channel", per_channel, "true or false")
-    weights = entry.get("weights")
-    if weights is not None and weights not in STEPS:
-        raise unknown(f"type of weights of {path} {where}", str(weights), tuple(STEPS))
-    return Pin(match, ranges, limits, mode, per_channel, weights)
+def _pin(entry: Field) -> Pin:
+    entry.object(("match",), _KEYS)
+    if not entry["match"].string():
+        raise entry["match"].fail("a pattern such as *conv*")
+    given = {key for key, field in entry.members()}
+    return Pin(
+        entry["match"].string(),
+        entry["ranges"].string(tuple(RANGES)) if "ranges" in given else None,
+        _limits(entry["range"]) if "range" in given else None,
+        entry["type"].string(MODES) if "type" in given else None,
+        entry["per_channel"].boolean() if "per_channel" in given else None,
+        entry["weights"].string(tuple(STEPS)) if "weights" in given else None,
+    )
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _wrong(path: Path, where: str, found: Any, expected: str) -> UsageError:
-    return UsageError(f"{path} {where}: found {found!r}, expected {expected}")
+def _limits(field: Field) -> tuple[float, float]:
+    values = [value.number() for value in field.items()]
+    if len(values) != 2 or not values[0] < values[1]:
+        raise field.fail("two numbers, the smaller one first")
+    return values[0], values[1]
 
 
 def unmatched(graph: Graph, pins: Sequence[Pin]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,54 +10,75 @@ from typing import Any
 import numpy as np
 
 from qedge.errors import UsageError
+from qedge.fields import Field
 from qedge.target.info import Option, TargetInfo
 
 
-def typed_options(info: TargetInfo, given: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
+def typed_options(info: TargetInfo, given: Mapping[str, Any], table: Any) -> dict[str, Any]:
     """Return the options of one target: flags over ``[target.<name>]`` over defaults, as their declared kinds.
 
+    Args:
+        table: what stands under that name in the configuration, as it was read.
+
     Raises:
-        UsageError: a key of the table that the target does not have, or a value of the wrong kind.
+        UsageError: no table, a key of it that the target does not have, or a value of the wrong kind.
     """
-    target, declared = info.name, {o.name: o for o in info.options}
-    for key in table:
-        if key not in declared:
-            known = ", ".join(sorted(declared)) or "none"
-            raise UsageError(
-                f"$.target.{target}.{key} is not an option of {target!r}", hint=f"known: {known}"
-            )
+    stated = Field(table, f"$.target.{info.name}", UsageError).object(optional=[o.name for o in info.options])
     values: dict[str, Any] = {}
-    for name, option in declared.items():
-        raw = given.get(name, table.get(name, option.default))
-        values[name] = raw if raw is None else convert(option, raw)
+    for option in info.options:
+        if option.name in given:
+            values[option.name] = convert(option, given[option.name])
+        elif option.name in stated.value:
+            values[option.name] = convert(option, stated[option.name].value, stated[option.name].path)
+        else:
+            values[option.name] = None if option.default is None else convert(option, option.default)
     return values
 
 
-def convert(option: Option, raw: Any) -> Any:
-    """Return ``raw`` as the kind that the option declares.
+def convert(option: Option, raw: Any, where: str | None = None) -> Any:
+    """Return ``raw`` as the kind that the option declares; text as on the command line, or the value itself.
+
+    Args:
+        where: it stands; its flag by default.
 
     Raises:
         UsageError: it is not of that kind, or none of the choices.
     """
-    flag = "--" + option.name.replace("_", "-")
-    if option.choices and raw not in option.choices:
-        raise UsageError(f"{flag}: found {raw!r}", hint=f"expected one of: {', '.join(option.choices)}")
-    try:
-        if option.kind == "int":
-            return int(raw)
-        if option.kind == "float":
-            return float(raw)
-        if option.kind == "percent":
-            return percent(raw, flag)
-    except (TypeError, ValueError):
-        raise UsageError(f"{flag}: found {raw!r}", hint=f"expected a number ({option.kind})") from None
+    if raw is None:
+        return None
+    where = where or "--" + option.name.replace("_", "-")
+    if isinstance(raw, os.PathLike):
+        raw = os.fspath(raw)
+    field = Field(raw.item() if isinstance(raw, np.generic) else raw, where, UsageError)
+    if option.choices:
+        field.string(option.choices)
+    if option.kind in ("int", "float"):
+        return _number(field, option.kind)
+    if option.kind == "percent":
+        return percent(_plain(field, "a percentage"), where)
     if option.kind == "bytes":
-        return as_int_bytes(raw, what=flag)
-    if option.kind == "path":
-        return Path(raw)
+        return as_int_bytes(_plain(field, "a size"), what=where)
     if option.kind == "flag":
-        return bool(raw)
-    return str(raw)
+        return field.boolean()
+    return Path(field.string()) if option.kind == "path" else field.string()
+
+
+def _number(field: Field, kind: str) -> int | float:
+    """Return a finite number, which may be written as text."""
+    value = field.value
+    if isinstance(value, str):
+        try:
+            value = int(value) if kind == "int" else float(value)
+        except ValueError:
+            raise field.fail("a whole number" if kind == "int" else "a number") from None
+    found = Field(value, field.path, field.error)
+    return found.integer() if kind == "int" else found.number()
+
+
+def _plain(field: Field, expected: str) -> Any:
+    if isinstance(field.value, bool) or not isinstance(field.value, (str, int, float)):
+        raise field.fail(expected)
+    return field.value
 
 
 def percent(raw: Any, flag: str) -> float:

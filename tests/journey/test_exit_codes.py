@@ -84,9 +84,9 @@ def test_2_is_a_usage_error_with_the_nearest_name(cli, tmp_path: Path, arguments
     [
         ("[modl]\npath = 'x'\n", ("$.modl", "did you mean 'model'")),
         ("[model]\npth = 'x'\n", ("$.model.pth", "did you mean 'path'")),
-        ("[data]\nsamples = 'many'\n", ("$.data.samples", "expected int")),
+        ("[data]\nsamples = 'many'\n", ("$.data.samples", "expected an integer")),
         ("[model\n", ("not valid TOML",)),
-        ("model = 3\n", ("$.model", "expected a table")),
+        ("model = 3\n", ("$.model", "expected an object")),
     ],
 )
 def test_2_names_the_field_of_a_wrong_configuration(cli, tmp_path: Path, text, words) -> None:

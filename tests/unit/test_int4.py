@@ -90,7 +90,7 @@ def test_a_recipe_file_pins_single_layers(tmp_path: Path) -> None:
         label for label in found if label.endswith(" CONV_2D")
     }
     recipe.write_text('method = "minmax"\n[[layer]]\nmatch = "CONV_2D"\nweights = "int2"\n')
-    with pytest.raises(Exception, match="type of weights"):
+    with pytest.raises(Exception, match=r"\$.layer\[0\].weights: found .int2., expected one of"):
         _built(recipe=recipe)
 
 

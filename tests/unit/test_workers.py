@@ -164,7 +164,7 @@ def test_a_cluster_gives_what_one_process_gives_though_a_worker_is_killed(models
         x[5] = np.nan
         np.savez(tmp_path / "y.npz", x=x)
         damaged = open_dataset(tmp_path / "y.npz", [InputInfo("x", (1, *x.shape[1:]), "float32")])
-        with pytest.raises(DataError, match="y.npz row 5"):
+        with pytest.raises(DataError, match=r"y\.npz row 5"):
             compare(*models, damaged, executor=executor_of(cluster=address))
         with pytest.raises(ToolError, match="lacks the module 'test_workers'"):
             compare(*models, Many(), executor=executor_of(cluster=address))
