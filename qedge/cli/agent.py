@@ -22,6 +22,9 @@ RunsOpt = Annotated[int, typer.Option("--runs", min=0, help="Of the benchmark th
 TextfileOpt = Annotated[
     str | None, typer.Option("--textfile", help="Folder there of node_exporter's textfile collector.")
 ]
+ChannelOpt = Annotated[
+    bool, typer.Option("--channel", help="The reference is a signed channel (qedge channel set).")
+]
 FolderArg = Annotated[Path, typer.Argument(help="The model's folder on this device: ROOT/NAME.")]
 
 
@@ -33,6 +36,7 @@ def install(
     every: EveryOpt = 900,
     runs: RunsOpt = 20,
     textfile: TextfileOpt = None,
+    channel: ChannelOpt = False,
     port: PortOpt = None,
     identity: IdentityOpt = None,
     ssh_option: SshOpt = None,
@@ -40,7 +44,7 @@ def install(
 ) -> None:
     """Have a device follow a reference; a first version must be on it (qedge deploy)."""
     ssh = ssh_command(port, identity, ssh_option)
-    options: dict[str, Any] = {"every_s": every, "runs": runs, "textfile": textfile}
+    options: dict[str, Any] = {"every_s": every, "runs": runs, "textfile": textfile, "channel": channel}
     document = follow.install(name, host, reference, ssh=ssh, root=root, **options)
     ui.table(f"{name} on {host}", ("", ""), [("follows", document["following"]), ("every", f"{every} s")])
     ui.json("agent install", document)

@@ -42,6 +42,7 @@ def install(
     every_s: int = 900,
     runs: int = 20,
     textfile: str | None = None,
+    channel: bool = False,
     ssh: Sequence[str] = ("ssh",),
     root: str = ROOT,
 ) -> dict[str, Any]:
@@ -50,6 +51,7 @@ def install(
     Args:
         name: of the model, a version of which is on the device.
         textfile: folder there of node_exporter's textfile collector.
+        channel: the reference is a signed channel; the device has ``trusted_keys`` then.
 
     Raises:
         UsageError: no such reference, or a time out of range.
@@ -58,6 +60,8 @@ def install(
     if not LEAST_S <= every_s <= MOST_S:
         raise UsageError(f"--every: found {every_s} s, expected {LEAST_S} to {MOST_S}")
     settings = {"reference": str(Reference.parse(reference)), "runs": runs, "textfile": textfile}
+    if channel:  # versions from before channels refuse the word
+        settings["channel"] = True
     units = {
         "service": SERVICE.format(name=name),
         "timer": TIMER.format(name=name, every_s=every_s, spread_s=every_s // 4),

@@ -1,7 +1,8 @@
 """``python -m qedge.ship.follow FOLDER``: bring what a reference in a registry names now, once; a timer repeats it.
 
 On the device, with the code of the active version. What is new is pulled, laid out beside the active version, proven
-there, and made active in one step, all by the agent that ``qedge deploy`` uses. Whatever ends this at whatever moment
+there, and made active in one step, all by the agent that ``qedge deploy`` uses. The reference is a tag, or a signed
+channel (:mod:`qedge.ship.channel`). Whatever ends this at whatever moment
 leaves the version before, or the new one, whole; the next round goes on. A version that fails is not tried again before
 a time that doubles with each failure, unless the reference names another one.
 """
@@ -34,10 +35,13 @@ class Settings:
         reference: ``oci://host/name:tag``.
         runs: of the benchmark that is part of the proof; 0: none.
         textfile: folder of node_exporter's textfile collector, or None: the figures are in the model's folder only.
+        channel: whether the reference is of a channel; what is none is refused then.
     """
 
-    def __init__(self, reference: str, runs: int = 20, textfile: str | None = None) -> None:
-        self.reference, self.runs, self.textfile = reference, runs, textfile
+    def __init__(
+        self, reference: str, runs: int = 20, textfile: str | None = None, channel: bool = False
+    ) -> None:
+        self.reference, self.runs, self.textfile, self.channel = reference, runs, textfile, channel
 
     @classmethod
     def read(cls, root: str) -> Settings:
@@ -50,12 +54,15 @@ class Settings:
         document = _json(path)
         if document is None:
             raise DataError(f"{path}: not there, or no JSON", hint="qedge agent install NAME HOST REFERENCE")
-        entry = Field(document, f"{path}: $", DataError).object(("reference",), ("runs", "textfile"))
+        entry = Field(document, f"{path}: $", DataError).object(
+            ("reference",), ("runs", "textfile", "channel")
+        )
         textfile = entry["textfile"]
         return cls(
             entry["reference"].string(),
             20 if entry["runs"].value is None else entry["runs"].integer(0, 10_000),
             None if textfile.value is None else textfile.string(),
+            entry["channel"].value is not None and entry["channel"].boolean(),
         )
 
 
@@ -84,10 +91,9 @@ def follow(root: str) -> dict[str, Any]:
 
 
 def _round(root: str, settings: Settings, state: dict[str, Any]) -> dict[str, Any]:
-    from qedge.ship.oci import resolve
-
     active = os.path.realpath(os.path.join(root, "current"))
-    digest = resolve(settings.reference)
+    digest, said = _wanted(root, settings, state)
+    state = {**state, **said}
     if digest == state.get("digest") and os.path.basename(active) == state.get("version"):
         return {**state, "result": "current", "message": ""} | _calm()
     if digest == state.get("failed") and time.time() < state.get("not_before", 0):
@@ -99,6 +105,36 @@ def _round(root: str, settings: Settings, state: dict[str, Any]) -> dict[str, An
     return {**state, **found, "digest": digest, "result": "updated", "message": ""} | _calm()
 
 
+def _wanted(root: str, settings: Settings, state: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the digest of the version that is wanted now, and of a channel what it said, for the next round.
+
+    Raises:
+        QedgeError: the registry does not say, or a channel says what it must not.
+    """
+    if not settings.channel:
+        from qedge.ship.oci import resolve
+
+        return resolve(settings.reference), {}
+    from qedge.ship.channel import Channel, read_channel
+
+    trusted = _trusted(root)
+    if trusted is None:
+        raise DataError(f"a channel needs {agent.TRUSTED} on the device", hint="whose signatures count?")
+    known = state.get("channel")
+    last = None
+    if isinstance(known, dict):
+        entry = Field(known, "$.channel", DataError).object(("number", "digest"))
+        last = Channel("", "", entry["number"].integer(), entry["digest"].string())
+    channel = read_channel(settings.reference, trusted, last=last)
+    return channel.digest, {"channel": {"number": channel.number, "digest": channel.digest}}
+
+
+def _trusted(root: str) -> str | None:
+    """Return the file of the keys that this device trusts, where it has one."""
+    path = os.path.join(os.path.dirname(root), agent.TRUSTED)
+    return path if os.path.exists(path) else None
+
+
 def _install(root: str, settings: Settings, active: str, digest: str) -> dict[str, Any]:
     """Bring one bundle, prove it and make it active; return its version and how fast it is.
 
@@ -108,12 +144,11 @@ def _install(root: str, settings: Settings, active: str, digest: str) -> dict[st
     from qedge.ship.oci import pull
     from qedge.ship.reference import Reference
 
-    trusted = os.path.join(os.path.dirname(root), agent.TRUSTED)
     incoming = os.path.join(root, INCOMING)
     shutil.rmtree(incoming, ignore_errors=True)
     exactly = str(Reference.parse(settings.reference).at(digest))
     bundle = os.path.join(active, "bundle")
-    pull(exactly, incoming, trusted=trusted if os.path.exists(trusted) else None, have=[bundle])
+    pull(exactly, incoming, trusted=_trusted(root), have=[bundle])
     if _target(incoming) != _target(bundle):
         raise DataError(
             f"the bundle is for {_target(incoming)!r}, and the device runs one for {_target(bundle)!r}"

@@ -6,7 +6,6 @@ pull, the referrers API and its fallback tag ``sha256-<digest>``). Files that re
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -27,6 +26,21 @@ from qedge.bundle.read import read_bundle
 from qedge.bundle.write import move_into_place, refuse_to_replace, write_file
 from qedge.errors import DataError, IntegrityError, QedgeError
 from qedge.fields import Field
+from qedge.ship.artefacts import (
+    EMPTY_TYPE,
+    FILE,
+    INDEX_TYPE,
+    MANIFEST_TYPE,
+    MAX_OCI_MANIFEST_BYTES,
+    TITLE,
+    descriptor,
+    digest_of,
+    document_of,
+    get_blob,
+    named_blob,
+    put_blob,
+    put_manifest,
+)
 from qedge.ship.http import Registry
 from qedge.ship.reference import Reference
 from qedge.trust.signature import check_asked, check_signature
@@ -34,12 +48,6 @@ from qedge.trust.signature import check_asked, check_signature
 ARTIFACT = "application/vnd.qedge.bundle.v1"
 CONFIG = "application/vnd.qedge.manifest.v1+json"
 SIGNATURE_ARTIFACT = "application/vnd.qedge.signature.v1"
-FILE = "application/octet-stream"
-MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
-INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
-EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
-TITLE = "org.opencontainers.image.title"
-MAX_OCI_MANIFEST_BYTES = 4 << 20
 MAX_TOTAL_BYTES = 2 << 30
 MAX_SIGNATURES = 16
 
@@ -80,21 +88,21 @@ def push(bundle: str | os.PathLike[str], reference: str) -> Pushed:
     with read_bundle(bundle) as opened:
         config = opened.manifest.encoded()
         contents = {name: opened.read(name) for name in sorted(opened.manifest.files)}
-        sent = _put_blob(registry, config)
+        sent = put_blob(registry, config)
         layers = []
         for name, data in contents.items():
-            sent += _put_blob(registry, data)
-            layers.append(_descriptor(FILE, data, {TITLE: name}))
+            sent += put_blob(registry, data)
+            layers.append(descriptor(FILE, data, {TITLE: name}))
         document = {
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
             "artifactType": ARTIFACT,
-            "config": _descriptor(CONFIG, config),
+            "config": descriptor(CONFIG, config),
             "layers": layers,
         }
-        data, digest = _put_manifest(registry, document, place.tag or "")
+        data, digest = put_manifest(registry, document, place.tag or "")
         if opened.signature is not None:
-            subject = _descriptor(MANIFEST_TYPE, data)
+            subject = descriptor(MANIFEST_TYPE, data)
             _put_signature(registry, opened.signature, subject)
         return Pushed(str(place.at(digest)), digest, len(layers) + 1, sent, opened.signature is not None)
 
@@ -128,7 +136,7 @@ def pull(
     found = registry.get(f"manifests/{place.key}", MAX_OCI_MANIFEST_BYTES, MANIFEST_TYPE)
     if found is None:
         raise DataError(f"{place}: no such bundle in the registry", hint="qedge push BUNDLE REFERENCE")
-    digest = _digest(found[0])
+    digest = digest_of(found[0])
     if place.digest is not None and digest != place.digest:
         raise IntegrityError(f"{place}: the registry gave another manifest: {digest}")
     wanted = _layers(found[0], str(place))
@@ -141,7 +149,7 @@ def pull(
         for name, (blob, size) in wanted.items():
             data = _from_here(here, blob)
             if data is None:
-                data = _get_blob(registry, blob, size, f"{place}: {name}")
+                data = get_blob(registry, blob, size, f"{place}: {name}")
                 received += size
             write_file(fresh / name, data)
         signed = _fetch_signature(registry, digest, fresh, trusted, least_serial)
@@ -163,7 +171,7 @@ def resolve(reference: str) -> str:
     found = Registry(place).get(f"manifests/{place.key}", MAX_OCI_MANIFEST_BYTES, MANIFEST_TYPE)
     if found is None:
         raise DataError(f"{place}: no such bundle in the registry", hint="qedge push BUNDLE REFERENCE")
-    return _digest(found[0])
+    return digest_of(found[0])
 
 
 def _layers(data: bytes, where: str) -> dict[str, tuple[str, int]]:
@@ -172,100 +180,45 @@ def _layers(data: bytes, where: str) -> dict[str, tuple[str, int]]:
     Raises:
         IntegrityError: it is no bundle's, or names files that a bundle must not have.
     """
-    root = _document(data, where)
+    root = document_of(data, where)
     root.object(("schemaVersion", "config", "layers"), None)
     if root["artifactType"].value not in (ARTIFACT, None) or root["config"]["mediaType"].value != CONFIG:
         raise DataError(f"{where}: an artefact that is no qedge bundle", hint="what does the tag point at?")
-    found = {MANIFEST: _blob(root["config"], MAX_MANIFEST_BYTES)}
+    found = {MANIFEST: named_blob(root["config"], MAX_MANIFEST_BYTES)}
     for layer in root["layers"].items():
         name = layer["annotations"].object((TITLE,), None)[TITLE].string()
         check_name(name, layer.path)
         if name in found or name == SIGNATURE:
             raise layer.fail("every file once")
-        found[name] = _blob(layer, MAX_FILE_BYTES)
+        found[name] = named_blob(layer, MAX_FILE_BYTES)
     if sum(size for _, size in found.values()) > MAX_TOTAL_BYTES:
         raise IntegrityError(f"{where}: more than {MAX_TOTAL_BYTES:,} bytes")
     return found
 
 
-def _blob(entry: Field, limit: int) -> tuple[str, int]:
-    entry.object(("digest", "size"), None)
-    digest = entry["digest"].string()
-    if (
-        not digest.startswith("sha256:")
-        or len(digest) != 71
-        or not set(digest[7:]) <= set("0123456789abcdef")
-    ):
-        raise entry["digest"].fail("sha256: and 64 hexadecimal digits")
-    return digest, entry["size"].integer(0, limit)
-
-
-def _document(data: bytes, where: str) -> Field:
-    try:
-        return Field(json.loads(data.decode()), f"{where}: $", IntegrityError).object((), None)
-    except (ValueError, RecursionError) as problem:
-        raise IntegrityError(f"{where}: the registry's manifest is no JSON: {problem}") from None
-
-
-def _get_blob(registry: Registry, digest: str, size: int, where: str) -> bytes:
-    found = registry.get(f"blobs/{digest}", size)
-    if found is None:
-        raise IntegrityError(f"{where}: the registry does not have what its manifest names")
-    if len(found[0]) != size or _digest(found[0]) != digest:
-        raise IntegrityError(f"{where}: the registry gave other bytes than its manifest says")
-    return found[0]
-
-
-def _put_blob(registry: Registry, data: bytes) -> int:
-    """Send a blob unless it is there; return the bytes sent."""
-    digest = _digest(data)
-    if registry.exists(f"blobs/{digest}"):
-        return 0
-    place = registry.send("POST", "blobs/uploads/", b"").get("location", "")
-    if not place:
-        raise IntegrityError("the registry names no place to send a file to")
-    separator = "&" if "?" in place else "?"
-    registry.send(
-        "PUT",
-        registry.absolute(f"{place}{separator}digest={digest}"),
-        data,
-        {"Content-Type": "application/octet-stream"},
-    )
-    return len(data)
-
-
-def _put_manifest(
-    registry: Registry, document: Mapping[str, Any], tag: str, kind: str = MANIFEST_TYPE
-) -> tuple[bytes, str]:
-    data = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
-    digest = _digest(data)
-    registry.send("PUT", f"manifests/{tag or digest}", data, {"Content-Type": kind})
-    return data, digest
-
-
 def _put_signature(registry: Registry, signature: bytes, subject: Mapping[str, Any]) -> None:
     """Push the signature as a referrer of the bundle's manifest."""
     empty = b"{}"
-    _put_blob(registry, empty)
-    _put_blob(registry, signature)
+    put_blob(registry, empty)
+    put_blob(registry, signature)
     document = {
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
         "artifactType": SIGNATURE_ARTIFACT,
-        "config": _descriptor(EMPTY_TYPE, empty),
-        "layers": [_descriptor(FILE, signature, {TITLE: SIGNATURE})],
+        "config": descriptor(EMPTY_TYPE, empty),
+        "layers": [descriptor(FILE, signature, {TITLE: SIGNATURE})],
         "subject": subject,
     }
     data = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
-    headers = registry.send("PUT", f"manifests/{_digest(data)}", data, {"Content-Type": MANIFEST_TYPE})
+    headers = registry.send("PUT", f"manifests/{digest_of(data)}", data, {"Content-Type": MANIFEST_TYPE})
     if "oci-subject" in headers:
         return
     # A registry from before the referrers API: the index under the fallback tag is the client's to keep.
     tag = subject["digest"].replace(":", "-")
-    entry = {**_descriptor(MANIFEST_TYPE, data), "artifactType": SIGNATURE_ARTIFACT}
+    entry = {**descriptor(MANIFEST_TYPE, data), "artifactType": SIGNATURE_ARTIFACT}
     listed = [e for e in _fallback(registry, tag) if e.get("digest") != entry["digest"]]
     index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [*listed, entry]}
-    _put_manifest(registry, index, tag, INDEX_TYPE)
+    put_manifest(registry, index, tag, INDEX_TYPE)
 
 
 def _fallback(registry: Registry, tag: str) -> list[dict[str, Any]]:
@@ -275,7 +228,7 @@ def _fallback(registry: Registry, tag: str) -> list[dict[str, Any]]:
 
 def _entries(data: bytes, where: str) -> list[dict[str, Any]]:
     """Return the objects that an index lists."""
-    listed = _document(data, where)["manifests"]
+    listed = document_of(data, where)["manifests"]
     return [] if listed.value is None else [e.value for e in listed.items() if isinstance(e.value, dict)]
 
 
@@ -319,13 +272,13 @@ def _signatures(registry: Registry, digest: str) -> list[bytes]:
     entries = [e for e in listed if e.get("artifactType") == SIGNATURE_ARTIFACT]
     signatures = []
     for entry in entries[::-1][:MAX_SIGNATURES]:
-        named, size = _blob(Field(entry, "$.manifests[]", IntegrityError), MAX_OCI_MANIFEST_BYTES)
+        named, size = named_blob(Field(entry, "$.manifests[]", IntegrityError), MAX_OCI_MANIFEST_BYTES)
         got = registry.get(f"manifests/{named}", size, MANIFEST_TYPE)
-        if got is None or _digest(got[0]) != named:
+        if got is None or digest_of(got[0]) != named:
             raise IntegrityError(f"{named}: the registry gave another manifest")
-        for layer in list(_document(got[0], named)["layers"].items())[:1]:
-            blob, size = _blob(layer, MAX_SIGNATURE_BYTES)
-            signatures.append(_get_blob(registry, blob, size, named))
+        for layer in list(document_of(got[0], named)["layers"].items())[:1]:
+            blob, size = named_blob(layer, MAX_SIGNATURE_BYTES)
+            signatures.append(get_blob(registry, blob, size, named))
     return signatures
 
 
@@ -336,7 +289,7 @@ def _present(folders: Iterable[str | os.PathLike[str]]) -> dict[str, Path]:
         try:
             with read_bundle(folder, verify=False) as bundle:
                 entries = dict(bundle.manifest.files)
-            found[_digest(Path(folder, MANIFEST).read_bytes())] = Path(folder, MANIFEST)
+            found[digest_of(Path(folder, MANIFEST).read_bytes())] = Path(folder, MANIFEST)
         except (QedgeError, OSError):
             continue
         found |= {f"sha256:{entry.sha256}": Path(folder, name) for name, entry in entries.items()}
@@ -348,13 +301,4 @@ def _from_here(here: Mapping[str, Path], digest: str) -> bytes | None:
         data = here[digest].read_bytes()
     except (KeyError, OSError):
         return None
-    return data if _digest(data) == digest else None
-
-
-def _descriptor(kind: str, data: bytes, annotations: Mapping[str, str] | None = None) -> dict[str, Any]:
-    entry: dict[str, Any] = {"mediaType": kind, "digest": _digest(data), "size": len(data)}
-    return {**entry, "annotations": dict(annotations)} if annotations else entry
-
-
-def _digest(data: bytes) -> str:
-    return "sha256:" + hashlib.sha256(data).hexdigest()
+    return data if digest_of(data) == digest else None

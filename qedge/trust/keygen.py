@@ -18,11 +18,12 @@ KEY_TYPES = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-", "sk-ssh-ed25519@openssh.co
 _INSTALL = "sudo apt install openssh-client (ssh-keygen 8.2 or newer)"
 
 
-def sign(message: bytes, key: str | os.PathLike[str]) -> str:
+def sign(message: bytes, key: str | os.PathLike[str], namespace: str = NAMESPACE) -> str:
     """Return the armoured signature of ``message``.
 
     Args:
         key: a private key's file, or the ``.pub`` of a key that an agent or a hardware token holds.
+        namespace: what is signed; a signature of one thing does not pass for one of another.
 
     Raises:
         UsageError: no such key, or one that does not sign.
@@ -36,14 +37,16 @@ def sign(message: bytes, key: str | os.PathLike[str]) -> str:
         text = Path(scratch, "message")
         text.write_bytes(message)
         # not over stdin: that stays the terminal's, where a passphrase or a touch may be asked for
-        done = _run(["-Y", "sign", "-q", "-n", NAMESPACE, "-f", str(path), str(text)], None, interactive=True)
+        done = _run(["-Y", "sign", "-q", "-n", namespace, "-f", str(path), str(text)], None, interactive=True)
         signature = Path(scratch, "message.sig")
         if done.returncode != 0 or not signature.is_file():
             raise UsageError(f"{path} does not sign: {_said(done)}", hint="expected an OpenSSH private key")
         return signature.read_text()
 
 
-def verify(message: bytes, signature: str, trusted: str | os.PathLike[str]) -> str:
+def verify(
+    message: bytes, signature: str, trusted: str | os.PathLike[str], namespace: str = NAMESPACE
+) -> str:
     """Return the principal whose key made ``signature`` of ``message``.
 
     Args:
@@ -66,11 +69,11 @@ def verify(message: bytes, signature: str, trusted: str | os.PathLike[str]) -> s
             raise IntegrityError(
                 "signed by no key that is trusted here", hint="who signed it? qedge inspect BUNDLE"
             )
-        command = ["-Y", "verify", "-n", NAMESPACE, "-f", str(allowed), "-I", names[0], "-s", str(signed)]
+        command = ["-Y", "verify", "-n", namespace, "-f", str(allowed), "-I", names[0], "-s", str(signed)]
         done = _run(command, message)
         if done.returncode != 0:
             raise IntegrityError(
-                f"the signature does not fit: {_said(done)}", hint="the bundle or its signature was altered"
+                f"the signature does not fit: {_said(done)}", hint="it, or what it is of, was altered"
             )
         return names[0]
 

@@ -26,6 +26,7 @@ from qedge.deploy import deploy
 from qedge.deploy import follow as remote_follow
 from qedge.errors import DataError, ToolError, UsageError
 from qedge.ship import push
+from qedge.ship.channel import set_channel
 from qedge.ship.follow import FIRST_WAIT_S, follow
 from qedge.trust import sign_bundle
 from tests.ship.registries import Liar
@@ -37,8 +38,8 @@ GOLDEN = [(image ^ 0x80).view(np.int8)[None] for image in tiny_images(2)]
 class Following:
     """A device that has version one, and a registry whose tag it follows."""
 
-    def __init__(self, device, ssh, host: str, folder: Path, registry: str) -> None:
-        self.device, self.ssh, self.host = device, ssh, host
+    def __init__(self, device, ssh, host: str, folder: Path, liar: Liar, registry: str) -> None:
+        self.device, self.ssh, self.host, self.registry = device, ssh, host, liar
         self.root = device.root / "tiny"
         self.reference = f"oci://{registry}/tiny:stable"
         self.bundles = [make_bundle(folder / str(k), tiny_model(seed=k + 3), golden=GOLDEN) for k in range(3)]
@@ -68,11 +69,12 @@ class Following:
 
 @pytest.fixture
 def following(tmp_path):
-    with devices(tmp_path, {}, 1) as ((device,), _), Liar().serve() as registry:
+    liar = Liar()
+    with devices(tmp_path, {}, 1) as ((device,), _), liar.serve() as registry:
         ssh = ["ssh", "-F", "/dev/null", "-p", str(device.port), "-i", str(tmp_path / "user")]
         ssh += [word for option in OPTIONS for word in ("-o", option)]
         host = "root@127.0.0.1" if os.geteuid() == 0 else "127.0.0.1"
-        found = Following(device, ssh, host, tmp_path, registry)
+        found = Following(device, ssh, host, tmp_path, liar, registry)
         with pytest.raises(ToolError, match="no version to start from"):
             remote_follow.install("tiny", host, found.reference, ssh=ssh, root=str(device.root))
         deploy(found.bundles[0], host, ssh=ssh, root=str(device.root), python=sys.executable, runs=0)
@@ -138,6 +140,35 @@ def test_a_device_with_keys_follows_only_what_they_signed_and_never_back(followi
     found = following.once()
     assert (found["result"], following.active()) == ("failed", 1)
     assert "serial 4" in found["message"]
+
+
+@pytest.mark.long
+def test_a_device_follows_the_next_word_of_a_channel_and_no_other(following, tmp_path) -> None:
+    channel, key = following.reference, tmp_path / "user"
+    versions = [channel.replace(":stable", f":{k}") for k in range(3)]
+    for k, bundle in enumerate(following.bundles):
+        sign_bundle(bundle, key, serial=5)
+        push(bundle, versions[k])
+    install = {"ssh": following.ssh, "root": str(following.device.root), "runs": 0, "channel": True}
+    remote_follow.install("tiny", following.host, channel, **install)
+    set_channel(channel, versions[1], key)
+    assert "trusted_keys" in following.once()["message"]
+    (following.device.root / "trusted_keys").write_text((tmp_path / "user.pub").read_text())
+    first = dict(following.registry.manifests)
+    assert (following.once()["result"], following.active()) == ("updated", 1)
+    set_channel(channel, versions[2], key)
+    assert (following.once()["result"], following.active()) == ("updated", 2)
+    assert following.once()["result"] == "current"
+    latest = following.registry.manifests
+    following.registry.manifests = first
+    replayed = following.once()
+    assert (replayed["result"], following.active()) == ("failed", 2)
+    assert "number 1, expected at least 2" in replayed["message"]
+    following.registry.manifests = {**latest, "stable": latest["1"]}
+    assert "no channel" in following.once()["message"]
+    following.registry.manifests = latest
+    set_channel(channel, versions[1], key)
+    assert (following.once()["result"], following.active()) == ("updated", 1)
 
 
 def killed(following, moments: int, seed: int) -> None:
