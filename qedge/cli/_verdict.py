@@ -73,6 +73,8 @@ def estimated(metrics: Mapping[str, Any]) -> str | None:
         each = sorted(float(link["ms"]) for link in latency["links"].values())
         return f"{each[0]:.3g} to {each[-1]:.3g} ms by link, estimate"
     value = latency.get("value", latency.get("median"))
+    if value is not None and "low" in latency:
+        return f"{latency['low']:.3g} to {latency['high']:.3g} ms, about {value:.3g}; estimate"
     return None if value is None else f"{value:.3g} ms, estimate"
 
 

@@ -103,10 +103,18 @@ def _cards(report: BuildReport, part: TargetReport) -> list[tuple[str, str, str]
         if value is not None:
             shown = kilobytes(value) if column.metric.endswith("_bytes") else f"{value:,}"
             cards.append((column.title, shown, column.detail))
-    latency = part.metrics.get("latency_ms")
-    if isinstance(latency, Mapping) and "value" in latency:
-        cards.append(("latency", f"{latency['value']:.3g} ms", f"estimate: {latency['model']}"))
+    for title, key, unit in (("latency", "latency_ms", "ms"), ("energy", "energy_mj", "mJ")):
+        found = part.metrics.get(key)
+        if isinstance(found, Mapping) and "value" in found:
+            cards.append((title, _estimate(found, unit), f"estimate: {found['model']}"))
     return cards
+
+
+def _estimate(found: Mapping[str, Any], unit: str) -> str:
+    """Return an estimate with its range, where it has one."""
+    if "low" not in found:
+        return f"{found['value']:.3g} {unit}"
+    return f"{found['low']:.3g} to {found['high']:.3g} {unit}"
 
 
 def _kind_of_samples(report: BuildReport) -> str:

@@ -22,6 +22,7 @@ from qedge.target.answers import (
     faults_of_outputs,
     faults_of_verify,
 )
+from qedge.target.kinds import misfits
 from qedge.target.protocol import Target
 from qedge.target.reports import Arrays, CheckReport, Compiled, Options, Requirement, VerifyReport
 from qedge.target.request import Request
@@ -112,6 +113,13 @@ class Guarded(Target):
             found = self._target.figures(data)
         self._refuse("figures", faults_of_figures(found))
         return found
+
+    def calibration(self, bundle: Path, milliseconds: float, millijoules: float | None, known: str) -> str:
+        """See :meth:`Target.calibration`."""
+        with self._blaming("calibration"):
+            text = self._target.calibration(bundle, milliseconds, millijoules, known)
+        self._refuse("calibration", list(misfits(text, str)))
+        return text
 
     def doctor(self) -> list[Requirement]:
         """See :meth:`Target.doctor`."""

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy.typing as npt
 
+from qedge.errors import UsageError
 from qedge.fields import Field
 from qedge.target.info import TargetInfo
 from qedge.target.reports import (
@@ -102,6 +103,21 @@ class Target(ABC):
     def figures(self, data: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         """Return what of a bundle's ``target_data`` a person wants to read: pairs of a name and a value in words."""
         return ()
+
+    def calibration(self, bundle: Path, milliseconds: float, millijoules: float | None, known: str) -> str:
+        """Return the text of a file that narrows the target's estimates by what a user measured on a device.
+
+        Args:
+            bundle: that was measured.
+            milliseconds, millijoules: of one inference.
+            known: the text of the file so far, or "".
+
+        Raises:
+            UsageError: the target estimates nothing of this bundle.
+        """
+        raise UsageError(
+            f"target {self.info.name} has no estimates to narrow", hint="qedge bench measures its runtime"
+        )
 
     def doctor(self) -> list[Requirement]:
         """Return what the target needs, and whether it is here."""

@@ -73,7 +73,7 @@ def board(name: str) -> Board:
 
 
 def _board(name: str, text: str) -> Board:
-    data = _toml(text)
+    data = read_toml(text)
     odd = sorted(set(data) - {*KEYS, *SYSTEMS})
     missing = sorted(set(KEYS) - set(data))
     if odd or missing:
@@ -92,7 +92,8 @@ def _board(name: str, text: str) -> Board:
     )
 
 
-def _toml(text: str) -> dict[str, Any]:
+def read_toml(text: str) -> dict[str, Any]:
+    """Return what a TOML text holds."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:

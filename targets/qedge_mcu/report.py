@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qedge.findings import Finding
@@ -13,6 +13,8 @@ from qedge.installing import install_command
 from qedge.oracle import tflm
 from qedge.target import Requirement
 from qedge.target.options import as_int_bytes
+from qedge_mcu import cost
+from qedge_mcu.boards import Board
 from qedge_mcu.cores import CORES
 from qedge_mcu.emit import Generated
 from qedge_mcu.library import Library, Measured
@@ -127,55 +129,74 @@ def operations(graph: Graph) -> int:
     return total
 
 
-def run_figures(core: str, measured: Measured, megahertz: int | None) -> dict[str, Any]:
-    """Return exact instructions and stack of one inference, and an estimate of its time.
+def run_figures(
+    core: str, measured: Measured, chosen: Board | None, own: Sequence[cost.Measured] = ()
+) -> dict[str, Any]:
+    """Return exact instructions and stack of one inference, and the ranges of its time and energy.
 
     Args:
         core: that ran it.
-        megahertz: the board's clock; None takes that of a usual part with the core.
+        chosen: the board; None takes the clock of a usual part with the core.
+        own: what the user measured on that board.
     """
-    chip = CORES[core]
-    clock = megahertz or chip.typical_megahertz
     return {
         "instructions": measured.instructions,
         "stack_bytes": measured.stack_bytes,
-        "latency_ms": {
-            "estimate": True,
-            "model": f"{chip.cycles_per_instruction} cycles an instruction at {clock} MHz, no waiting for flash",
-            "value": round(measured.instructions * chip.cycles_per_instruction / (clock * 1000), 3),
-        },
+        **_cost(core, measured.instructions, chosen, own),
     }
+
+
+def _cost(core: str, instructions: int, chosen: Board | None, own: Sequence[cost.Measured]) -> dict[str, Any]:
+    clock = chosen.megahertz if chosen is not None else CORES[core].typical_megahertz
+    name = None if chosen is None else chosen.name
+    return cost.of_instructions(instructions, clock, name, CORES[core].cycles_per_instruction, own)
 
 
 def run_words(run: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """Return what :func:`run_figures` gave, for a person."""
-    latency = run["latency_ms"]
+    instructions = f"{run['instructions']:,} an inference, counted on the emulated core"
     return (
-        ("latency", f"{latency['value']:g} ms, estimate: {latency['model']}"),
-        ("instructions", f"{run['instructions']:,} an inference, counted on the emulated core"),
+        ("latency", _range_words(run["latency_ms"], "ms")),
+        *([("energy", _range_words(run["energy_mj"], "mJ"))] if "energy_mj" in run else []),
+        ("instructions", instructions),
         ("stack", f"{run['stack_bytes']:,} bytes, the deepest of one inference"),
     )
 
 
-def benchmark(graph: Graph, library: Library, m: Measured, ran_on: str) -> dict[str, Any]:
-    """Return exact instructions a layer, and cycles and milliseconds as estimates with their model."""
-    core = CORES[library.core]
-    cycles = m.instructions * core.cycles_per_instruction
-    megahertz = core.typical_megahertz
+def _range_words(found: Mapping[str, Any], unit: str) -> str:
+    """Return an estimate with its range and source; bundles of old have neither."""
+    if "low" not in found:
+        return f"{found['value']:g} {unit}, estimate: {found['model']}"
+    words = (
+        f"{found['low']:g} to {found['high']:g} {unit}, about {found['value']:g}; estimate: {found['model']}"
+    )
+    return f"{words} ({found['source']})"
+
+
+def benchmark(
+    graph: Graph,
+    library: Library,
+    m: Measured,
+    ran_on: str,
+    chosen: Board | None,
+    own: Sequence[cost.Measured] = (),
+) -> dict[str, Any]:
+    """Return exact instructions a layer, and cycles, time and energy as estimates with their range and source."""
+    estimated = _cost(library.core, m.instructions, chosen, own)
+    latency = estimated["latency_ms"]
+    value = latency.pop("value")
+    usual = CORES[library.core].cycles_per_instruction
     return {
         "core": ran_on,
         **measured(library, m),
         "layers": layer_table(graph, library, m.layers),
         "cycles": {
             "estimate": True,
-            "model": f"{core.cycles_per_instruction} cycles an instruction, no waiting for flash",
-            "value": round(cycles),
+            "model": f"{usual} cycles an instruction, no waiting for flash",
+            "value": round(m.instructions * usual),
         },
-        "latency_ms": {
-            "estimate": True,
-            "model": f"the estimated cycles at {megahertz} MHz",
-            "median": round(cycles / (megahertz * 1000), 3),
-        },
+        "latency_ms": {**latency, "median": value},
+        "energy_mj": estimated["energy_mj"],
     }
 
 

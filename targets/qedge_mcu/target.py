@@ -32,7 +32,7 @@ from qedge.target import (
     VerifyReport,
 )
 from qedge.target.reports import Arrays, Options
-from qedge_mcu import on_board, oracle, report
+from qedge_mcu import calibration, on_board, oracle, report
 from qedge_mcu.app import app_header
 from qedge_mcu.boards import FAMILIES, board, boards
 from qedge_mcu.cores import CORES, Core, core
@@ -100,6 +100,12 @@ class McuTarget(Target):
                 commands=("verify", "bench"),
             ),
             Option("baud", "its speed", kind="int", default=BAUD, commands=("verify", "bench")),
+            Option(
+                "calibration",
+                "what `qedge calibrate-board` wrote: your own measurements, which narrow estimates of time and energy",
+                kind="path",
+                commands=("build", "bench"),
+            ),
             Option("ram", "RAM budget, for instance 64K", kind="bytes"),
             Option("flash", "flash budget, for instance 256K", kind="bytes"),
         ),
@@ -242,7 +248,10 @@ class McuTarget(Target):
                 return on_board.bench(library, opened.read("model.tflite"), inputs[0], options, runs)
             measured = library.measure(inputs[0])
             graph = Graph.from_bytes(opened.read("model.tflite"), str(bundle))
-            return report.benchmark(graph, library, measured, _emulated(library))
+            name = opened.manifest.target_data.get("board")
+            chosen = board(str(name)) if name else None
+            own = calibration.read(options, chosen)
+            return report.benchmark(graph, library, measured, _emulated(library), chosen, own)
 
     def validate_target_data(self, data: Field) -> None:
         """Take an engine with what verifying it needs: the library's description, or the arena's size."""
@@ -255,6 +264,19 @@ class McuTarget(Target):
     def figures(self, data: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         """Return what one inference took on the emulated core, and what that means in time."""
         return report.run_words(data["run"]) if "run" in data else ()
+
+    def calibration(self, bundle: Path, milliseconds: float, millijoules: float | None, known: str) -> str:
+        """Return the file of a board's measurements with one more in it, beside the instructions counted here."""
+        with _opened(bundle, {}) as (opened, library):
+            name = opened.manifest.target_data.get("board")
+            if not name:
+                raise UsageError(
+                    "the bundle was built for no board, which a measurement would be of",
+                    hint="build it with --board NAME, for instance --board nucleo-l4r5zi",
+                )
+            chosen, (inputs, _) = board(str(name)), _samples(opened, None)
+            counted = library.measure(inputs[0]).instructions
+        return calibration.with_measurement(known, chosen, counted, milliseconds, millijoules)
 
     def doctor(self) -> list[Requirement]:
         """Return whether the cross compiler, the emulator and the oracle are here."""
@@ -296,7 +318,8 @@ def _run(library: Library | None, request: Request, inputs: Sequence[list[Array]
     except ToolError:  # no emulator here: `qedge bench` says so
         return {}
     name = request.options.get("board")
-    return report.run_figures(library.core, measured, board(str(name)).megahertz if name else None)
+    chosen = board(str(name)) if name else None
+    return report.run_figures(library.core, measured, chosen, calibration.read(request.options, chosen))
 
 
 def _compile_tflm(request: Request) -> Compiled:

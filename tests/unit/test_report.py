@@ -116,7 +116,13 @@ def test_the_time_the_stack_and_the_arena_s_values_are_named(report: BuildReport
     said = text_of(render_html(report, "mcu"))
     run = report.targets["mcu"].metrics
     assert f"{run['instructions']:,} an inference" in said
-    assert f"{run['latency_ms']['value']:g} ms, estimate: 1.3 cycles an instruction at 120 MHz" in said
+    latency = run["latency_ms"]
+    assert (
+        f"{latency['low']:g} to {latency['high']:g} ms, about {latency['value']:g}; estimate: 1.3 (" in said
+    )
+    assert "cycles an instruction at 120 MHz" in said
+    assert latency["source"] in said
+    assert f"{run['energy_mj']['low']:g} to {run['energy_mj']['high']:g} mJ" in said
     assert run["stack_bytes"] > 0
     assert {"features", "scores"} <= {b["tensor"] for b in run["arena_plan"]}
     assert "features" in said
