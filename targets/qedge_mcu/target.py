@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +15,7 @@ from qedge.bundle import Bundle, read_bundle
 from qedge.emulate import CORES as EMULATED
 from qedge.emulate import find_compiler, warm_up
 from qedge.emulate.qemu import qemu_version
-from qedge.errors import CapacityError, IntegrityError, QedgeError, ToolError, UsageError
+from qedge.errors import CapacityError, IntegrityError, QedgeError, UsageError
 from qedge.fields import Field
 from qedge.graph import Graph
 from qedge.oracle import tflm
@@ -35,12 +34,13 @@ from qedge.target.reports import Arrays, Options
 from qedge_mcu import calibration, on_board, oracle, report
 from qedge_mcu.app import app_header
 from qedge_mcu.boards import FAMILIES, board, boards
-from qedge_mcu.cores import CORES, Core, core
+from qedge_mcu.cores import CORES, core
 from qedge_mcu.detector import detector_files
-from qedge_mcu.emit import Generated, emit
+from qedge_mcu.emit import emit
 from qedge_mcu.engine_tflm import emit_tflm, verify_tflm
 from qedge_mcu.frontend import frontend_files
 from qedge_mcu.library import Description, Library, describe
+from qedge_mcu.measure import DEFAULT_CORE, compiled_library, destination, run_of
 from qedge_mcu.monitor import monitor_files
 from qedge_mcu.packaging import project_files
 from qedge_mcu.program import Program, build, check
@@ -48,10 +48,7 @@ from qedge_mcu.serial_link import BAUD
 from qedge_mcu.verify import compare_layers, compare_outputs
 
 Array = npt.NDArray[Any]
-DEFAULT_CORE = "cortex-m4"
 ENGINES = ("qedge", "tflm")
-MOST_COUNTED = 30_000_000
-"""Multiplications of a model whose instructions a build counts, which takes a second in some ten million."""
 
 
 class McuTarget(Target):
@@ -122,13 +119,13 @@ class McuTarget(Target):
 
     def warm_up(self, options: Options) -> None:
         """Let the cross compiler build its own library for the core: seconds, once a core and a version of it."""
-        wanted, _ = _destination(options)
+        wanted, _ = destination(options)
         if options.get("engine") != "tflm" and wanted.name in EMULATED:
             warm_up(wanted.runs_on)
 
     def check(self, request: Request) -> CheckReport:
         """Place every operator ``mcu`` or ``unsupported``; hold a model that is fine to the budget."""
-        wanted, budget = _destination(request.options)
+        wanted, budget = destination(request.options)
         placements, findings = check(request.graph, wanted)
         metrics: dict[str, Any] = {"core": wanted.name}
         if not findings:
@@ -142,10 +139,10 @@ class McuTarget(Target):
         """Return the library and its projects under ``c/``."""
         if request.options.get("engine") == "tflm":
             return _compile_tflm(request)
-        wanted, budget = _destination(request.options)
+        wanted, budget = destination(request.options)
         program = build(request.graph, wanted, request.name)
         generated = emit(program)
-        library = _library(program, generated, request.workdir)
+        library = compiled_library(program, generated, request.workdir)
         code_bytes = None if library is None else library.image.sizes().code
         over = report.over_budget(program, generated, budget, code_bytes)
         if over:
@@ -162,7 +159,7 @@ class McuTarget(Target):
         complete = replace(
             generated, files={**generated.files, **{f"src/{path}": data for path, data in beside.items()}}
         )
-        run = _run(library, request, inputs)
+        run = run_of(library, request, inputs)
         chosen = request.options.get("board")
         files = complete.files | project_files(program, complete, inputs, outputs or [], chosen)
         sources = [f"c/{path}" for path in generated.sources]
@@ -281,45 +278,6 @@ class McuTarget(Target):
     def doctor(self) -> list[Requirement]:
         """Return whether the cross compiler, the emulator and the oracle are here."""
         return report.requirements()
-
-
-def _destination(options: Options) -> tuple[Core, dict[str, Any]]:
-    """Return the core to generate for and the budget (``ram``, ``flash``); a board gives what is not said."""
-    budget = {k: options[k] for k in ("ram", "flash") if options.get(k) is not None}
-    name = options.get("core")
-    if options.get("board"):
-        chosen = board(str(options["board"]))
-        name = name or chosen.core
-        budget = {"ram": chosen.ram_bytes, "flash": chosen.flash_bytes} | budget
-    return core(str(name or DEFAULT_CORE)), budget
-
-
-def _library(program: Program, generated: Generated, workdir: Path) -> Library | None:
-    """Return the library, compiled for its core; None where the cross compiler is missing or lacks the core."""
-    if program.core.name not in EMULATED:
-        return None
-    generated.write(workdir)
-    library = Library(workdir, describe(program, generated.sources))
-    try:
-        _ = library.image
-    except ToolError:
-        if importlib.util.find_spec("ziglang") is not None:
-            raise
-        return None
-    return library
-
-
-def _run(library: Library | None, request: Request, inputs: Sequence[list[Array]]) -> dict[str, Any]:
-    """Return what one inference takes on the emulated core; {} where nothing emulates it, or it takes too long."""
-    if library is None or not inputs or report.operations(request.graph) > MOST_COUNTED:
-        return {}
-    try:
-        measured = library.measure(inputs[0])
-    except ToolError:  # no emulator here: `qedge bench` says so
-        return {}
-    name = request.options.get("board")
-    chosen = board(str(name)) if name else None
-    return report.run_figures(library.core, measured, chosen, calibration.read(request.options, chosen))
 
 
 def _compile_tflm(request: Request) -> Compiled:
