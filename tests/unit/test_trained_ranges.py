@@ -12,7 +12,7 @@ from qedge.quantize.affine import from_range
 from qedge.quantize.interpreter import Runner
 from qedge.quantize.model import FloatModel
 from qedge.quantize.rewrites import rewrite
-from qedge.quantize.rewrites.trained_ranges import hold_trained_weights
+from qedge.quantize.rewrites.trained_ranges import hold_trained_weights, simulated
 from qedge.testing.opmodels import ModelBuilder, Spec, constant
 from tests.unit.quantize_models import ArrayDataset
 
@@ -49,6 +49,41 @@ def trained(*, narrow: bool = True, after_input: bool = True) -> bytes:
     h = fake(x, "x/held", (1, 6, 6, 3), *RANGES["x"], tight=False) if after_input else x
     h = layer(h, "first", rng.normal(size=(5, 3, 3, 3)) * 0.2, "RELU")
     g.output(layer(h, "second", rng.normal(size=(4, 1, 1, 5)), "NONE"))
+    return builder.pack()
+
+
+def paired(*, readers: int = 1) -> bytes:
+    """Return a float model as TensorFlow's converter writes one with the wrappers of tensorflow-model-optimization.
+
+    QUANTIZE to uint8 and DEQUANTIZE behind the input, per channel behind the weights, and behind the layer.
+    """
+    rng = np.random.default_rng(1)
+    builder = ModelBuilder()
+    g = builder.subgraph()
+
+    def there_and_back(
+        source: int, shape: tuple[int, ...], scale: object, zero: object, back: int = 1
+    ) -> list[int]:
+        coded = g.tensor(Spec(shape, "uint8", scale, zero))  # type: ignore[arg-type]
+        g.operator("QUANTIZE", [source], [coded])
+        found = [g.tensor(Spec(shape, "float32")) for _ in range(back)]
+        for t in found:
+            g.operator("DEQUANTIZE", [coded], [t])
+        return found
+
+    weights = rng.normal(size=(5, 3, 3, 3)) * 0.2 * np.arange(1, 6).reshape(-1, 1, 1, 1)
+    limits = np.abs(weights).max(axis=(1, 2, 3)) * 0.8
+    x = g.input(Spec((1, 6, 6, 3), "float32", name="x"))
+    (h,) = there_and_back(x, (1, 6, 6, 3), 0.02, 120)
+    (held,) = there_and_back(
+        g.tensor(constant(weights, "float32")), (5, 3, 3, 3), tuple(limits / 127), (128,) * 5
+    )
+    raw = g.tensor(Spec((1, 6, 6, 5), "float32", name="raw"))
+    g.operator("CONV_2D", [h, held, g.tensor(constant(np.zeros(5), "float32"))], [raw], WINDOW)
+    outs = there_and_back(raw, (1, 6, 6, 5), 0.03, 100, readers)
+    result = g.tensor(Spec((1, 6, 6, 5), "float32", name="y"))
+    g.operator("ADD", [outs[0], outs[-1]], [result])
+    g.output(result)
     return builder.pack()
 
 
@@ -110,3 +145,34 @@ def test_weights_of_a_whole_range_are_rounded_as_tensorflow_does() -> None:
     held = Runner(graph.data, threads=1)
     sample = samples()[0]
     assert np.allclose(runner.predict(sample)[0], held.predict(sample)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("readers", [1, 2])
+def test_quantize_and_dequantize_are_the_simulation_too(readers: int) -> None:
+    model, data = paired(readers=readers), samples()
+    simulation = Runner(hold_trained_weights(model), threads=1)
+    found = _quantised(model, "minmax")
+    graph = Graph.from_bytes(found.data)
+    assert [op.op for op in graph] == ["CONV_2D", "ADD"]
+    held = graph.tensors[graph.operators[0].inputs[0]].quantization
+    assert held is not None
+    assert (held.scale[0], held.zero_point[0]) == (pytest.approx(0.02), 120 - 128)
+    written = graph.tensors[graph.operators[0].outputs[0]].quantization
+    assert written is not None
+    assert (written.scale[0], written.zero_point[0]) == (pytest.approx(0.03), 100 - 128)
+    runner = Runner(found.data, threads=1)
+    scale = float(runner.outputs[0]["quantization"][0])
+    steps = [np.abs(runner.predict(data[i])[0] - simulation.predict(data[i])[0]) / scale for i in range(30)]
+    assert (np.stack(steps) < 1.01).mean() >= 0.99
+
+
+def test_a_quantize_that_integers_read_is_no_simulation() -> None:
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    x = g.input(Spec((1, 4), "float32"))
+    coded, result = g.tensor(Spec((1, 4), "int8", 0.1, 0)), g.tensor(Spec((1, 4), "int8", 0.1, 0))
+    g.operator("QUANTIZE", [x], [coded])
+    g.operator("RELU", [coded], [result])
+    g.output(result)
+    graph = Graph.from_bytes(builder.pack())
+    assert simulated(graph, graph.operators[0]) is None

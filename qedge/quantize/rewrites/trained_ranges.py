@@ -1,4 +1,7 @@
-"""A model that was trained with fake quantisation: its FAKE_QUANT operators go, the ranges that they learned stay.
+"""A model that was trained with fake quantisation: what simulates it goes, the ranges that training chose stay.
+
+That is FAKE_QUANT, or a QUANTIZE with the DEQUANTIZE behind it, as TensorFlow's converter writes the wrappers of
+``tensorflow-model-optimization``.
 
 Training has fitted the weights to those ranges, so that they are used as they are, and nothing is measured in their
 place. On the real numbers between them a FAKE_QUANT of 8 bits is what an int8 tensor does by itself.
@@ -22,6 +25,7 @@ from qedge.quantize.rules import RULES
 
 TRAINED_KEY = "qedge.trained"
 BITS = 8
+CODES = {"int8": (-128, 127), "uint8": (0, 255)}
 EXACT = 1e-3
 """How far from a whole code a value may be that float32 has rounded."""
 
@@ -42,17 +46,83 @@ class Trained:
         return bool(self.ranges or self.limits)
 
 
-def keep_trained_ranges(model: FloatModel) -> FloatModel:
-    """Return the model without its FAKE_QUANT operators of 8 bits, their ranges noted in its metadata.
+@dataclass(frozen=True)
+class Simulated:
+    """Operators that round values to a grid of 8 bits and leave them real.
 
-    Of a constant the values are rounded as the operator does. Others stay where they are: operators of other
+    Args:
+        source, results: tensors before and behind.
+        operators: a FAKE_QUANT, or a QUANTIZE and the DEQUANTIZE that alone read it.
+        scale, zero_point: of the grid, one each or one a channel.
+        codes: the smallest and the largest one.
+        axis: of the channels.
+        stated: the range as a FAKE_QUANT states it, where zero need not be on the grid yet.
+    """
+
+    source: int
+    results: tuple[int, ...]
+    operators: tuple[int, ...]
+    scale: npt.NDArray[np.float64]
+    zero_point: npt.NDArray[np.int64]
+    codes: tuple[int, int]
+    axis: int = 0
+    stated: tuple[float, float] | None = None
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The smallest and the largest value of a grid of one scale."""
+        if self.stated is not None:
+            return self.stated
+        low, high = ((code - int(self.zero_point[0])) * float(self.scale[0]) for code in self.codes)
+        return low, high
+
+    def rounded(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Return a constant as it is left."""
+        shape = [1] * values.ndim
+        if self.scale.size > 1:
+            shape[self.axis] = -1
+        scale, zero = self.scale.reshape(shape), self.zero_point.reshape(shape)
+        codes = np.clip(np.rint(values / scale) + zero, *self.codes)
+        return np.asarray((codes - zero) * scale, np.float32)
+
+
+def simulated(graph: Graph, op: Operator) -> Simulated | None:
+    """Return what an operator simulates: a FAKE_QUANT of 8 bits, or a QUANTIZE that is undone at once; else None."""
+    if op.op == "FAKE_QUANT" and int(op.options.get("num_bits", 0)) == BITS:
+        scale, zero, steps = _grid(op)
+        stated = float(op.options["min"]), float(op.options["max"])
+        grid = np.array([scale]), np.array([zero])
+        return Simulated(op.inputs[0], (op.outputs[0],), (op.index,), *grid, (0, steps), stated=stated)
+    if op.op != "QUANTIZE" or graph.tensors[op.inputs[0]].dtype != "float32":
+        return None
+    coded = graph.tensors[op.outputs[0]]
+    readers = graph.consumers[coded.index]
+    back = all(r.op == "DEQUANTIZE" and graph.tensors[r.outputs[0]].dtype == "float32" for r in readers)
+    known = coded.dtype in CODES and coded.quantization is not None and coded.index not in graph.outputs
+    if not (known and readers and back) or coded.quantization is None:
+        return None
+    return Simulated(
+        op.inputs[0],
+        tuple(r.outputs[0] for r in readers),
+        (op.index, *(r.index for r in readers)),
+        np.asarray(coded.quantization.scale, np.float64),
+        np.asarray(coded.quantization.zero_point, np.int64),
+        CODES[coded.dtype],
+        coded.quantization.axis,
+    )
+
+
+def keep_trained_ranges(model: FloatModel) -> FloatModel:
+    """Return the model without its simulated quantisation, the ranges noted in its metadata.
+
+    Of a constant the values are rounded as the simulation does. Others stay where they are: operators of other
     widths, and one between an input and an output of the model.
     """
     return _without(model, lambda graph, op: True)
 
 
 def hold_trained_weights(model: bytes) -> bytes:
-    """Return the model with its FAKE_QUANT operators of constants done: LiteRT does not run those of weights."""
+    """Return the model with the simulation of constants done: LiteRT does not run that of weights."""
     found = FloatModel(model, Graph.from_bytes(model))
     return _without(found, lambda graph, op: graph.tensors[op.inputs[0]].is_constant).data
 
@@ -63,22 +133,25 @@ def _without(model: FloatModel, chosen: Callable[[Graph, Operator], bool]) -> Fl
     gone: list[Node] = []
     renamed: dict[int, int] = {}
     for op in graph.operators:
-        if op.op != "FAKE_QUANT" or int(op.options.get("num_bits", 0)) != BITS or not chosen(graph, op):
+        found = simulated(graph, op) if op.inputs and chosen(graph, op) else None
+        if found is None:
             continue
-        source, result = renamed.get(op.inputs[0], op.inputs[0]), op.outputs[0]
-        low, high = float(op.options["min"]), float(op.options["max"])
+        source, (result, *others) = renamed.get(found.source, found.source), found.results
         constant = graph.tensors[source].data
         if constant is not None:
-            editor.set_constant(result, rounded(constant, op))
+            for t in found.results:
+                editor.set_constant(t, found.rounded(constant))
+        elif found.scale.size > 1:
+            continue  # activations have one scale
         elif source in graph.inputs:
-            if result in graph.outputs:
+            if set(found.results) & set(graph.outputs):
                 continue
-            renamed[result] = source
-            ranges[graph.tensors[source].name] = low, high
+            renamed |= dict.fromkeys(found.results, source)
+            ranges[graph.tensors[source].name] = found.range
         else:
-            renamed[source] = result
-            ranges[graph.tensors[result].name] = low, high
-        gone.append(editor.node(op.index))
+            renamed |= {source: result, **dict.fromkeys(others, result)}
+            ranges[graph.tensors[result].name] = found.range
+        gone += [editor.node(index) for index in found.operators]
     if not gone:
         return model
     editor.remove(gone)
@@ -133,13 +206,6 @@ def grid_limits(values: npt.NDArray[Any], axis: int) -> npt.NDArray[np.float64]:
         limits[exact] = STEPS["int8"] * scale[exact]
         open_rows &= ~exact
     return limits
-
-
-def rounded(values: npt.NDArray[Any], op: Operator) -> npt.NDArray[np.float32]:
-    """Return a constant as a FAKE_QUANT leaves it."""
-    scale, zero, steps = _grid(op)
-    codes = np.clip(np.rint(values / scale) + zero, 0, steps)
-    return np.asarray((codes - zero) * scale, np.float32)
 
 
 def _grid(op: Operator) -> tuple[float, int, int]:
