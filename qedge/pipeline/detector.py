@@ -25,7 +25,7 @@ CHOICES = ("threshold", "iou", "limit", "per_class", "candidates")
 """Fields of a stated post-processing that hold wherever the decoding is done."""
 LETTERBOX = {"fit": "letterbox", "fill": 114, "resize": "opencv", "range": [0.0, 1.0]}
 """How Ultralytics' package feeds its detectors."""
-FED_SO = ("detect", "pose")
+FED_SO = ("detect", "pose", "segment")
 """Tasks of that package that are fed so, and that are decoded here."""
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -37,7 +37,7 @@ FORMS: Mapping[str, str] = {
 """The decoder of each form: module and function within :mod:`qedge.processing.detection`."""
 SETTLED = ("ssd", "top_k", "centernet", "fomo")
 """Forms that give every object once, so that nothing is suppressed."""
-LEVELS = ("box_outputs", "score_outputs", "object_outputs", "point_outputs")
+LEVELS = ("box_outputs", "score_outputs", "object_outputs", "point_outputs", "mask_outputs")
 SCORES = ("probabilities", "sigmoid", "softmax")
 
 
@@ -45,6 +45,7 @@ class Detection(NamedTuple):
     """One object; ``box`` is (top, left, bottom, right), 0 to 1 of the model's input, clipped to it.
 
     ``points`` are its key points in the model's order, each (y, x, score), not clipped; () where the model has none.
+    ``mask`` is what it covers, as rectangles like ``box`` that do not overlap; () where the model has no masks.
 
     :func:`in_pixels` turns boxes into pixels of the image they were found in.
     """
@@ -53,6 +54,7 @@ class Detection(NamedTuple):
     score: float
     box: tuple[float, float, float, float]
     points: tuple[tuple[float, float, float], ...] = ()
+    mask: tuple[tuple[float, float, float, float], ...] = ()
 
 
 class Detect(Postprocess):
@@ -87,6 +89,9 @@ class Detect(Postprocess):
         points: key points of an object (``yolov8``), three channels a point: x, y and how sure. They stand behind the
             class scores where all is one output.
         point_outputs: positions of the outputs with the key points of each level.
+        masks: weights of an object's mask (``yolov8``), which stand behind the class scores where all is one output.
+        mask_outputs: positions of the outputs with those of each level.
+        prototypes: position of the output with the maps that they weight, (1, h, w, masks).
         suppress: whether overlapping boxes are dropped; a head that was trained to give each object once needs none.
         candidates: most boxes that suppression looks at, the surest.
     """
@@ -122,11 +127,14 @@ class Detect(Postprocess):
     candidates: int = 3000
     points: int = 0
     point_outputs: tuple[int, ...] = ()
+    masks: int = 0
+    mask_outputs: tuple[int, ...] = ()
+    prototypes: int = 1
 
     def __post_init__(self) -> None:
         require(self.form in FORMS, "form", self.form, f"one of {', '.join(FORMS)}")
         require(self.score_form in SCORES, "score_form", self.score_form, f"one of {', '.join(SCORES)}")
-        for name in ("boxes", "classes", "scores_output", "count"):
+        for name in ("boxes", "classes", "scores_output", "count", "prototypes"):
             value = getattr(self, name)
             require(is_int(value) and value >= 0, name, value, "an integer of at least 0")
         for name in ("limit", "bins", "candidates"):
@@ -159,14 +167,17 @@ class Detect(Postprocess):
             value = getattr(self, name)
             good = isinstance(value, tuple) and all(is_int(v) and v >= 0 for v in value)
             require(good, name, value, "positions of outputs")
-        good = is_int(self.points) and self.points >= 0 and (self.points == 0 or self.form == "yolov8")
-        require(good, "points", self.points, "an integer of at least 0, and 0 in other forms than yolov8")
+        for name in ("points", "masks"):
+            value = getattr(self, name)
+            good = is_int(value) and value >= 0 and (value == 0 or self.form == "yolov8")
+            require(good, name, value, "an integer of at least 0, and 0 in other forms than yolov8")
         boxes = self.box_outputs
         together = self.form == "yolov5"
         needed = {
             "score_outputs": True,
             "object_outputs": self.form == "yolox",
-            "point_outputs": self.points > 0 and self.form == "yolov8",
+            "point_outputs": self.points > 0,
+            "mask_outputs": self.masks > 0,
         }
         for name in () if together else LEVELS[1:]:
             value = getattr(self, name)
@@ -200,16 +211,42 @@ class Detect(Postprocess):
         points = [()] * len(order) if found.points is None else found.points[order].tolist()
         return [
             Detection(
-                labels[c] if c < len(labels) else str(c), s, (b[0], b[1], b[2], b[3]), tuple(map(tuple, p))
+                labels[c] if c < len(labels) else str(c),
+                s,
+                (b[0], b[1], b[2], b[3]),
+                tuple(map(tuple, p)),
+                mask,
             )
-            for b, c, s, p in zip(
-                corners, found.classes[order].tolist(), found.scores[order].tolist(), points
+            for b, c, s, p, mask in zip(
+                corners,
+                found.classes[order].tolist(),
+                found.scores[order].tolist(),
+                points,
+                self._masks(found, order, outputs),
             )
         ]
 
+    def _masks(self, found: Candidates, order: Any, outputs: Sequence[Floats]) -> list[tuple[Any, ...]]:
+        """Return the mask of each object that is left."""
+        if found.masks is None:
+            return [()] * len(order)
+        from qedge.processing.detection.masks import mask_runs
+
+        maps = np.asarray(outputs[self.prototypes], np.float32)
+        if maps.ndim != 4 or maps.shape[-1] != self.masks:
+            raise DataError(
+                f"prototypes: found an output of shape {list(maps.shape)}, expected [1, h, w, {self.masks}]",
+                hint="state which output has the maps that the masks are made of",
+            )
+        return [mask_runs(found.masks[k], maps[0], found.boxes[k]) for k in order]
+
     def decode(self, outputs: Sequence[Floats]) -> Candidates:
         """Return every box that reaches the threshold, before suppression, in the model's order."""
-        used = [self.boxes, *(place for name in LEVELS for place in getattr(self, name))]
+        used = [
+            self.boxes,
+            *([self.prototypes] if self.masks else []),
+            *(place for name in LEVELS for place in getattr(self, name)),
+        ]
         if self.form in ("ssd", "centernet"):
             used += [self.scores_output, self.count, *([self.classes] if self.form == "ssd" else [])]
         elif self.form in ("anchors", "fomo"):
@@ -240,8 +277,19 @@ def in_pixels(
     boxes = preprocess.to_source([d.box for d in found], height, width)
     boxes = np.clip(boxes, 0, [height, width, height, width]).tolist()
     placed = [d._replace(box=(b[0], b[1], b[2], b[3])) for d, b in zip(found, boxes)]
+    if any(d.mask for d in found):
+        placed = [d._replace(mask=_runs_in_pixels(d.mask, preprocess, height, width)) for d in placed]
     if not found[0].points:
         return placed
     points = np.array([d.points for d in found], np.float64)
     points[..., :2] = preprocess.to_source(points[..., :2], height, width)
     return [d._replace(points=tuple((y, x, s) for y, x, s in p)) for d, p in zip(placed, points.tolist())]
+
+
+def _runs_in_pixels(mask: Any, preprocess: ImagePreprocess, height: int, width: int) -> tuple[Any, ...]:
+    """Return the rectangles of a mask in pixels of the image, without those that lie outside it."""
+    if not mask:
+        return ()
+    runs = np.clip(preprocess.to_source(mask, height, width), 0, [height, width, height, width])
+    inside = (runs[:, 2] > runs[:, 0]) & (runs[:, 3] > runs[:, 1])
+    return tuple(map(tuple, runs[inside].tolist()))

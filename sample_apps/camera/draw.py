@@ -52,6 +52,8 @@ def _boxes(
 ) -> None:
     for entry in reversed(boxes):  # the surest on top
         color = color_of(entry["label"])
+        for run in entry.get("mask", ()):
+            canvas.rectangle(tuple(run), fill=(*_rgb(color), 110))
         left, top, right, bottom = entry["box"]
         canvas.rectangle(
             (left, top, max(left, right), max(top, bottom)), outline=color, width=max(2, letter // 6)

@@ -100,6 +100,8 @@ def _box(found: Detection) -> Seen:
     said: Seen = {"label": found.label, "score": round(found.score, 4), "box": [left, top, right, bottom]}
     if found.points:
         said["points"] = [[round(x, 1), round(y, 1), round(score, 4)] for y, x, score in found.points]
+    if found.mask:
+        said["mask"] = [[round(side, 1) for side in (x, y, u, v)] for y, x, v, u in found.mask]
     return said
 
 

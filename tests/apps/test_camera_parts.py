@@ -292,6 +292,22 @@ def test_a_newest_value_replaces_the_one_before(app) -> None:
         {"labels": [{"label": "cat", "score": 0.9}]},
         {"boxes": [{"label": "cat", "score": 0.9, "box": [0.0, 0.0, 0.5, 1.0]}]},
         {"boxes": []},
+        {
+            "boxes": [
+                {
+                    "label": "cat",
+                    "score": 0.9,
+                    "box": [0.0, 0.0, 9.0, 9.0],
+                    "mask": [[0, 0, 9, 4]],
+                    "track": 3,
+                }
+            ]
+        },
+        {
+            "boxes": [
+                {"label": "cat", "score": 0.9, "box": [0.0, 0.0, 9.0, 9.0], "points": [[4, 4, 0.9]] * 17}
+            ]
+        },
         {"points": [{"name": str(k), "x": -5.0, "y": 1e4, "score": k / 17} for k in range(17)]},
     ],
 )

@@ -575,7 +575,8 @@ def test_boxes_lie_where_the_model_saw_them(serve: Serve, look: Callable[..., An
     page = serve()
     with Camera(page) as camera:
         camera.picture = jpeg("#203040")
-        camera.sight = {"boxes": [{"label": "cup", "score": 0.8, "box": [160, 240, 480, 360]}]}
+        mask = [[170, 250, 300, 350]]
+        camera.sight = {"boxes": [{"label": "cup", "score": 0.8, "box": [160, 240, 480, 360], "mask": mask}]}
         window = look(page.url)
         live(window)
         tint = window.evaluate("tint('cup')")
@@ -583,6 +584,9 @@ def test_boxes_lie_where_the_model_saw_them(serve: Serve, look: Callable[..., An
             assert near(pixel(window, x, y), tint), (x, y)
         for x, y in ((0.5, 0.6), (0.1, 0.6), (0.5, 0.9), (0.9, 0.5)):
             assert near(pixel(window, x, y), "#203040"), (x, y)
+        covered = pixel(window, 235 / 640, 300 / 480)
+        between = [0.6 * a + 0.4 * b for a, b in zip((0x20, 0x30, 0x40), ImageColor.getrgb(tint))]
+        assert max(abs(a - b) for a, b in zip(covered, between)) < 12, covered
         says(window, "#rows li span", "cup")
         says(window, "#live", "cup")
 

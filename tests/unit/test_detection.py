@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from qedge.errors import DataError, UsageError
 from qedge.processing.detect import Detect, Detection, in_pixels
 from qedge.processing.detection.grids import likely
+from qedge.processing.detection.masks import mask_runs
 from qedge.processing.detection.nms import non_max_suppression
 from qedge.processing.image import ImagePreprocess
 from qedge.processing.spec import postprocess_from_json
@@ -105,6 +106,40 @@ def test_key_points_of_anchor_free_heads() -> None:
         assert np.allclose(after.points, np.multiply(before.points, (3 * HEIGHT, 3 * WIDTH, 1)))
     with pytest.raises(UsageError, match="points"):
         Detect("yolox", points=2)
+
+
+@given(st.integers(0, 1 << 30))
+@settings(max_examples=30, deadline=None)
+def test_a_mask_s_rectangles_are_its_cells(seed: int) -> None:
+    """Each cell above 0 within the box is covered once, and nothing else."""
+    rng = np.random.default_rng(seed)
+    maps, weights = rng.normal(0, 1, (9, 7, 3)).astype(np.float32), rng.normal(0, 1, 3).astype(np.float32)
+    box = np.sort(rng.uniform(-0.1, 1.1, (2, 2)), axis=0).reshape(4).astype(np.float32)
+    covered = np.zeros((9, 7), int)
+    runs = mask_runs(weights, maps, box)
+    for top, left, bottom, right in np.rint(np.reshape(runs, (-1, 4)) * (9, 7, 9, 7)).astype(int):
+        covered[top:bottom, left:right] += 1
+    rows, columns = np.arange(9)[:, None], np.arange(7)
+    within = (rows >= box[0] * 9) & (rows < box[2] * 9) & (columns >= box[1] * 7) & (columns < box[3] * 7)
+    assert np.array_equal(covered, within & (maps @ weights > 0))
+
+
+def test_masks_come_with_their_boxes_in_the_photo_s_pixels() -> None:
+    rng = np.random.default_rng(16)
+    whole = np.zeros((1, 4 + 2 + 3, 4), np.float32)
+    whole[0, :4, 0] = (WIDTH / 2, HEIGHT / 2, WIDTH / 2, HEIGHT / 2)
+    whole[0, 4, 0], whole[0, 6:, 0] = 0.9, (1, 0, 0)
+    maps = rng.normal(0, 1, (1, 8, 8, 3)).astype(np.float32)
+    maps[..., 0] = 1
+    spec = Detect("yolov8", channel_axis=1, score_form="probabilities", masks=3, input_size=(HEIGHT, WIDTH))
+    (found,) = spec.apply([whole, maps], ("cat", "dog"))
+    assert (found.label, found.mask) == ("cat", ((0.25, 0.25, 0.75, 0.75),))
+    (placed,) = in_pixels([found], ImagePreprocess(WIDTH, HEIGHT), 200, 400)
+    assert placed.mask == ((50, 100, 150, 300),)
+    with pytest.raises(DataError, match="prototypes"):
+        spec.apply([whole, maps[..., :2]], ())
+    with pytest.raises(DataError, match="output 1"):
+        spec.apply([whole], ())
 
 
 def test_anchor_free_heads_with_the_decoding_in_the_graph() -> None:

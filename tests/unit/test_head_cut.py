@@ -98,6 +98,19 @@ class Net:
         parts = [box, self.op("LOGISTIC", [scores], self.editor.shape(scores))]
         return self.finish(self.join([*parts, *([self.marks(marks, points, steps)] if marks else [])], 2))
 
+    def segmented(self, classes, bins, strides, masks) -> bytes:
+        """Return rows with weights behind the scores, and maps with an activation of their own."""
+        low = self.conv(self.image, masks, 3, 4)
+        maps = self.both("MUL", low, self.op("LOGISTIC", [low], self.editor.shape(low)))
+        self.anchor_free(classes, bins, strides)
+        (rows,) = self.editor.outputs
+        weights = self.flat([self.conv(level, masks) for level in self.levels], masks)
+        rows = self.join([rows, weights], 2)
+        self.editor.inputs, self.editor.outputs = [self.image], [rows, maps]
+        self.editor.sign([("image", self.image)], [("rows", rows), ("maps", maps)])
+        self.editor.sweep()
+        return self.editor.pack()
+
     def marks(self, count, points, steps) -> int:
         """Return decoded key points, (x, y, score) each."""
         flat = self.flat([self.conv(level, 3 * count) for level in self.levels], 3 * count)
@@ -137,6 +150,10 @@ def anchor_free(share: bool = False) -> bytes:
 
 def posed() -> bytes:
     return Net(5).anchor_free(1, BINS, STRIDES, marks=4)
+
+
+def segmented() -> bytes:
+    return Net(6).segmented(CLASSES, BINS, STRIDES, masks=6)
 
 
 def yolox(decoded: bool) -> bytes:
@@ -180,6 +197,7 @@ HEADS = {
     "anchor-free": (anchor_free, "yolov8", 4),
     "anchor-free, shares of the image": (lambda: anchor_free(True), "yolov8", 4),
     "key points": (posed, "yolov8", 6),
+    "masks": (segmented, "yolov8", 7),
     "yolox": (lambda: yolox(False), "yolox", 6),
     "yolox, decoded": (lambda: yolox(True), "yolox", 6),
     "anchors": (anchored, "yolov5", 2),
@@ -196,7 +214,7 @@ def test_the_decoding_is_taken_off_and_nothing_changes(name) -> None:
     assert found.error <= 1e-4
     graph = Graph.from_bytes(found.data)
     assert len(graph.outputs) == outputs
-    assert {op.op for op in graph} == {"CONV_2D"}
+    assert {op.op for op in graph} == {"CONV_2D"} | ({"LOGISTIC", "MUL"} if name == "masks" else set())
     assert len({graph.tensors[t].name for t in graph.outputs}) == outputs == len(set(graph.output_names))
     real, ended = Runner(model), Runner(found.data)
     rng = np.random.default_rng(9)
@@ -210,6 +228,8 @@ def test_the_decoding_is_taken_off_and_nothing_changes(name) -> None:
         assert np.allclose([d.score for d in boxes], [d.score for d in wanted], atol=1e-4)
         assert np.allclose([d.points for d in boxes], [d.points for d in wanted], atol=1e-4)
         assert {len(d.points) for d in boxes} == {found.postprocess.points}
+        assert [d.mask for d in boxes] == [d.mask for d in wanted]
+        assert any(d.mask for d in boxes) == (name == "masks")
         assert len(boxes) > 5
 
 

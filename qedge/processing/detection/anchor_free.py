@@ -33,7 +33,7 @@ def decode(spec: Detect, outputs: Sequence[Floats]) -> Candidates:
     """Return the boxes whose score reaches the threshold.
 
     With ``box_outputs`` and ``score_outputs``: a level each, or all levels in one; without, one output ``boxes`` has
-    both: (x, y, w, h) in pixels and scores where ``decoded``, else distances and scores. Key points come last.
+    both: (x, y, w, h) in pixels and scores where ``decoded``, else distances and scores; key points and masks last.
     """
     once = None if spec.suppress else spec.limit
     found, boxes, points, first = [], [], [], 0
@@ -47,10 +47,12 @@ def decode(spec: Detect, outputs: Sequence[Floats]) -> Candidates:
     encoded = np.concatenate(boxes)
     kept = surest(Likely(np.arange(len(encoded)), all_of.classes, all_of.scores), spec.candidates)
     encoded = encoded[kept.places]
-    marks = np.concatenate(points)[kept.places].reshape(len(encoded), spec.points, 3)
+    further = np.concatenate(points)[kept.places]
+    marks, masks = further[:, : 3 * spec.points], further[:, 3 * spec.points :] if spec.masks else None
+    marks = marks.reshape(len(encoded), spec.points, 3)
     if spec.decoded and not spec.box_outputs:
         corners = centres_to_corners(encoded[:, :2], encoded[:, 2:4], spec.input_size)
-        return Candidates(corners, kept.classes, kept.scores, _as_shares(marks, spec))
+        return Candidates(corners, kept.classes, kept.scores, _as_shares(marks, spec), masks)
     cells, strides = grid(spec.input_size, spec.strides)
     require_places(first, len(cells), spec.form)
     places = all_of.places[kept.places]
@@ -63,7 +65,7 @@ def decode(spec: Detect, outputs: Sequence[Floats]) -> Candidates:
             ],
             2,
         )
-    return Candidates(corners, kept.classes, kept.scores, _as_shares(marks, spec))
+    return Candidates(corners, kept.classes, kept.scores, _as_shares(marks, spec), masks)
 
 
 def _as_shares(marks: Floats, spec: Detect) -> Floats | None:
@@ -76,16 +78,17 @@ def _as_shares(marks: Floats, spec: Detect) -> Floats | None:
 
 
 def _parts(spec: Detect, outputs: Sequence[Floats]) -> Iterator[tuple[Floats, Floats, Floats]]:
-    """Yield boxes, scores and key points of places, a level at a time where the outputs have them so."""
+    """Yield boxes, scores, and key points with masks, a level at a time where the outputs have them so."""
     if spec.box_outputs:
         for k, (box, score) in enumerate(zip(spec.box_outputs, spec.score_outputs)):
             boxes, scores = (rows(outputs[place], spec.channel_axis) for place in (box, score))
-            marks = rows(outputs[spec.point_outputs[k]], spec.channel_axis) if spec.points else boxes[:, :0]
-            yield boxes, scores, marks
+            further = [*spec.point_outputs[k : k + 1], *spec.mask_outputs[k : k + 1]]
+            parts = [boxes[:, :0], *(rows(outputs[place], spec.channel_axis) for place in further)]
+            yield boxes, scores, np.concatenate(parts, axis=1) if further else parts[0]
         return
     whole = rows(outputs[spec.boxes], spec.channel_axis)
     sides = 4 if spec.decoded else 4 * max(1, spec.bins)
-    last = whole.shape[1] - 3 * spec.points
+    last = whole.shape[1] - 3 * spec.points - spec.masks
     yield whole[:, :sides], whole[:, sides:last], whole[:, last:]
 
 

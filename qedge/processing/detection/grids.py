@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 class Candidates(NamedTuple):
     """Boxes before suppression: float32 (n, 4) as (top, left, bottom, right), 0 to 1 of the model's input.
 
-    ``points``, where the model has key points: float32 (n, points, 3) as (y, x, score), 0 to 1.
+    ``points``, where the model has key points: float32 (n, points, 3) as (y, x, score), 0 to 1. ``masks``, where it
+    has masks: the weights of each object, float32 (n, masks).
     """
 
     boxes: Floats
     classes: Places
     scores: Floats
     points: Floats | None = None
+    masks: Floats | None = None
 
 
 class Likely(NamedTuple):

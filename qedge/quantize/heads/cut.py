@@ -132,7 +132,10 @@ def difference(head: Head, whole: Sequence[Array], cut: Sequence[Array]) -> floa
     if telling.any() and np.mean(a.classes[telling] == b.classes[telling]) < SAME_CLASSES:
         return float("inf")
     worst = max(_largest(a.scores, b.scores), _apart(a.boxes, b.boxes))
-    return worst if a.points is None or b.points is None else max(worst, _apart(a.points, b.points))
+    for first, second in ((a.points, b.points), (a.masks, b.masks)):
+        if first is not None and second is not None:
+            worst = max(worst, _apart(first, second))
+    return worst
 
 
 def _all(spec: Detect, outputs: Sequence[Array]) -> Candidates:

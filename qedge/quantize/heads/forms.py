@@ -8,7 +8,7 @@ from itertools import permutations
 
 from qedge.graph import Graph
 from qedge.processing.detect import Detect
-from qedge.quantize.heads.tail import Tail
+from qedge.quantize.heads.tail import Tail, prototypes
 
 MOST_BINS = 64
 FIRST_CLASS = 5
@@ -43,13 +43,16 @@ class _Level:
 def hypotheses(graph: Graph, tail: Tail) -> Iterator[Head]:
     """Yield what the tail may be, the most usual first; nothing where the shapes are no detector's."""
     shape = graph.tensors[graph.inputs[0]].shape
-    if len(graph.inputs) != 1 or len(graph.outputs) != 1 or len(shape) != 4 or shape[0] != 1:
+    maps = prototypes(graph)
+    outputs = [t for t in graph.outputs if t != maps]
+    if len(graph.inputs) != 1 or len(outputs) != 1 or len(shape) != 4 or shape[0] != 1:
         return
     levels = _levels(graph, tail, shape[1:3])
-    output = graph.tensors[graph.outputs[0]].shape
+    output = graph.tensors[outputs[0]].shape
     if not levels or len(output) != 3:
         return
-    for count, family in ((2, _anchor_free), (3, _yolox), (3, _with_points), (1, _anchored)):
+    families = ((2, _anchor_free), (3, _yolox), (3, _with_points), (1, _anchored))
+    for count, family in families if maps is None else ((3, _with_masks),):
         if all(len(level.tensors) == count for level in levels):
             yield from family(graph, levels, output, (shape[1], shape[2]))
 
@@ -103,26 +106,49 @@ def _with_points(
     graph: Graph, levels: Sequence[_Level], output: Sequence[int], size: tuple[int, int]
 ) -> Iterator[Head]:
     """Yield readings of three convolutions a level as distances, class scores and key points."""
+    for tensors, cut, whole, further in _with_more(graph, levels, output, size):
+        if further % 3 == 0:
+            places = tuple(2 * len(levels) + k for k in range(len(levels)))
+            posed = cut.replace(points=further // 3, point_outputs=places)
+            names = _named(levels, "boxes", "scores", "points")
+            yield Head(tensors, names, posed, whole.replace(points=further // 3))
+
+
+def _with_masks(
+    graph: Graph, levels: Sequence[_Level], output: Sequence[int], size: tuple[int, int]
+) -> Iterator[Head]:
+    """Yield readings of three convolutions a level as distances, class scores and the weights of masks."""
+    maps = prototypes(graph)
+    for tensors, cut, whole, further in _with_more(graph, levels, output, size):
+        if maps is not None and graph.tensors[maps].shape[-1] == further:
+            places = tuple(2 * len(levels) + k for k in range(len(levels)))
+            masked = cut.replace(masks=further, mask_outputs=places, prototypes=3 * len(levels))
+            names = (*_named(levels, "boxes", "scores", "masks"), "prototypes")
+            position = list(graph.outputs).index(maps)
+            told = whole.replace(masks=further, prototypes=position, boxes=1 - position)
+            yield Head((*tensors, maps), names, masked, told)
+
+
+def _with_more(
+    graph: Graph, levels: Sequence[_Level], output: Sequence[int], size: tuple[int, int]
+) -> Iterator[tuple[tuple[int, ...], Detect, Detect, int]]:
+    """Yield readings of three convolutions a level as distances, class scores and something else, with its channels."""
     places, count = _places(levels, size), len(levels)
     for order in permutations(range(3)):
         shapes = [{graph.tensors[level.tensors[k]].shape[3] for level in levels} for k in order]
         if any(len(sizes) != 1 for sizes in shapes):
             continue
-        wide, classes, marks = (sizes.pop() for sizes in shapes)
-        if wide % 4 or wide > 4 * MOST_BINS or marks % 3:
+        wide, classes, further = (sizes.pop() for sizes in shapes)
+        if wide % 4 or wide > 4 * MOST_BINS:
             continue
-        first = tuple(range(count))
         cut = Detect(
             "yolov8", threshold=THRESHOLD, iou=IOU, limit=LIMIT, input_size=size,
-            strides=tuple(level.stride for level in levels), bins=wide // 4, points=marks // 3,
-            box_outputs=first, score_outputs=tuple(count + k for k in first),
-            point_outputs=tuple(2 * count + k for k in first),
+            strides=tuple(level.stride for level in levels), bins=wide // 4,
+            box_outputs=tuple(range(count)), score_outputs=tuple(range(count, 2 * count)),
         )  # fmt: skip
         tensors = tuple(level.tensors[k] for k in order for level in levels)
-        for whole in _readings(output, places, 4 + classes + marks, size, "yolov8"):
-            yield Head(
-                tensors, _named(levels, "boxes", "scores", "points"), cut, whole.replace(points=cut.points)
-            )
+        for whole in _readings(output, places, 4 + classes + further, size, "yolov8"):
+            yield tensors, cut, whole, further
 
 
 def _yolox(

@@ -26,8 +26,12 @@ class Tail:
 
 
 def find_tail(graph: Graph) -> Tail | None:
-    """Return the decoding at the end of a model, or None where it ends with its layers."""
-    leads: set[int] = set()  # tensors from which a layer is reached
+    """Return the decoding at the end of a model, or None where it ends with its layers.
+
+    Maps that masks are made of, a second output, are no part of it.
+    """
+    maps = prototypes(graph)
+    leads: set[int] = set() if maps is None else {maps}  # tensors from which a layer is reached, or the maps
     tail = []
     for op in reversed(graph.operators):
         if is_layer(graph, op) or any(t in leads for t in op.outputs):
@@ -35,11 +39,19 @@ def find_tail(graph: Graph) -> Tail | None:
         else:
             tail.append(op)
     after = {op.index for op in tail}
-    read = {t for op in tail for t in op.inputs} | set(graph.outputs)
+    read = ({t for op in tail for t in op.inputs} | set(graph.outputs)) - {maps}
     made = [t for op in graph if op.index not in after for t in op.outputs if t in read]
     if len(tail) < LEAST_OPERATORS or not made:
         return None
     return Tail(tuple(made), tuple(sorted(after)))
+
+
+def prototypes(graph: Graph) -> int | None:
+    """Return the output with the maps of a segmenting detector, (1, h, w, masks) beside rows of objects, or None."""
+    shapes = {t: graph.tensors[t].shape for t in graph.outputs}
+    maps = [t for t, shape in shapes.items() if len(shape) == 4]
+    rows = [t for t, shape in shapes.items() if len(shape) == 3]
+    return maps[0] if len(maps) == len(rows) == 1 and len(shapes) == 2 else None
 
 
 def is_layer(graph: Graph, op: Operator) -> bool:
