@@ -96,7 +96,17 @@ WeightsOpt = Annotated[
     str | None,
     typer.Option(
         "--weights",
-        help="Type of weights: int8, int4, or mixed: int4 as far as the accuracy budget allows.",
+        help="Type of weights: int8, int4, mixed (int4 as far as the accuracy budget allows), or auto: int4 where"
+        " --flash asks for it.",
+        rich_help_panel=QUANTISATION,
+    ),
+]
+ParetoOpt = Annotated[
+    int,
+    typer.Option(
+        "--pareto",
+        min=0,
+        help="Also write this many bundles of other assignments of int4, int8 and 16-bit layers, to choose from.",
         rich_help_panel=QUANTISATION,
     ),
 ]
@@ -237,6 +247,7 @@ def request_from(
     strict: bool = False,
     all_or_nothing: bool = False,
     weights: str | None = None,
+    pareto: int = 0,
     tune: str | None = None,
     tune_minutes: float | None = None,
     cut_head: bool | None = None,
@@ -270,7 +281,8 @@ def request_from(
         min_sqnr=min_sqnr if min_sqnr is not None else config.get("quantize", "min_sqnr"),
         recipe=recipe or config.path_of("quantize", "recipe"),
         per_channel=config.get("quantize", "per_channel"),
-        weights=weights or str(config.get("quantize", "weights", "int8")),
+        weights=weights or str(config.get("quantize", "weights", "auto")),
+        pareto=pareto,
         tune=tune or str(config.get("quantize", "tune", "off")),
         tuning=_tuning(config, tune_minutes),
     )

@@ -43,6 +43,7 @@ def command(
     max_drop: i.MaxDropOpt = None,
     min_sqnr: i.MinSqnrOpt = None,
     weights: i.WeightsOpt = None,
+    pareto: i.ParetoOpt = 0,
     tune: i.TuneOpt = None,
     tune_minutes: i.TuneMinutesOpt = None,
     eval_data: i.EvalOpt = None,
@@ -81,6 +82,7 @@ def command(
         max_drop=max_drop,
         min_sqnr=min_sqnr,
         weights=weights,
+        pareto=pareto,
         tune=tune,
         tune_minutes=tune_minutes,
         eval_data=eval_data,
@@ -110,6 +112,9 @@ def command(
         document["targets"][name_]["latency"] = latencies[name_]
     _show(ui, result)
     _verdict.show(ui, result, latencies, {t.info.name: t.info for t, _ in request.targets})
+    document["pareto"] = [str(path) for path in result.offers]
+    for path in result.offers:
+        ui.line(f"also written: {path}")
     document["seconds"] = round(result.seconds, 3)
     document.pop("schema_version")
     document["failures"] = {name_: error_document(error) for name_, error in result.failures.items()}

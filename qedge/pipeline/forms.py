@@ -15,7 +15,9 @@ from qedge.graph import Graph
 from qedge.pipeline.detector import Brought, gain_findings
 from qedge.pipeline.gate import stop
 from qedge.pipeline.measure import assess, require_strict, without_losses
+from qedge.pipeline.pricing import pricer_of
 from qedge.pipeline.request import BuildRequest, MeasuredOn, Prepared, steps
+from qedge.price import Price
 from qedge.processing.detect import Detect
 from qedge.processing.spec import Preprocess
 from qedge.quantize import (
@@ -27,8 +29,10 @@ from qedge.quantize import (
     quantize,
     raise_precision,
 )
+from qedge.quantize.assignment import Pricer
 from qedge.quantize.budget import missed
 from qedge.quantize.floor import below_floor
+from qedge.quantize.holds import Accepts
 from qedge.target import CheckReport, Request, Target
 from qedge.target.protocol import Progress
 from qedge.tune import tuner_of
@@ -136,7 +140,10 @@ def _quantized(waist: Waist, measured: Dataset) -> tuple[Quantized, Comparison, 
     """
     model, options, calibration = waist.brought.source.data, waist.options, waist.calibration
     progress = steps(waist.progress)
-    found = quantize(model, calibration, options, progress, tuner_of(options))
+    pricer = _pricer(waist)
+    found = quantize(
+        model, calibration, options, progress, tuner_of(options), pricer, _accepting(waist, measured)
+    )
     comparison = waist.compare(found, measured)
     detector = isinstance(waist.brought.postprocess, Detect)
     if waist.measured_on == "calibration" or detector or len(measured) < 2 * FEWEST_ADVICE:
@@ -145,7 +152,7 @@ def _quantized(waist: Waist, measured: Dataset) -> tuple[Quantized, Comparison, 
         return found, comparison, measured
     advice, rest = (measured.subset(list(range(k, len(measured), 2))) for k in (0, 1))
     raised = raise_precision(model, calibration, options, found, advice, progress)
-    if raised is None:
+    if raised is None or (pricer is not None and not _fits(pricer(raised.data))):
         return found, comparison, measured
     said = Finding(
         "info",
@@ -155,6 +162,35 @@ def _quantized(waist: Waist, measured: Dataset) -> tuple[Quantized, Comparison, 
         "give more calibration samples like those that are measured on",
     )
     return replace(raised, findings=(*raised.findings, said)), waist.compare(raised, rest), rest
+
+
+def _pricer(waist: Waist) -> Pricer | None:
+    """Return what prices candidates, where limits are stated and a build is to meet them."""
+    request = waist.request
+    if not request.judge:
+        return None
+    return pricer_of(request.targets, waist.name, waist.calibration, request.options.pareto > 0)
+
+
+def _fits(price: Price | None) -> bool:
+    return price is None or not price.over
+
+
+def _accepting(waist: Waist, measured: Dataset) -> Accepts | None:
+    """Return whether a candidate is within the budget on the samples that are measured on; None without either."""
+    options = waist.options
+    stated = options.max_drop is not None or options.min_sqnr is not None
+    if waist.measured_on == "calibration" or not (waist.request.judge and stated):
+        return None
+    known: dict[bytes, bool] = {}
+
+    def accepts(model: bytes) -> bool:
+        if model not in known:
+            found = compare(waist.brought.source.data, model, measured, postprocess=waist.brought.postprocess)
+            known[model] = missed(found, options) is None
+        return known[model]
+
+    return accepts
 
 
 def objections(quantized: Quantized, targets: Targets, name: str) -> dict[str, str]:

@@ -24,17 +24,22 @@ from qedge.drift.sketch import Sketch
 from qedge.errors import QedgeError, ToolError
 from qedge.oracle.golden import golden_samples
 from qedge.pipeline.gate import raise_for
+from qedge.pipeline.offers import write_front
 from qedge.pipeline.package import bundle_contents
 from qedge.pipeline.preflight import preflight
 from qedge.pipeline.prepare import prepare
 from qedge.pipeline.provenance import data_facts
-from qedge.pipeline.request import BuildRequest, BuildResult, Prepared, target_request
+from qedge.pipeline.request import (
+    GOLDEN_SAMPLES,
+    BuildRequest,
+    BuildResult,
+    Prepared,
+    target_request,
+)
 from qedge.pipeline.sketch import drift_sketch
 from qedge.pipeline.summary import build_reports, measure_layers
 from qedge.target import CheckReport, Compiled, Request, Target
 from qedge.target.protocol import Progress
-
-GOLDEN_SAMPLES = 4
 
 
 def check(prepared: Prepared, targets: Sequence[tuple[Target, Mapping[str, Any]]]) -> dict[str, CheckReport]:
@@ -116,7 +121,8 @@ def build(request: BuildRequest, progress: Progress) -> BuildResult:
         ) from problem
     report, seconds = reports[id(prepared)], time.monotonic() - started
     others = {n: reports[id(form)] for n in bundles if (form := prepared.of(n)) is not prepared}
-    return BuildResult(prepared, report, bundles, seconds, failures, others)
+    offers = write_front(request, prepared, root, progress)
+    return BuildResult(prepared, report, bundles, seconds, failures, others, offers)
 
 
 @dataclass(frozen=True)

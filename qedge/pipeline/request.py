@@ -21,6 +21,8 @@ from qedge.report import BuildReport
 from qedge.target import Request, Target
 from qedge.target.protocol import Progress
 
+GOLDEN_SAMPLES = 4
+"""Inputs that a bundle carries with their outputs."""
 MeasuredOn = Literal["held-out", "eval-data", "calibration"]
 
 
@@ -124,6 +126,7 @@ class BuildResult:
 
     Args:
         failures: what stopped the targets that have no bundle.
+        offers: further bundles: of other assignments of types to layers, least noise first.
         others: the report of those targets that got another form of the model than ``report`` is of.
     """
 
@@ -133,6 +136,7 @@ class BuildResult:
     seconds: float
     failures: Mapping[str, QedgeError] = field(default_factory=dict)
     others: Mapping[str, BuildReport] = field(default_factory=dict)
+    offers: tuple[Path, ...] = ()
 
     def report_of(self, target: str) -> BuildReport:
         """Return the report of the form that a target got."""

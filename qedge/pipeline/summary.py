@@ -12,6 +12,7 @@ from qedge.pipeline.answers import class_figures, examples
 from qedge.pipeline.prepare import spread
 from qedge.pipeline.request import BuildRequest, Prepared, steps
 from qedge.quantize import Candidate, LayerError, layer_errors
+from qedge.quantize.options import Offer
 from qedge.report import BuildReport, TargetReport
 from qedge.target import CheckReport, Compiled, Placement, Target
 from qedge.target.protocol import Progress
@@ -93,6 +94,8 @@ def _report(
         "agreement": comparison.agreement if comparison else None,
         "io": prepared.graph.tensors[prepared.graph.inputs[0]].dtype,
         "candidates": [_candidate(c) for c in quantized.candidates] if quantized else [],
+        "front": [_offer(o) for o in quantized.front] if quantized else [],
+        "limits": dict(quantized.front[0].price.limits) if quantized and quantized.front else {},
     }
     return BuildReport(
         name=prepared.name,
@@ -144,6 +147,17 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
     entry = asdict(candidate)
     entry.pop("seconds")
     return entry | {"sqnr_db": finite(candidate.sqnr_db)}
+
+
+def _offer(offer: Offer) -> dict[str, Any]:
+    """Return an assignment of a search under a budget, with what it takes."""
+    figures = {name: round(value, 4) for name, value in offer.price.figures.items()}
+    return {
+        **_candidate(offer.candidate),
+        "holds": offer.holds,
+        "fits": not offer.price.over,
+        "figures": figures,
+    }
 
 
 def finite(value: float | None) -> float | None:

@@ -33,11 +33,14 @@ class Verdict:
         comparison: with the float model, on the judge's samples, or on the first of them where it was given up.
         score: SQNR in dB to rank candidates by.
         first: the score after the first samples.
+        changed: share of the answers that its errors change, over all pairs of a sample and another one's error;
+            None where the score pairs nothing.
     """
 
     comparison: Comparison
     score: float
     first: float
+    changed: float | None = None
 
 
 class Judge:
@@ -107,8 +110,10 @@ class Judge:
             if self._final is not None:
                 errors.append(found[n] - expected[n])
         result = tally.result()
-        score = self._paired(errors) if self._final is not None else result.sqnr_db
-        return Verdict(result, score, score)
+        if self._final is None:
+            return Verdict(result, result.sqnr_db, result.sqnr_db)
+        score = self._paired(errors)
+        return Verdict(result, score, score, self._changed(errors))
 
     def _paired(self, errors: list[Array]) -> float:
         """Return the SQNR behind the final operator over all pairs of a sample and another one's error."""
@@ -117,6 +122,17 @@ class Judge:
         noise = sum(float(np.square(self._finish(inner + e) - real).sum()) for e in errors)
         signal = float(np.square(real).sum()) * len(errors)
         return 10 * math.log10(signal / noise) if noise and signal else math.inf
+
+    def _changed(self, errors: list[Array]) -> float:
+        """Return the share of answers that differ, over all pairs of a sample and another one's error."""
+        inner = np.stack([e[self._outputs].astype(np.float64) for e in self.expected[:MOST_PAIRED]])
+        real = self._answers(inner)
+        return float(np.mean([(self._answers(inner + e) != real).mean() for e in errors]))
+
+    def _answers(self, inner: Array) -> Array:
+        """Return what is answered for each sample: the class, or which sigmoids are above one half."""
+        found: Array = inner > 0 if self._final == "LOGISTIC" else inner.argmax(axis=-1)
+        return found
 
     def _calm(self) -> float:
         """Return the temperature at which the mean confidence is CONFIDENCE, at least 1."""

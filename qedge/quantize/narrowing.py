@@ -13,7 +13,6 @@ from qedge.findings import Finding
 from qedge.graph import Graph
 from qedge.quantize.build import Builder
 from qedge.quantize.calibrate import Progress
-from qedge.quantize.compare import Comparison
 from qedge.quantize.judge import Judge
 from qedge.quantize.plan import narrow_operators, weight_slots
 from qedge.quantize.recipe import Recipe
@@ -28,7 +27,7 @@ class Narrowing:
     Args:
         builder: of all samples.
         judge: of the candidates.
-        meets: whether a result is within the budget.
+        holds: whether a candidate is within the budget.
         tune: tunes a candidate, or None where tuning is not asked for.
     """
 
@@ -36,11 +35,11 @@ class Narrowing:
         self,
         builder: Builder,
         judge: Judge,
-        meets: Callable[[Comparison], bool],
+        holds: Callable[[Tried], bool],
         tune: Tune | None,
         progress: Progress | None = None,
     ) -> None:
-        self.builder, self.judge, self.meets, self.tune, self.progress = builder, judge, meets, tune, progress
+        self.builder, self.judge, self.holds, self.tune, self.progress = builder, judge, holds, tune, progress
         self.tried: list[Tried] = []
 
     def of(self, chosen: Tried) -> Tried:
@@ -69,7 +68,7 @@ class Narrowing:
         while high - low > 1:
             middle = (low + high) // 2
             found = self._attempt(recipe, order[:middle])
-            if self.meets(found.result):
+            if self.holds(found):
                 low, best = middle, found
             else:
                 high = middle
@@ -81,7 +80,7 @@ class Narrowing:
         if self.tune is not None:
             found = self.tune(found)
             self.tried.append(found)
-        return found if self.meets(found.result) else None
+        return found if self.holds(found) else None
 
     def _attempt(self, recipe: Recipe, layers: Sequence[int]) -> Tried:
         found = attempt(self.builder, self.judge, replace(recipe, narrow=tuple(sorted(layers))))
@@ -92,17 +91,18 @@ class Narrowing:
         """Return the layers by the noise that they add for each byte that they save, least first."""
         model = self.builder.statistics.variant(recipe.equalize)
         layers = narrow_operators(model.graph)
-        base = _noise(attempt(self.builder, self.judge, recipe))
+        base = noise_of(attempt(self.builder, self.judge, recipe))
         price = {}
         for done, index in enumerate(layers):
             alone = attempt(self.builder, self.judge, replace(recipe, narrow=(index,)))
-            price[index] = max(_noise(alone) - base, 0.0) / _saved(model.graph, index)
+            price[index] = max(noise_of(alone) - base, 0.0) / _saved(model.graph, index)
             if self.progress is not None:
                 self.progress("try int4 weights", done + 1, len(layers))
         return sorted(layers, key=lambda index: price[index])
 
 
-def _noise(tried: Tried) -> float:
+def noise_of(tried: Tried) -> float:
+    """Return a candidate's noise as a share of the signal, by what it is ranked by."""
     return float(10 ** (-min(tried.score, 120.0) / 10))
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from qedge.errors import UsageError, unknown
 from qedge.findings import Finding
+from qedge.price import Price
 from qedge.quantize.recipe import Recipe
 
 IO_TYPES = ("auto", "int8", "uint8", "int16", "float32")
 EFFORTS = ("fast", "normal", "thorough")
 TUNES = ("off", "on", "auto")
-WEIGHTS = ("int8", "int4", "mixed")
+WEIGHTS = ("auto", "int8", "int4", "mixed")
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,10 @@ class QuantizeOptions:
         loops: whether the steps of an unrolled layer have the same scales, which a loop over them needs.
         tune: ``on``: the best candidate is tuned by a refiner; ``auto``: where the budget is missed otherwise.
         tuning: how it is tuned, by the fields of :class:`qedge.tune.Settings`.
-        weights: ``int8``, ``int4`` of every layer that has such kernels, or ``mixed``: int4 of as many as the accuracy
-            budget allows (the floor, where none is stated).
+        weights: ``auto``: int8, and int4 where a budget of the target asks for it; ``int8``; ``int4`` of every layer
+            that has such kernels; or ``mixed``: int4 of as many as the accuracy budget allows (the floor, where none is
+            stated).
+        pareto: how many assignments of types to layers are priced beside what is chosen.
         floor: whether operators go to 16x8 where the result is under the floor (:mod:`qedge.quantize.floor`).
     """
 
@@ -59,7 +62,8 @@ class QuantizeOptions:
     floor: bool = False
     effort: str = "normal"
     input_steps: bool = True
-    weights: str = "int8"
+    weights: str = "auto"
+    pareto: int = 0
     tune: str = "off"
     tuning: Mapping[str, float] = field(default_factory=dict)
 
@@ -107,6 +111,22 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Offer:
+    """A candidate of a search under a budget.
+
+    Args:
+        holds: whether it is within the accuracy budget.
+        price: what it takes on the target.
+        data: the ``.tflite``.
+    """
+
+    candidate: Candidate
+    holds: bool
+    price: Price
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Quantized:
     """A quantised model and how it came about.
 
@@ -121,6 +141,7 @@ class Quantized:
         recipe: what it was made by.
         plain: the same without the layers in 16x8 or float that lifted it over the floor or brought it within the
             budget, or None where none had to.
+        front: candidates of a search under a budget that no other beats in noise and in every figure.
     """
 
     data: bytes
@@ -132,3 +153,4 @@ class Quantized:
     seconds: float
     recipe: Recipe = field(default_factory=Recipe)
     plain: Quantized | None = None
+    front: tuple[Offer, ...] = ()

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
 from qedge.datasets.protocol import Dataset
 from qedge.errors import AccuracyError
 from qedge.findings import Finding
+from qedge.quantize.assignment import Assignment, Pricer, search_finding
 from qedge.quantize.budget import missed, stricter
 from qedge.quantize.build import Builder
 from qedge.quantize.calibrate import Progress
 from qedge.quantize.compare import Comparison
 from qedge.quantize.floor import doubtful, lifted_finding
 from qedge.quantize.headroom import FEW, with_headroom
+from qedge.quantize.holds import Accepts, Holds
 from qedge.quantize.judge import Judge
 from qedge.quantize.mixing import Bench, enough, lift, meet_budget, mixed_finding
 from qedge.quantize.model import FloatModel
@@ -34,22 +37,29 @@ def quantize(
     options: QuantizeOptions | None = None,
     progress: Progress | None = None,
     refiner: Refiner | None = None,
+    pricer: Pricer | None = None,
+    accepts: Accepts | None = None,
 ) -> Quantized:
     """Return the full-integer form of a float ``.tflite``.
 
     Args:
         progress: called with a stage, what is done and what there is in all.
         refiner: what tunes the best candidate where ``options.tune`` asks for it.
+        pricer: what a model takes on its target, where the user stated limits: layers get other types to meet them.
+        accepts: has the last word on candidates with int4 weights, by samples that calibrate nothing.
 
     Raises:
         ModelError: the model is no float model, or has control flow.
         DataError: no samples, or samples of another shape than the model's inputs.
         UsageError: an unknown method.
+        AccuracyError, CapacityError: nothing meets the budget.
     """
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, "blas"):
-        return _quantize(float_model, dataset, options or QuantizeOptions(), progress, refiner)
+        return _quantize(
+            float_model, dataset, options or QuantizeOptions(), progress, refiner, pricer, accepts
+        )
 
 
 @dataclass
@@ -92,6 +102,8 @@ def _quantize(
     options: QuantizeOptions,
     progress: Progress | None,
     refiner: Refiner | None,
+    pricer: Pricer | None,
+    accepts: Accepts | None,
 ) -> Quantized:
     started = time.perf_counter()
     setting = Setting.of(float_model, dataset, options, progress)
@@ -99,13 +111,19 @@ def _quantize(
     found = _searched(setting) if pinned is None else _as_asked(setting, pinned)
     found.findings += [*step_findings(setting.model), *float_findings(setting.model)]
     refinement = _refinement(setting, found, refiner)
-    _narrow_or_tune(setting, found, refinement)
-    plain = _within_budget(setting, found, refinement, started)
+    held = split(found.whole.indices, options.seed)[1]
+    holds = Holds(found.judge, held, options, found.chosen, accepts)
+    _narrow_or_tune(setting, found, refinement, holds)
+    plain = _within_budget(setting, found, refinement, holds, started)
+    search = None if pricer is None else _assigned(setting, found, refinement, holds, pricer)
     if refinement is not None:
         found.findings += refinement.findings
+    found.findings += holds.findings
     if options.floor and any(doubtful(r) for r in (found.chosen.result, found.unseen) if r is not None):
-        plain = _lifted(setting.model, found, options, started) or plain
-    return replace(_result(found, started), plain=plain)
+        fits = None if search is None else search.fits
+        plain = _lifted(setting.model, found, options, started, fits) or plain
+    front = () if search is None else search.front(found.chosen)
+    return replace(_result(found, started), plain=plain, front=front)
 
 
 def raise_precision(
@@ -211,13 +229,12 @@ def _refinement(setting: Setting, found: _Found, refiner: Refiner | None) -> Ref
     return Refinement(refiner, whole, found.judge, held, setting.progress)
 
 
-def _narrow_or_tune(setting: Setting, found: _Found, refinement: Refinement | None) -> None:
+def _narrow_or_tune(setting: Setting, found: _Found, refinement: Refinement | None, holds: Holds) -> None:
     """Store weights in 4 bits where the budget allows that, or tune, where either is asked for."""
     options = setting.options
     if options.weights == "mixed":
         tune = refinement.of if refinement is not None and options.tune == "on" else None
-        within = partial(enough, options=options)
-        narrowing = Narrowing(found.whole, found.judge, within, tune, setting.progress)
+        narrowing = Narrowing(found.whole, found.judge, holds, tune, setting.progress)
         before, narrowed = found.chosen, narrowing.of(found.chosen)
         found.tried += narrowing.tried
         found.chosen, found.unseen = narrowed, None
@@ -229,8 +246,39 @@ def _narrow_or_tune(setting: Setting, found: _Found, refinement: Refinement | No
         found.tried += refinement.tried
 
 
+def _assigned(
+    setting: Setting, found: _Found, refinement: Refinement | None, holds: Holds, pricer: Pricer
+) -> Assignment:
+    """Give layers other types until the choice meets everything that was stated; return the search.
+
+    Raises:
+        CapacityError, AccuracyError: nothing does.
+    """
+    options = setting.options
+    search = Assignment(
+        found.whole,
+        found.judge,
+        partial(enough, options=options),
+        holds,
+        pricer,
+        likely=holds.likely,
+        narrow=options.weights != "int8",
+        wide=options.mixed,
+        tune=None if refinement is None else refinement.of,
+        progress=setting.progress,
+    )
+    before, chosen = found.chosen, search.of(found.chosen)
+    if options.pareto and search.known:
+        search.explore(before, options.pareto)
+    found.tried += [p.tried for p in search.known.values() if p.tried.recipe != before.recipe]
+    if chosen.recipe != before.recipe:
+        found.findings.append(search_finding(setting.model.graph, search.known[chosen.recipe]))
+        found.chosen, found.unseen = chosen, None
+    return search
+
+
 def _within_budget(
-    setting: Setting, found: _Found, refinement: Refinement | None, started: float
+    setting: Setting, found: _Found, refinement: Refinement | None, holds: Holds, started: float
 ) -> Quantized | None:
     """Bring the choice within the budget where it misses it, and return what it was before.
 
@@ -238,7 +286,8 @@ def _within_budget(
         AccuracyError: nothing does.
     """
     options = setting.options
-    if missed(found.chosen.result, stricter(options, found.shortfall)) is None:
+    within = missed(found.chosen.result, stricter(options, found.shortfall)) is None
+    if holds(found.chosen) if options.weights == "mixed" else within:
         return None
     tunes = refinement is not None and options.tune == "auto"
     before = _result(found, started)
@@ -257,10 +306,16 @@ def _within_budget(
     return before if rescued.recipe.mixed else None
 
 
-def _lifted(model: FloatModel, found: _Found, options: QuantizeOptions, started: float) -> Quantized | None:
-    """Lift the choice over the floor, and return what it was before; None where nothing does."""
+def _lifted(
+    model: FloatModel,
+    found: _Found,
+    options: QuantizeOptions,
+    started: float,
+    fits: Callable[[Tried], bool] | None = None,
+) -> Quantized | None:
+    """Lift the choice over the floor, and return what it was before; None where nothing does that fits."""
     lifted = lift(found.bench(options.floats), found.chosen)
-    if lifted is None:
+    if lifted is None or (fits is not None and not fits(lifted)):
         return None
     before = _result(found, started)
     found.findings.append(lifted_finding(model.graph, lifted.recipe, found.chosen.data, lifted.data))
@@ -270,18 +325,7 @@ def _lifted(model: FloatModel, found: _Found, options: QuantizeOptions, started:
 
 def _result(found: _Found, started: float) -> Quantized:
     chosen = found.chosen
-    candidates = tuple(
-        Candidate(
-            t.recipe.name,
-            t.result.sqnr_db,
-            t.result.agreement,
-            t.result.quantized_metric,
-            len(t.data),
-            t.seconds,
-            chosen=t.recipe == chosen.recipe,
-        )
-        for t in found.tried
-    )
+    candidates = tuple(t.candidate(t.recipe == chosen.recipe) for t in found.tried)
     return Quantized(
         chosen.data,
         chosen.recipe.name,

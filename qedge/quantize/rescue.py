@@ -87,14 +87,30 @@ def rescue(
     return None
 
 
+def regions(
+    builder: Builder, judge: Judge, recipe: Recipe, layers: Sequence[LayerError], meets: Meets
+) -> list[Rescued]:
+    """Return the smallest region in 16x8 that meets a demand from the front, the back and the noisiest layers on.
+
+    That with the least work comes first, and all layers are among them; arguments as :func:`rescue` has them.
+    """
+    trials = _Trials(builder, judge, None, "int16").by(Way("int16", meets))
+    found = {a.recipe: a.verdict for a in _regions(trials, [recipe], layers)}
+    return [Rescued(recipe, builder.build(recipe), verdict) for recipe, verdict in found.items()]
+
+
 def _rescue(trials: _Trials, recipes: Sequence[Recipe], layers: Sequence[LayerError]) -> _Attempt | None:
+    return next(iter(_regions(trials, recipes, layers)), None)
+
+
+def _regions(trials: _Trials, recipes: Sequence[Recipe], layers: Sequence[LayerError]) -> list[_Attempt]:
     everything = trials.able
     recipe = next((r for r in recipes if trials.attempt(r, everything) is not None), None)
     if recipe is None:
-        return None
+        return []
     found = [_fewest(trials, recipe, order) for order in (*_ends(everything), trials.noisiest(layers))]
     whole = trials.attempt(recipe, everything)
-    return min((f for f in (*found, whole) if f is not None), key=lambda f: (trials.work(f), f.bytes))
+    return sorted((f for f in (*found, whole) if f is not None), key=lambda f: (trials.work(f), f.bytes))
 
 
 def _ends(operators: Sequence[int]) -> tuple[list[int], list[int]]:

@@ -10,6 +10,7 @@ from qedge.quantize.build import Builder
 from qedge.quantize.calibrate import Progress
 from qedge.quantize.compare import Comparison
 from qedge.quantize.judge import Judge, Verdict
+from qedge.quantize.options import Candidate
 from qedge.quantize.recipe import Recipe
 from qedge.quantize.samples import values_of
 
@@ -60,6 +61,19 @@ class Tried:
     def score(self) -> float:
         """What it is ranked by, in dB."""
         return self.verdict.score
+
+    def candidate(self, chosen: bool) -> Candidate:
+        """Return it for a report."""
+        found = self.result
+        return Candidate(
+            self.recipe.name,
+            found.sqnr_db,
+            found.agreement,
+            found.quantized_metric,
+            len(self.data),
+            self.seconds,
+            chosen,
+        )
 
 
 class Search:

@@ -11,6 +11,7 @@ from typing import Any
 
 from qedge._version import __version__
 from qedge.report import network, objects, svg
+from qedge.report.front import front_picture, front_rows
 from qedge.report.model import BuildReport, TargetReport
 from qedge.report.verdict import distinct, verdict
 
@@ -57,6 +58,10 @@ def render_html(report: BuildReport, target: str) -> str:
         outputs=_outputs(report),
         output_heads=OUTPUT_HEADS,
         candidates=_candidates(report),
+        front=front_rows(report.quantization.get("front", ())),
+        front_picture=front_picture(
+            report.quantization.get("front", ()), report.quantization.get("limits", {})
+        ),
         reason=_reason(report),
         rows=_rows(report, part),
         placed_said=_placed_said(part),

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from qedge.bundle.manifest import MANIFEST, MODEL, check_name
 from qedge.errors import IntegrityError
 from qedge.graph import Graph
+from qedge.price import Price
 from qedge.target.info import TargetInfo
 from qedge.target.kinds import misfits
 from qedge.target.reports import CheckReport, Compiled, Requirement, VerifyReport
@@ -60,6 +61,18 @@ def faults_of_compiled(compiled: object) -> list[str]:
         if not kernels.isidentifier() or kernels in ("input", "output"):
             found.append(f"golden outputs called {kernels!r}")
     return found + [f"extra that is no JSON: {fault}" for fault in _json_faults(compiled.extra)]
+
+
+def faults_of_price(price: object) -> list[str]:
+    """Hold a price to the contract: finite figures of at least 0, and limits of figures that there are."""
+    misfit = list(misfits(price, Price))
+    if misfit or not isinstance(price, Price):
+        return misfit
+    wrong = {k: v for k, v in price.figures.items() if not (math.isfinite(v) and v >= 0)}
+    found = [f"the figure {name!r} as {value!r}" for name, value in wrong.items()]
+    return found + [
+        f"a limit of {name!r}, and no such figure" for name in price.limits if name not in price.figures
+    ]
 
 
 def faults_of_verify(report: object) -> list[str]:

@@ -12,6 +12,7 @@ from qedge.bundle.read import read_bundle
 from qedge.errors import PluginError
 from qedge.fields import Field
 from qedge.graph import Graph
+from qedge.price import Price
 from qedge.runtime.plugins import Origin, blaming, bug_hint
 from qedge.target.answers import (
     faults_of_bench,
@@ -20,6 +21,7 @@ from qedge.target.answers import (
     faults_of_doctor,
     faults_of_figures,
     faults_of_outputs,
+    faults_of_price,
     faults_of_verify,
 )
 from qedge.target.kinds import misfits
@@ -112,6 +114,14 @@ class Guarded(Target):
         with self._blaming("figures"):
             found = self._target.figures(data)
         self._refuse("figures", faults_of_figures(found))
+        return found
+
+    def price(self, request: Request) -> Price | None:
+        """See :meth:`Target.price`."""
+        with self._blaming("price"):
+            found = self._target.price(request)
+        if found is not None:
+            self._refuse("price", faults_of_price(found))
         return found
 
     def calibration(self, bundle: Path, milliseconds: float, millijoules: float | None, known: str) -> str:

@@ -15,7 +15,8 @@ class Option:
         name: in snake case, ``min_mapped``; the flag is ``--min-mapped``. Two targets may share a name
             when it means the same in both.
         help: one line.
-        kind: ``str``, ``int``, ``float``, ``bytes`` (``64K``), ``percent`` (``95%``), ``flag`` or ``path``.
+        kind: ``str``, ``int``, ``float``, ``bytes`` (``64K``), ``duration`` (``50ms``), ``percent`` (``95%``),
+            ``flag`` or ``path``.
         default: value when it is not given.
         choices: allowed values, or empty.
         commands: the commands that take it.

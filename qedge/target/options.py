@@ -56,6 +56,8 @@ def convert(option: Option, raw: Any, where: str | None = None) -> Any:
         return _number(field, option.kind)
     if option.kind == "percent":
         return percent(_plain(field, "a percentage"), where)
+    if option.kind == "duration":
+        return milliseconds(_plain(field, "a time"), where)
     if option.kind == "bytes":
         return as_int_bytes(_plain(field, "a size"), what=where)
     if option.kind == "flag":
@@ -93,6 +95,26 @@ def percent(raw: Any, flag: str) -> float:
         value = -1.0
     if not 0.0 <= value <= 100.0:
         raise UsageError(f"{flag}: found {raw!r}, expected a percentage", hint="write it as 1 or 1%")
+    return value
+
+
+def milliseconds(raw: Any, flag: str) -> float:
+    """Return milliseconds from ``50``, ``"50ms"``, ``"0.05s"`` or ``"800us"``.
+
+    Raises:
+        UsageError: anything else.
+
+    >>> milliseconds("0.05s", "--latency")
+    50.0
+    """
+    text = str(raw).strip().lower()
+    unit = next((u for u in ("ms", "us", "s") if text.endswith(u)), "")
+    try:
+        value = float(text.removesuffix(unit)) * {"s": 1000, "us": 0.001}.get(unit, 1)
+    except ValueError:
+        value = -1.0
+    if not (np.isfinite(value) and value > 0):
+        raise UsageError(f"{flag}: found {raw!r}, expected a time", hint="write it as 50ms or 0.05s")
     return value
 
 

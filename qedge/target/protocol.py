@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from qedge.errors import UsageError
 from qedge.fields import Field
+from qedge.price import Price
 from qedge.target.info import TargetInfo
 from qedge.target.reports import (
     Arrays,
@@ -103,6 +104,13 @@ class Target(ABC):
     def figures(self, data: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         """Return what of a bundle's ``target_data`` a person wants to read: pairs of a name and a value in words."""
         return ()
+
+    def price(self, request: Request) -> Price | None:
+        """Return what a model takes on the device, exactly, beside the limits that the options state.
+
+        None: the target has no such figures, or the options no limits, or an operator of the model does not run.
+        """
+        return None
 
     def calibration(self, bundle: Path, milliseconds: float, millijoules: float | None, known: str) -> str:
         """Return the text of a file that narrows the target's estimates by what a user measured on a device.

@@ -11,14 +11,16 @@ import numpy.typing as npt
 
 from qedge.emulate import CORES as EMULATED
 from qedge.errors import ToolError
+from qedge.price import Price
 from qedge.target import Request
+from qedge.target.options import as_int_bytes
 from qedge.target.reports import Options
 from qedge_mcu import calibration, report
 from qedge_mcu.boards import board
 from qedge_mcu.cores import Core, core
-from qedge_mcu.emit import Generated
+from qedge_mcu.emit import Generated, emit
 from qedge_mcu.library import Library, describe
-from qedge_mcu.program import Program
+from qedge_mcu.program import Program, build, check
 
 Array = npt.NDArray[Any]
 DEFAULT_CORE = "cortex-m4"
@@ -27,8 +29,8 @@ MOST_COUNTED = 30_000_000
 
 
 def destination(options: Options) -> tuple[Core, dict[str, Any]]:
-    """Return the core to generate for and the budget (``ram``, ``flash``); a board gives what is not said."""
-    budget = {k: options[k] for k in ("ram", "flash") if options.get(k) is not None}
+    """Return the core to generate for and the budget (``ram``, ``flash``, ``latency``); a board gives what is left."""
+    budget = {k: options[k] for k in ("ram", "flash", "latency") if options.get(k) is not None}
     name = options.get("core")
     if options.get("board"):
         chosen = board(str(options["board"]))
@@ -52,9 +54,34 @@ def compiled_library(program: Program, generated: Generated, workdir: Path) -> L
     return library
 
 
+def price(request: Request) -> Price | None:
+    """Return flash, RAM, instructions and milliseconds beside their limits; None without a kernel."""
+    wanted, budget = destination(request.options)
+    if check(request.graph, wanted)[1]:
+        return None
+    limits = {
+        name: float(as_int_bytes(v, what=f"--{name}")) for name, v in budget.items() if name != "latency"
+    }
+    program = build(request.graph, wanted, request.name)
+    generated = emit(program)
+    library = compiled_library(program, generated, request.workdir)
+    code_bytes = 0 if library is None else library.image.sizes().code
+    figures = {"flash": float(generated.constant_bytes + code_bytes), "ram": float(program.context_bytes)}
+    run = run_of(library, request, [list(s) for s in request.golden_inputs])
+    if run:
+        figures |= {"instructions": float(run["instructions"]), "latency": run["latency_ms"]["value"]}
+        if "latency" in budget:
+            limits["latency"] = budget["latency"]
+    return Price(figures, limits, peaks=("ram",))
+
+
 def run_of(library: Library | None, request: Request, inputs: Sequence[list[Array]]) -> dict[str, Any]:
-    """Return what one inference takes on the emulated core; {} where nothing emulates it, or it takes too long."""
-    if library is None or not inputs or report.operations(request.graph) > MOST_COUNTED:
+    """Return what one inference takes on the emulated core; {} where nothing emulates it, or it takes too long.
+
+    A stated latency is worth any time.
+    """
+    asked = request.options.get("latency") is not None
+    if library is None or not inputs or (report.operations(request.graph) > MOST_COUNTED and not asked):
         return {}
     try:
         measured = library.measure(inputs[0])

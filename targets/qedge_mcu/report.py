@@ -87,6 +87,23 @@ def over_budget(
     return found
 
 
+def over_latency(run: Mapping[str, Any], budget: Mapping[str, Any]) -> Finding | None:
+    """Return that the estimated time exceeds the budget's ``latency``, or None."""
+    limit, latency = budget.get("latency"), run.get("latency_ms")
+    if limit is None or latency is None or latency["value"] <= limit:
+        return None
+    message = (
+        f"an inference takes about {latency['value']:.3g} ms ({latency['low']:.3g} to {latency['high']:.3g}),"
+        f" over the {limit:.3g} given"
+    )
+    return Finding(
+        "error",
+        "capacity",
+        message,
+        "choose a faster board or a smaller model; qedge calibrate-board narrows the estimate",
+    )
+
+
 def _peak(program: Program) -> tuple[str, str]:
     """Return the step at which most memory is in use, and the buffers there in words."""
     best, where = -1, 0

@@ -19,6 +19,7 @@ from qedge.errors import CapacityError, IntegrityError, QedgeError, UsageError
 from qedge.fields import Field
 from qedge.graph import Graph
 from qedge.oracle import tflm
+from qedge.price import Price
 from qedge.target import (
     CheckReport,
     Column,
@@ -40,7 +41,7 @@ from qedge_mcu.emit import emit
 from qedge_mcu.engine_tflm import emit_tflm, verify_tflm
 from qedge_mcu.frontend import frontend_files
 from qedge_mcu.library import Description, Library, describe
-from qedge_mcu.measure import DEFAULT_CORE, compiled_library, destination, run_of
+from qedge_mcu.measure import DEFAULT_CORE, compiled_library, destination, price, run_of
 from qedge_mcu.monitor import monitor_files
 from qedge_mcu.packaging import project_files
 from qedge_mcu.program import Program, build, check
@@ -105,6 +106,11 @@ class McuTarget(Target):
             ),
             Option("ram", "RAM budget, for instance 64K", kind="bytes"),
             Option("flash", "flash budget, for instance 256K", kind="bytes"),
+            Option(
+                "latency",
+                "longest estimated time of an inference, for instance 50ms",
+                kind="duration",
+            ),
         ),
         loops=True,
         has_runtime=False,
@@ -160,6 +166,8 @@ class McuTarget(Target):
             generated, files={**generated.files, **{f"src/{path}": data for path, data in beside.items()}}
         )
         run = run_of(library, request, inputs)
+        if late := report.over_latency(run, budget):
+            raise CapacityError(late.message, hint=late.hint, findings=[late])
         chosen = request.options.get("board")
         files = complete.files | project_files(program, complete, inputs, outputs or [], chosen)
         sources = [f"c/{path}" for path in generated.sources]
@@ -261,6 +269,10 @@ class McuTarget(Target):
     def figures(self, data: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         """Return what one inference took on the emulated core, and what that means in time."""
         return report.run_words(data["run"]) if "run" in data else ()
+
+    def price(self, request: Request) -> Price | None:
+        """Return what the library of a model takes, beside the limits that the options and the board state."""
+        return price(request)
 
     def calibration(self, bundle: Path, milliseconds: float, millijoules: float | None, known: str) -> str:
         """Return the file of a board's measurements with one more in it, beside the instructions counted here."""
