@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -148,13 +150,27 @@ class Monitor:
                 "outputs": [list(c) for c in self.total.outputs],
             }
 
-    def attach(self, model: Model) -> None:
-        """Watch every inference of ``model``, whoever asks for it, until :meth:`close`."""
-        run = model._run
+    @property
+    def changed(self) -> list[str]:
+        """What is no longer as in calibration, by the last whole window: ``inputs``, ``predictions``, both or none."""
+        found = {"inputs": self.inputs_changed, "predictions": self.predictions_changed}
+        return [word for word, yes in found.items() if yes]
+
+    def attach(self, model: Model, every_s: float = 0.0) -> None:
+        """Watch every inference of ``model``, whoever asks for it, until :meth:`close`.
+
+        Args:
+            every_s: seconds from one inference that counts to the next.
+        """
+        run, due = model._run, -math.inf
 
         def watched(arrays: Sequence[Array]) -> list[Array]:
+            nonlocal due
             outputs = run(arrays)  # raises for arrays that are not the model's
-            self.add(arrays, outputs)
+            now = time.monotonic()
+            if now >= due:
+                due = now + every_s
+                self.add(arrays, outputs)
             return outputs
 
         model._run = watched
@@ -181,8 +197,13 @@ def monitor(
     window: int = WINDOW,
     false_alarms: float = FALSE_ALARMS,
     on_window: Callable[[Verdict], object] | None = None,
+    every_s: float | None = 0.0,
 ) -> Monitor:
-    """Return a monitor that watches every inference of ``model``; the arguments are :class:`Monitor`'s.
+    """Return a monitor that watches every inference of ``model``; the other arguments are :class:`Monitor`'s.
+
+    Args:
+        every_s: seconds from one inference that counts to the next, for those that depend on each other: frames of
+            a camera. None counts only what :meth:`Monitor.add` is given.
 
     Raises:
         UsageError: the bundle has no sketch, as it was built without data, or an argument is out of range.
@@ -195,7 +216,8 @@ def monitor(
         false_alarms=false_alarms,
         on_window=on_window,
     )
-    watch.attach(model)
+    if every_s is not None:
+        watch.attach(model, every_s)
     return watch
 
 

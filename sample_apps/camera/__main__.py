@@ -116,6 +116,7 @@ def look(
     views: list[View],
     frames: int | None,
     follow: Follow | None = None,
+    drift: qedge.drift.Monitor | None = None,
 ) -> None:
     """Run the model on the frames of ``source``; the next one is read and pre-processed meanwhile."""
     pace = Pace()
@@ -140,10 +141,20 @@ def look(
             }
             if follow is not None:
                 follow.add(seen)
+            if drift is not None and drift.windows:
+                seen["changed"] = drift.changed
             for view in views:
                 view.show(frame, seen)
             if done == frames:
                 return
+
+
+def watch_drift(model: qedge.Model) -> qedge.drift.Monitor | None:
+    """Return what compares a frame a second with the model's calibration; None where its bundle does not say that."""
+    try:
+        return qedge.monitor(model, every_s=1)
+    except UsageError:
+        return None
 
 
 def look_in_window(window: Window, source: Source, work: Any) -> None:
@@ -172,7 +183,7 @@ def watch(options: argparse.Namespace) -> None:
     with contextlib.ExitStack() as open_things:
         model = open_things.enter_context(load(options))
         task = Task(model, options.top, options.threshold)
-        follow = Follow(options, task)
+        follow, drift = Follow(options, task), watch_drift(model)
         page = None
         alone = not (options.window or options.json or options.snapshots)
 
@@ -204,9 +215,11 @@ def watch(options: argparse.Namespace) -> None:
         for view in views:
             open_things.callback(view.close)
         if window:
-            look_in_window(window, source, lambda: look(model, source, task, views, options.frames, follow))
+            look_in_window(
+                window, source, lambda: look(model, source, task, views, options.frames, follow, drift)
+            )
         else:
-            look(model, source, task, views, options.frames, follow)
+            look(model, source, task, views, options.frames, follow, drift)
 
 
 def about(model: qedge.Model, task: Task, source: Source) -> dict[str, Any]:

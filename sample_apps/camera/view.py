@@ -22,6 +22,11 @@ from qedge.errors import ToolError, UsageError
 WIDEST = 1280  # of what goes to the page
 
 
+def drifted(seen: Seen) -> str:
+    """Return what is no longer as it was when the model was calibrated, in words."""
+    return f"  {' and '.join(seen['changed'])} changed" if seen.get("changed") else ""
+
+
 class View(Protocol):
     """Takes every frame that was looked at, in order."""
 
@@ -55,7 +60,7 @@ class PlainLines:
         if self._last and (name == self._last[0] or frame.seconds - self._last[1] < 1):
             return
         self._last = name, frame.seconds
-        line = f"{frame.seconds:9.2f} s  {seen['fps']:6.1f} fps  {self._task.text(seen)}"
+        line = f"{frame.seconds:9.2f} s  {seen['fps']:6.1f} fps  {self._task.text(seen)}{drifted(seen)}"
         print(line, file=self._out, flush=True)
 
     def close(self) -> None:
@@ -75,7 +80,9 @@ class StatusLine:
         self._next = time.monotonic() + 0.1
         ms = seen["latency_ms"]
         dropped = f"  {seen['dropped']} dropped" if seen["dropped"] else ""
-        text = f"{seen['fps']:5.1f} fps  {ms['invoke']:5.1f} ms{dropped}  {self._task.text(seen)}"
+        text = (
+            f"{seen['fps']:5.1f} fps  {ms['invoke']:5.1f} ms{dropped}{drifted(seen)}  {self._task.text(seen)}"
+        )
         print(
             f"\r\x1b[2K{text[: shutil.get_terminal_size().columns - 1]}", end="", file=self._out, flush=True
         )

@@ -20,10 +20,12 @@ from spotter import Settings, Spotter
 from view import Lines, Screen
 
 import qedge
+from qedge.errors import UsageError
 from qedge.processing.wav import write_wav
 
 BUNDLE = Path(__file__).parent / "bundle"
 EXIT_NO_DEVICE = 8
+WORDS = 20  # that are compared with the calibration together
 
 
 class Stop(Exception):
@@ -72,18 +74,30 @@ def keep(folder: Path, spotter: Spotter, label: str) -> str:
     return str(path)
 
 
+def watch_drift(model: qedge.Model) -> qedge.drift.Monitor | None:
+    """Return what compares the words with the model's calibration; None where its bundle does not say that."""
+    try:
+        return qedge.monitor(model, window=WORDS, every_s=None)
+    except UsageError:
+        return None
+
+
 def listen(options: argparse.Namespace) -> None:
     settings = Settings(
         threshold=options.threshold, smooth=options.smooth, refractory_ms=options.refractory_ms
     )
     with qedge.load(options.bundle) as model:
         spotter = Spotter(model, settings)
+        drift = watch_drift(model)
         drawing = sys.stdout.isatty() and not (options.json or options.plain)
         view = Screen() if drawing else Lines(options.json)
         try:
             for pcm in source(options, model):
                 for word in spotter.push(pcm):
-                    view.heard(word, keep(options.record, spotter, word.label) if options.record else None)
+                    if drift is not None and spotter.last is not None:
+                        drift.add(spotter.last[:1], spotter.last[1:])
+                    kept = keep(options.record, spotter, word.label) if options.record else None
+                    view.heard(word, kept, drift.changed if drift is not None and drift.windows else None)
                 view.update(spotter)
         finally:
             view.close()

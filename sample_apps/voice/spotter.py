@@ -86,7 +86,8 @@ class Pause:
 class Spotter:
     """Feed it int16 samples of any length; it returns what it heard in them.
 
-    ``scores`` are the smoothed scores of all labels, ``recent`` the last 1.5 s of sound.
+    ``scores`` are the smoothed scores of all labels, ``recent`` the last 1.5 s of sound, ``last`` the newest input and
+    output of the model.
     """
 
     def __init__(self, model: qedge.Model, settings: Settings = Settings()) -> None:
@@ -96,6 +97,7 @@ class Spotter:
         self.scores = np.zeros(len(self.labels), np.float32)
         self.recent = np.zeros(self.sample_rate * 3 // 2, np.int16)
         self.seconds = 0.0
+        self.last: tuple[npt.NDArray[np.generic], npt.NDArray[np.generic]] | None = None
         self._stream = model.preprocess.stream()
         self._input, self._output = model.inputs[0], model.outputs[0]
         self._step = self.sample_rate * settings.step_ms // 1000
@@ -130,7 +132,8 @@ class Spotter:
             # A float32 input's features are a few units large.
             whole = features if self._input.scale is not None else np.rint(32 * features)
             self._pause.push(whole.ravel())
-        raw = self.model.run(window)[0]
+        self.last = window, self.model.run(window)
+        raw = self.last[1][0]
         self._history[self._runs % self.settings.smooth] = self._real(raw)
         self._runs += 1
         self.seconds = self._runs * self._step / self.sample_rate

@@ -12,6 +12,11 @@ from spotter import Heard, Spotter
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
+def drifted(changed: list[str] | None) -> str:
+    """Return what is no longer as it was when the model was calibrated, in words."""
+    return f"  ({' and '.join(changed)} changed)" if changed else ""
+
+
 class Lines:
     """One JSON object a line, or one plain line a word."""
 
@@ -21,13 +26,14 @@ class Lines:
     def update(self, spotter: Spotter) -> None:
         """Show nothing between words."""
 
-    def heard(self, word: Heard, recording: str | None) -> None:
+    def heard(self, word: Heard, recording: str | None, changed: list[str] | None) -> None:
         entry = {"label": word.label, "score": word.score, "seconds": word.seconds}
         if recording:
             entry["recording"] = recording
-        text = (
-            json.dumps(entry) if self._as_json else f"{word.seconds:9.2f} s  {word.label}  {word.score:.2f}"
-        )
+        if changed is not None:
+            entry["changed"] = changed
+        plain = f"{word.seconds:9.2f} s  {word.label}  {word.score:.2f}{drifted(changed)}"
+        text = json.dumps(entry) if self._as_json else plain
         print(text, file=self._out, flush=True)
 
     def close(self) -> None:
@@ -40,6 +46,7 @@ class Screen:
     def __init__(self, out: TextIO = sys.stdout) -> None:
         self._out = out
         self._words: list[Heard] = []
+        self._changed: list[str] | None = None
         self._drawn = 0
         self._next = 0.0
         print("\x1b[?25l", end="", file=out)
@@ -51,7 +58,8 @@ class Screen:
         self._next = spotter.seconds + 0.1
         self._draw(spotter)
 
-    def heard(self, word: Heard, recording: str | None) -> None:
+    def heard(self, word: Heard, recording: str | None, changed: list[str] | None) -> None:
+        self._changed = changed
         self._words = [*self._words[-7:], word]
         self._next = 0.0
 
@@ -72,7 +80,8 @@ class Screen:
             names.append(f"{label[:7]:^7}")
             bars.append(f"{_BLOCKS[int(np.clip(score, 0, 1) * 8)] * 5:^7}")
         lines += [" ".join(bars), " ".join(names), ""]
-        lines.append("heard " + "  ".join(f"\x1b[1m{w.label}\x1b[0m" for w in self._words))
+        words = "  ".join(f"\x1b[1m{w.label}\x1b[0m" for w in self._words)
+        lines.append(f"heard {words}{drifted(self._changed)}")
         up = f"\x1b[{self._drawn}A" if self._drawn else ""
         print(up + "\n".join(f"\x1b[2K{line}" for line in lines), file=self._out, flush=True)
         self._drawn = len(lines)

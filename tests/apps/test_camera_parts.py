@@ -319,6 +319,16 @@ def test_anything_that_is_seen_can_be_drawn_at_any_size(app, size, seen) -> None
     assert (drawn != 128).any()
 
 
+def test_lines_say_what_is_no_longer_as_in_calibration(app) -> None:
+    from view import drifted
+
+    assert [drifted(seen) for seen in ({}, {"changed": []}, {"changed": ["inputs"]})] == [
+        "",
+        "",
+        "  inputs changed",
+    ]
+
+
 def test_a_jpeg_for_the_page_is_at_most_1280_wide(app) -> None:
     picture = np.zeros((1080, 1920, 3), np.uint8)
     with Image.open(io.BytesIO(app.view.jpeg(picture))) as wide:

@@ -62,6 +62,23 @@ def test_the_app_reports_the_shipped_clips_once_each(bundle: Path) -> None:
         wrong += path.parent.name not in DIGITS and bool(labels)
     assert right >= 45
     assert wrong <= 1
+    # twenty words make a window of the monitor, whose sketch the build stored
+    assert ["changed" in word for word in said] == [False] * 19 + [True] * (len(said) - 19)
+    assert {one for word in said[19:] for one in word["changed"]} <= {"inputs", "predictions"}
+
+
+def test_lines_say_what_is_no_longer_as_in_calibration(capsys) -> None:
+    from spotter import Heard
+    from view import Lines
+
+    for as_json in (True, False):
+        view = Lines(as_json, sys.stdout)
+        view.heard(Heard("six", 1.0, 0.9), None, None)
+        view.heard(Heard("six", 2.0, 0.9), None, [])
+        view.heard(Heard("six", 3.0, 0.9), None, ["inputs", "predictions"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [json.loads(line).get("changed") for line in lines[:3]] == [None, [], ["inputs", "predictions"]]
+    assert [line.endswith("(inputs and predictions changed)") for line in lines[3:]] == [False, False, True]
 
 
 def test_nothing_is_heard_in_noise_from_the_first_sample_on(bundle: Path) -> None:

@@ -148,6 +148,24 @@ def test_a_monitored_model_gives_the_same_bytes_and_stops_watching(watched, mode
         assert watch.dump()["samples"] == 26
 
 
+def test_of_frames_of_a_camera_one_a_second_counts(watched, monkeypatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("qedge.drift.watch.time.monotonic", lambda: now[0])
+    frames = images(40, 3, offset=60.0)
+    with qedge.load(watched) as model:
+        with qedge.monitor(model, window=10, every_s=1) as watch:
+            for x in frames:
+                output = model.run(x)
+                now[0] += 0.3
+            assert (watch.total.samples, watch.windows) == (10, 1)
+            assert "inputs" in watch.changed
+        with qedge.monitor(model, window=10, every_s=None) as watch:
+            model.run(frames[0])
+            assert watch.total.samples == 0
+            watch.add([x], [output])
+            assert (watch.total.samples, watch.changed) == (1, [])
+
+
 def test_dumps_of_a_fleet_add_up_in_any_order(watched, sketch) -> None:
     digest = read_bundle(watched).manifest.to_json()["digest"]
     dumps = []
