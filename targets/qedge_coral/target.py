@@ -26,6 +26,7 @@ from qedge.target.reports import Arrays, Options
 from qedge_coral import compile as driver
 from qedge_coral import compiler_log, figures, fingerprint, latency, memory, package, recipe, rewrite
 from qedge_coral.head import head
+from qedge_coral.parts import worth_all
 from qedge_coral.predict import EDGETPU, Prediction, predict
 from qedge_coral.risks import risks
 
@@ -91,7 +92,7 @@ class CoralTarget(Target):
             *shipped.failures,
             *_findings(shipped),
             *risks(shipped.graph, shipped.mapped),
-            *([found] if (found := head(shipped)) is not None else []),
+            *(found for found in (head(shipped), worth_all(shipped)) if found is not None),
             *_rewrite_findings(rewritten.changes, given, shipped),
             *_gate(shipped, options),
         ]

@@ -11,6 +11,7 @@ import pytest
 from qedge.graph import Graph
 from qedge.testing.opmodels import ModelBuilder, Spec, constant, single_op
 from qedge_coral import constraints, partition, statuses
+from qedge_coral.parts import worth_all
 from qedge_coral.predict import predict
 
 Q = {"scale": 0.05, "zero_point": -3}
@@ -276,6 +277,34 @@ def test_partition_says_what_cut_the_graph() -> None:
     assert first.placements[4].reason == f"{statuses.OTHER_SUBGRAPH}: after #1 HARD_SWISH"
     every = predict(branches(), all_subgraphs=True)
     assert [p.placement for p in every.placements] == ["edgetpu", "cpu", "edgetpu", "edgetpu", "edgetpu"]
+
+
+def layers(side: int) -> Graph:
+    """Return a convolution, a function that stays on the CPU, and four more convolutions."""
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    shape = (1, side, side, 32)
+    at = g.input(t(*shape))
+    kernel, offsets = g.tensor(weights(32, 3, 3, 32)), g.tensor(bias(32))
+    for k in range(6):
+        made = g.tensor(t(*shape))
+        if k == 1:
+            g.operator("HARD_SWISH", [at], [made])
+        else:
+            g.operator("CONV_2D", [at, kernel, offsets], [made], CONV, version=3)
+        at = made
+    g.output(at)
+    return Graph.from_bytes(builder.pack())
+
+
+def test_all_parts_are_offered_where_they_are_expected_to_be_faster() -> None:
+    large, small = predict(layers(64)), predict(branches())
+    found = worth_all(large)
+    assert found is not None
+    assert "2 parts" in found.message
+    assert "5 of 6 operators are predicted on the Edge TPU in place of 1" in found.message
+    assert worth_all(small) is None  # the way over the bus costs more than two small operators
+    assert worth_all(predict(layers(64), all_subgraphs=True)) is None
 
 
 def test_a_float_model_is_refused_as_a_whole() -> None:
