@@ -34,6 +34,8 @@ class KerasFrontEnd(FrontEnd):
 
     def detect(self, candidate: Candidate) -> Match:
         """By HDF5's first bytes or the archive's members; a broken ``.keras`` is told by its name."""
+        if candidate.kind != "file":
+            return Match.NO
         if candidate.head.startswith(_HDF5) or candidate.members.keys() >= _MEMBERS:
             return Match.CONTENT
         named = candidate.suffix == ".keras" and candidate.is_zip

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from qedge.errors import ModelError, QedgeError, ToolError, UsageError, unknown
 from qedge.frontends.candidate import Candidate, look
+from qedge.frontends.foreign import kind_of
 from qedge.frontends.protocol import FrontEnd, Match, Need
 from qedge.runtime.plugins import bug_hint, origin_of, registered
 
@@ -84,6 +85,9 @@ def recognise(candidate: Candidate) -> FrontEnd:
     known = installed()
     matches = [(match_of(front_end, candidate), front_end) for front_end in known]
     best = max((match for match, _ in matches), default=Match.NO)
+    foreign = kind_of(candidate) if best < Match.CONTENT else None
+    if foreign is not None:
+        raise ModelError(f"{candidate.given} is {foreign.what}, which qedge does not read", hint=foreign.hint)
     if best > Match.NO:
         return next(front_end for match, front_end in matches if match == best)
     if candidate.kind == "nothing":

@@ -6,10 +6,12 @@ Both go through ``torch.export`` and PyTorch's own ONNX exporter, and from there
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from qedge.archives import zip_faults
 from qedge.errors import ModelError
 from qedge.frontends.candidate import Candidate
 from qedge.frontends.protocol import Converted, FrontEnd, FrontEndInfo, Job, Match, Need
@@ -20,6 +22,11 @@ WAY_OUT = (
     "in Python, where the model is: program = torch.export.export(model.eval(), (torch.zeros(1, 3, 224, 224),));"
     " torch.export.save(program, 'model.pt2'); then qedge build model.pt2"
 )
+ULTRALYTICS_WAY_OUT = (
+    "yolo export model={given} format=onnx (with the package ultralytics), then qedge build {onnx}"
+)
+MOST_PICKLE = 1 << 20
+"""Bytes of a pickle that are looked at for the names of its classes."""
 _FACTORY = re.compile(r"[A-Za-z_][\w]*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 
 
@@ -64,7 +71,7 @@ class TorchFrontEnd(FrontEnd):
             what = "TorchScript" if _has(candidate, "code/") else "a pickle of weights or of a module"
             raise ModelError(
                 f"{candidate.given} is {what}, which can run code when it is read, and is no exported program",
-                hint=WAY_OUT,
+                hint=_way_out(candidate),
             )
         if not candidate.is_zip:
             raise ModelError(
@@ -112,6 +119,20 @@ def _is_pickle(candidate: Candidate) -> bool:
     if candidate.is_zip:
         return not is_program(candidate) and _has(candidate, "data.pkl")
     return candidate.suffix in (".pt", ".pth", ".pkl", ".bin") and candidate.head[:1] == b"\x80"
+
+
+def _way_out(candidate: Candidate) -> str:
+    """Return how the owner of a pickle comes to a model that can be read; nothing in it is run."""
+    name = next((name for name in candidate.members if name.endswith("data.pkl")), None)
+    if name is None:
+        return WAY_OUT
+    try:
+        with zipfile.ZipFile(candidate.path) as archive, archive.open(name) as pickle:
+            found = b"ultralytics" in pickle.read(MOST_PICKLE)
+    except zip_faults():
+        return WAY_OUT
+    onnx = candidate.path.with_suffix(".onnx")
+    return ULTRALYTICS_WAY_OUT.format(given=candidate.given, onnx=onnx) if found else WAY_OUT
 
 
 FRONT_END = TorchFrontEnd()

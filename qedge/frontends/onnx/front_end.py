@@ -33,13 +33,13 @@ class OnnxFrontEnd(FrontEnd):
     )
 
     def detect(self, candidate: Candidate) -> Match:
-        """By the first two fields of the protobuf message, which has no magic number; else by name."""
+        """By the name and the first two fields of a message that has no magic number; by one of the two less surely."""
         head = candidate.head
         if candidate.kind != "file" or candidate.is_zip or head[4:8] == b"TFL3":
             return Match.NO
-        if len(head) > 2 and head[0] == 0x08 and 0 < head[1] <= NEWEST_IR and head[2] in _FIELDS:
-            return Match.CONTENT
-        return Match.NAME if candidate.suffix == ".onnx" else Match.NO
+        begins = len(head) > 2 and head[0] == 0x08 and 0 < head[1] <= NEWEST_IR and head[2] in _FIELDS
+        named = candidate.suffix == ".onnx"
+        return Match.CONTENT if begins and named else Match.NAME if begins or named else Match.NO
 
     def examine(self, candidate: Candidate) -> None:
         """Refuse an empty file, and one that only points to where it is kept."""
