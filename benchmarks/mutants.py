@@ -62,7 +62,7 @@ MUTANTS = (
     Mutant(
         "the judge has no temperature",
         "qedge/quantize/judge.py",
-        "        values = values / self._temperature\n",
+        "        values = values / temperature\n",
         "",
         "tests/unit/test_search_guards.py",
     ),

@@ -1,10 +1,10 @@
 """``--min-sqnr 30`` on networks that miss it in int8: what a build moves to 16 bits or float, and what that reaches.
 
 Each network is built by the command line for a target, with calibration samples and ``--eval-data``. Prints plain int8
-and the file in the bundle, both run by LiteRT on samples that the build has not been given, or the error (exit 6)
-with the layers that it names. Needs the third-party models, data and cases beside the project, and TensorFlow;
-``python benchmarks/rescue.py [--work FOLDER] [--demand DB] [name ...]``. The work folder is that of ``cases.py``,
-``against.py`` and ``waveform.py``, each in a folder of its own.
+there and on samples that the build has not been given, and the file in the bundle on the latter, run by LiteRT, or the
+error (exit 6) with the layers that it names. Needs the third-party models, data and cases beside the project, and
+TensorFlow; ``python benchmarks/rescue.py [--work FOLDER] [--demand DB] [name ...]``. The work folder is that of
+``cases.py``, ``against.py`` and ``waveform.py``, each in a folder of its own.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NETWORKS = {
     "waveform": "rpi",
     "tabular_raw": "rpi",
     "fs_lstm": "rpi",
-    "batchnorm_after_relu": "coral",
+    "softmax_many_classes": "coral",
 }
 """By name the target that each is built for; the Edge TPU computes in 8 bits alone."""
 MOST_TESTED = 300
@@ -73,8 +73,13 @@ def measure(name: str, target: str, demand: float, work: Path) -> None:
     model, calibration, test = read(name, work)
     evaluated, fresh = (range(k, min(2 * MOST_TESTED, len(test)), 2) for k in (0, 1))
     plain = quantize(model, benchmark.Samples(calibration.values), QuantizeOptions())
-    before = compare(model, plain.data, benchmark.Samples(test.values), indices=fresh)
-    print(f"{name:22} int8    {before.sqnr_db:5.1f} dB {len(plain.data):8} bytes  {plain.method}", flush=True)
+    samples = benchmark.Samples(test.values)
+    before, unseen = (compare(model, plain.data, samples, indices=i).sqnr_db for i in (evaluated, fresh))
+    print(
+        f"{name:22} int8    {before:5.1f} dB on --eval-data, {unseen:.1f} on others {len(plain.data):8} bytes"
+        f"  {plain.method}",
+        flush=True,
+    )
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         (folder / "model.tflite").write_bytes(model)
@@ -93,7 +98,7 @@ def measure(name: str, target: str, demand: float, work: Path) -> None:
             )
             return
         data = read_bundle(folder / document["targets"][target]["bundle"]).read("model.tflite")
-    after = compare(model, data, benchmark.Samples(test.values), indices=fresh)
+    after = compare(model, data, samples, indices=fresh)
     said, more = "met" if after.sqnr_db >= demand else "MISSED", len(data) / len(plain.data) - 1
     how = document["quantization"]
     print(

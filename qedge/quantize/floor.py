@@ -119,12 +119,15 @@ def lifted_finding(graph: Graph, recipe: Recipe, before: bytes, after: bytes) ->
     names = [graph.operators[i].label for i, _ in recipe.mixed]
     some = ", ".join(names[:8]) + (" ..." if len(names) > 8 else "")
     more = 100 * (len(after) / len(before) - 1)
+    floats = any(mode == "float" for _, mode in recipe.mixed)
     return Finding(
         "info",
         "lifted",
-        f"int8 alone is under the floor: {len(names)} of {len(graph.operators)} operators have 16-bit activations"
-        f" ({some}), {more:.1f} % more bytes",
-        "16-bit layers take more time and twice the memory for their activations; a recipe pins them",
+        f"int8 alone is under the floor: {len(names)} of {len(graph.operators)} operators"
+        f" {'stay float' if floats else 'have 16-bit activations'} ({some}), {more:.1f} % more bytes",
+        "targets that compute in integers only get the int8 form; a recipe pins layers"
+        if floats
+        else "16-bit layers take more time and twice the memory for their activations; a recipe pins them",
     )
 
 

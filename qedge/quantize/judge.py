@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from qedge.datasets.protocol import Dataset
+from qedge.graph import Graph
 from qedge.graph.outputs import outputs_of, tensor_named, with_outputs
+from qedge.processing.affine import OUTPUTS_KEY, finishes_in
 from qedge.quantize.compare import Comparison, Tally
 from qedge.quantize.interpreter import Runner
 from qedge.quantize.model import FloatModel
@@ -35,12 +37,14 @@ class Verdict:
         first: the score after the first samples.
         changed: share of the answers that its errors change, over all pairs of a sample and another one's error;
             None where the score pairs nothing.
+        expected: SQNR in dB that other samples will show, where the judge tells that; else infinite.
     """
 
     comparison: Comparison
     score: float
     first: float
     changed: float | None = None
+    expected: float = math.inf
 
 
 class Judge:
@@ -51,6 +55,9 @@ class Judge:
     with the float values of all others, and takes the SQNR over all pairs. Calibration samples are often those
     that the model was trained with, on which it has no doubt at all: a temperature brings its mean confidence
     down to 0.9. With ``ranks=False`` there is one candidate, and its score is the plain SQNR.
+
+    One sample between two classes may cost more than a hundred others. With :meth:`expecting` a verdict has the SQNR
+    over all pairs without a temperature too: what the noise does where it meets such a sample.
     """
 
     def __init__(
@@ -65,10 +72,8 @@ class Judge:
         self.dataset, self.indices, self.threads = dataset, list(indices), threads
         self._graph = graph = model.graph
         self._outputs = len(graph.outputs)
-        maker = graph.producer.get(graph.outputs[0])
-        paired = ranks and self._outputs == 1 and maker is not None and maker.op in ("SOFTMAX", "LOGISTIC")
-        self._final = maker.op if paired and maker is not None else None
-        self._inner = graph.tensors[maker.inputs[0]].name if paired and maker is not None else None
+        self._final, self._inner = _final(graph) if ranks and self._outputs == 1 else (None, None)
+        self._expects = False
         runner = Runner(self._with_inner(graph.data), threads=threads)
         self.expected = [runner.predict(dataset[i]) for i in self.indices]
         self._temperature = self._calm() if self._final is not None else 1.0
@@ -80,6 +85,12 @@ class Judge:
         known = dict(zip(self.indices, self.expected))
         found.indices, found.expected = chosen, [known[i] for i in chosen]
         found._temperature = found._calm() if found._final is not None else 1.0
+        return found
+
+    def expecting(self) -> Judge:
+        """Return a judge by the same samples that also tells what other ones will show."""
+        found = copy(self)
+        found._expects = True
         return found
 
     def judge(self, model: bytes, best: Verdict | None = None) -> Verdict:
@@ -112,14 +123,15 @@ class Judge:
         result = tally.result()
         if self._final is None:
             return Verdict(result, result.sqnr_db, result.sqnr_db)
-        score = self._paired(errors)
-        return Verdict(result, score, score, self._changed(errors))
+        score = self._paired(errors, self._temperature)
+        expected = self._paired(errors, 1.0) if self._expects else math.inf
+        return Verdict(result, score, score, self._changed(errors), expected)
 
-    def _paired(self, errors: list[Array]) -> float:
+    def _paired(self, errors: list[Array], temperature: float) -> float:
         """Return the SQNR behind the final operator over all pairs of a sample and another one's error."""
         inner = np.stack([e[self._outputs].astype(np.float64) for e in self.expected[:MOST_PAIRED]])
-        real = self._finish(inner)
-        noise = sum(float(np.square(self._finish(inner + e) - real).sum()) for e in errors)
+        real = self._finish(inner, temperature)
+        noise = sum(float(np.square(self._finish(inner + e, temperature) - real).sum()) for e in errors)
         signal = float(np.square(real).sum()) * len(errors)
         return 10 * math.log10(signal / noise) if noise and signal else math.inf
 
@@ -139,14 +151,14 @@ class Judge:
         inner = np.stack([e[self._outputs].astype(np.float64) for e in self.expected])
         low, high = 1.0, HOTTEST
         for _ in range(20):
-            self._temperature = math.sqrt(low * high)
-            scores = self._finish(inner)
+            middle = math.sqrt(low * high)
+            scores = self._finish(inner, middle)
             sure = np.maximum(scores, 1 - scores) if self._final == "LOGISTIC" else scores.max(axis=-1)
-            low, high = (self._temperature, high) if sure.mean() > CONFIDENCE else (low, self._temperature)
+            low, high = (middle, high) if sure.mean() > CONFIDENCE else (low, middle)
         return low
 
-    def _finish(self, values: Array) -> Array:
-        values = values / self._temperature
+    def _finish(self, values: Array, temperature: float) -> Array:
+        values = values / temperature
         if self._final == "LOGISTIC":
             result: Array = 1 / (1 + np.exp(-values))
             return result
@@ -159,3 +171,14 @@ class Judge:
         if self._inner is None:
             return model
         return with_outputs(model, [*outputs_of(model), tensor_named(model, self._inner)])
+
+
+def _final(graph: Graph) -> tuple[str | None, str | None]:
+    """Return the softmax or sigmoid that ends a model, or that is left to be done behind it, and what it reads."""
+    (output,) = graph.outputs
+    if finishes_in(graph.metadata.get(OUTPUTS_KEY, b"")).get(0) == "softmax":
+        return "SOFTMAX", graph.tensors[output].name
+    maker = graph.producer.get(output)
+    if maker is None or maker.op not in ("SOFTMAX", "LOGISTIC"):
+        return None, None
+    return maker.op, graph.tensors[maker.inputs[0]].name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from qedge.quantize.budget import MARGIN_DB, accuracy_error, missed, stricter, w
 from qedge.quantize.build import Builder
 from qedge.quantize.compare import Comparison
 from qedge.quantize.floor import LEAST_DB, below_floor
-from qedge.quantize.judge import Judge
+from qedge.quantize.judge import Judge, Verdict
 from qedge.quantize.model import FloatModel
 from qedge.quantize.options import QuantizeOptions
 from qedge.quantize.recipe import Recipe
@@ -36,14 +37,16 @@ class Bench:
 
     builder: Builder
     judge: Judge
-    unseen: Callable[[Recipe], Comparison] | None = None
+    unseen: Callable[[Recipe], Verdict] | None = None
     floats: bool = False
 
     def rescue(self, chosen: Tried, ways: Sequence[Way]) -> Rescued | None:
         """Return what the first of the ways that leads anywhere gives."""
         layers = worst_layers(self.builder, chosen.data)
         ways = [way for way in ways if way.mode != "float" or self.floats]
-        return rescue(self.builder, self.judge, recipes_of(chosen.recipe), layers, ways, self.unseen)
+        return rescue(
+            self.builder, self.judge.expecting(), recipes_of(chosen.recipe), layers, ways, self.unseen
+        )
 
 
 def meet_budget(bench: Bench, chosen: Tried, options: QuantizeOptions, shortfall: float = 0.0) -> Tried:
@@ -95,23 +98,24 @@ def lift(bench: Bench, chosen: Tried) -> Tried | None:
     return Tried(found.recipe, found.data, found.verdict, time.perf_counter() - started)
 
 
-def _lifted(result: Comparison) -> bool:
-    return not below_floor(result)
+def _lifted(verdict: Verdict) -> bool:
+    return not below_floor(verdict.comparison)
 
 
-def _quiet(result: Comparison) -> bool:
-    return not below_floor(result) and result.sqnr_db >= LEAST_DB
+def _quiet(verdict: Verdict) -> bool:
+    return _lifted(verdict) and min(verdict.comparison.sqnr_db, verdict.expected) >= LEAST_DB
 
 
 def enough(result: Comparison, options: QuantizeOptions) -> bool:
     """Whether a result is within the budget, or above the floor where none is stated."""
     if options.max_drop is None and options.min_sqnr is None:
         return not below_floor(result)
-    return _within(result, options)
-
-
-def _within(result: Comparison, options: QuantizeOptions) -> bool:
     return missed(result, options) is None
+
+
+def _within(verdict: Verdict, options: QuantizeOptions) -> bool:
+    """Whether a region is within the budget, on the judge's samples and by what others will show."""
+    return missed(verdict.comparison, options) is None and verdict.expected >= (options.min_sqnr or -math.inf)
 
 
 def recipes_of(chosen: Recipe) -> list[Recipe]:

@@ -18,7 +18,7 @@ from qedge.quantize.compare import Comparison
 from qedge.quantize.floor import doubtful, lifted_finding
 from qedge.quantize.headroom import FEW, with_headroom
 from qedge.quantize.holds import Accepts, Holds
-from qedge.quantize.judge import Judge
+from qedge.quantize.judge import Judge, Verdict
 from qedge.quantize.mixing import Bench, enough, lift, meet_budget, mixed_finding
 from qedge.quantize.model import FloatModel
 from qedge.quantize.narrowing import Narrowing, narrow_finding
@@ -69,7 +69,7 @@ class _Found:
     Args:
         whole: makes models from all samples.
         unseen: what the choice does on samples that its ranges have not seen, where that is known.
-        held_out: those samples, where there are any.
+        held: what a recipe does there, where there are such samples.
     """
 
     whole: Builder
@@ -77,7 +77,7 @@ class _Found:
     chosen: Tried
     tried: list[Tried]
     findings: list[Finding]
-    held_out: HeldOut | None = None
+    held: Callable[[Recipe], Verdict] | None = None
     unseen: Comparison | None = None
 
     def take(self, other: Tried) -> None:
@@ -92,8 +92,7 @@ class _Found:
 
     def bench(self, floats: bool) -> Bench:
         """Return what a rescue needs."""
-        held = self.held_out
-        return Bench(self.whole, self.judge, None if held is None else lambda r: held.of(r).result, floats)
+        return Bench(self.whole, self.judge, self.held, floats)
 
 
 def _quantize(
@@ -152,10 +151,12 @@ def raise_precision(
     with threadpool_limits(1, "blas"):
         setting = Setting.of(float_model, dataset, options, progress)
         whole = setting.builder(setting.samples)
-        some = range(min(len(advice), setting.most_judged))
-        judge = Judge(setting.model, advice, some, threads=setting.threads, ranks=False)
+        some = range(min(len(advice), setting.most_advice))
+        judge = Judge(setting.model, advice, some, threads=setting.threads)
         chosen = attempt(whole, judge, plain.recipe)
         found = _Found(whole, judge, chosen, [chosen], list(plain.findings))
+        # A region is tried on some of them; what holds there is judged by all: one sample may go further than most.
+        found.held = lambda recipe: judge.judge(whole.build(recipe))
         if options.max_drop is None and options.min_sqnr is None:
             made = _lifted(setting.model, found, options, started)
         else:
@@ -217,8 +218,11 @@ def _searched(setting: Setting) -> _Found:
         chosen = attempt(whole, judge, wider)
         tried.append(chosen)
         findings.append(roomy(len(some)))
-    unseen = None if held_out is None else held_out.of(chosen.recipe).result
-    return _Found(whole, judge, chosen, tried, findings, held_out, unseen)
+    if held_out is None:
+        return _Found(whole, judge, chosen, tried, findings)
+    known = held_out
+    unseen = known.of(chosen.recipe).result
+    return _Found(whole, judge, chosen, tried, findings, lambda r: known.of(r).verdict, unseen)
 
 
 def _refinement(setting: Setting, found: _Found, refiner: Refiner | None) -> Refinement | None:

@@ -13,18 +13,17 @@ from dataclasses import dataclass, replace
 
 from qedge.errors import ModelError
 from qedge.quantize.build import Builder
-from qedge.quantize.compare import Comparison
 from qedge.quantize.judge import Judge, Verdict
 from qedge.quantize.layers import LayerError
 from qedge.quantize.plan import default_modes
 from qedge.quantize.recipe import Recipe
 from qedge.quantize.rules import RULES
 
-Meets = Callable[[Comparison], bool]
-Unseen = Callable[[Recipe], Comparison]
+Meets = Callable[[Verdict], bool]
+Unseen = Callable[[Recipe], Verdict]
 
 
-def anything(result: Comparison) -> bool:
+def anything(verdict: Verdict) -> bool:
     """Say that a result meets a demand, whatever it is."""
     return True
 
@@ -147,7 +146,7 @@ class _Trials:
         self._builder, self._judge, self._unseen, self._mode = builder, judge, unseen, mode
         self._way = Way(mode, anything)
         self._known: dict[Recipe, _Attempt | None] = {}
-        self._held: dict[Recipe, Comparison] = {}
+        self._held: dict[Recipe, Verdict] = {}
         graph = builder.model.graph
         self.able: list[int] = [
             op.index
@@ -190,7 +189,7 @@ class _Trials:
         if trial not in self._known:
             self._known[trial] = self._try(trial)
         found = self._known[trial]
-        if found is None or not self._way.meets(found.verdict.comparison):
+        if found is None or not self._way.meets(found.verdict):
             return None
         return found if self._unseen is None or self._way.holds(self._without(trial)) else None
 
@@ -201,7 +200,7 @@ class _Trials:
         except ModelError:  # LiteRT has no such kernel for a layer of this form
             return None
 
-    def _without(self, trial: Recipe) -> Comparison:
+    def _without(self, trial: Recipe) -> Verdict:
         """Return what a region does where its ranges have not seen the samples."""
         if trial not in self._held:
             assert self._unseen is not None

@@ -79,6 +79,11 @@ class Setting:
         """How many samples a judge without candidates to rank runs at most."""
         return min(max(JUDGED_VALUES // values_of(self.model), 2 * FEWEST_HELD_OUT), JUDGED_SAMPLES)
 
+    @property
+    def most_advice(self) -> int:
+        """How many samples say at most which layers take more than 8 bits."""
+        return min(max(4 * JUDGED_VALUES // values_of(self.model), 2 * FEWEST_HELD_OUT), 4 * JUDGED_SAMPLES)
+
 
 def check_pins(model: FloatModel, file: RecipeFile) -> None:
     """Raise when a pattern of a recipe file matches no operator.

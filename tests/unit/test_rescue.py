@@ -15,8 +15,7 @@ from qedge.graph import Graph
 from qedge.pipeline import BuildRequest, BuildResult, build
 from qedge.quantize import QuantizeOptions, compare, prove_full_integer, quantize
 from qedge.quantize.build import Builder
-from qedge.quantize.compare import Comparison
-from qedge.quantize.judge import Judge
+from qedge.quantize.judge import Judge, Verdict
 from qedge.quantize.layers import layer_errors
 from qedge.quantize.model import FloatModel
 from qedge.quantize.recipe import Recipe
@@ -108,16 +107,16 @@ def test_every_region_that_is_taken_was_judged_and_the_least_work_wins() -> None
     builder, judge = Builder(model, samples, range(40)), Judge(model, samples, range(40))
     plain = builder.build(Recipe())
     layers = layer_errors(model.data, plain, samples, indices=range(8))
-    seen: list[Comparison] = []
+    seen: list[Verdict] = []
     floor = judge.judge(builder.build(Recipe(rounding=True))).comparison.sqnr_db + 3
 
-    def meets(result: Comparison) -> bool:
-        seen.append(result)
-        return result.sqnr_db >= floor
+    def meets(verdict: Verdict) -> bool:
+        seen.append(verdict)
+        return verdict.comparison.sqnr_db >= floor
 
     found = rescue(builder, judge, [Recipe(rounding=True)], layers, [Way("int16", meets)])
     assert found is not None
-    assert found.verdict.comparison in seen
+    assert found.verdict in seen
     assert found.verdict.comparison.sqnr_db >= floor
     everything = tuple((op.index, "int16") for op in model.graph.operators)
     assert set(found.recipe.mixed) < set(everything)

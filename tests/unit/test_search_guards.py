@@ -83,7 +83,7 @@ def test_the_judges_confidence_is_brought_down_and_never_up(sure: float) -> None
     data = ArrayDataset(np.random.default_rng(1).normal(size=(40, 8)).astype(np.float32))
     judge = Judge(FloatModel.from_bytes(_classifier(sure)), data, range(40))
     inner = np.stack([values[1] for values in judge.expected]).astype(np.float64)
-    mean = float(judge._finish(inner).max(axis=-1).mean())
+    mean = float(judge._finish(inner, judge._temperature).max(axis=-1).mean())
     if sure < 1:
         assert judge._temperature == 1.0
         assert mean < CONFIDENCE
