@@ -208,7 +208,7 @@ class Assignment:
             layers = worst_layers(self.builder, self._attempt(recipe).tried.data)
             found = [
                 Tried(r.recipe, r.data, r.verdict, 0.0)
-                for r in regions(self.builder, self.judge, recipe, layers, self.meets)
+                for r in regions(self.builder, self.judge, recipe, layers, lambda v: self.meets(v.comparison))
             ]
             for answer in (*map(self._as_it_is, found), *map(self._narrowed, found)):
                 if answer is not None:

@@ -124,8 +124,8 @@ class Judge:
         if self._final is None:
             return Verdict(result, result.sqnr_db, result.sqnr_db)
         score = self._paired(errors, self._temperature)
-        expected = self._paired(errors, 1.0) if self._expects else math.inf
-        return Verdict(result, score, score, self._changed(errors), expected)
+        foreseen = self._paired(errors, 1.0) if self._expects else math.inf
+        return Verdict(result, score, score, self._changed(errors), foreseen)
 
     def _paired(self, errors: list[Array], temperature: float) -> float:
         """Return the SQNR behind the final operator over all pairs of a sample and another one's error."""
