@@ -39,6 +39,12 @@ class Channels:
     words: Words
     fixed: npt.NDArray[np.bool_]
 
+    @property
+    def multiplier(self) -> int | None:
+        """The multiplier of all channels, or None where they have several."""
+        first = int(self.words[0, 1])
+        return first if np.all(self.words[:, 1] == first) else None
+
 
 def channel_words(
     reach: Int64s, bias: Int64s, requantize: Requantize, out: Output, *, shift_bits: int = 8
@@ -60,10 +66,13 @@ def channel_words(
     ends = [_output(bias + sign * reach, requantize, out) for sign in (-1, 1)]
     bounded = (np.abs(bias) + reach) << np.maximum(-right, 0) < 1 << 31
     fixed = (ends[0] == ends[1]) & (bounded | (reach == 0))
-    # Half of 4 d, halved again: both roundings are exact.
-    bias = np.where(fixed, 4 * (ends[0] - out.zero_point), bias)
+    # The high multiply gives twice the output, less than half off, and its half is exact.
+    twice = 2.0 * (ends[0] - out.zero_point)
+    bias = np.where(
+        fixed, np.rint(twice * (1 << 31) / np.maximum(multiplier, 1 << 30)).astype(np.int64), bias
+    )
     reach = np.where(fixed, 0, reach)
-    multiplier = np.where(fixed, 1 << 30, multiplier)
+    multiplier = np.where(fixed, np.maximum(multiplier, 1 << 30), multiplier)
     right = np.where(fixed, 1, right)
     fits = (np.abs(bias) + reach < 1 << 30) & (np.abs(bias) < 1 << (31 - shift_bits))
     fits &= (right >= 1) & (right <= 21)
@@ -115,7 +124,10 @@ def pair_stream(weights: npt.NDArray[np.int8], channels: Words) -> Words | None:
 
 
 def quad_stream(weights: npt.NDArray[np.int8], channels: Words) -> Words | None:
-    """Return the stream of ``qe_dot_4_dsp``; as `pair_stream`, with any number of channels filled up to fours."""
+    """Return the stream of ``qe_dot_4_dsp``; as `pair_stream`, with any number of channels filled up to fours.
+
+    ``qe_dot_4_shared_dsp`` takes only the first word of a channel.
+    """
     missing = -len(weights) % 4
     weights = np.pad(weights, ((0, missing), (0, 0)))
     channels = np.pad(channels, ((0, missing), (0, 0)))
@@ -124,7 +136,7 @@ def quad_stream(weights: npt.NDArray[np.int8], channels: Words) -> Words | None:
         return None
     groups = len(weights) // 4
     together = lanes.reshape(groups, 2, -1, 2).transpose(0, 2, 1, 3).reshape(groups, -1)
-    return np.concatenate([together, channels.reshape(groups, 8)], axis=1).reshape(-1)
+    return np.concatenate([together, channels.reshape(groups, -1)], axis=1).reshape(-1)
 
 
 def _lane_words(weights: npt.NDArray[np.int8]) -> Words | None:

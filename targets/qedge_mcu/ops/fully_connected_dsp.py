@@ -30,7 +30,9 @@ def emit(c: OpContext) -> Emitted | None:
     if channels is None:
         return None
     values[channels.fixed] = 0
-    stream = dsp.quad_stream(values.astype(np.int8), channels.words)
+    shared = channels.multiplier
+    words = channels.words if shared is None else channels.words[:, :1]
+    stream = dsp.quad_stream(values.astype(np.int8), words)
     if stream is None:
         return None
     return Emitted(
@@ -42,6 +44,7 @@ def emit(c: OpContext) -> Emitted | None:
             "qe_fully_connected_dsp_params",
             (
                 ("weights", Ref("weights")),
+                ("multiplier", shared or 0),
                 ("rows", data.elements // inputs),
                 ("inputs", inputs),
                 ("outputs", outputs),
@@ -50,7 +53,9 @@ def emit(c: OpContext) -> Emitted | None:
                 ("high", high),
             ),
         ),
-        arrays=(dsp.stream_array("weights", stream, values.size + 4 * outputs, (inputs, 8)),),
-        defines=dsp.defines(out),
+        arrays=(
+            dsp.stream_array("weights", stream, values.size + 4 * outputs, (inputs, 4 * words.shape[1])),
+        ),
+        defines=dsp.defines(out) | {"QE_DOT_4_CHANNELS" if shared is None else "QE_DOT_4_SHARED"},
         note="four channels at a time",
     )

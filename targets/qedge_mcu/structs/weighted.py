@@ -122,6 +122,7 @@ STRUCTS = (
     struct(
         "qe_fully_connected_dsp_params",
         pointers("void", "weights"),
+        fields("int32_t", "multiplier", 0),
         fields("uint16_t", "rows inputs outputs", 1),
         _CLAMP,
     ),

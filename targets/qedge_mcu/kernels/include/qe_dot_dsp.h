@@ -37,7 +37,9 @@ void qe_dot_2x2_dsp(const qe_dot_dsp_call *call);
 /* One call makes groups of four channels of one vector, straight from its bytes.
  *
  * weights, for each group: depth / 4 times the two words of channels 0 and 1, then those of 2 and 3; then the
- * two words (bias and shift, multiplier) of the four channels. */
+ * two words (bias and shift, multiplier) of the four channels. Where all channels have one multiplier the other
+ * function is given it, and takes the first word alone from the stream. QE_DOT_4_CHANNELS and QE_DOT_4_SHARED
+ * say which of the two a model uses. */
 typedef struct {
     const void *weights;
     const int8_t *input;
@@ -48,6 +50,7 @@ typedef struct {
 } qe_dot_4_dsp_call;
 
 void qe_dot_4_dsp(const qe_dot_4_dsp_call *call);
+void qe_dot_4_shared_dsp(const qe_dot_4_dsp_call *call, int32_t multiplier);
 
 /* Write n bytes (at least 4, the rest of n / 4 is left out) of each of two pixels as columns; return their end. */
 uint32_t *qe_expand_2_dsp(uint32_t *columns, const int8_t *pixel0, const int8_t *pixel1, int32_t n);

@@ -7,6 +7,7 @@ QE_EXTERN_C_BEGIN
 
 typedef struct {
     const void *weights; /* groups of qe_dot_4_dsp; the input's zero point is folded into the biases */
+    int32_t multiplier;  /* of all channels; 0: each has its own in the stream */
     uint16_t rows;       /* batches */
     uint16_t inputs;     /* a multiple of 4 */
     uint16_t outputs;
