@@ -277,6 +277,10 @@ class Editor:
         held.buffer = self._buffer(_little_endian(array))
         held.shape, held.shapeSignature = np.asarray(array.shape, np.int32), None
 
+    def set_dtype(self, tensor: int, dtype: str) -> None:
+        """Declare a tensor's type; the bytes that it holds stay as they are."""
+        self.graph.tensors[tensor].type = _type_code(dtype)
+
     def rename(self, names: Mapping[int, str]) -> None:
         """Give tensors new names, by index."""
         for index, name in names.items():

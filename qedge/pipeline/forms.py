@@ -201,7 +201,9 @@ def objections(quantized: Quantized, targets: Targets, name: str) -> dict[str, s
         if "xfloat" in quantized.method and not target.info.floats:
             found[target.info.name] = f"{target.info.name} runs no layer in float"
             continue
-        wide, narrow = (_check(target, chosen, name, form.data) for form in (quantized, quantized.plain))
+        wide, narrow = (
+            what_it_says(target, chosen, name, form.data) for form in (quantized, quantized.plain)
+        )
         if _runs(target, wide) < _runs(target, narrow):
             first = next((f.op for f in errors(wide.findings) if f.op), None)
             of = f" ({first})" if first else ""
@@ -226,7 +228,8 @@ def islands(method: str, proof: Sequence[Finding]) -> list[Finding]:
     return [replace(f, severity="info") if f.rule in ("float-operator", "float-tensor") else f for f in proof]
 
 
-def _check(target: Target, options: Mapping[str, Any], name: str, model: bytes) -> CheckReport:
+def what_it_says(target: Target, options: Mapping[str, Any], name: str, model: bytes) -> CheckReport:
+    """Return what a target says of a model, before there are samples."""
     with tempfile.TemporaryDirectory(prefix="qedge-") as scratch:
         return target.check(Request(Graph.from_bytes(model), name, Path(scratch), options))
 

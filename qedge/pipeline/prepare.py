@@ -24,6 +24,7 @@ from qedge.pipeline.detector import bring
 from qedge.pipeline.forms import Waist, forms
 from qedge.pipeline.gate import stop
 from qedge.pipeline.measure import require_usable_gate
+from qedge.pipeline.older import in_int8_where_refused
 from qedge.pipeline.request import BuildRequest, MeasuredOn, Prepared
 from qedge.processing.detect import Detect
 from qedge.processing.image import ImagePreprocess
@@ -78,10 +79,11 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
         # A model that came quantised is taken as it is: each target says what it can do with the rest.
         given = prove_full_integer(graph, io=graph.tensors[graph.inputs[0]].dtype)
         findings += [replace(f, severity="info") for f in given]
-        return Prepared(
+        taken = Prepared(
             source, name, source.data, graph, dataset, labels, preprocess, None, None, tuple(findings),
             postprocess=postprocess,
         )  # fmt: skip
+        return in_int8_where_refused(taken, request.targets)
     if dataset is None:
         raise needs_data(request.model)
     if not objects:

@@ -20,6 +20,8 @@ class Verdict(NamedTuple):
         return f"{self.head}: {self.lost}" if self.lost else self.head
 
 
+IN_INT8 = "uint8-in-int8"
+"""The rule of the finding that a uint8 model was written in int8."""
 METRICS: Mapping[str, str] = {"accuracy": "accuracy", "f1": "F1", "map": "mAP50-95", "mae": "mean error"}
 """What metrics are called for a person."""
 SHARES = ("accuracy", "f1", "map")
@@ -46,6 +48,8 @@ def distinct(findings: Iterable[Finding]) -> list[Finding]:
 
 def _lost(report: BuildReport) -> str:
     if report.float_bytes is None:
+        if any(f.rule == IN_INT8 for f in report.findings):
+            return "the model came in uint8, and is written in int8"
         return "the model came full-integer, and is taken as it is"
     sqnr = report.quantization.get("sqnr_db")
     noise = "no difference from the float model" if sqnr is None else f"SQNR {sqnr:.1f} dB"
