@@ -26,6 +26,12 @@ WAY_OUT = (
 )
 
 
+WAY_OUT_COLUMNS = (
+    "the columns of an output share one scale: give those of unlike size as outputs of their own, or let the model end"
+    " in standardised values and turn them back behind it; --strict makes it exit 6"
+)
+
+
 def require_usable_gate(
     outputs: Sequence[OutputInfo], dataset: Dataset, findings: Sequence[Finding], options: QuantizeOptions
 ) -> None:
@@ -68,7 +74,9 @@ def assess(
     if why is not None:
         raise accuracy_error(why, layers, options.mixed)
     coarse = coarse_features(Graph.from_bytes(quantized, "the quantised model"), calibration)
-    return findings + coarse + loss_findings(misses, layers, WAY_OUT)
+    outputs = comparison.outputs
+    ways = [WAY_OUT if outputs[m.output].worst_part is None else WAY_OUT_COLUMNS for m in misses]
+    return findings + coarse + loss_findings(misses, layers, ways)
 
 
 def figure_findings(comparison: Comparison) -> list[Finding]:

@@ -9,6 +9,7 @@ above a sixth of how much the values vary (15 dB about their mean).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qedge.findings import Finding
@@ -131,12 +132,12 @@ def lifted_finding(graph: Graph, recipe: Recipe, before: bytes, after: bytes) ->
     )
 
 
-def loss_findings(misses: tuple[Miss, ...], layers: list[LayerError], way_out: str) -> list[Finding]:
+def loss_findings(misses: Sequence[Miss], layers: list[LayerError], ways_out: Sequence[str]) -> list[Finding]:
     """Return one warning for each output that loses: what, the layer that adds most noise, and the way out.
 
     Args:
         layers: by the noise that they add themselves, worst first.
-        way_out: what the user can do.
+        ways_out: what the user can do about each.
     """
     worst = layers[0] if layers else None
     blamed = "" if worst is None else f"; most noise comes from #{worst.index} {worst.op} ({worst.tensor})"
@@ -149,5 +150,5 @@ def loss_findings(misses: tuple[Miss, ...], layers: list[LayerError], way_out: s
             op=None if worst is None else f"#{worst.index} {worst.op}",
             tensor=miss.name,
         )
-        for miss in misses
+        for miss, way_out in zip(misses, ways_out)
     ]

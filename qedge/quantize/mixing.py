@@ -135,5 +135,5 @@ def mixed_finding(model: FloatModel, recipe: Recipe) -> Finding:
         "warning",
         "mixed-precision",
         f"int8 alone misses the accuracy budget; in higher precision: {', '.join(names)}",
-        "targets that run int8 only refuse the model; widen the budget for those",
+        "targets that compute in 8 bits only keep the int8 form, or get no bundle where that misses the budget",
     )

@@ -184,7 +184,7 @@ def test_the_floor_lets_pass_what_may_be_chance_and_no_more() -> None:
 
 def test_a_loss_names_the_layer_and_the_way_out() -> None:
     layer = LayerError(3, "CONV_2D", "conv", 20.0, 9.0, 0, 1, 0, 1, 0.0, 0, 8, ())
-    (finding,) = loss_findings(below_floor(_agreeing(45, 50)), [layer], "keep it in 16 bit")
+    (finding,) = loss_findings(below_floor(_agreeing(45, 50)), [layer], ["keep it in 16 bit"])
     assert finding.severity == "warning"
     assert "#3 CONV_2D" in finding.message
     assert "'scores'" in finding.message

@@ -306,6 +306,9 @@ def test_table_report_and_json_have_every_output_and_say_of_which_samples(tmp_pa
     worst = min(p["sqnr_db"] for p in where["parts"])
     assert document["quantization"]["sqnr_db"] == worst
     assert document["quantization"]["worst_output"] == "where"
+    (lost,) = [f for f in result.report.findings if f.rule == "accuracy-loss"]
+    assert "columns 2" in lost.message
+    assert "outputs of their own" in str(lost.hint)
     page = (result.bundles["rpi"] / "report.html").read_text()
     for words in ("Outputs", "50 held-out samples", "worst output: where", "columns 2", "95 % interval"):
         assert words in page
