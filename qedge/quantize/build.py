@@ -187,7 +187,7 @@ class Builder:
             t for t in graph.inputs if {modes[op.index] for op in graph.consumers[t]} <= {"int16", "float"}
         ]
         for t in wide:
-            if t in extremes:
+            if t in extremes and t not in self.trained.ranges:  # what training cut off stays so
                 ranges[t] = extremes[t][0] * WIDE_ROOM, extremes[t][1] * WIDE_ROOM
 
     def _shorten(self, model: FloatModel, recipe: Recipe, ranges: dict[int, Range]) -> None:

@@ -118,7 +118,9 @@ def _quantize(
     if refinement is not None:
         found.findings += refinement.findings
     found.findings += holds.findings
-    if options.floor and any(doubtful(r) for r in (found.chosen.result, found.unseen) if r is not None):
+    # Training chose the grids of 8 bits that it simulated: real numbers between them are not what it was asked for.
+    lifts = options.floor and not found.whole.trained
+    if lifts and any(doubtful(r) for r in (found.chosen.result, found.unseen) if r is not None):
         fits = None if search is None else search.fits
         plain = _lifted(setting.model, found, options, started, fits) or plain
     front = () if search is None else search.front(found.chosen)

@@ -9,8 +9,11 @@ import pytest
 from qedge.graph import Graph
 from qedge.quantize import Quantized, QuantizeOptions, quantize
 from qedge.quantize.affine import from_range
+from qedge.quantize.build import Builder
+from qedge.quantize.compare import compare
 from qedge.quantize.interpreter import Runner
 from qedge.quantize.model import FloatModel
+from qedge.quantize.recipe import Recipe
 from qedge.quantize.rewrites import rewrite
 from qedge.quantize.rewrites.trained_ranges import hold_trained_weights, simulated
 from qedge.testing.opmodels import ModelBuilder, Spec, constant
@@ -176,3 +179,33 @@ def test_a_quantize_that_integers_read_is_no_simulation() -> None:
     g.output(result)
     graph = Graph.from_bytes(builder.pack())
     assert simulated(graph, graph.operators[0]) is None
+
+
+def rectified_by_its_grid() -> bytes:
+    """Return a float model whose layer has no ReLU of its own: the grid behind it begins at 0, as exporters fold it."""
+    rng = np.random.default_rng(3)
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    x = g.input(Spec((1, 6, 6, 3), "float32", name="x"))
+    raw, held = (g.tensor(Spec((1, 6, 6, 5), "float32", name=n)) for n in ("raw", "held"))
+    weights, bias = rng.normal(size=(5, 3, 3, 3)) * 0.2, np.zeros(5)
+    g.operator("CONV_2D", [x, *(g.tensor(constant(v, "float32")) for v in (weights, bias))], [raw], WINDOW)
+    g.operator("FAKE_QUANT", [raw], [held], {"min": 0.0, "max": 1.5, "num_bits": 8})
+    last = g.tensor(Spec((1, 6, 6, 4), "float32", name="y"))
+    weights = rng.normal(size=(4, 1, 1, 5))
+    bias = np.zeros(4)
+    g.operator(
+        "CONV_2D", [held, *(g.tensor(constant(v, "float32")) for v in (weights, bias))], [last], WINDOW
+    )
+    g.output(last)
+    return builder.pack()
+
+
+@pytest.mark.parametrize("mixed", [(), ((0, "int16"), (1, "int16"))])
+def test_a_grid_that_begins_at_zero_rectifies_in_every_width(mixed: tuple[tuple[int, str], ...]) -> None:
+    model, data = rectified_by_its_grid(), samples()
+    ready = rewrite(FloatModel.from_bytes(model))
+    assert ready.graph.operators[0].options["fused_activation_function"] == "RELU"
+    builder = Builder(ready, data, range(30), threads=1)
+    made = builder.build(Recipe(mixed=mixed))
+    assert compare(model, made, data).sqnr_db > 30

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qedge.graph import Graph, Operator
+from qedge.graph import Graph, Operator, schema
 from qedge.graph.edit import Node
 from qedge.quantize.affine import STEPS
 from qedge.quantize.model import FloatModel
@@ -75,6 +75,11 @@ class Simulated:
             return self.stated
         low, high = ((code - int(self.zero_point[0])) * float(self.scale[0]) for code in self.codes)
         return low, high
+
+    @property
+    def below(self) -> bool:
+        """Whether the grid has values under 0."""
+        return int(self.zero_point[0]) > self.codes[0]
 
     def rounded(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Return a constant as it is left."""
@@ -149,6 +154,8 @@ def _without(model: FloatModel, chosen: Callable[[Graph, Operator], bool]) -> Fl
             renamed |= dict.fromkeys(found.results, source)
             ranges[graph.tensors[source].name] = found.range
         else:
+            if not found.below and source in graph.producer:
+                _rectify(editor.node(graph.producer[source].index))
             renamed |= {source: result, **dict.fromkeys(others, result)}
             ranges[graph.tensors[result].name] = found.range
         gone += [editor.node(index) for index in found.operators]
@@ -163,6 +170,16 @@ def _without(model: FloatModel, chosen: Callable[[Graph, Operator], bool]) -> Fl
     editor.sweep()
     data = editor.pack()
     return FloatModel(data, Graph.from_bytes(data))
+
+
+def _rectify(node: Node) -> None:
+    """Let an operator cut off what is below 0, as a grid that begins there does: exporters leave the ReLU to it.
+
+    Int8 codes would do it by themselves; wider forms and the real numbers that it is compared with do not.
+    """
+    options, kinds = node.builtinOptions, schema.generated().ActivationFunctionType
+    if getattr(options, "fusedActivationFunction", None) == kinds.NONE:
+        options.fusedActivationFunction = kinds.RELU
 
 
 def _noted(graph: Graph) -> dict[str, tuple[float, float]]:
