@@ -30,6 +30,7 @@ from qedge.processing.detect import Detect
 from qedge.processing.image import ImagePreprocess
 from qedge.processing.spec import Postprocess, Preprocess, postprocess_from_json, preprocess_from_json
 from qedge.quantize import QuantizeOptions, prove_full_integer
+from qedge.quantize.rewrites.dead_channels import without_dead_channels
 from qedge.quantize.rewrites.trained_ranges import hold_trained_weights
 from qedge.quantize.support import require_integer_forms
 from qedge.target.protocol import Progress
@@ -61,7 +62,8 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
     graph = Graph.from_bytes(source.data, str(request.model))
     findings = [*source.findings, *brought.findings]
     if source.kind == "float":
-        source = replace(source, data=hold_trained_weights(source.data))
+        data, removed = without_dead_channels(hold_trained_weights(source.data))
+        source, findings = replace(source, data=data), [*findings, *removed.findings]
         graph = Graph.from_bytes(source.data, str(request.model))
         check_constants(graph)
         require_integer_forms(source.data, str(request.model))
