@@ -2,7 +2,7 @@
 
 # Annotations are no strings here: NamedTuple would compile each of them, at every start on a device.
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -214,17 +214,48 @@ def check_name(name: str, where: str = "file name") -> None:
     """Raise unless ``name`` is a relative POSIX path that stays inside the bundle.
 
     Raises:
-        IntegrityError: empty, absolute, with ``..``, a backslash, a drive or a control character.
+        IntegrityError: empty, too long for a disk, absolute, with ``..``, a backslash, a drive or a control character.
     """
     parts = name.split("/")
     bad = (
         not name
         or len(name) > 240
-        or any(part in ("", ".", "..") for part in parts)
+        or any(part in ("", ".", "..") or len(part.encode("utf-8", "replace")) > 255 for part in parts)
         or any(c in "\\:" or ord(c) < 32 or 0xD800 <= ord(c) <= 0xDFFF for c in name)
     )
     if bad:
         raise IntegrityError(f"{where}: found {name!r}, expected a path inside the bundle", hint=HINT)
+
+
+def check_names(names: Iterable[str], where: str) -> None:
+    """Raise unless files of these names can lie side by side.
+
+    Raises:
+        IntegrityError: one is the folder of another, or some disks take two for the same (``A`` and ``a``).
+    """
+    known: dict[str, str] = {}
+    for name in names:
+        plain = name if name.isascii() else _composed(name)
+        other = known.setdefault(plain.casefold(), name)
+        if other != name:
+            raise IntegrityError(
+                f"{where}: found {name!r} beside {other!r}, expected names that differ", hint=HINT
+            )
+    for name in known:
+        at = name.find("/")
+        while at >= 0:
+            if name[:at] in known:
+                raise IntegrityError(
+                    f"{where}: found {known[name]!r} beside a file {known[name[:at]]!r}", hint=HINT
+                )
+            at = name.find("/", at + 1)
+
+
+def _composed(name: str) -> str:
+    """Return a name as disks compare it that take composed and decomposed letters for the same."""
+    import unicodedata
+
+    return unicodedata.normalize("NFC", name)
 
 
 def _from_document(document: Any) -> Manifest:
@@ -253,6 +284,7 @@ def _from_document(document: Any) -> Manifest:
         )
     if MODEL not in files:
         raise IntegrityError(f"$.files: no {MODEL}", hint=HINT)
+    check_names((MANIFEST, SIGNATURE, *files), "$.files")
     return Manifest(
         name=name,
         model_sha256=_sha256(model["sha256"]),

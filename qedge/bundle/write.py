@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from qedge.bundle.manifest import FORMAT, MANIFEST, SIGNATURE, Manifest, check_name
+from qedge.bundle.manifest import FORMAT, MANIFEST, SIGNATURE, Manifest, check_name, check_names
 from qedge.bundle.read import Bundle
 from qedge.errors import UsageError
 
@@ -29,6 +29,7 @@ def write_bundle(directory: str | os.PathLike[str], manifest: Manifest, files: M
     place = Path(directory)
     for name in files:
         check_name(name)
+    check_names((MANIFEST, SIGNATURE, *files), str(place))
     refuse_to_replace(place)
     place.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".new", dir=place.parent))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from qedge.cli._console import Ui
-from qedge.errors import ToolError
+from qedge.errors import ToolError, UsageError
 from qedge.installing import install_command
 
 BundlesArg = Annotated[
@@ -52,6 +53,8 @@ def command(
 
     /metrics is for Prometheus. There is no authentication: put it behind what has one.
     """
+    if not (math.isfinite(timeout) and math.isfinite(stop)):
+        raise UsageError("--timeout, --stop: expected numbers of seconds", hint="for instance --timeout 30")
     try:
         from qedge.serve.app import Server
         from qedge.serve.models import Models, parse_places

@@ -20,6 +20,8 @@ from qedge.serve.models import Served
 IDLE_S = 20
 """A connection that says nothing for so long, before its first request or after one, is closed."""
 SWEEP_S = 1.0
+MOST_HEADERS, MOST_BYTES_BESIDE = 256, 64 << 10
+"""Headers of a request, and bytes that are not its body: nothing else bounds them, and they are kept meanwhile."""
 _CONTENT_TYPE, _CONTENT_LENGTH = b"content-type", b"content-length"
 _JSON = b"content-type: application/json\r\n"
 
@@ -58,11 +60,25 @@ class Protocol(HttpToolsProtocol):
         super().__init__(**others)
         self._server, self._timeout_s = server, timeout_s
         self.deadline = self.loop.time() + IDLE_S
+        self._beside = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come; a request that grows without its body growing ends the connection."""
+        self._beside += len(data)
+        super().data_received(data)
+        if self._beside > MOST_BYTES_BESIDE and not self.transport.is_closing():
+            self.send_400_response("Too much beside the body.")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header, or refuse the request: the parser says 400 then."""
+        if len(self.headers) >= MOST_HEADERS:
+            raise ValueError("too many headers")
+        super().on_header(name, value)
 
     def on_message_begin(self) -> None:
         """Begin a request; uvicorn's own beginning waits until the head says which way it goes."""
         self.url, self.headers, self.expect_100_continue = b"", [], False
-        self.deadline = self.loop.time() + self._timeout_s
+        self.deadline, self._beside = self.loop.time() + self._timeout_s, 0
 
     def on_headers_complete(self) -> None:
         """Choose the way."""
@@ -91,6 +107,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Keep what has come of a body; the parser holds it to the stated length."""
+        self._beside -= len(body)
         if self.cycle.__class__ is _Inference:
             self.cycle.pieces.append(body)
         else:

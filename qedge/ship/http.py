@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
 import re
+import socket
+import threading
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
-from typing import IO, Any
+from typing import Any
 
 from qedge.errors import DataError, IntegrityError, ToolError
 from qedge.ship.credentials import credentials
 from qedge.ship.reference import Reference, is_loopback
 
 TIMEOUT_S = 60
+"""For a connection, for the head of an answer whole, and from one piece of a body to the next."""
+SLOWEST_BYTES_S = 4096
+"""What an answer must keep up on the whole: one that drips is given up."""
 MAX_REDIRECTS = 5
 MAX_TOKEN_BYTES = 1 << 20
 PIECE = 1 << 16
@@ -28,7 +35,7 @@ class Registry:
     def __init__(self, reference: Reference) -> None:
         self._reference = reference
         self._authorization: str | None = None
-        self._opener = urllib.request.build_opener(_NoRedirect)
+        self._opener = urllib.request.build_opener(_NoRedirect, _Plain, _Secure)
 
     def get(self, path: str, limit: int, accept: str | None = None) -> tuple[bytes, Mapping[str, str]] | None:
         """Return the body, of at most ``limit`` bytes, and the headers; None where there is nothing.
@@ -197,9 +204,14 @@ class Registry:
 
     def _read(self, answer: Any, limit: int, what: str) -> bytes:
         pieces, left = [], limit
+        until = time.monotonic() + TIMEOUT_S + limit / SLOWEST_BYTES_S
         try:
-            while piece := answer.read(min(PIECE, left + 1)):
+            while piece := answer.read1(min(PIECE, left + 1)):
                 left -= len(piece)
+                if time.monotonic() > until:
+                    raise ToolError(
+                        f"{self._reference.host}: {what} comes with less than {SLOWEST_BYTES_S:,} bytes a second"
+                    )
                 if left < 0:
                     raise IntegrityError(
                         f"{self._reference.host}: {what} has more than the {limit:,} bytes that it should"
@@ -220,6 +232,44 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
+class _Impatient(http.client.HTTPConnection):
+    """A connection whose answer has a head after TIMEOUT_S, or none: it may not come byte by byte, or after 100s."""
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        """Return the answer, or raise as where the connection breaks."""
+        late = threading.Event()
+        timer = threading.Timer(TIMEOUT_S, self._cut, [late])
+        timer.daemon = True
+        timer.start()
+        try:
+            answer = super().getresponse()
+        finally:
+            timer.cancel()
+        if late.is_set():  # what was cut reads as a head that ends
+            answer.close()
+            raise TimeoutError(f"no whole head in {TIMEOUT_S} s")
+        return answer
+
+    def _cut(self, late: threading.Event) -> None:
+        late.set()
+        with contextlib.suppress(OSError, AttributeError):
+            self.sock.shutdown(socket.SHUT_RDWR)
+
+
+class _ImpatientSecure(_Impatient, http.client.HTTPSConnection):
+    """The same over TLS."""
+
+
+class _Plain(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Impatient, req)
+
+
+class _Secure(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_ImpatientSecure, req)
+
+
 def _basic(user: str, secret: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{secret}".encode()).decode()
 
@@ -229,10 +279,10 @@ def _host(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname}"
 
 
-def _said(answer: IO[bytes]) -> str:
+def _said(answer: Any) -> str:
     """Return the registry's own words, where it has any."""
     try:
-        first = json.loads(answer.read(4096))["errors"][0]
+        first = json.loads(answer.read1(4096))["errors"][0]
         return f": {first.get('code')}: {str(first.get('message'))[:200]}"
     except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, http.client.HTTPException):
         return ""

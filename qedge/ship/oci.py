@@ -21,6 +21,7 @@ from qedge.bundle.manifest import (
     MAX_SIGNATURE_BYTES,
     SIGNATURE,
     check_name,
+    check_names,
 )
 from qedge.bundle.read import read_bundle
 from qedge.bundle.write import move_into_place, refuse_to_replace, write_file
@@ -191,6 +192,7 @@ def _layers(data: bytes, where: str) -> dict[str, tuple[str, int]]:
         if name in found or name == SIGNATURE:
             raise layer.fail("every file once")
         found[name] = named_blob(layer, MAX_FILE_BYTES)
+    check_names((SIGNATURE, *found), where)
     if sum(size for _, size in found.values()) > MAX_TOTAL_BYTES:
         raise IntegrityError(f"{where}: more than {MAX_TOTAL_BYTES:,} bytes")
     return found

@@ -105,7 +105,7 @@ def allowed_signers(trusted: str | os.PathLike[str]) -> str:
         try:
             if os.path.getsize(text) > 1 << 20:
                 raise DataError(f"{text}: more than a megabyte, expected public keys")
-            text = Path(text).read_text()
+            text = Path(text).read_text(encoding="utf-8-sig")  # as editors on Windows write it
         except (OSError, UnicodeDecodeError) as problem:
             raise DataError(
                 f"{trusted}: no public keys can be read: {getattr(problem, 'strerror', None) or problem}",

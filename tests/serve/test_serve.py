@@ -302,6 +302,54 @@ def test_what_is_no_http_closes_the_connection_and_nothing_else(server) -> None:
     assert done.startswith(b"HTTP/1.1 200")
 
 
+PIECE = 1 << 20
+HEAD = b"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+ENDLESS = {
+    "headers": (HEAD, b"a:b\r\n" * (PIECE // 5)),
+    "one header": (HEAD + b"X: ", b"y" * PIECE),
+    "an address": (b"GET /", b"y" * PIECE),
+    "the name of a chunk": (CHUNKED + b"5;", b"y" * PIECE),
+    "trailers": (CHUNKED + b"0\r\n", b"a:b\r\n" * (PIECE // 5)),
+    "chunks": (CHUNKED, b"100000\r\n" + b"y" * PIECE + b"\r\n"),
+}
+
+
+def sending(connection: socket.socket, begin: bytes, again: bytes) -> int:
+    """Return how many pieces went out of 64 before the other side ended the connection."""
+    connection.sendall(begin)
+    for k in range(64):
+        try:
+            connection.sendall(again)
+        except OSError:
+            return k
+    return 64
+
+
+def test_what_never_ends_is_ended_before_it_takes_memory(server) -> None:
+    raw_request(server.port, b"GET /v2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    before = server.rss_kb()
+    for begin, again in ENDLESS.values():
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+            sent = sending(connection, begin, again)
+        assert sent < 64
+    assert server.rss_kb() - before < 30_000
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        b"Content-Length: +2\r\n\r\n{}",
+        b"Content-Length : 2\r\n\r\n{}",
+        b"X: a\r\n b\r\nContent-Length: 2\r\n\r\n{}",
+    ],
+)
+def test_a_request_that_two_servers_may_read_in_two_ways_is_refused(server, lines) -> None:
+    assert raw_request(server.port, HEAD + lines).startswith(b"HTTP/1.1 400")
+
+
 def test_a_stop_answers_what_is_at_work_and_exits_with_0(bundles) -> None:
     with serving(bundles[0]) as process:
         body = json.dumps(GOOD).encode()
@@ -324,6 +372,7 @@ def test_the_command_says_where_it_serves_and_what(cli, bundles, tmp_path) -> No
     assert cli("serve", f"a b={bundles[0]}").returncode == 2
     assert cli("serve", f"a:1={bundles[0]}", f"a:1={bundles[0]}").returncode == 2
     assert cli("serve", tmp_path).returncode == 3
+    assert cli("serve", bundles[0], "--timeout", "nan").returncode == 2
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import shutil
+import socket
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -211,6 +215,8 @@ REGISTRY_ATTACKS: dict[str, tuple[Callable[[Liar], None], int]] = {
     "a file twice": (titled("manifest.json"), 9),
     "a signature as a file": (titled("signature.json"), 9),
     "a file that the bundle does not have": (titled("evil.so"), 9),
+    "a file below the manifest": (titled("manifest.json/x"), 9),
+    "a manifest where capitals do not count": (titled("Manifest.json"), 9),
     "a redirect to a file": (redirect("file:///etc/passwd"), 9),
     "a redirect to another host": (redirect("https://127.0.0.1:9/v2/x"), 8),
     "a redirect to ftp": (redirect("ftp://example.com/x"), 9),
@@ -263,6 +269,43 @@ def test_a_registry_that_lies_installs_nothing(attack: str, tmp_path: Path) -> N
     assert caught.value.exit_code == code, caught.value
     assert contents(tmp_path / "got") == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bundle", "got"]
+
+
+STREAMS = {
+    "a byte now and then": (b"HTTP/1.1 200 OK\r\nContent-Length: 4000000\r\n\r\n", b" ", "bytes a second"),
+    "a head without an end": (b"HTTP/1.1 200 OK\r\n", b"X: y", "no answer"),
+    "100 Continue for ever": (b"", b"HTTP/1.1 100 Continue\r\n\r\n", "no answer"),
+}
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_a_registry_that_never_ends_is_given_up(
+    stream: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin, again, said = STREAMS[stream]
+    monkeypatch.setattr("qedge.ship.http.TIMEOUT_S", 0.3)
+    monkeypatch.setattr("qedge.ship.http.SLOWEST_BYTES_S", 1 << 30)
+
+    def drip(connection: socket.socket) -> None:
+        connection.recv(1 << 16)
+        with contextlib.suppress(OSError):
+            connection.sendall(begin)
+            while True:
+                connection.sendall(again)
+                time.sleep(0.01)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError), listener.accept()[0] as connection:
+                drip(connection)
+
+        server = threading.Thread(target=serve, daemon=True)
+        server.start()
+        with pytest.raises(ToolError, match=said):
+            resolve(f"oci://127.0.0.1:{listener.getsockname()[1]}/tiny:1")
+    server.join(10)
+    assert not server.is_alive()
 
 
 def test_a_digest_that_was_asked_for_is_held(tmp_path: Path) -> None:

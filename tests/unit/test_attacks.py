@@ -5,6 +5,7 @@ Attacks of registries stand in ``tests/ship/test_oci.py``, those on signatures i
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import shutil
@@ -68,6 +69,28 @@ def bomb(files: Files) -> bytes:
     return packed({**files, "bomb.bin": bytes(300 << 20)})
 
 
+def listed(*names: str) -> Callable[[Files], bytes]:
+    """Have the manifest name further files, which are there and whole."""
+
+    def change(files: Files) -> bytes:
+        document = json.loads(files[MANIFEST])
+        entry = {"bytes": 4, "sha256": hashlib.sha256(b"evil").hexdigest()}
+        document["files"] |= dict.fromkeys(names, entry)
+        document["digest"] = digest(document)
+        return packed({**files, **dict.fromkeys(names, b"evil"), MANIFEST: json.dumps(document).encode()})
+
+    return change
+
+
+def more_than_it_says(files: Files) -> bytes:
+    """Pack 200 MB under the model's name, and state the model's own size."""
+    last = {"model.tflite": bytes(200 << 20)}
+    data = bytearray(packed({**{k: v for k, v in files.items() if k not in last}, **last}))
+    at = data.rindex(b"PK\x01\x02")
+    data[at + 24 : at + 28] = len(files["model.tflite"]).to_bytes(4, "little")
+    return bytes(data)
+
+
 def damaged(files: Files) -> bytes:
     data = bytearray(packed(files))
     data[200] ^= 0xFF
@@ -110,6 +133,13 @@ ZIPS: dict[str, tuple[Callable[[Files], bytes], int]] = {
     "a manifest of 17 MB": (lambda f: packed({**f, MANIFEST: b" " * (17 << 20)}), 9),
     "a manifest of brackets": (lambda f: packed({**f, MANIFEST: b"[" * 200_000}), 9),
     "300 MB in 300 kB": (bomb, 9),
+    "200 MB that say they are a small model": (more_than_it_says, 9),
+    "a file that is a folder too": (listed("a", "a/b"), 9),
+    "a file below the model": (listed("model.tflite/x"), 9),
+    "a file below a file far above": (listed("a/b/c/d", "a/b/cc", "a/b"), 9),
+    "two models where capitals do not count": (listed("MODEL.tflite"), 9),
+    "two names that one disk takes for the same": (listed("caf\u00e9", "cafe\u0301"), 9),
+    "a name too long for a disk": (listed("\u20ac" * 100), 9),
     "20,000 files": (lambda f: packed({**f, **{f"x/{k}": b"" for k in range(20_000)}}), 9),
     "cut in the middle": (lambda f: packed(f)[:700], 9),
     "bytes damaged": (damaged, 9),

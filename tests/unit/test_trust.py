@@ -84,6 +84,12 @@ def test_keys_are_taken_as_people_have_them(signed: Path, keys: dict[str, Path],
     assert check_signature(bundle, text).signer == "anna@desk"
     assert check_signature(bundle, many).signer == "anna@desk"
     assert check_signature(bundle, allowed).signer == "release@team"
+    allowed.write_text(f"\ufeff{text}\r\n", encoding="utf-8")  # saved by an editor on Windows
+    assert check_signature(bundle, allowed).signer
+    for limit in ('valid-before="20200101"', 'valid-after="20900101"', "cert-authority"):
+        allowed.write_text(f"release@team {limit} {text}")
+        with pytest.raises(IntegrityError, match="signed by no key"):
+            check_signature(bundle, allowed)
     allowed.write_text(f'release@team namespaces="other" {text}')
     with pytest.raises(IntegrityError):
         check_signature(bundle, allowed)
