@@ -128,6 +128,7 @@ class _Layer:
         # A requantised input ("name/int8") stands for the activation that it was made from.
         names = [graph.tensors[t].name.rsplit("/int", 1)[0] for t in inputs]
         self.sources = [(floats.get(n), of) for n, of in zip(names, inputs)]
+        self.shapes = {t: graph.tensors[t].shape for t in inputs}
         self.runner: Runner | None = None
         if all(s is not None or t in graph.inputs for s, t in self.sources) and self.op.op != "DEQUANTIZE":
             self.runner = Runner(
@@ -157,7 +158,7 @@ class _Layer:
                 values = entry[tensor]
             else:
                 assert source is not None
-                values = real[source]
+                values = real[source].reshape(self.shapes[tensor])  # a mean that is flat was none
             feed[tensor] = values / factors[tensor] if tensor in factors else values
         found = self.runner.predict(list(feed.values()))[self.output]
         factor = factors.get(self.tensor.index)

@@ -22,7 +22,8 @@ def use_kernels(model: FloatModel) -> FloatModel:
     * A choice between an index and one further on, which an Embedding has, is arithmetic: not every runtime chooses
       between integers.
     * AVERAGE_POOL_2D must keep its input's scale, so that the mean of a whole map, which varies far less than
-      the map, keeps few of the 256 steps: MEAN has a scale of its own.
+      the map, keeps few of the 256 steps: MEAN has a scale of its own. Where dense layers alone read it, it is flat:
+      other tools take a layer's bias for granted with two dimensions only.
     """
     editor, changed = model.editor(), False
     for op in model.graph.operators:
@@ -51,7 +52,11 @@ def use_kernels(model: FloatModel) -> FloatModel:
             node = editor.operator("FULLY_CONNECTED", [op.inputs[0], made, -1], op.outputs, flat)
         elif op.op == "AVERAGE_POOL_2D" and _covers_map(model.graph, op):
             made = editor.constant(np.array([1, 2], np.int32))
-            node = editor.operator("MEAN", [op.inputs[0], made], op.outputs, {"keep_dims": True})
+            as_rows = _read_flat(model.graph, op.outputs[0])
+            if as_rows:
+                shape = model.graph.tensors[op.outputs[0]].shape
+                editor.tensors[op.outputs[0]].shape = np.array([shape[0], shape[-1]], np.int32)
+            node = editor.operator("MEAN", [op.inputs[0], made], op.outputs, {"keep_dims": not as_rows})
         else:
             continue
         editor.replace([editor.node(op.index)], [node])
@@ -104,6 +109,16 @@ def _covers_map(graph: Graph, op: Operator) -> bool:
         and (options["filter_height"], options["filter_width"]) == shape[1:3]
         and options["fused_activation_function"] == "NONE"
     )
+
+
+def _read_flat(graph: Graph, tensor: int) -> bool:
+    """Whether dense layers alone read a tensor, as rows whatever its shape."""
+    readers = graph.consumers[tensor]
+    flat = all(
+        r.op == "FULLY_CONNECTED" and r.inputs[0] == tensor and not r.options.get("keep_num_dims")
+        for r in readers
+    )
+    return bool(readers) and flat and tensor not in graph.outputs
 
 
 def _divides_by_constant(graph: Graph, op: Operator) -> bool:
