@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +21,7 @@ from qedge.quantize.model import FloatModel
 
 Array = npt.NDArray[Any]
 MOST_PAIRED = 64
+MOST_AT_ONCE = 200_000  # values that pairs make at once
 CONFIDENCE = 0.9
 HOTTEST = 64.0
 FIRST = 32  # samples after which a candidate that is far behind is given up
@@ -129,17 +130,26 @@ class Judge:
 
     def _paired(self, errors: list[Array], temperature: float) -> float:
         """Return the SQNR behind the final operator over all pairs of a sample and another one's error."""
-        inner = np.stack([e[self._outputs].astype(np.float64) for e in self.expected[:MOST_PAIRED]])
+        inner, noise = self._inner_values, 0.0
         real = self._finish(inner, temperature)
-        noise = sum(float(np.square(self._finish(inner + e, temperature) - real).sum()) for e in errors)
+        for some in _batches(errors, inner.size):
+            found = self._finish(inner + some, temperature)
+            found -= real
+            noise += float(np.square(found, out=found).sum())
         signal = float(np.square(real).sum()) * len(errors)
         return 10 * math.log10(signal / noise) if noise and signal else math.inf
 
     def _changed(self, errors: list[Array]) -> float:
         """Return the share of answers that differ, over all pairs of a sample and another one's error."""
-        inner = np.stack([e[self._outputs].astype(np.float64) for e in self.expected[:MOST_PAIRED]])
+        inner = self._inner_values
         real = self._answers(inner)
-        return float(np.mean([(self._answers(inner + e) != real).mean() for e in errors]))
+        differ = sum(int((self._answers(inner + e) != real).sum()) for e in _batches(errors, inner.size))
+        return differ / (len(errors) * real.size)
+
+    @property
+    def _inner_values(self) -> Array:
+        """What the final operator reads for some of the samples, float64, samples first."""
+        return np.stack([e[self._outputs].astype(np.float64) for e in self.expected[:MOST_PAIRED]])
 
     def _answers(self, inner: Array) -> Array:
         """Return what is answered for each sample: the class, or which sigmoids are above one half."""
@@ -182,3 +192,10 @@ def _final(graph: Graph) -> tuple[str | None, str | None]:
     if maker is None or maker.op not in ("SOFTMAX", "LOGISTIC"):
         return None, None
     return maker.op, graph.tensors[maker.inputs[0]].name
+
+
+def _batches(errors: list[Array], size: int) -> Iterator[Array]:
+    """Yield the errors as (some, 1, ...), so that a batch beside ``size`` values stays small."""
+    most = max(1, MOST_AT_ONCE // max(1, size))
+    for start in range(0, len(errors), most):
+        yield np.stack(errors[start : start + most])[:, None]
