@@ -14,13 +14,41 @@ from typing import Any
 
 from qedge.errors import ToolError, UsageError
 from qedge.ship import agent
+from qedge.ship.agent.common import MARK
 
-# The agent's length, its text, then the request: all on stdin, so that nothing is quoted for a shell.
-_BOOTSTRAP = (
-    "import sys; n = int(sys.stdin.buffer.readline()); text = sys.stdin.buffer.read(n); "
-    "len(text) == n or sys.exit(3); exec(compile(text, 'qedge-agent', 'exec'))"
-)
+# On stdin the length of the agent's modules, the modules as JSON, and the request: nothing is quoted for a shell.
+_BOOTSTRAP = """\
+import importlib.util, json, sys
+n = int(sys.stdin.buffer.readline())
+text = sys.stdin.buffer.read(n)
+len(text) == n or sys.exit(3)
+modules = json.loads(text)
+class Sent:
+    def find_spec(self, name, path, target=None):
+        if name in modules:
+            holds = any(module.startswith(name + ".") for module in modules)
+            return importlib.util.spec_from_loader(name, self, is_package=holds)
+    def create_module(self, spec):
+        return None
+    def exec_module(self, module):
+        exec(compile(modules[module.__name__], module.__name__, "exec"), module.__dict__)
+sys.meta_path.insert(0, Sent())
+from qedge.ship.agent.main import main
+main()
+"""
 CONNECT_TIMEOUT_S = 15
+
+
+def agent_modules() -> dict[str, str]:
+    """Return the text of the agent's modules and of what they import, by name; packages are empty there."""
+    folder = Path(agent.__file__).parent
+    names = [f"{agent.__name__}.{path.stem}" for path in folder.glob("*.py") if path.stem != "__init__"]
+    found: dict[str, str] = {}
+    for name in sorted([*names, *agent.SENT]):
+        above = name.split(".")
+        found |= {".".join(above[:k]): "" for k in range(1, len(above)) if ".".join(above[:k]) not in found}
+        found[name] = folder.parents[1].joinpath(*above[1:]).with_suffix(".py").read_text(encoding="utf-8")
+    return found
 
 
 class Remote:
@@ -56,7 +84,7 @@ class Remote:
         Raises:
             ToolError: the connection fails or breaks, or the agent refuses.
         """
-        text = Path(agent.__file__).read_bytes()
+        text = json.dumps(agent_modules()).encode()
         line = json.dumps({"operation": operation, **request}).encode()
         sent = b"".join([b"%d\n" % len(text), text, line, b"\n", *payload])
         command = f"{shlex.quote(self._python)} -c {shlex.quote(_BOOTSTRAP)}"
@@ -67,7 +95,7 @@ class Remote:
             )
             out.seek(0), err.seek(0)
             printed, complaint = out.read().decode(errors="replace"), err.read().decode(errors="replace")
-        answers = [line for line in printed.splitlines() if line.startswith(agent.MARK)]
+        answers = [line for line in printed.splitlines() if line.startswith(MARK)]
         if not answers:
             said = complaint.strip().splitlines()
             raise ToolError(
@@ -75,7 +103,7 @@ class Remote:
                 hint=f"does this work? ssh {self.host} python3 --version",
             )
         try:
-            answer: dict[str, Any] = json.loads(answers[-1][len(agent.MARK) :])
+            answer: dict[str, Any] = json.loads(answers[-1][len(MARK) :])
         except (ValueError, RecursionError):
             raise ToolError(f"{self.host}: {operation}: the answer was cut off") from None
         if not isinstance(answer, dict):

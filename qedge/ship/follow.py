@@ -20,7 +20,8 @@ from typing import Any
 
 from qedge.errors import DataError, QedgeError
 from qedge.fields import Field
-from qedge.ship import agent
+from qedge.ship.agent import versions
+from qedge.ship.agent.common import FOLLOW, FOLLOWED, TRUSTED, Refused, json_of, lock, text_of, version_of
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 60, 24 * 3600
 INCOMING = ".incoming"
@@ -50,8 +51,8 @@ class Settings:
         Raises:
             DataError: none there, or a wrong field.
         """
-        path = os.path.join(root, agent.FOLLOW)
-        document = _json(path)
+        path = os.path.join(root, FOLLOW)
+        document = json_of(path)
         if document is None:
             raise DataError(f"{path}: not there, or no JSON", hint="qedge agent install NAME HOST REFERENCE")
         entry = Field(document, f"{path}: $", DataError).object(
@@ -74,15 +75,15 @@ def follow(root: str) -> dict[str, Any]:
     """
     settings = Settings.read(root)
     with open(os.path.join(root, ".lock"), "w") as file:
-        agent.lock(file)
-        before = _json(os.path.join(root, agent.FOLLOWED))
+        lock(file)
+        before = json_of(os.path.join(root, FOLLOWED))
         state: dict[str, Any] = before if isinstance(before, dict) else {}
         try:
             state = _round(root, settings, state)
-        except (QedgeError, agent.Refused, OSError) as problem:
+        except (QedgeError, Refused, OSError) as problem:
             state = _failed(state, str(problem))
         state |= {"time": int(time.time()), "reference": settings.reference}
-        _write(os.path.join(root, agent.FOLLOWED), json.dumps(state).encode())
+        _write(os.path.join(root, FOLLOWED), json.dumps(state).encode())
         text = figures(root, state).encode()
         _write(os.path.join(root, "metrics.prom"), text)
         if settings.textfile is not None:
@@ -100,7 +101,7 @@ def _round(root: str, settings: Settings, state: dict[str, Any]) -> dict[str, An
         return {**state, "result": "waiting"}
     try:
         found = _install(root, settings, active, digest)
-    except (QedgeError, agent.Refused, OSError) as problem:
+    except (QedgeError, Refused, OSError) as problem:
         return _failed({**state, "failed": digest}, str(problem))
     return {**state, **found, "digest": digest, "result": "updated", "message": ""} | _calm()
 
@@ -119,7 +120,7 @@ def _wanted(root: str, settings: Settings, state: dict[str, Any]) -> tuple[str, 
 
     trusted = _trusted(root)
     if trusted is None:
-        raise DataError(f"a channel needs {agent.TRUSTED} on the device", hint="whose signatures count?")
+        raise DataError(f"a channel needs {TRUSTED} on the device", hint="whose signatures count?")
     known = state.get("channel")
     last = None
     if isinstance(known, dict):
@@ -131,7 +132,7 @@ def _wanted(root: str, settings: Settings, state: dict[str, Any]) -> tuple[str, 
 
 def _trusted(root: str) -> str | None:
     """Return the file of the keys that this device trusts, where it has one."""
-    path = os.path.join(os.path.dirname(root), agent.TRUSTED)
+    path = os.path.join(os.path.dirname(root), TRUSTED)
     return path if os.path.exists(path) else None
 
 
@@ -164,7 +165,7 @@ def _install(root: str, settings: Settings, active: str, digest: str) -> dict[st
             data = file.read()
         layout[path] = hashlib.sha256(data).hexdigest()
         if not os.path.exists(os.path.join(store, layout[path])):
-            agent.keep(store, layout[path], data)
+            versions.keep(store, layout[path], data)
     shutil.rmtree(incoming, ignore_errors=True)
     version = hashlib.sha256(json.dumps(sorted(layout.items())).encode()).hexdigest()[:12]
     request = {
@@ -175,13 +176,11 @@ def _install(root: str, settings: Settings, active: str, digest: str) -> dict[st
         "python": _interpreter(active),
         "runs": settings.runs,
     }
-    agent.prepare(request)
-    proof = agent.check(request)
+    versions.prepare(request)
+    proof = versions.check(request)
     if not proof["verify"]["passed"]:
-        raise agent.Refused(
-            f"the golden vectors give other results: {'; '.join(proof['verify']['mismatches'])}"
-        )
-    agent.activate(request)
+        raise Refused(f"the golden vectors give other results: {'; '.join(proof['verify']['mismatches'])}")
+    versions.activate(request)
     return {"version": version, "latency_ms": proof.get("bench", {}).get("latency_ms", {}).get("median")}
 
 
@@ -204,7 +203,7 @@ def _calm() -> dict[str, Any]:
 def figures(root: str, state: dict[str, Any]) -> str:
     """Return the figures of one model on this device in Prometheus' text format."""
     name = label_text(os.path.basename(root))
-    version = agent._version(root, "current") or "none"
+    version = version_of(root, "current") or "none"
     rows = [
         ("qedge_version_info", f'version="{version}"', 1),
         ("qedge_update_seconds", "", state["time"]),
@@ -228,7 +227,7 @@ def label_text(value: str) -> str:
 
 def _interpreter(place: str) -> str:
     """Return the interpreter that a version's launcher starts."""
-    text = agent._text(os.path.join(place, "python")) or ""
+    text = text_of(os.path.join(place, "python")) or ""
     words = [shlex.split(line)[1] for line in text.splitlines() if line.startswith("exec ")]
     if not words:
         raise DataError(f"{place}/python: no launcher of a version", hint="qedge deploy it again")
@@ -236,7 +235,7 @@ def _interpreter(place: str) -> str:
 
 
 def _target(bundle: str) -> Any:
-    manifest = _json(os.path.join(bundle, "manifest.json"))
+    manifest = json_of(os.path.join(bundle, "manifest.json"))
     return manifest.get("target") if isinstance(manifest, dict) else None
 
 
@@ -248,10 +247,6 @@ def _files(folder: str) -> list[tuple[str, str]]:
         paths = [os.path.join(place, name) for name in sorted(names)]
         found += [(os.path.relpath(path, folder), path) for path in paths]
     return found
-
-
-def _json(path: str) -> Any:
-    return agent._json(path)
 
 
 def _write(place: str, data: bytes) -> None:
@@ -266,7 +261,7 @@ def main(arguments: list[str]) -> int:
     """Do one round; 0 where the device has what the reference names, else 1, with the reason on stderr."""
     try:
         state = follow(os.path.realpath(arguments[0]))
-    except (QedgeError, agent.Refused) as problem:
+    except (QedgeError, Refused) as problem:
         print(problem, file=sys.stderr)
         return getattr(problem, "exit_code", 1)
     print(json.dumps(state))

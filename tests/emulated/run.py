@@ -38,7 +38,7 @@ from qedge.deploy.platforms import packages_for  # noqa: E402
 from qedge.processing.image import ImagePreprocess  # noqa: E402
 from qedge.runtime import cores  # noqa: E402
 from qedge.runtime.litert import BINDINGS, tensor_specs  # noqa: E402
-from qedge.ship import agent  # noqa: E402
+from qedge.ship.agent.environments import MODULE, NEVER_LOADED  # noqa: E402
 
 ALLOWED_PERCENT = 2.0
 ALLOWED_START_PERCENT = 10.0
@@ -71,8 +71,8 @@ def site_of(arch: str, binding: str) -> Path:
     if not (site / "complete").exists():
         shutil.rmtree(site, ignore_errors=True)
         pip_install(wheel_arch, site, "--no-deps", *packages)
-        for name in agent.NEVER_LOADED:
-            (site / agent.MODULE / name).unlink(missing_ok=True)
+        for name in NEVER_LOADED:
+            (site / MODULE / name).unlink(missing_ok=True)
         (site / "complete").touch()
     return site
 

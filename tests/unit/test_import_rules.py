@@ -178,6 +178,13 @@ def test_no_target_imports_another(project) -> None:
     assert wrong == []
 
 
-def test_the_agent_that_runs_on_a_device_imports_the_standard_library_only(project) -> None:
-    names = {name.partition(".")[0] for name, _ in imports_of(project / "qedge/ship/agent.py")}
-    assert names - {"__future__"} <= set(sys.stdlib_module_names)
+def test_the_agent_that_runs_on_a_device_imports_what_is_sent_with_it(project) -> None:
+    from qedge.ship.agent import SENT
+
+    paths = list((project / "qedge/ship/agent").glob("*.py"))
+    assert len(paths) > 5
+    paths += [project / f"{name.replace('.', '/')}.py" for name in SENT]
+    names = {name for path in paths for name, _ in imports_of(path)}
+    sent = {*SENT, "qedge.bundle", "qedge.trust"}  # the packages that they are in
+    outside = {name for name in names if name not in sent and not name.startswith("qedge.ship.agent")}
+    assert {name.partition(".")[0] for name in outside} - {"__future__"} <= set(sys.stdlib_module_names)
