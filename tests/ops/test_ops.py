@@ -141,6 +141,14 @@ def test_every_operator_has_cases() -> None:
     assert set(operators()) <= tested, f"no cases for {sorted(set(operators()) - tested)}"
 
 
+def test_every_operator_runs_on_the_host_an_arm_core_and_a_riscv_core() -> None:
+    """Its cases count only where no executor leaves a table out."""
+    places = {e.name: e for e in (*EXECUTORS, *LONG)}
+    assert places["host"].on_host
+    assert {"cortex-m4", "riscv32"} <= {e.core for e in places.values() if not e.on_host}
+    assert all(not e.skips for e in places.values())
+
+
 def test_every_int16_operator_has_cases() -> None:
     graph = Graph.from_bytes(merge(TABLES["int16"]).data)
     assert set(operators_int16()) <= {op.op for op in graph}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -89,10 +90,13 @@ def test_what_c_cannot_follow_is_left_out() -> None:
         assert integer_front_end(preprocess) is None
 
 
+@pytest.mark.parametrize("cc", [None, "arm-none-eabi-gcc"], ids=["clang", "gcc"])
 @pytest.mark.parametrize("core", ["cortex-m4", "cortex-m0plus"])
-def test_c_on_an_emulated_core_equals_python(core: str, tmp_path: Path) -> None:
+def test_c_on_an_emulated_core_equals_python(core: str, cc: str | None, tmp_path: Path) -> None:
+    if cc is not None and shutil.which(cc) is None:
+        pytest.skip(f"{cc} is not installed")
     sources = write_library(tmp_path, DIGITS)
-    image = compile_c(sources, core, includes=[tmp_path], keep=["m_frontend_frame"])
+    image = compile_c(sources, core, includes=[tmp_path], keep=["m_frontend_frame"], cc=cc)
     machine = Machine(image, core)
     window, mels = DIGITS.window, DIGITS.mels
     pcm, scratch, features = machine.allocate(2 * window), machine.allocate(4 * 512), machine.allocate(mels)

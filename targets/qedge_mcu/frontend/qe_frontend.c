@@ -1,20 +1,20 @@
 #include "qe_frontend.h"
 
-#if defined(__ARM_FEATURE_DSP)
-#include <arm_acle.h>
-#endif
-
 /* (value * weight) >> 16, rounded down, for the Q15 cosine (low half) or sine (high half) of a twiddle:
- * one instruction where the core has it, else two products. */
+ * one instruction where the core has it, which not every GCC's arm_acle.h knows, else two products. */
 #if defined(__ARM_FEATURE_DSP)
 static inline int32_t times_cosine(int32_t value, int32_t twiddle)
 {
-    return __smulwb(value, twiddle);
+    int32_t result;
+    __asm__("smulwb %0, %1, %2" : "=r"(result) : "r"(value), "r"(twiddle));
+    return result;
 }
 
 static inline int32_t times_sine(int32_t value, int32_t twiddle)
 {
-    return __smulwt(value, twiddle);
+    int32_t result;
+    __asm__("smulwt %0, %1, %2" : "=r"(result) : "r"(value), "r"(twiddle));
+    return result;
 }
 #else
 static inline int32_t times_q15(int32_t value, int32_t weight)
