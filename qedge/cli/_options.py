@@ -13,6 +13,7 @@ import typer
 
 from qedge.cli._console import Ui
 from qedge.cli._help import OUTPUT, of_targets
+from qedge.cli._ssh import Ssh, ssh_flags
 from qedge.config import Config
 from qedge.errors import QedgeError, UsageError
 from qedge.target import Option, TargetInfo, names, resolve
@@ -25,7 +26,7 @@ def assemble(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """Return ``function`` as typer wants it.
 
     Its parameter ``ui`` becomes the flags ``--json -v -q --debug --no-color``; its parameter ``target_options``
-    becomes one flag for every option that an installed target declares for this command.
+    becomes one flag for every option that an installed target declares for this command; ``ssh`` those of a device.
     """
     hints = typing.get_type_hints(function, include_extras=True)
     own = inspect.signature(function).parameters
@@ -33,6 +34,7 @@ def assemble(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     taken = {*own, *(p.name for p in _common())}
     declared = _declared(name, taken) if "target_options" in own else {}
     parameters += [_flag(option, targets) for option, targets in declared.values()]
+    parameters += ssh_flags() if "ssh" in own else []
     if "ui" in own:
         parameters += _common()
 
@@ -41,6 +43,8 @@ def assemble(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
             common = {p.name: given.pop(p.name) for p in _common()}
             common.pop("debug")
             given["ui"] = Ui(**common)
+        if "ssh" in own:
+            given["ssh"] = Ssh.taken(given)
         if "target_options" in own:
             given["target_options"] = {n: v for n in declared if (v := given.pop(n)) not in (None, False)}
         return function(**given)
@@ -52,7 +56,7 @@ def assemble(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-_INJECTED = ("ui", "target_options")
+_INJECTED = ("ui", "target_options", "ssh")
 
 
 def _common() -> list[Parameter]:

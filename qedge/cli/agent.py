@@ -8,9 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from qedge.cli._console import Ui
-from qedge.cli.deploy import HostArg, IdentityOpt, PortOpt, RootOpt, SshOpt, ssh_command
+from qedge.cli._ssh import HostArg, Ssh
 from qedge.deploy import follow
-from qedge.deploy.push import ROOT
 from qedge.errors import ToolError
 from qedge.ship.follow import follow as one_round
 
@@ -30,6 +29,7 @@ FolderArg = Annotated[Path, typer.Argument(help="The model's folder on this devi
 
 def install(
     ui: Ui,
+    ssh: Ssh,
     name: NameArg,
     host: HostArg,
     reference: ReferenceArg,
@@ -37,45 +37,24 @@ def install(
     runs: RunsOpt = 20,
     textfile: TextfileOpt = None,
     channel: ChannelOpt = False,
-    port: PortOpt = None,
-    identity: IdentityOpt = None,
-    ssh_option: SshOpt = None,
-    root: RootOpt = ROOT,
 ) -> None:
     """Have a device follow a reference; a first version must be on it (qedge deploy)."""
-    ssh = ssh_command(port, identity, ssh_option)
     options: dict[str, Any] = {"every_s": every, "runs": runs, "textfile": textfile, "channel": channel}
-    document = follow.install(name, host, reference, ssh=ssh, root=root, **options)
+    document = follow.install(name, host, reference, ssh=ssh.command, root=ssh.root, **options)
     ui.table(f"{name} on {host}", ("", ""), [("follows", document["following"]), ("every", f"{every} s")])
     ui.json("agent install", document)
 
 
-def remove(
-    ui: Ui,
-    name: NameArg,
-    host: HostArg,
-    port: PortOpt = None,
-    identity: IdentityOpt = None,
-    ssh_option: SshOpt = None,
-    root: RootOpt = ROOT,
-) -> None:
+def remove(ui: Ui, ssh: Ssh, name: NameArg, host: HostArg) -> None:
     """Have a device follow nothing any longer; its versions stay."""
-    document = follow.remove(name, host, ssh=ssh_command(port, identity, ssh_option), root=root)
+    document = follow.remove(name, host, ssh=ssh.command, root=ssh.root)
     ui.table(f"{name} on {host}", ("", ""), [("follows", "nothing")])
     ui.json("agent remove", document)
 
 
-def status(
-    ui: Ui,
-    name: NameArg,
-    host: HostArg,
-    port: PortOpt = None,
-    identity: IdentityOpt = None,
-    ssh_option: SshOpt = None,
-    root: RootOpt = ROOT,
-) -> None:
+def status(ui: Ui, ssh: Ssh, name: NameArg, host: HostArg) -> None:
     """Say which version a device runs, and what its last look at the registry did."""
-    document = follow.status(name, host, ssh=ssh_command(port, identity, ssh_option), root=root)
+    document = follow.status(name, host, ssh=ssh.command, root=ssh.root)
     last = document["last"] or {}
     rows = [
         ("version", document["current"] or "none"),

@@ -10,16 +10,11 @@ import typer
 from qedge.bundle import read_bundle
 from qedge.cli._bundles import BundleArg
 from qedge.cli._console import Ui
+from qedge.cli._ssh import HostArg, Ssh
 from qedge.deploy import deploy, plan, rollback
-from qedge.deploy.push import ROOT
 from qedge.errors import UsageError, unknown
 from qedge.target import names, resolve
 
-HostArg = Annotated[str, typer.Argument(help="user@host, or a name of ~/.ssh/config.")]
-SshOpt = Annotated[
-    list[str] | None,
-    typer.Option("--ssh-option", help="KEY=VALUE as in ssh -o; repeatable.", metavar="KEY=VALUE"),
-]
 LatencyOpt = Annotated[
     float | None, typer.Option("--max-latency", min=0, help="Milliseconds that the median there may take.")
 ]
@@ -30,8 +25,6 @@ ServiceOpt = Annotated[
     Path | None, typer.Option("--service", help="Run this app (a .py, or a folder) as a systemd service.")
 ]
 ArgumentsOpt = Annotated[str, typer.Option("--service-arguments", help="What the app gets after the bundle.")]
-PortOpt = Annotated[int | None, typer.Option("--port", help="Of ssh.", min=1, max=65535)]
-IdentityOpt = Annotated[Path | None, typer.Option("--identity", help="Private key, as in ssh -i.")]
 PythonOpt = Annotated[
     str | None, typer.Option("--python", help="Interpreter there that has numpy and a binding already.")
 ]
@@ -41,7 +34,6 @@ SystemOpt = Annotated[
 WheelsOpt = Annotated[
     Path | None, typer.Option("--wheels", help="Folder of wheels, for a device without internet.")
 ]
-RootOpt = Annotated[str, typer.Option("--root", help="Folder on the device.")]
 RunsOpt = Annotated[int, typer.Option("--runs", min=0, help="Counted runs of the benchmark there.")]
 EngineOpt = Annotated[
     str | None,
@@ -53,27 +45,23 @@ DryOpt = Annotated[bool, typer.Option("--dry-run", help="Say what would be copie
 
 def command(
     ui: Ui,
+    ssh: Ssh,
     bundle: BundleArg,
     host: HostArg,
     back: RollbackOpt = False,
     service: ServiceOpt = None,
     service_arguments: ArgumentsOpt = "",
-    port: PortOpt = None,
-    identity: IdentityOpt = None,
     python: PythonOpt = None,
     system_packages: SystemOpt = False,
     wheels: WheelsOpt = None,
-    root: RootOpt = ROOT,
     runs: RunsOpt = 50,
     engine: EngineOpt = None,
     max_latency: LatencyOpt = None,
-    ssh_option: SshOpt = None,
     dry_run: DryOpt = False,
 ) -> None:
     """Copy a bundle to a device, prove it there, and make it the active version; or go back with --rollback."""
     if engine not in (None, *ENGINES):
         raise unknown("engine", engine, ENGINES)
-    ssh = ssh_command(port, identity, ssh_option)
     with read_bundle(bundle) as opened:
         target = opened.manifest.target
         if target in names() and not back and not (info := resolve(target).info).has_runtime:
@@ -82,7 +70,7 @@ def command(
         wanted = None if back else plan(opened, service, service_arguments)
     document: dict[str, Any]
     if back:
-        document = rollback(name, host, ssh=ssh, root=root)
+        document = rollback(name, host, ssh=ssh.command, root=ssh.root)
     elif dry_run and wanted:
         size = sum(map(len, wanted.files.values()))
         document = {"host": host, "version": wanted.version, "files": len(wanted.files), "bytes": size}
@@ -91,8 +79,8 @@ def command(
             document = deploy(
                 bundle,
                 host,
-                ssh=ssh,
-                root=root,
+                ssh=ssh.command,
+                root=ssh.root,
                 python=python,
                 system_packages=system_packages,
                 wheels=wheels,
@@ -103,16 +91,8 @@ def command(
                 max_ms=max_latency,
                 progress=progress,
             )
-    ui.table(f"{name} on {host}", ("", ""), _rows(document, root, name))
+    ui.table(f"{name} on {host}", ("", ""), _rows(document, ssh.root, name))
     ui.json("deploy", {"bundle": str(bundle), "name": name, **document})
-
-
-def ssh_command(port: int | None, identity: Path | None, options: list[str] | None) -> list[str]:
-    """Return the ssh command for what was given."""
-    ssh = ["ssh"]
-    ssh += ["-p", str(port)] if port else []
-    ssh += ["-i", str(identity)] if identity else []
-    return ssh + [word for option in options or () for word in ("-o", option)]
 
 
 def _rows(document: dict[str, Any], root: str, name: str) -> list[tuple[str, str]]:
