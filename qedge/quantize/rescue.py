@@ -7,6 +7,7 @@ trusted before it was compared with the float model: one more layer may make a m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
@@ -72,8 +73,8 @@ def rescue(
     """Return the model with the least work in higher precision that meets the first demand that can be met, or None.
 
     Args:
-        recipes: what the layers that stay int8 are quantised by, the likeliest first; the first one that meets
-            the demand with every layer in higher precision is taken.
+        recipes: what the layers that stay int8 are quantised by, the likeliest first; of those that meet the demand
+            with every layer in higher precision the best one in int8 alone is taken.
         layers: by the noise that they add themselves, worst first.
         ways: what to try, in this order.
         unseen: what a recipe does on samples that its ranges have not seen.
@@ -104,9 +105,11 @@ def _rescue(trials: _Trials, recipes: Sequence[Recipe], layers: Sequence[LayerEr
 
 def _regions(trials: _Trials, recipes: Sequence[Recipe], layers: Sequence[LayerError]) -> list[_Attempt]:
     everything = trials.able
-    recipe = next((r for r in recipes if trials.attempt(r, everything) is not None), None)
-    if recipe is None:
+    fitting = [r for r in recipes if trials.attempt(r, everything) is not None]
+    if not fitting:
         return []
+    # What chose among them were other samples, or no demand: where int8 alone comes nearest the least has to move.
+    recipe = max(fitting, key=trials.alone) if len(fitting) > 1 else fitting[0]
     found = [_fewest(trials, recipe, order) for order in (*_ends(everything), trials.noisiest(layers))]
     whole = trials.attempt(recipe, everything)
     return sorted((f for f in (*found, whole) if f is not None), key=lambda f: (trials.work(f), f.bytes))
@@ -180,6 +183,15 @@ class _Trials:
         of_tensor = {graph.tensors[t].name: op.index for op in graph.operators for t in op.outputs}
         order = dict.fromkeys(of_tensor[e.tensor] for e in layers if e.tensor in of_tensor)
         return [index for index in order if index in self.able]
+
+    def alone(self, recipe: Recipe) -> float:
+        """Return the SQNR in dB that the recipe has without any layer in the mode."""
+        if recipe not in self._known:
+            self._known[recipe] = self._try(recipe)
+        found = self._known[recipe]
+        if found is None:
+            return -math.inf
+        return min(found.verdict.comparison.sqnr_db, found.verdict.expected)
 
     def attempt(self, recipe: Recipe, operators: Sequence[int]) -> _Attempt | None:
         """Return what the recipe gives with these operators in the mode, or None where that misses the demand."""
