@@ -8,6 +8,7 @@ accuracy, the noisiest layers move to 16x8 beside it.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,8 +33,12 @@ from qedge.quantize.rescue import regions
 from qedge.quantize.search import Tried, attempt
 
 Pricer = Callable[[bytes], "Price | None"]
+MISSES = 4
+"""Sets that fit and miss the accuracy, after which none is expected to hold it."""
 TRIES = 12
 """Sets of layers with int4 weights that are built, the least noise first, of those that are foretold to fit."""
+REGIONS = 2
+"""Regions in 16x8 beside which int4 weights are tried, those with the least work."""
 NEAR = 0.02
 """Share of a limit by which a foretold figure may be over it and the set be built all the same."""
 STAGE = "search under the budget"
@@ -160,42 +165,58 @@ class Assignment:
             return None
         if start.good or not self.narrow:
             return start if start.good else None
-        found = self._foretold(recipe)
+        found, missed = self._foretold(recipe), 0
         near = [f for f in found if f.within(start.price.limits, 1 + NEAR)]
         sure = [f for f in near if f.within(start.price.limits)]
         for likely in [*sure[:TRIES], *[f for f in near if f not in sure][:TRIES]]:
-            if self._attempt(likely.recipe).good:
+            priced = self._attempt(likely.recipe)
+            # Those that follow have more noise.
+            missed += not priced.price.over and not priced.holds
+            if priced.good or missed == MISSES:
                 break
         return next((p for p in self._fitting() if p.good), None)
 
     def _foretold(self, recipe: Recipe) -> list[Foretold]:
-        """Return what sets of layers with int4 weights are expected to take, least noise first."""
-        start = self._attempt(recipe)
-        wide = {index for index, _ in recipe.mixed}
+        """Return what sets of layers with int4 weights are expected to take, least noise first.
+
+        What a layer adds is measured without layers in 16x8, whose own weights stay as they are.
+        """
+        plain = replace(recipe, mixed=(), narrow=())
         graph = self.builder.statistics.variant(recipe.equalize).graph
-        layers = [i for i in narrow_operators(graph) if i not in wide and i not in recipe.narrow]
-        if not layers:
+        layers = narrow_operators(graph)
+        taken = {*recipe.narrow, *(index for index, _ in recipe.mixed)}
+        free = [k for k, index in enumerate(layers) if index not in taken]
+        if not free:
             return []
-        alone = []
-        for done, index in enumerate(layers):
-            alone.append(self._attempt(_with(recipe, [index])))
-            if self.progress is not None:
-                self.progress(STAGE, done + 1, len(layers))
-        every = self._attempt(_with(recipe, layers))
+        start = self._attempt(plain)
         names = list(start.price.figures)
         peaks = [name in start.price.peaks for name in names]
-        base, *rest = (np.array([p.price.figures[n] for n in names]) for p in (start, every, *alone))
-        whole, more = rest[0] - base, np.stack(rest[1:]) - base
+        alone = self._alone(plain, layers)
+        every = self._attempt(_with(plain, layers))
+        base, whole, *each = (np.array([p.price.figures[n] for n in names]) for p in (start, every, *alone))
+        more = np.stack(each) - base
+        shared = np.zeros(len(names))
         if len(alone) > 1:
             # Code that all of them share is in each of them, and once in all together.
-            shared = np.where(peaks, 0.0, (more.sum(axis=0) - whole) / (len(alone) - 1))
-            base, more = base + shared, more - shared
+            shared = np.where(peaks, 0.0, (more.sum(axis=0) - (whole - base)) / (len(alone) - 1))
         noise = [max(noise_of(p.tried) - noise_of(start.tried), 0.0) for p in alone]
+        own = np.array([self._attempt(recipe).price.figures[n] for n in names])
         return [
-            Foretold(_with(recipe, [layers[k] for k in c.layers]), dict(zip(names, base + c.figures)))
-            for c in choices(noise, more, peaks)
+            Foretold(
+                _with(recipe, [layers[free[k]] for k in c.layers]), dict(zip(names, own + shared + c.figures))
+            )
+            for c in choices([noise[k] for k in free], (more - shared)[free], peaks)
             if c.layers
         ]
+
+    def _alone(self, plain: Recipe, layers: Sequence[int]) -> list[Priced]:
+        """Return each layer with int4 weights by itself."""
+        found = []
+        for done, index in enumerate(layers):
+            found.append(self._attempt(_with(plain, [index])))
+            if self.progress is not None:
+                self.progress(STAGE, done + 1, len(layers))
+        return found
 
     def _widened(self, chosen: Tried) -> Priced | None:
         """Return what meets everything with some layers in 16x8, others with int4 weights beside them, or None."""
@@ -210,9 +231,10 @@ class Assignment:
                 Tried(r.recipe, r.data, r.verdict, 0.0)
                 for r in regions(self.builder, self.judge, recipe, layers, lambda v: self.meets(v.comparison))
             ]
-            for answer in (*map(self._as_it_is, found), *map(self._narrowed, found)):
-                if answer is not None:
-                    return answer
+            answers = itertools.chain(map(self._as_it_is, found), map(self._narrowed, found[:REGIONS]))
+            answer = next((a for a in answers if a is not None), None)
+            if answer is not None:
+                return answer
         return None
 
     def _tuned(self, chosen: Tried) -> Priced | None:
@@ -246,7 +268,11 @@ class Assignment:
         fitting = self._fitting()
         within = [p for p in self.known.values() if p.holds]
         least = min(within, key=lambda p: p.price.excess, default=None)
-        holding = "" if least is None else f"; what holds the accuracy takes at least {least.price.words()}"
+        holding = (
+            ""
+            if least is None
+            else f"; of what was tried, the smallest that holds the accuracy takes {least.price.words()}"
+        )
         if fitting:
             best = fitting[0]
             return AccuracyError(
