@@ -68,6 +68,11 @@ class Pause:
         self._usual = 0
         self._floor = np.zeros(0, np.int32)
 
+    @property
+    def told(self) -> bool:
+        """Whether any frame was sound so far."""
+        return self.frames < self._seen
+
     def push(self, features: npt.NDArray[np.generic]) -> None:
         """Take the next frame: ``(features,)`` whole numbers that grow with the loudness, about 8 bits each."""
         now = features.astype(np.int32) << 12
@@ -163,8 +168,10 @@ class Spotter:
         waited_ms = (self._runs - self._said_run) * settings.step_ms
         if self._pause.frames * self._hop_ms < settings.pause_ms and waited_ms < settings.longest_ms:
             return None
+        # Until a sound has been told from the background, nobody knows when a word was over.
+        shortest_ms = settings.shortest_ms if self._pause.told else 0
         self._said_run = None
-        if said < settings.sure or waited_ms < settings.shortest_ms:
+        if said < settings.sure or waited_ms < shortest_ms:
             return None
         best = max(self._keywords, key=lambda i: self.scores[i])
         self._reported_run = self._runs

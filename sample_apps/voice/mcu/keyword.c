@@ -69,8 +69,10 @@ static int decide(keyword_spotter *spotter)
     if (spotter->pause.frames < KEYWORD_PAUSE_FRAMES && waited < KEYWORD_LONGEST_RUNS) {
         return -1;
     }
+    /* Until a sound has been told from the background, nobody knows when a word was over. */
+    const uint32_t shortest = spotter->pause.frames < spotter->pause.seen ? KEYWORD_SHORTEST_RUNS : 0;
     spotter->said_run = 0;
-    if (said * 100u < KEYWORD_SURE_PERCENT * certain || waited < KEYWORD_SHORTEST_RUNS) {
+    if (said * 100u < KEYWORD_SURE_PERCENT * certain || waited < shortest) {
         return -1;
     }
     int best = 0;
