@@ -21,6 +21,7 @@ from qedge_mcu.ops.unpack import unpacked
 from qedge_mcu.planner import Plan, conflicts
 from qedge_mcu.streams import Place, in_place, state_offsets
 from qedge_mcu.structs import misfits
+from qedge_mcu.tables import with_lookups
 from qedge_mcu.views import Views
 
 __all__ = ["Program", "Step", "build", "c_identifier", "check", "in_arena"]
@@ -213,6 +214,7 @@ def build(graph: Graph, core: Core, name: str, *, tries: int = 300) -> Program:
             hint=findings[0].hint or "qedge check says what stands in the way of each",
             findings=findings,
         )
+    graph = with_lookups(graph)
     streams = in_place(graph, [emitted for _, emitted in _examine(graph, core) if emitted is not None])
     layout = lay_out(graph, streams, tries)
     wrong = conflicts(layout.plan)

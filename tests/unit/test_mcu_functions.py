@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from qedge.emulate import CORES, qemu_available
 from qedge.graph import Graph
 from qedge.oracle import tflm
 from qedge.testing.opmodels import ModelBuilder, Spec, constant, single_op
@@ -18,7 +19,7 @@ from qedge_mcu.ops import OpContext, find
 from qedge_mcu.ops.functions import FUNCTIONS
 from qedge_mcu.oracle import describe, rewrite, run
 from qedge_mcu.program import build, check
-from qedge_mcu.verify import compare_layers
+from qedge_mcu.verify import compare_layers, layer_table
 
 # where each is defined and finite on the whole int8 range
 RANGES = {"LOG": (0.05, -128), "SQRT": (0.05, -128)}
@@ -114,3 +115,56 @@ def test_the_oracle_runs_what_tflite_micro_lacks_in_its_own_operators(tmp_path: 
     (expected,) = run(data, [sample], inner=True)
     assert compare_layers(library, [sample], [expected.tensors]) == []
     assert len(expected.tensors) == 5
+
+
+def written_table(*, read_twice: bool = False, offset: int = 128, size: int = 256) -> bytes:
+    """Return a function as CAST, ADD and GATHER between two layers; ``read_twice``: the places are seen elsewhere."""
+    rng = np.random.default_rng(4)
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    x = g.input(Spec((1, 6, 4), "int8", 0.1, -3, name="x"))
+    wide, index = (g.tensor(Spec((1, 6, 4), "int32", name=name)) for name in ("wide", "index"))
+    out = g.tensor(Spec((1, 6, 4), "int8", 0.05, 7, name="out"))
+    entries = g.tensor(constant(rng.integers(-128, 128, size), "int8", 0.05, 7))
+    g.operator("CAST", [x], [wide], {"in_data_type": "INT8", "out_data_type": "INT32"})
+    g.operator("ADD", [g.tensor(constant(offset)), wide], [index], {"fused_activation_function": "NONE"})
+    g.operator("GATHER", [entries, index], [out], {"axis": 0}, version=2)
+    final = g.tensor(Spec((1, 6, 4), "int8", 0.2, 1, name="final"))
+    g.operator("ADD", [out, x], [final], {"fused_activation_function": "NONE"}, version=2)
+    g.output(final)
+    if read_twice:
+        g.output(index)
+    return builder.pack()
+
+
+@pytest.mark.parametrize("name", ["cortex-m4", "riscv32"])
+def test_a_written_table_is_one_lookup(name: str, tmp_path: Path) -> None:
+    if CORES[name].unicorn is None and not qemu_available(name):
+        pytest.skip(f"no QEMU for {name} is installed")
+    model = written_table()
+    program = build(Graph.from_bytes(model), core(name), "model")
+    functions = [s.emitted.function for s in program.steps if s.emitted.function]
+    assert functions[0] == "qe_lookup_s8"
+    assert len(functions) == 2
+    assert program.arena_bytes <= 3 * 24
+    generated = emit(program)
+    assert "qe_gather.c" not in " ".join(generated.sources)
+    if not tflm.available():
+        pytest.skip("the tflite-micro wheel is not installed")
+    generated.write(tmp_path)
+    library = Library(tmp_path, describe_library(program, generated.sources))
+    samples = [[np.random.default_rng(k).integers(-128, 128, (1, 6, 4), np.int8)] for k in range(3)]
+    runs = tflm.run(model, samples, inner=True)
+    assert compare_layers(library, samples, [r.tensors for r in runs]) == []
+    assert layer_table(Graph.from_bytes(model), library, library.measure(samples[0]).layers)
+
+
+def test_a_table_whose_places_are_seen_elsewhere_stays_and_others_take_the_nearest_entry() -> None:
+    seen = build(Graph.from_bytes(written_table(read_twice=True)), core("cortex-m4"), "model")
+    assert "qe_gather" in {s.emitted.function for s in seen.steps}
+    short = build(Graph.from_bytes(written_table(offset=3, size=5)), core("cortex-m4"), "model")
+    (array,) = next(s for s in short.steps if s.emitted.function == "qe_lookup_s8").emitted.arrays
+    entries = np.random.default_rng(4).integers(-128, 128, 5)
+    assert (array.values[:125] == entries[0]).all()
+    assert array.values[125:130].tolist() == entries.tolist()
+    assert (array.values[130:] == entries[-1]).all()

@@ -40,6 +40,12 @@ def operators_int32() -> Mapping[str, OpModule]:
     return _modules("INT32")
 
 
+@lru_cache(maxsize=1)
+def operators_inner() -> Mapping[str, OpModule]:
+    """Return the modules of operators that only the program's own rewrites make: those with ``INNER``."""
+    return _modules("INNER")
+
+
 def find(c: OpContext) -> OpModule | None:
     """Return the module for an operator with its types, or None."""
     name = c.op.op
@@ -47,7 +53,7 @@ def find(c: OpContext) -> OpModule | None:
         return operators_int16()[name]
     if name in operators_int32() and c.input(0).dtype == "int32":
         return operators_int32()[name]
-    return operators().get(name)
+    return operators().get(name) or operators_inner().get(name)
 
 
 def _modules(attribute: str) -> dict[str, OpModule]:
