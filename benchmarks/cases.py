@@ -350,7 +350,7 @@ def wide_filter(case: Case) -> Iterator[Row]:
     for name in ("wave400", "long70k"):
         cores = ("cortex-m4", "cortex-m55", "riscv32", "esp32-s3") if case.target == "mcu" else ("",)
         for core in cores:
-            options = ["--mcu-core", core] if core else []
+            options = ["--core", core] if core else []
             built = case.build(f"{name}.keras", f"{name}.npz", *options)
             if not built.report:
                 ok = built.code in (4, 5)
