@@ -45,20 +45,50 @@ class _Inference:
         self.keep_alive, self.disconnected, self.response_complete = True, False, False
 
 
+class Turn:
+    """Inferences of small models that came in one turn of the event loop: run one after the other, then answered.
+
+    Reading, running and answering each find their code and data in the processor's caches that way.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._due: list[tuple[Protocol, _Inference, bytes]] = []
+
+    def add(self, connection: Protocol, work: _Inference, body: bytes) -> None:
+        """Have an inference answered at the end of the turn."""
+        if not self._due:
+            connection.loop.call_soon(self._end)
+        self._due.append((connection, work, body))
+
+    def _end(self) -> None:
+        due, self._due = self._due, []
+        answers = [self._answer(work, body) for _, work, body in due]
+        for (connection, work, _), answer in zip(due, answers):
+            connection.answer(work, answer)
+
+    def _answer(self, work: _Inference, body: bytes) -> Answer:
+        try:
+            return self._server.infer_now(work.served, work.headers, body, work.began)
+        except Exception as problem:
+            return _fault(problem)
+
+
 class Protocol(HttpToolsProtocol):
     """One connection.
 
     Args:
         server: the application.
+        turn: of this server's connections.
         timeout_s: for a request to arrive whole, once it has begun.
         others: what uvicorn passes.
     """
 
     cycle: Any
 
-    def __init__(self, server: Server, timeout_s: float, **others: Any) -> None:
+    def __init__(self, server: Server, turn: Turn, timeout_s: float, **others: Any) -> None:
         super().__init__(**others)
-        self._server, self._timeout_s = server, timeout_s
+        self._server, self._turn, self._timeout_s = server, turn, timeout_s
         self.deadline = self.loop.time() + IDLE_S
         self._beside = 0
 
@@ -73,7 +103,10 @@ class Protocol(HttpToolsProtocol):
         """Keep a header, or refuse the request: the parser says 400 then."""
         if len(self.headers) >= MOST_HEADERS:
             raise ValueError("too many headers")
-        super().on_header(name, value)
+        name = name.lower()
+        self.headers.append((name, value))
+        if name == b"expect":
+            self.expect_100_continue = value.lower() == b"100-continue"
 
     def on_message_begin(self) -> None:
         """Begin a request; uvicorn's own beginning waits until the head says which way it goes."""
@@ -114,7 +147,7 @@ class Protocol(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Answer an inference at once, or as soon as the model has."""
+        """Answer an inference in this turn of the event loop, or as soon as the model has."""
         work = self.cycle
         if work.__class__ is not _Inference:
             self.deadline = math.inf  # the application has limits of its own, and uvicorn closes idle ones
@@ -129,20 +162,17 @@ class Protocol(HttpToolsProtocol):
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
             return
-        try:
-            answer = self._server.infer_now(work.served, work.headers, body, work.began)
-        except Exception as problem:
-            answer = _fault(problem)
-        self._answer(work, answer)
+        self._turn.add(self, work, body)
 
     async def _later(self, work: _Inference, body: bytes) -> None:
         try:
             answer = await self._server.infer(work.served, work.headers, body, work.began)
         except Exception as problem:
             answer = _fault(problem)
-        self._answer(work, answer)
+        self.answer(work, answer)
 
-    def _answer(self, work: _Inference, answer: Answer) -> None:
+    def answer(self, work: _Inference, answer: Answer) -> None:
+        """Send the answer, where there is still somebody to take it, and go on to what was sent behind it."""
         work.response_complete = True
         if work.disconnected or self.transport.is_closing():
             return
@@ -162,18 +192,26 @@ def _fault(problem: Exception) -> Answer:
     return Answer(500, b'{"error":"internal error"}')
 
 
-def rendered(answer: Answer, default: Iterable[tuple[bytes, bytes]], keep_alive: bool) -> bytes:
+def rendered(answer: Answer, default: list[tuple[bytes, bytes]], keep_alive: bool) -> bytes:
     """Return an answer as the bytes of HTTP/1.1."""
-    parts = [STATUS_LINE[answer.status]]
-    for name, value in default:
-        parts += (name, b": ", value, b"\r\n")
+    head = _known_head(answer.status, default)
+    own = b"".join([b"%s: %s\r\n" % header for header in answer.headers])
     if not any(name == _CONTENT_TYPE for name, _ in answer.headers):
-        parts.append(_JSON)
-    for name, value in answer.headers:
-        parts += (name, b": ", value, b"\r\n")
+        own += _JSON
     end = b"\r\n" if keep_alive else b"connection: close\r\n\r\n"
-    parts += (b"content-length: %d\r\n" % len(answer.body), end, answer.body)
-    return b"".join(parts)
+    return b"%scontent-length: %d\r\n%s%s%s" % (head, len(answer.body), own, end, answer.body)
+
+
+_heads: dict[int, tuple[list[tuple[bytes, bytes]], bytes]] = {}
+
+
+def _known_head(status: int, default: list[tuple[bytes, bytes]]) -> bytes:
+    """Return status line and default headers; uvicorn has another list of them once a second, with the time."""
+    known = _heads.get(status)
+    if known is None or known[0] is not default:
+        text = STATUS_LINE[status] + b"".join([b"%s: %s\r\n" % header for header in default])
+        known = _heads[status] = default, text
+    return known[1]
 
 
 def close_overdue(connections: Iterable[Any], now: float) -> None:

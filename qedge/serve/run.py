@@ -34,13 +34,13 @@ def serve(
     try:
         import uvicorn
 
-        from qedge.serve.protocol import IDLE_S, SWEEP_S, Protocol, close_overdue
+        from qedge.serve.protocol import IDLE_S, SWEEP_S, Protocol, Turn, close_overdue
     except ImportError as problem:
         raise ToolError(
             f"serving needs {problem.name}, which is not installed", hint=install_command("serve")
         ) from None
 
-    protocol: Any = functools.partial(Protocol, server, timeout_s)
+    protocol: Any = functools.partial(Protocol, server, Turn(server), timeout_s)
     config = uvicorn.Config(
         server,
         host=host,

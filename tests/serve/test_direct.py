@@ -56,12 +56,14 @@ async def listening(server: Server) -> AsyncIterator[tuple[int, set]]:
     """Yield a port where the protocol answers for ``server``, and its connections; no process of its own."""
     from uvicorn.server import ServerState
 
-    from qedge.serve.protocol import Protocol
+    from qedge.serve.protocol import Protocol, Turn
 
     config = uvicorn.Config(server, access_log=False, ws="none", log_level="error")
     config.load()
     state = ServerState()
-    make = functools.partial(Protocol, server, 60.0, config=config, server_state=state, app_state={})
+    make = functools.partial(
+        Protocol, server, Turn(server), 60.0, config=config, server_state=state, app_state={}
+    )
     listener = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0)
     try:
         yield listener.sockets[0].getsockname()[1], state.connections
