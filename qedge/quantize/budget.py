@@ -95,6 +95,8 @@ def accuracy_error(why: str, layers: list[LayerError], mixed: bool) -> AccuracyE
     tried = " even with layers in 16x8 or float" if mixed else ""
     return AccuracyError(
         f"the accuracy budget is missed{tried}: {why}; the worst layers: {blamed}",
-        hint="give more and better calibration samples, allow mixed precision, or widen the budget",
+        hint="give more and better calibration samples, tune it (--tune auto), or widen the budget"
+        if mixed
+        else "a target that runs layers in 16 bit may meet it; else tune it (--tune auto), or widen the budget",
         findings=findings,
     )
