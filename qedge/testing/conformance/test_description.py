@@ -9,7 +9,7 @@ from qedge.target.options import convert
 from qedge.testing.subject import Subject
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
-KINDS = ("str", "int", "float", "bytes", "percent", "flag", "path")
+KINDS = ("str", "int", "float", "bytes", "duration", "percent", "flag", "path")
 COMMANDS = ("build", "check", "verify", "bench", "run")
 TYPES = ("int8", "uint8", "int16", "float32")
 
