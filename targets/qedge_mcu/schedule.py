@@ -61,8 +61,7 @@ def best_order(
         for name in task.writes:
             maker.setdefault(name, i)
     needs = [
-        sum(1 << maker[n] for n in task.reads if n in maker and maker[n] != i)
-        | sum(1 << j for j in task.after)
+        sum(1 << j for j in {maker[n] for n in task.reads if n in maker} - {i} | task.after)
         for i, task in enumerate(tasks)
     ]
     start = frozenset(n for n in inputs if n in sizes)

@@ -69,15 +69,17 @@ def test_an_output_in_place_lies_exactly_on_its_input() -> None:
 
 @st.composite
 def graphs(draw: st.DrawFn) -> tuple[list[Task], dict[str, int]]:
-    """Operators that read any earlier tensors; tensor 0 is the input."""
+    """Operators that read any earlier tensors, several of one operator too; tensor 0 is the input."""
     count = draw(st.integers(1, 9))
-    sizes = {str(i): draw(st.integers(1, 300)) for i in range(count + 1)}
-    tasks = []
+    names, tasks = ["0"], []
     for i in range(count):
-        reads = draw(st.sets(st.integers(0, i), min_size=1, max_size=3))
-        leads = {str(r): 0 for r in reads if draw(st.booleans())}
+        reads = draw(st.sets(st.sampled_from(names), min_size=1, max_size=3))
+        leads = {r: 0 for r in reads if draw(st.booleans())}
         after = frozenset({i - 1}) if i and draw(st.booleans()) else frozenset[int]()
-        tasks.append(Task(frozenset(map(str, reads)), (str(i + 1),), after, draw(st.integers(0, 50)), leads))
+        writes = tuple(f"{i + 1}{part}" for part in ("", "b", "c")[: draw(st.integers(1, 3))])
+        names += writes
+        tasks.append(Task(frozenset(reads), writes, after, draw(st.integers(0, 50)), leads))
+    sizes = {name: draw(st.integers(1, 300)) for name in names}
     return tasks, sizes
 
 

@@ -128,6 +128,7 @@ STRUCTS = (
     struct(
         "qe_arithmetic_s32_params", _WALK, fields("uint8_t", "what", 0, 4), fields("uint8_t", "when", 0, 7)
     ),
+    struct("qe_floor_div_params", _WALK),
     struct(
         "qe_log_softmax_params",
         fields("int32_t", "rows depth", 1),
