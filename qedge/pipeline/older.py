@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,15 +17,16 @@ from qedge.pipeline.forms import Targets, what_it_says
 from qedge.pipeline.request import Prepared
 from qedge.quantize.signed import HALF, Signed, in_int8, is_unsigned
 from qedge.report.verdict import IN_INT8
+from qedge.target import Target
 
 SAMPLES = 8
 
 
 def in_int8_where_refused(prepared: Prepared, targets: Targets) -> Prepared:
-    """Return a full-integer model with, apart from it, its int8 form for targets that refuse uint8 and run that."""
+    """Return a full-integer model with, apart from it, its int8 form for targets that have less against it."""
     if not is_unsigned(prepared.graph):
         return prepared
-    refusing = [t for t in targets if errors(what_it_says(*t, prepared.name, prepared.model).findings)]
+    refusing = [t for t in targets if _against(prepared, *t, prepared.model)]
     if not refusing:
         return prepared
     try:
@@ -32,11 +34,12 @@ def in_int8_where_refused(prepared: Prepared, targets: Targets) -> Prepared:
     except UnsupportedError as problem:
         told = Finding("warning", "no-int8-form", str(problem), problem.hint)
         return replace(prepared, findings=(*prepared.findings, told))
-    helped = []
-    for target, options in refusing:
-        found = errors(what_it_says(target, options, prepared.name, signed.data).findings)
-        if not any(f.rule == "dtype" for f in found):
-            helped.append(target.info.name)
+    helped = [
+        target.info.name
+        for target, options in refusing
+        if _against(prepared, target, options, signed.data)
+        < _against(prepared, target, options, prepared.model)
+    ]
     if not helped:
         return prepared
     form = replace(
@@ -48,6 +51,11 @@ def in_int8_where_refused(prepared: Prepared, targets: Targets) -> Prepared:
     if len(helped) == len(targets):
         return form
     return replace(prepared, apart=dict.fromkeys(helped, form))
+
+
+def _against(prepared: Prepared, target: Target, options: Mapping[str, Any], model: bytes) -> int:
+    """Return how much a target has against a form of the model."""
+    return len(errors(what_it_says(target, options, prepared.name, model).findings))
 
 
 def _finding(prepared: Prepared, signed: Signed) -> Finding:

@@ -25,7 +25,7 @@ class Moments:
 
     X has a row for each output position and a last column of ones.
     A dense or convolution layer has one matrix (inputs + 1, inputs + 1), a depthwise one a matrix a channel.
-    Uses of shared weights add up.
+    Uses of shared weights add up. Grouped convolutions are left out.
 
     Args:
         graph: the float model.
@@ -52,6 +52,7 @@ class Moments:
             if (
                 op.op in LAYERS
                 and _inputs_of(graph, op) <= largest
+                and not _grouped(graph, op)
                 and graph.tensors[op.inputs[1]].is_constant
             ):
                 self._layers.setdefault(op.inputs[0], []).append(op)
@@ -106,6 +107,11 @@ class Moments:
     def _sum(self, weight: int) -> None:
         rows = np.concatenate(self._waiting.pop(weight))
         self._of[weight] = self._of.get(weight, 0.0) + _second_moment(rows)
+
+
+def _grouped(graph: Graph, op: Operator) -> bool:
+    """Whether a convolution's outputs read only a group of the input's channels each: one matrix does not tell them."""
+    return op.op == "CONV_2D" and graph.tensors[op.inputs[1]].shape[3] != graph.tensors[op.inputs[0]].shape[3]
 
 
 def _inputs_of(graph: Graph, op: Operator) -> int:

@@ -278,3 +278,24 @@ def test_each_method_gives_a_full_integer_model(method: str) -> None:
     assert prove_full_integer(Graph.from_bytes(result.data)) == []
     assert compare(cnn(), result.data, images(40, seed=3)).sqnr_db > 20
     assert result.method == Recipe.parse(method).name
+
+
+def test_grouped_convolutions_are_quantised_without_joint_rounding() -> None:
+    rng = np.random.default_rng(3)
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    window = {"padding": "SAME", "stride_h": 1, "stride_w": 1, "dilation_h_factor": 1, "dilation_w_factor": 1}
+    x = g.input(Spec((1, 6, 6, 8), "float32", name="x"))
+    made = x
+    for outputs, inputs in ((12, 4), (6, 12)):  # two groups, then one
+        weights = g.tensor(constant(0.2 * rng.normal(size=(outputs, 3, 3, inputs)), "float32"))
+        bias = g.tensor(constant(0.1 * rng.normal(size=outputs), "float32"))
+        source, made = made, g.tensor(Spec((1, 6, 6, outputs), "float32", name=f"y{outputs}"))
+        options = {**window, "fused_activation_function": "RELU"}
+        g.operator("CONV_2D", [source, weights, bias], [made], options)
+    g.output(made)
+    model, samples = builder.pack(), ArrayDataset(rng.normal(size=(24, 6, 6, 8)))
+    for method in ("mse+equalize+round", "auto"):
+        found = quantize(model, samples, QuantizeOptions(method=method))
+        assert prove_full_integer(Graph.from_bytes(found.data)) == []
+        assert found.sqnr_db > 25
