@@ -7,6 +7,7 @@ results come back in order. What a worker that dies was at, or had done and not 
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,8 @@ from qedge.installing import install_command
 from qedge.shards.protocol import Found, Job, Tick, bundled, packed, silent
 
 CONNECT_S = 15
+LOOK_S, LONELY_S = 10.0, 120.0
+"""How often it is looked whether there are workers, and how long it is waited for one where there is none."""
 AHEAD = 4
 """Bundles of portions that are out for each thread of the cluster: some at work, some waiting, some on their way."""
 MOST_PORTIONS = 16
@@ -117,10 +120,30 @@ def _through(client: Any, payload: bytes, left: deque[Bundle], ahead: int, tick:
             bundle, number = left.popleft(), number + 1
             out.append((client.submit(_work, job, name, bundle, key=f"{name}-{number:06}"), bundle))
         future, bundle = out.popleft()
-        found = future.result()
+        found = _result(client, future)
         for _ in range(sum(map(len, bundle))):
             tick()
         yield from found
+
+
+def _result(client: Any, future: Any) -> Any:
+    """Return the result of some portions, as long as there is a worker that could have one.
+
+    Raises:
+        ToolError: all workers are gone, and none has come for ``LONELY_S``.
+    """
+    lonely_s = 0.0
+    while True:
+        began = time.monotonic()
+        try:
+            return future.result(timeout=LOOK_S)
+        except _library().TimeoutError:
+            lonely_s = 0.0 if client.nthreads() else lonely_s + time.monotonic() - began
+            if lonely_s >= LONELY_S:
+                raise ToolError(
+                    f"all workers of {client.scheduler.address} are gone",
+                    hint="their logs say why; is there memory for so many?",
+                ) from None
 
 
 def _version() -> str:

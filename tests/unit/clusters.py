@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -31,7 +31,8 @@ def cluster(workers: int, folder: Path) -> Iterator[tuple[str, list[subprocess.P
         yield address, started[1:]
     finally:
         for process in reversed(started):
-            os.killpg(process.pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):  # a test ended it
+                os.killpg(process.pid, signal.SIGTERM)
             process.wait()
 
 

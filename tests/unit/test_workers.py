@@ -143,7 +143,9 @@ def test_a_cluster_that_is_not_there_is_said(models, monkeypatch) -> None:
 
 
 @pytest.mark.long
-def test_a_cluster_gives_what_one_process_gives_though_a_worker_is_killed(models, tmp_path) -> None:
+def test_a_cluster_gives_what_one_process_gives_though_a_worker_is_killed(
+    models, tmp_path, monkeypatch
+) -> None:
     pytest.importorskip("distributed", reason="needs qedge[cluster]")
     x = np.concatenate([images()[i % 8][0] for i in range(40 * PORTION)])
     np.savez(tmp_path / "x.npz", x=x)
@@ -168,6 +170,16 @@ def test_a_cluster_gives_what_one_process_gives_though_a_worker_is_killed(models
             compare(*models, damaged, executor=executor_of(cluster=address))
         with pytest.raises(ToolError, match="lacks the module 'test_workers'"):
             compare(*models, Many(), executor=executor_of(cluster=address))
+        monkeypatch.setattr("qedge.shards.cluster.LOOK_S", 0.2)
+        monkeypatch.setattr("qedge.shards.cluster.LONELY_S", 1)
+
+        def end_all(stage: str, done: int, total: int) -> None:
+            if done == 1:
+                for nanny in nannies:
+                    os.killpg(nanny.pid, signal.SIGKILL)
+
+        with pytest.raises(ToolError, match=r"all workers of .* are gone"):
+            compare(*models, dataset, end_all, executor=executor_of(cluster=address))
     assert len(killed) == 1
     assert seen == list(range(1, len(dataset) + 1))
     np.testing.assert_equal(dataclasses.asdict(found), dataclasses.asdict(compare(*models, dataset)))
