@@ -237,8 +237,10 @@ def _keeps_channels(graph: Graph, op: Operator, channels: int) -> bool:
 
 
 def _own(graph: Graph, op: Operator) -> bool:
-    """Whether a layer's weights and bias are constants that nothing else reads."""
+    """Whether a layer's weights and bias are constants that nothing else reads, one bias a channel."""
     parts = [t for t in op.inputs[1:] if t >= 0]
+    if any(graph.tensors[t].shape != graph.tensors[op.outputs[0]].shape[-1:] for t in parts[1:]):
+        return False
     return all(
         graph.tensors[t].data is not None
         and graph.tensors[t].dtype == "float32"
