@@ -2,8 +2,7 @@
 
 A tag says what the registry wants; a channel says what who signs wants. Its number rises with each version, so that
 whoever holds the registry can neither name a version that was never released, nor go back to one that was. (That they
-keep giving the last one, nobody far away can see: ``qedge_update_seconds`` of the devices does not tell it apart from
-silence.)
+keep giving the last one, a device cannot tell from silence; its figure ``qedge_channel_number`` tells a person.)
 """
 
 from __future__ import annotations

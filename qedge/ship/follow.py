@@ -210,6 +210,8 @@ def figures(root: str, state: dict[str, Any]) -> str:
         ("qedge_update_failures", "", state.get("failures", 0)),
     ]
     rows += [("qedge_update_result", f'result="{word}"', int(word == state["result"])) for word in RESULTS]
+    if isinstance(state.get("channel"), dict):
+        rows.append(("qedge_channel_number", "", state["channel"]["number"]))
     if state.get("latency_ms") is not None:
         rows.append(("qedge_latency_seconds", "", state["latency_ms"] / 1000))
     lines: list[str] = []

@@ -159,6 +159,7 @@ def test_a_device_follows_the_next_word_of_a_channel_and_no_other(following, tmp
     set_channel(channel, versions[2], key)
     assert (following.once()["result"], following.active()) == ("updated", 2)
     assert following.once()["result"] == "current"
+    assert 'qedge_channel_number{model="tiny"} 2' in (following.root / "metrics.prom").read_text()
     latest = following.registry.manifests
     following.registry.manifests = first
     replayed = following.once()
