@@ -183,9 +183,40 @@ def depth_map(rng: np.random.Generator) -> Stranger:
     return Stranger(fitted(model, x[:300], y[:300], "mse", 12), {"x": x}, trained=300, given=100)
 
 
+def large_embedding(rng: np.random.Generator) -> Stranger:
+    """Token ids, an embedding of magnitude 30, attention and layer normalisation: a small language model."""
+    import keras
+    from keras import layers
+
+    y = rng.integers(0, 4, 1200)
+    ids = rng.integers(0, 100, (1200, 16))
+    for _ in range(3):
+        ids[np.arange(1200), rng.integers(0, 16, 1200)] = 100 + 10 * y + rng.integers(0, 10, 1200)
+    inputs = layers.Input((16,), dtype="int32")
+    t = layers.Embedding(140, 32, embeddings_initializer=keras.initializers.RandomNormal(stddev=30.0))(inputs)
+    for _ in range(2):
+        normal = layers.LayerNormalization()(t)
+        t = layers.Add()([t, layers.MultiHeadAttention(4, 8)(normal, normal)])
+        wide = layers.Dense(64, activation="gelu")(layers.LayerNormalization()(t))
+        t = layers.Add()([t, layers.Dense(32)(wide)])
+    pooled = layers.GlobalMaxPooling1D()(layers.LayerNormalization()(t))
+    model = keras.Model(inputs, layers.Dense(4, activation="softmax")(pooled))
+    fitted(model, ids[:800], y[:800], "sparse_categorical_crossentropy", 20, 2e-3)
+    return Stranger(model, {"x": ids.astype(np.int32)}, y)
+
+
 STRANGERS: dict[str, Callable[[np.random.Generator], Stranger]] = {
     f.__name__: f
-    for f in (two_branches, counts_in_time, rare_labels, price, autoencoder, gated_waves, depth_map)
+    for f in (
+        two_branches,
+        counts_in_time,
+        rare_labels,
+        price,
+        autoencoder,
+        gated_waves,
+        depth_map,
+        large_embedding,
+    )
 }
 
 

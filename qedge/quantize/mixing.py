@@ -22,6 +22,7 @@ from qedge.quantize.search import Tried
 
 RESCUE_SAMPLES = 48  # that each region is judged by, where the budget is in dB
 SMALL_MARGIN_DB = 1.0
+AIM_DB = 30.0  # of a lift: once layers move, the floor is a poor place to stop at
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,9 @@ def lift(bench: Bench, chosen: Tried) -> Tried | None:
     over the floor; None where nothing does."""
     started = time.perf_counter()
     # The samples may be those that the model was trained with, whose answers hold out longest: noise is told first.
-    ways = [Way("int16", _quiet, _quiet), Way("int16", _lifted), Way("float", _quiet)]
+    aims = [partial(_quiet, least=least) for least in (AIM_DB, LEAST_DB)]
+    ways = [*(Way("int16", quiet, quiet) for quiet in aims), Way("int16", _lifted)]
+    ways += [Way("float", quiet) for quiet in aims]
     found = bench.rescue(chosen, ways)
     if found is None or found.verdict.score <= chosen.score:
         return None
@@ -102,8 +105,8 @@ def _lifted(verdict: Verdict) -> bool:
     return not below_floor(verdict.comparison)
 
 
-def _quiet(verdict: Verdict) -> bool:
-    return _lifted(verdict) and min(verdict.comparison.sqnr_db, verdict.expected) >= LEAST_DB
+def _quiet(verdict: Verdict, least: float) -> bool:
+    return _lifted(verdict) and min(verdict.comparison.sqnr_db, verdict.expected) >= least
 
 
 def enough(result: Comparison, options: QuantizeOptions) -> bool:

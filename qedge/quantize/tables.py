@@ -2,7 +2,7 @@
 
 Operators that work on each value by itself and together read one activation are one function, however many they are.
 A choice between two branches has kernels, but one scale for both, and the branch that is not taken may go far: ``exp``
-of what the other side of a SELU is for.
+of what the other side of a SELU is for. So may what is between the ends of a function with ``exp`` or ``log`` in it.
 TFLite has no operator for a table, but three that make one: CAST and ADD turn a code into an index, GATHER looks it up.
 """
 
@@ -32,6 +32,10 @@ _CHOICES = """
     SELECT SELECT_V2 GREATER GREATER_EQUAL LESS LESS_EQUAL EQUAL NOT_EQUAL LOGICAL_AND LOGICAL_OR LOGICAL_NOT
 """
 _SELECTS = ("SELECT", "SELECT_V2")
+_STEEP = (
+    "EXP",
+    "LOG",
+)  # with others one function: a softplus ends where it began, and goes through exp(x) on the way
 EACH_VALUE = frozenset((_WITH_CONSTANTS + _ALONE + _CHOICES).split())
 """Operators whose every output value depends on the input values at its place alone."""
 
@@ -46,15 +50,19 @@ class Table:
 
 
 def find_tables(graph: Graph) -> tuple[Table, ...]:
-    """Return the functions that hold a choice or an operator without an int8 kernel, none of them within another."""
+    """Return the functions that hold a choice, an ``exp`` or ``log`` beside others, or an operator without a kernel.
+
+    None of them is within another.
+    """
     found: list[Table] = []
     taken: set[int] = set()
     for op in reversed(graph.operators):
-        kernel = op.op in RULES and op.op not in _SELECTS
+        kernel = op.op in RULES and op.op not in (*_SELECTS, *_STEEP)
         if kernel or op.op not in EACH_VALUE or op.index in taken:
             continue
         table = _grow(graph, op)
-        if table is not None and not taken & set(table.operators):
+        alone = op.op in _STEEP and table is not None and len(table.operators) == 1
+        if table is not None and not alone and not taken & set(table.operators):
             found.append(table)
             taken |= set(table.operators)
     return tuple(reversed(found))

@@ -60,11 +60,18 @@ def sine(c: Chain) -> int:
     return c.op("SIN", c.x)
 
 
+def softplus(c: Chain) -> int:
+    """Return log(exp(8x) + 1): on the way exp(32), whose scale would leave nothing of the rest."""
+    steep = c.op("EXP", c.op("MUL", c.x, c.const(8)))
+    return c.op("LOG", c.op("ADD", steep, c.const(1)))
+
+
 FUNCTIONS: dict[Callable[[Chain], int], Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]] = {
     squareplus: lambda x: (x + np.sqrt(x * x + 4)) / 2,
     softsign: lambda x: x / (1.5 + np.abs(x)),
     power: lambda x: (np.abs(x) + 0.1) ** 1.5,
     sine: np.sin,
+    softplus: lambda x: np.logaddexp(8 * x, 0),
 }
 
 
@@ -165,6 +172,11 @@ def _chosen(c: Chain) -> int:
     """Return exp(2x) below 1/2 and x above: the branch that is not taken goes to 3000."""
     above = c.op("GREATER", c.x, c.const(0.5), dtype="bool")
     return c.op("SELECT_V2", above, c.x, c.op("EXP", c.op("MUL", c.x, c.const(2))))
+
+
+def test_an_exponential_alone_keeps_its_kernel() -> None:
+    chain = Chain()
+    assert find_tables(Graph.from_bytes(chain.done(chain.op("EXP", chain.x)))) == ()
 
 
 def test_a_choice_is_a_table_with_the_range_of_what_is_taken() -> None:
