@@ -67,6 +67,14 @@ def test_the_older_kind_of_quantisation_is_one_reason_with_a_way_out() -> None:
     assert len(caught.value.findings) == 1
 
 
+def test_an_answer_of_64_bits_is_refused_with_the_word_that_gives_32() -> None:
+    row, answer = Spec((1, 4), "int8", 0.1), Spec((1,), "int64")
+    model = single_op("ARG_MAX", [row, constant([1])], [answer], {"output_type": "INT64"})
+    (found,) = TARGET.check(request(Graph.from_bytes(model))).findings
+    assert found.message == "the output is int64, expected int32"
+    assert "output_type=tf.int32" in str(found.hint)
+
+
 def test_a_constant_output_is_refused() -> None:
     builder = ModelBuilder()
     g = builder.subgraph()

@@ -19,9 +19,12 @@ NAMES = ("ARG_MAX", "ARG_MIN")
 
 def check(c: OpContext) -> list[Reason]:
     """Return what stands in the way: types, an axis at run time."""
+    wide = Reason(
+        "the output is int64, expected int32", "tf.argmax(x, axis, output_type=tf.int32) gives that", "dtype"
+    )
     return [
         *expect_quantized(c.input(0), what="the input"),
-        *expect_type(c.output, "int32", what="the output"),
+        *([wide] if c.output.dtype == "int64" else expect_type(c.output, "int32", what="the output")),
         *expect_constant(c.input(1), what="the axis"),
     ]
 
