@@ -164,3 +164,77 @@ def test_a_public_uint8_model_is_verified_as_c(shared: Path, tmp_path: Path) -> 
     assert np.abs(differences(model.read_bytes(), found.data, 2)).max() <= 8
     assert run(["build", str(model), "-t", "mcu", "-o", str(tmp_path)]) == 0
     assert run(["verify", str(next(tmp_path.glob("*/mcu")))]) == 0
+
+
+_X, RNG = (1, 4, 6, 8), np.random.default_rng(0)
+
+
+def _u(shape: Sequence[int], scale: float = 0.1, zero: int = 120) -> Spec:
+    return u8(shape, scale, zero)
+
+
+def _c(values: npt.ArrayLike) -> Spec:
+    return constant(values)
+
+
+OPERATORS: dict[str, tuple[list[Spec], list[Spec], dict[str, Any]]] = {
+    "MEAN": ([_u(_X), _c([1, 2])], [_u((1, 8), 0.07, 99)], {"keep_dims": False}),
+    "PAD": ([_u(_X), _c([[0, 0], [1, 2], [0, 1], [0, 0]])], [_u((1, 7, 7, 8))], {}),
+    "RESIZE_BILINEAR": ([_u(_X), _c([8, 12])], [_u((1, 8, 12, 8))], {"half_pixel_centers": True}),
+    "RESIZE_NEAREST_NEIGHBOR": ([_u(_X), _c([8, 12])], [_u((1, 8, 12, 8))], {}),
+    "MUL": ([_u(_X), _u(_X, 0.05, 3)], [_u(_X, 0.2, 130)], {}),
+    "SUB": ([_u(_X), _u(_X, 0.05, 3)], [_u(_X, 0.2, 130)], {}),
+    "MAXIMUM": ([_u(_X), _u(_X)], [_u(_X)], {}),
+    "MAX_POOL_2D": (
+        [_u(_X)],
+        [_u((1, 2, 3, 8))],
+        {"padding": "VALID", "stride_h": 2, "stride_w": 2, "filter_height": 2, "filter_width": 2},
+    ),
+    "TRANSPOSE": ([_u(_X), _c([0, 2, 1, 3])], [_u((1, 6, 4, 8))], {}),
+    "STRIDED_SLICE": ([_u(_X), _c([0, 0, 0, 0]), _c([1, 4, 6, 8]), _c([1, 2, 2, 1])], [_u((1, 2, 3, 8))], {}),
+    "SLICE": ([_u(_X), _c([0, 1, 1, 0]), _c([1, 2, 3, 8])], [_u((1, 2, 3, 8))], {}),
+    "TANH": ([_u(_X, 0.03)], [_u(_X, 1 / 128, 128)], {}),
+    "LOGISTIC": ([_u(_X, 0.03)], [_u(_X, 1 / 256, 0)], {}),
+    "L2_NORMALIZATION": ([_u((1, 8))], [_u((1, 8), 1 / 128, 128)], {}),
+    "RELU": ([_u(_X)], [_u(_X, 0.06, 0)], {}),
+    "RELU6": ([_u(_X)], [_u(_X, 0.03, 0)], {}),
+    "LEAKY_RELU": ([_u(_X)], [_u(_X, 0.08, 100)], {"alpha": 0.1}),
+    "PRELU": (
+        [_u(_X), constant(RNG.integers(0, 255, (1, 1, 8)), "uint8", 0.01, 100)],
+        [_u(_X, 0.09, 90)],
+        {},
+    ),
+    "HARD_SWISH": ([_u(_X, 0.05)], [_u(_X, 0.04, 20)], {}),
+    "SPACE_TO_DEPTH": ([_u(_X)], [_u((1, 2, 3, 32))], {"block_size": 2}),
+    "DEPTH_TO_SPACE": ([_u(_X)], [_u((1, 8, 12, 2))], {"block_size": 2}),
+    "ARG_MAX": ([_u((1, 8)), _c([1])], [Spec((1,), "int32")], {"output_type": "INT32"}),
+    "TRANSPOSE_CONV": (
+        [_c([1, 8, 12, 4]), constant(RNG.integers(0, 256, (4, 3, 3, 8)), "uint8", 0.02, 117), _u(_X)],
+        [_u((1, 8, 12, 4), 0.3, 128)],
+        {"padding": "SAME", "stride_h": 2, "stride_w": 2},
+    ),
+    "SUM": ([_u(_X), _c([1, 2])], [_u((1, 8), 0.9, 99)], {"keep_dims": False}),
+    "GATHER": ([_u(_X), _c([0, 2, 1])], [_u((1, 4, 6, 3))], {"axis": 3}),
+    "TILE": ([_u((1, 4)), _c([1, 3])], [_u((1, 12))], {}),
+    "MINIMUM": ([_u(_X), _u(_X)], [_u(_X)], {}),
+    "DEQUANTIZE": ([_u(_X)], [Spec(_X, "float32")], {}),
+    "PACK": ([_u((1, 4)), _u((1, 4))], [_u((2, 1, 4))], {"values_count": 2, "axis": 0}),
+    "SPLIT": ([_c(3), _u(_X)], [_u((1, 4, 6, 4)), _u((1, 4, 6, 4))], {"num_splits": 2}),
+    "ADD": ([_u(_X), _u((1, 1, 1, 8), 0.05, 3)], [_u(_X, 0.2, 130)], {}),
+}
+
+
+@pytest.mark.parametrize("op", OPERATORS)
+def test_an_operator_gives_the_same_codes(op: str) -> None:
+    inputs, outputs, options = OPERATORS[op]
+    version = 2 if op in ("RESIZE_BILINEAR", "TRANSPOSE_CONV") else 1
+    model = single_op(op, inputs, outputs, options or None, version=version)
+    samples = golden_samples(Graph.from_bytes(model), None, 4)
+    lowered = [[(v.astype(np.int16) - 128).astype(np.int8) for v in row] for row in samples]
+    theirs, ours = reference_outputs(model, samples), reference_outputs(in_int8(model).data, lowered)
+    for before, after in zip(theirs, ours):
+        for a, b in zip(before, after):
+            shift = 128 if a.dtype == np.uint8 else 0
+            # a rounding of L2_NORMALIZATION, and the weights of TRANSPOSE_CONV on a coarser step
+            most = {"L2_NORMALIZATION": 1, "TRANSPOSE_CONV": 4}.get(op, 0)
+            assert np.abs(a.astype(np.float64) - shift - b).max() <= most
