@@ -1,8 +1,9 @@
 """TFLite Micro as the oracle of every model that can be generated, also where its kernels lack something.
 
 What it lacks is written in operators that it has, which compute the same bytes: a table of a function as CAST, ADD and
-GATHER, TILE as concatenations, weights of 4 bits as those of 8, the padding of SPACE_TO_BATCH_ND, which it leaves to
-chance, as PAD. All tensors keep their index. The tables themselves are held to the functions by tests.
+GATHER, a slice of five dimensions as GATHER, TILE as concatenations, weights of 4 bits as those of 8, the padding of
+SPACE_TO_BATCH_ND, which it leaves to chance, as PAD. All tensors keep their index. The tables themselves are held to
+the functions by tests.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ from qedge_mcu.cores import core
 from qedge_mcu.ops import OpContext, find
 from qedge_mcu.ops.base import Array, constant
 from qedge_mcu.ops.functions import FUNCTIONS
+from qedge_mcu.ops.strided_slice import block
 
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+SLICED = 4
+"""Dimensions that TFLite Micro's STRIDED_SLICE takes at most."""
 _LACKING = frozenset(FUNCTIONS) - {"ELU"}
 
 
@@ -59,6 +63,8 @@ def _form(graph: Graph, op: Operator) -> Callable[[Editor, OpContext], list[Node
     if op.op == "SPACE_TO_BATCH_ND":
         padding = graph.tensors[op.inputs[2]].data
         return _padded if padding is not None and np.any(padding) else None
+    if op.op == "STRIDED_SLICE" and len(graph.tensors[op.inputs[0]].shape) > SLICED:
+        return _taken
     if op.op in WEIGHTED and graph.tensors[op.inputs[1]].dtype == "int4":
         return _wide
     return _FORMS.get(op.op)
@@ -101,6 +107,26 @@ def _tile(editor: Editor, c: OpContext) -> list[Node]:
         nodes.append(editor.operator("CONCATENATION", [source] * counts[axis], [joined], {"axis": axis}))
         source = joined
     return nodes
+
+
+def _taken(editor: Editor, c: OpContext) -> list[Node]:
+    """Return a slice of many dimensions as the values at its places."""
+    sizes, steps, start = block(c)
+    places = np.full(sizes, start, np.int32)
+    for axis, (size, step) in enumerate(zip(sizes, steps)):
+        places += (
+            (np.arange(size) * step)
+            .reshape([-1 if k == axis else 1 for k in range(len(sizes))])
+            .astype(np.int32)
+        )
+    flat = editor.tensor_like(c.op.inputs[0], f"{c.op.label} flat", [c.input(0).elements])
+    taken = editor.tensor_like(c.op.outputs[0], f"{c.op.label} taken", [places.size])
+    shapes = [editor.constant(np.array(shape, np.int32)) for shape in ([c.input(0).elements], c.output.shape)]
+    return [
+        editor.operator("RESHAPE", [c.op.inputs[0], shapes[0]], [flat]),
+        editor.operator("GATHER", [flat, editor.constant(places.reshape(-1))], [taken], {"axis": 0}),
+        editor.operator("RESHAPE", [taken, shapes[1]], list(c.op.outputs)),
+    ]
 
 
 def _padded(editor: Editor, c: OpContext) -> list[Node]:

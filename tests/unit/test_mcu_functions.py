@@ -168,3 +168,20 @@ def test_a_table_whose_places_are_seen_elsewhere_stays_and_others_take_the_neare
     assert (array.values[:125] == entries[0]).all()
     assert array.values[125:130].tolist() == entries.tolist()
     assert (array.values[130:] == entries[-1]).all()
+
+
+@pytest.mark.skipif(not tflm.available(), reason="the tflite-micro wheel is not installed")
+def test_a_slice_of_five_dimensions_is_exact_to_the_oracle_s_gather(tmp_path: Path) -> None:
+    begin, end, steps = (constant(values) for values in ([0, 3, 0, 4, 0], [1, 4, 5, 0, 3], [1, 1, 2, -2, 1]))
+    x = Spec((1, 6, 5, 5, 3), "int8", 0.1, 2)
+    options = {"shrink_axis_mask": 2}
+    model = single_op("STRIDED_SLICE", [x, begin, end, steps], [Spec((1, 3, 2, 3), "int8", 0.1, 2)], options)
+    assert rewrite(model)[1] == ("STRIDED_SLICE",)
+    program = build(Graph.from_bytes(model), core("cortex-m4"), "model")
+    generated = emit(program)
+    generated.write(tmp_path)
+    library = Library(tmp_path, describe_library(program, generated.sources))
+    value = np.random.default_rng(0).integers(-128, 128, x.shape, np.int8)
+    (found,) = run(model, [[value]])
+    assert np.array_equal(found.outputs[0], value[:, 3, 0:5:2, 4:0:-2, 0:3])
+    assert compare_layers(library, [[value]], [r.tensors for r in run(model, [[value]], inner=True)]) == []

@@ -22,7 +22,7 @@ def check(c: OpContext) -> list[Reason]:
             reasons.append(Reason(f"{mask.replace('_', ' ')} {c.option(mask)}, expected 0"))
     if reasons:
         return reasons
-    sizes, a, _ = _block(c)
+    sizes, a, _ = block(c)
     elements = 1
     for size in sizes:
         elements *= size
@@ -33,11 +33,11 @@ def check(c: OpContext) -> list[Reason]:
 
 def emit(c: OpContext) -> Emitted:
     """Return the call."""
-    sizes, a, start = _block(c)
+    sizes, a, start = block(c)
     return movement.copy(c.output, sizes, a, strides(sizes), start)
 
 
-def _block(c: OpContext) -> tuple[list[int], list[int], int]:
+def block(c: OpContext) -> tuple[list[int], list[int], int]:
     """Return sizes, input strides and first element of the block."""
     begin, end, step = (constant(c.input(i)).reshape(-1).tolist() for i in (1, 2, 3))
     inner = strides(c.input(0).shape)
