@@ -22,8 +22,8 @@ Every operator gives the bytes of TFLite Micro (the `tflite-micro` package, whic
 requantises), on this machine with sanitizers and on an emulated Cortex-M4, in every case of its table in
 `tests/ops/cases`. A model with anything else is refused with all that stands in the way, exit code 4.
 Batch is 1 unless the operator says otherwise. Functions of one int8 value are tables. What TFLite Micro lacks
-(EXP, LOG, GELU and other tables, TILE, slices of five dimensions, the padding of SPACE_TO_BATCH_ND) is verified in
-operators that it has.
+(EXP, LOG, GELU and other tables, TILE, slices and turns of many dimensions, the padding of SPACE_TO_BATCH_ND) is
+verified in operators that it has.
 
 | operator | what runs | refused, besides other types |
 |---|---|---|

@@ -1,9 +1,9 @@
 """TFLite Micro as the oracle of every model that can be generated, also where its kernels lack something.
 
 What it lacks is written in operators that it has, which compute the same bytes: a table of a function as CAST, ADD and
-GATHER, a slice of five dimensions as GATHER, TILE as concatenations, weights of 4 bits as those of 8, the padding of
-SPACE_TO_BATCH_ND, which it leaves to chance, as PAD. All tensors keep their index. The tables themselves are held to
-the functions by tests.
+GATHER, slices and turns of many dimensions as GATHER, TILE as concatenations, weights of 4 bits as those of 8, the
+padding of SPACE_TO_BATCH_ND, which it leaves to chance, as PAD. All tensors keep their index. The tables themselves
+are held to the functions by tests.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 
 import numpy as np
+import numpy.typing as npt
 
 from qedge.graph import Graph, Operator
 from qedge.graph.edit import Editor, Node
@@ -23,8 +24,8 @@ from qedge_mcu.ops.functions import FUNCTIONS
 from qedge_mcu.ops.strided_slice import block
 
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
-SLICED = 4
-"""Dimensions that TFLite Micro's STRIDED_SLICE takes at most."""
+MOST_DIMENSIONS = {"STRIDED_SLICE": 4, "TRANSPOSE": 5}
+"""What TFLite Micro takes."""
 _LACKING = frozenset(FUNCTIONS) - {"ELU"}
 
 
@@ -63,8 +64,8 @@ def _form(graph: Graph, op: Operator) -> Callable[[Editor, OpContext], list[Node
     if op.op == "SPACE_TO_BATCH_ND":
         padding = graph.tensors[op.inputs[2]].data
         return _padded if padding is not None and np.any(padding) else None
-    if op.op == "STRIDED_SLICE" and len(graph.tensors[op.inputs[0]].shape) > SLICED:
-        return _taken
+    if op.op in MOST_DIMENSIONS and len(graph.tensors[op.inputs[0]].shape) > MOST_DIMENSIONS[op.op]:
+        return _gathered
     if op.op in WEIGHTED and graph.tensors[op.inputs[1]].dtype == "int4":
         return _wide
     return _FORMS.get(op.op)
@@ -109,16 +110,22 @@ def _tile(editor: Editor, c: OpContext) -> list[Node]:
     return nodes
 
 
-def _taken(editor: Editor, c: OpContext) -> list[Node]:
-    """Return a slice of many dimensions as the values at its places."""
+def _places(c: OpContext) -> npt.NDArray[np.int32]:
+    """Return for each value of the output its place in the input, of an operator that moves values."""
+    if c.op.op == "TRANSPOSE":
+        order = constant(c.input(1)).reshape(-1).tolist()
+        return np.arange(c.input(0).elements, dtype=np.int32).reshape(c.input(0).shape).transpose(order)
     sizes, steps, start = block(c)
     places = np.full(sizes, start, np.int32)
     for axis, (size, step) in enumerate(zip(sizes, steps)):
-        places += (
-            (np.arange(size) * step)
-            .reshape([-1 if k == axis else 1 for k in range(len(sizes))])
-            .astype(np.int32)
-        )
+        along = [-1 if k == axis else 1 for k in range(len(sizes))]
+        places += (np.arange(size) * step).reshape(along).astype(np.int32)
+    return places
+
+
+def _gathered(editor: Editor, c: OpContext) -> list[Node]:
+    """Return an operator that moves values, of many dimensions, as the values at their places."""
+    places = _places(c)
     flat = editor.tensor_like(c.op.inputs[0], f"{c.op.label} flat", [c.input(0).elements])
     taken = editor.tensor_like(c.op.outputs[0], f"{c.op.label} taken", [places.size])
     shapes = [editor.constant(np.array(shape, np.int32)) for shape in ([c.input(0).elements], c.output.shape)]

@@ -171,17 +171,21 @@ def test_a_table_whose_places_are_seen_elsewhere_stays_and_others_take_the_neare
 
 
 @pytest.mark.skipif(not tflm.available(), reason="the tflite-micro wheel is not installed")
-def test_a_slice_of_five_dimensions_is_exact_to_the_oracle_s_gather(tmp_path: Path) -> None:
+@pytest.mark.parametrize("op", ["STRIDED_SLICE", "TRANSPOSE"])
+def test_many_dimensions_are_exact_to_the_oracle_s_gather(op: str, tmp_path: Path) -> None:
+    value = np.random.default_rng(0).integers(-128, 128, (1, 6, 5, 5, 3), np.int8)
     begin, end, steps = (constant(values) for values in ([0, 3, 0, 4, 0], [1, 4, 5, 0, 3], [1, 1, 2, -2, 1]))
-    x = Spec((1, 6, 5, 5, 3), "int8", 0.1, 2)
-    options = {"shrink_axis_mask": 2}
-    model = single_op("STRIDED_SLICE", [x, begin, end, steps], [Spec((1, 3, 2, 3), "int8", 0.1, 2)], options)
-    assert rewrite(model)[1] == ("STRIDED_SLICE",)
+    rest, wanted, options = [begin, end, steps], value[:, 3, 0:5:2, 4:0:-2, 0:3], {"shrink_axis_mask": 2}
+    if op == "TRANSPOSE":
+        value = value.reshape(1, 2, 3, 5, 5, 3)
+        rest, wanted, options = [constant([0, 3, 1, 4, 2, 5])], value.transpose(0, 3, 1, 4, 2, 5), {}
+    specs = [Spec(v.shape, "int8", 0.1, 2) for v in (value, wanted)]
+    model = single_op(op, [specs[0], *rest], [specs[1]], options or None)
+    assert rewrite(model)[1] == (op,)
     program = build(Graph.from_bytes(model), core("cortex-m4"), "model")
     generated = emit(program)
     generated.write(tmp_path)
     library = Library(tmp_path, describe_library(program, generated.sources))
-    value = np.random.default_rng(0).integers(-128, 128, x.shape, np.int8)
     (found,) = run(model, [[value]])
-    assert np.array_equal(found.outputs[0], value[:, 3, 0:5:2, 4:0:-2, 0:3])
+    assert np.array_equal(found.outputs[0], wanted)
     assert compare_layers(library, [[value]], [r.tensors for r in run(model, [[value]], inner=True)]) == []
