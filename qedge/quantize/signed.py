@@ -64,7 +64,7 @@ def in_int8(data: bytes) -> Signed:
     if unknown or len(graph.subgraphs) > 1:
         raise UnsupportedError(
             f"no int8 form is known of {', '.join(unknown) or 'control flow'} in uint8",
-            hint="build from the float model, or for a target that runs uint8 as it is: -t rpi, -t coral",
+            hint="build from the float model, or apart for targets that run uint8 as it is",
         )
     exact = channels = 0
     for op in graph:
