@@ -184,7 +184,7 @@ def _read(folder: Path, job: dict[str, Any]) -> list[Run] | ModelError:
     if refused.exists():
         return ModelError(
             f"{DISTRIBUTION} refuses the model: {refused.read_text()}",
-            hint="convert the model again, or give the interpreter a larger arena",
+            hint="it names an operator: put another layer in its place, or build for a target with LiteRT",
         )
     with np.load(stem.with_suffix(".out.npz")) as results:
         return [
