@@ -40,6 +40,20 @@ def put_blob(registry: Registry, data: bytes) -> int:
     return len(data)
 
 
+def put_file(registry: Registry, kind: str, name: str, data: bytes) -> dict[str, Any]:
+    """Send a file; return the manifest of the artefact of type ``kind`` that is this file alone."""
+    empty = b"{}"
+    put_blob(registry, empty)
+    put_blob(registry, data)
+    return {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "artifactType": kind,
+        "config": descriptor(EMPTY_TYPE, empty),
+        "layers": [descriptor(FILE, data, {TITLE: name})],
+    }
+
+
 def put_manifest(
     registry: Registry, document: Mapping[str, Any], tag: str, kind: str = MANIFEST_TYPE
 ) -> tuple[bytes, str]:

@@ -16,16 +16,12 @@ from qedge.bundle.manifest import MAX_SIGNATURE_BYTES
 from qedge.errors import DataError, IntegrityError, UsageError
 from qedge.fields import Field
 from qedge.ship.artefacts import (
-    EMPTY_TYPE,
-    FILE,
     MANIFEST_TYPE,
     MAX_OCI_MANIFEST_BYTES,
-    TITLE,
-    descriptor,
     document_of,
     get_blob,
     named_blob,
-    put_blob,
+    put_file,
     put_manifest,
 )
 from qedge.ship.http import Registry
@@ -133,17 +129,7 @@ def set_channel(
         raise UsageError(f"number: found {number}, expected an integer from {least} to {MAX_SERIAL}")
     unsigned = Channel(place.name, place.tag or "", number or least, resolve(version))
     channel = unsigned._replace(armoured=keygen.sign(unsigned.message, key, NAMESPACE))
-    data, empty = channel.encoded(), b"{}"
-    put_blob(registry, empty)
-    put_blob(registry, data)
-    document = {
-        "schemaVersion": 2,
-        "mediaType": MANIFEST_TYPE,
-        "artifactType": ARTIFACT,
-        "config": descriptor(EMPTY_TYPE, empty),
-        "layers": [descriptor(FILE, data, {TITLE: FILE_NAME})],
-    }
-    put_manifest(registry, document, channel.name)
+    put_manifest(registry, put_file(registry, ARTIFACT, FILE_NAME, channel.encoded()), channel.name)
     return channel
 
 

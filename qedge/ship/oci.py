@@ -28,7 +28,6 @@ from qedge.bundle.write import move_into_place, refuse_to_replace, write_file
 from qedge.errors import DataError, IntegrityError, QedgeError
 from qedge.fields import Field
 from qedge.ship.artefacts import (
-    EMPTY_TYPE,
     FILE,
     INDEX_TYPE,
     MANIFEST_TYPE,
@@ -40,6 +39,7 @@ from qedge.ship.artefacts import (
     get_blob,
     named_blob,
     put_blob,
+    put_file,
     put_manifest,
 )
 from qedge.ship.http import Registry
@@ -200,17 +200,7 @@ def _layers(data: bytes, where: str) -> dict[str, tuple[str, int]]:
 
 def _put_signature(registry: Registry, signature: bytes, subject: Mapping[str, Any]) -> None:
     """Push the signature as a referrer of the bundle's manifest."""
-    empty = b"{}"
-    put_blob(registry, empty)
-    put_blob(registry, signature)
-    document = {
-        "schemaVersion": 2,
-        "mediaType": MANIFEST_TYPE,
-        "artifactType": SIGNATURE_ARTIFACT,
-        "config": descriptor(EMPTY_TYPE, empty),
-        "layers": [descriptor(FILE, signature, {TITLE: SIGNATURE})],
-        "subject": subject,
-    }
+    document = {**put_file(registry, SIGNATURE_ARTIFACT, SIGNATURE, signature), "subject": subject}
     data = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
     headers = registry.send("PUT", f"manifests/{digest_of(data)}", data, {"Content-Type": MANIFEST_TYPE})
     if "oci-subject" in headers:
