@@ -1,4 +1,4 @@
-"""What a bundle costs over a registry, beside a plain HTTP copy of the same bytes.
+"""What a bundle costs over a registry, beside plain HTTP copies: of its files, and of the registry's own blobs.
 
     python benchmarks/registry.py [--bundle BUNDLE] [--runs 20] [--json]
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import hashlib
 import http.server
 import json
 import statistics
@@ -50,7 +51,7 @@ def main() -> None:
         return
     files = [p for p in arguments.bundle.rglob("*") if p.is_file()]
     size = sum(p.stat().st_size for p in files)
-    found: dict[str, list[float]] = {"push": [], "pull": [], "pull_have": [], "http": []}
+    found: dict[str, list[float]] = {"push": [], "pull": [], "pull_have": [], "http": [], "blobs": []}
     with tempfile.TemporaryDirectory() as scratch, docker_registry(Path(scratch)) as host:
         handler = functools.partial(_Quiet, directory=str(arguments.bundle))
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -66,24 +67,33 @@ def main() -> None:
                     place.write_bytes(answer.read())
             read_bundle(target)
 
+        def blobs(digests: list[str], repository: str) -> None:
+            for digest in digests:
+                with urllib.request.urlopen(f"http://{host}/v2/{repository}/blobs/{digest}") as answer:
+                    answer.read()
+
+        digests = ["sha256:" + hashlib.sha256(p.read_bytes()).hexdigest() for p in files]
         for k in range(arguments.runs):
             reference, out = f"oci://{host}/bundle{k}:1", Path(scratch) / f"out{k}"
             found["push"].append(timed(functools.partial(push, arguments.bundle, reference)))
             found["pull"].append(timed(functools.partial(pull, reference, out)))
             found["pull_have"].append(timed(functools.partial(pull, reference, out)))
+            found["blobs"].append(timed(functools.partial(blobs, digests, f"bundle{k}")))
             found["http"].append(timed(functools.partial(copy, Path(scratch) / f"copy{k}")))
         server.shutdown()
         server.server_close()
     medians = {name: statistics.median(times) for name, times in found.items()}
     result = {"bytes": size, "runs": arguments.runs, **{f"{k}_s": round(v, 4) for k, v in medians.items()}}
     result["pull_to_http"] = round(medians["pull"] / medians["http"], 2)
+    result["pull_to_blobs"] = round(medians["pull"] / medians["blobs"], 2)
     if arguments.json:
         print(json.dumps(result))
         return
     print(f"bundle of {size:,} bytes, {len(files)} files, median of {arguments.runs} runs")
-    for name in ("http", "push", "pull", "pull_have"):
+    for name in ("http", "blobs", "push", "pull", "pull_have"):
         print(f"  {name:10} {1000 * medians[name]:8.1f} ms")
-    print(f"  pull to plain HTTP copy: {result['pull_to_http']}")
+    print(f"  pull to a plain copy of the files by HTTP: {result['pull_to_http']}")
+    print(f"  pull to plain GETs of the registry's own blobs: {result['pull_to_blobs']}")
 
 
 if __name__ == "__main__":

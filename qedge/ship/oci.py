@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,6 +47,8 @@ from qedge.ship.http import Registry
 from qedge.ship.reference import Reference
 from qedge.trust.signature import check_asked, check_signature
 
+AT_ONCE = 4
+"""Files that are fetched at the same time: a registry takes longer to begin than to send, and each is held whole."""
 ARTIFACT = "application/vnd.qedge.bundle.v1"
 CONFIG = "application/vnd.qedge.manifest.v1+json"
 SIGNATURE_ARTIFACT = "application/vnd.qedge.signature.v1"
@@ -142,23 +145,41 @@ def pull(
         raise IntegrityError(f"{place}: the registry gave another manifest: {digest}")
     wanted = _layers(found[0], str(place))
     here = _present([target, *have])
-    received = 0
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".new", dir=target.parent))
     try:
         fresh.chmod(0o755)
-        for name, (blob, size) in wanted.items():
-            data = _from_here(here, blob)
-            if data is None:
-                data = get_blob(registry, blob, size, f"{place}: {name}")
-                received += size
-            write_file(fresh / name, data)
+        received = _fetch(registry, wanted, here, fresh, str(place))
         signed = _fetch_signature(registry, digest, fresh, trusted, least_serial)
         with read_bundle(fresh):
             move_into_place(fresh, target)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return Pulled(target, digest, len(wanted), received, *signed)
+
+
+def _fetch(
+    registry: Registry,
+    wanted: Mapping[str, tuple[str, int]],
+    here: Mapping[str, Path],
+    folder: Path,
+    where: str,
+) -> int:
+    """Write all files, those that are not here yet from the registry, some at a time; return the bytes that came."""
+
+    def write(name: str) -> int:
+        blob, size = wanted[name]
+        data = _from_here(here, blob)
+        write_file(
+            folder / name, get_blob(registry, blob, size, f"{where}: {name}") if data is None else data
+        )
+        return size if data is None else 0
+
+    pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="qedge-pull")
+    try:
+        return sum(pool.map(write, wanted))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def resolve(reference: str) -> str:
