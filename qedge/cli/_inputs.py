@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,9 @@ from qedge.target import names as target_names
 from qedge.target.options import percent
 
 __all__ = ["ModelArg", "ShapeOpt", "TrustOpt", "ValueOpt", "request_from"]
+
+_quantising = partial(typer.Option, rich_help_panel=QUANTISATION)
+_processing = partial(typer.Option, rich_help_panel=PROCESSING)
 
 DataOpt = Annotated[
     Path | None,
@@ -53,169 +57,168 @@ SamplesOpt = Annotated[int | None, typer.Option("--samples", min=1, help="Use at
 SeedOpt = Annotated[int | None, typer.Option("--seed", help="Seed of every choice.")]
 IoOpt = Annotated[
     str | None,
-    typer.Option(
+    _quantising(
         "--io",
         help="Type of inputs and outputs: auto, int8, uint8, int16 ...",
         autocompletion=offering(IO_TYPES),
-        rich_help_panel=QUANTISATION,
     ),
 ]
 MethodOpt = Annotated[
     str | None,
-    typer.Option(
+    _quantising(
         "--method",
         help="Pin a quantisation method. Default: auto.",
         autocompletion=offering(("auto", *RANGES)),
-        rich_help_panel=QUANTISATION,
     ),
 ]
 EffortOpt = Annotated[
     str | None,
-    typer.Option(
+    _quantising(
         "--effort",
         help="How much to try: fast, normal or thorough. Default: normal.",
         autocompletion=offering(EFFORTS),
-        rich_help_panel=QUANTISATION,
     ),
 ]
 RecipeOpt = Annotated[
     Path | None,
-    typer.Option("--recipe", help="Recipe file (TOML) that pins every part.", rich_help_panel=QUANTISATION),
+    _quantising(
+        "--recipe",
+        help="Recipe file (TOML) that pins every part.",
+    ),
 ]
 MaxDropOpt = Annotated[
     str | None,
-    typer.Option(
-        "--max-drop", help="Accuracy that int8 may lose, in points: 1%.", rich_help_panel=QUANTISATION
+    _quantising(
+        "--max-drop",
+        help="Accuracy that int8 may lose, in points: 1%.",
     ),
 ]
 MinSqnrOpt = Annotated[
     float | None,
-    typer.Option("--min-sqnr", help="SQNR in dB that int8 must reach.", rich_help_panel=QUANTISATION),
+    _quantising(
+        "--min-sqnr",
+        help="SQNR in dB that int8 must reach.",
+    ),
 ]
 WeightsOpt = Annotated[
     str | None,
-    typer.Option(
+    _quantising(
         "--weights",
         help="Type of weights: int8, int4, mixed (int4 as far as the accuracy budget allows), or auto: int4 where"
         " --flash asks for it.",
-        rich_help_panel=QUANTISATION,
     ),
 ]
 ParetoOpt = Annotated[
     int,
-    typer.Option(
+    _quantising(
         "--pareto",
         min=0,
         help="Also write this many bundles of other assignments of int4, int8 and 16-bit layers, to choose from.",
-        rich_help_panel=QUANTISATION,
     ),
 ]
 TuneOpt = Annotated[
     str | None,
-    typer.Option(
+    _quantising(
         "--tune",
         help="Learn weights and ranges from the float model's answers; 'auto': where the budget is missed.",
         metavar="[on|auto|off]",
-        rich_help_panel=QUANTISATION,
     ),
 ]
 TuneMinutesOpt = Annotated[
     float | None,
-    typer.Option(
-        "--tune-minutes", min=0.1, help="Longest time to tune for. Default: 5.", rich_help_panel=QUANTISATION
+    _quantising(
+        "--tune-minutes",
+        min=0.1,
+        help="Longest time to tune for. Default: 5.",
     ),
 ]
 EvalOpt = Annotated[
     Path | None,
-    typer.Option(
+    _quantising(
         "--eval-data",
         help="Samples to measure on, in place of some held out of --data.",
-        rich_help_panel=QUANTISATION,
     ),
 ]
 StrictOpt = Annotated[
     bool,
-    typer.Option(
+    _quantising(
         "--strict",
         help="A warning about the model, the data or the figures is exit 6.",
-        rich_help_panel=QUANTISATION,
     ),
 ]
 ResizeOpt = Annotated[
     str | None,
-    typer.Option(
+    _processing(
         "--resize",
         help="Resampling of images: bilinear, nearest, bicubic, area, opencv.",
         autocompletion=offering(METHODS),
-        rich_help_panel=PROCESSING,
     ),
 ]
 FitOpt = Annotated[
     str | None,
-    typer.Option(
+    _processing(
         "--fit",
         help="Image to input: stretch, crop or letterbox.",
         autocompletion=offering(FITS),
-        rich_help_panel=PROCESSING,
     ),
 ]
 ColorOpt = Annotated[
     str | None,
-    typer.Option(
+    _processing(
         "--color",
         help="Channel order: rgb, bgr or gray.",
         autocompletion=offering(COLORS),
-        rich_help_panel=PROCESSING,
     ),
 ]
 RangeOpt = Annotated[
     str | None,
-    typer.Option(
+    _processing(
         "--range",
         help="What 0..255 becomes, for instance 0,1 or -1,1. Default: 0,255.",
-        rich_help_panel=PROCESSING,
     ),
 ]
 MeanOpt = Annotated[
     str | None,
-    typer.Option("--mean", help="Mean to subtract, in that range: one or three.", rich_help_panel=PROCESSING),
+    _processing(
+        "--mean",
+        help="Mean to subtract, in that range: one or three.",
+    ),
 ]
 StdOpt = Annotated[
     str | None,
-    typer.Option("--std", help="Divisor after the mean: one or three numbers.", rich_help_panel=PROCESSING),
+    _processing(
+        "--std",
+        help="Divisor after the mean: one or three numbers.",
+    ),
 ]
 PreOpt = Annotated[
     list[str] | None,
-    typer.Option(
+    _processing(
         "--pre",
         help="Any pre-processing field as KEY=VALUE, repeatable: --pre sample_rate=16000.",
-        rich_help_panel=PROCESSING,
     ),
 ]
 PostOpt = Annotated[
     str | None,
-    typer.Option(
+    _processing(
         "--post",
         help="Post-processing: classify, detect, segment, keypoints, regression, raw ...",
         autocompletion=offering((*POSTPROCESS_KINDS, "raw")),
-        rich_help_panel=PROCESSING,
     ),
 ]
 EXPORTS = ("frigate",)
 ExportOpt = Annotated[
     str | None,
-    typer.Option(
+    _processing(
         "--export",
         help="Also write what another application needs of a detector: frigate.",
-        rich_help_panel=PROCESSING,
     ),
 ]
 CutOpt = Annotated[
     bool | None,
-    typer.Option(
+    _processing(
         "--cut-head/--no-cut-head",
         help="A detector's decoding: in the post-processing, or in the model. Default: where it is known, the first.",
-        rich_help_panel=PROCESSING,
     ),
 ]
 
