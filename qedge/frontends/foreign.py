@@ -12,6 +12,7 @@ from qedge.frontends.candidate import Candidate
 
 _EXPORT = "export it to ONNX from where it was trained, then qedge build model.onnx"
 _HUB = "optimum-cli export onnx --model NAME --task TASK out/, or torch.onnx.export, then qedge build out/model.onnx"
+_SOURCE = "bring the model that it was made of, in one of the forms that qedge reads"
 _WHOLE = "where the model is: model.save('model.keras'), then qedge build model.keras"
 
 
@@ -51,8 +52,14 @@ def _any(*tests: Callable[[Candidate], bool]) -> Callable[[Candidate], bool]:
 
 
 KINDS = (
+    Foreign("a pointer of Git LFS", "fetch the file itself: git lfs pull", _head(b"version https://git-lfs")),
     Foreign(
-        "weights without a graph (safetensors)",
+        "a web page",
+        "download the file itself, not the page about it",
+        _head(b"<!DOCTYPE", b"<!doctype", b"<html"),
+    ),
+    Foreign(
+        "weights without a graph (safetensors, or a folder of Hugging Face's)",
         _HUB,
         _any(_suffix(".safetensors"), _holds(".safetensors", "pytorch_model.bin")),
     ),
@@ -69,7 +76,7 @@ KINDS = (
     Foreign(
         "a TensorFlow.js model",
         f"{_WHOLE}; or tensorflowjs_converter --input_format tfjs_layers_model --output_format keras FILE.json net.h5",
-        _text(".json", b'"modelTopology"', b"layers-model", b"graph-model"),
+        _any(_text(".json", b'"modelTopology"', b"layers-model", b"graph-model"), _holds("-shard1of1.bin")),
     ),
     Foreign(
         "a frozen TensorFlow graph",
@@ -97,9 +104,28 @@ KINDS = (
         _any(_suffix(".joblib", ".sav"), _head(*(bytes([0x80, version]) for version in range(2, 6)))),
     ),
     Foreign(
+        "a PaddlePaddle model",
+        "paddle2onnx --model_dir FOLDER ..., then qedge build model.onnx",
+        _suffix(".pdmodel"),
+    ),
+    Foreign("a model for Rockchip's NPU", _SOURCE, _head(b"RKNN")),
+    Foreign("an ncnn model", _SOURCE, _head(b"7767517\n")),
+    Foreign("an MNN model", _SOURCE, _suffix(".mnn")),
+    Foreign("an MXNet model", _EXPORT, _text(".json", b'"nodes"')),
+    Foreign(
+        "a model written as a C array",
+        "bring the .tflite file that it was made of",
+        lambda c: c.suffix in (".c", ".cc", ".cpp", ".h") and b"unsigned char" in c.head,
+    ),
+    Foreign(
+        "a folder with models inside",
+        "name the one that is meant",
+        lambda c: c.kind == "folder" and _holds(".tflite", ".onnx", ".keras", ".h5", ".pt2")(c),
+    ),
+    Foreign(
         "an archive with models inside",
         "unpack it and name the .tflite file (or the folder with saved_model.pb) that it holds",
-        _any(_holds(".tflite", ".onnx", ".keras", "saved_model.pb", "TFL3")),
+        lambda c: c.is_zip and _holds(".tflite", ".onnx", ".keras", "saved_model.pb", "TFL3")(c),
     ),
     Foreign(
         "a compressed archive",

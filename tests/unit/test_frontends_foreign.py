@@ -30,6 +30,14 @@ FILES = {
     "any.model": (pickle.dumps({"a": 1}), "scikit-learn"),
     "arch.json": (json.dumps({"class_name": "Functional", "config": {}}).encode(), "without its weights"),
     "model.json": (json.dumps({"format": "layers-model", "modelTopology": {}}).encode(), "TensorFlow.js"),
+    "net.onnx": (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\n", "git lfs pull"),
+    "net.tflite": (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\n", "git lfs pull"),
+    "page.keras": (b"<!DOCTYPE html><html>404", "web page"),
+    "net.rknn": (b"RKNN\0\0\0\0", "Rockchip"),
+    "net.pdmodel": (b"\x08\x01\x12\x04", "PaddlePaddle"),
+    "net.param": (b"7767517\n3 3\n", "ncnn"),
+    "net-symbol.json": (b'{"nodes": [{"op": "null"}]}', "MXNet"),
+    "model.cc": (b"alignas(16) const unsigned char g_model[] = {0x1c", "C array"),
     "hub.tar.gz": (gzip.compress(b"saved_model.pb"), "compressed archive"),
 }
 
@@ -58,6 +66,9 @@ def test_files_of_other_kinds_are_told_by_what_they_are(name: str, tmp_path: Pat
     [
         (("config.json", "model.safetensors"), "safetensors"),
         (("checkpoint", "model.ckpt.index"), "checkpoint"),
+        (("config.json", "pytorch_model.bin"), "Hugging Face"),
+        (("model.json", "group1-shard1of1.bin"), "TensorFlow.js"),
+        (("a.onnx", "a.onnx.data"), "name the one that is meant"),
     ],
 )
 def test_folders_of_other_kinds_too(members: tuple[str, ...], what: str, tmp_path: Path) -> None:

@@ -42,14 +42,9 @@ class OnnxFrontEnd(FrontEnd):
         return Match.CONTENT if begins and named else Match.NAME if begins or named else Match.NO
 
     def examine(self, candidate: Candidate) -> None:
-        """Refuse an empty file, and one that only points to where it is kept."""
+        """Refuse an empty file."""
         if candidate.size == 0:
             raise ModelError(f"{candidate.given} is empty", hint="export or copy it again")
-        if candidate.head.startswith(b"version https://git-lfs"):
-            raise ModelError(
-                f"{candidate.given} is a pointer of Git LFS, no model",
-                hint="fetch the file itself: git lfs pull",
-            )
 
     def convert(self, job: Job) -> Converted:
         """Emit a ``.tflite`` and compare it with onnxruntime; what does not agree is refused."""
