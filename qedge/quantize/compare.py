@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from qedge.datasets.labels import truths_of
 from qedge.datasets.outputs import OutputInfo, output_infos
-from qedge.datasets.protocol import Dataset
+from qedge.datasets.protocol import Dataset, Truths
 from qedge.errors import DataError
 from qedge.graph import Graph
 from qedge.processing.detect import Detect
@@ -118,8 +118,8 @@ class Tally:
     def __init__(self, graph: Graph, dataset: Dataset, postprocess: Postprocess | None = None) -> None:
         infos = output_infos(graph)
         self._truths = truths_of(dataset, infos)
-        self.tasks = tasks_of(infos, dataset)
-        self._outputs = [OutputTally(info, task) for info, task in zip(infos, self.tasks)]
+        tasks = _tasks_of(infos, self._truths, dataset)
+        self._outputs = [OutputTally(info, task) for info, task in zip(infos, tasks)]
         self._objects = ObjectTally(postprocess, dataset) if isinstance(postprocess, Detect) else None
         self.samples = 0
 
@@ -144,6 +144,11 @@ class Tally:
         if self._objects is not None and objects is not None:
             self._objects.merge(objects)
 
+    def log(self) -> AnswerLog:
+        """Return a log, still empty, of the answers of the same outputs."""
+        outputs = self._outputs
+        return AnswerLog([o.info for o in outputs], [o.task for o in outputs], self._truths)
+
     def result(self) -> Comparison:
         """Return the sums so far."""
         outputs = [tally.result() for tally in self._outputs]
@@ -154,7 +159,10 @@ class Tally:
 
 def tasks_of(infos: Sequence[OutputInfo], dataset: Dataset) -> tuple[Task, ...]:
     """Return what each output is asked for, by the operators that make it and by the labels."""
-    truths = truths_of(dataset, infos)
+    return _tasks_of(infos, truths_of(dataset, infos), dataset)
+
+
+def _tasks_of(infos: Sequence[OutputInfo], truths: Truths, dataset: Dataset) -> tuple[Task, ...]:
     return tuple(task_of(info, truth, dataset.class_names) for info, truth in zip(infos, truths))
 
 
@@ -238,8 +246,7 @@ class Summing:
 
     def __init__(self, graph: Graph, dataset: Dataset, postprocess: Postprocess | None) -> None:
         self._tally = Tally(graph, dataset, postprocess)
-        infos = output_infos(graph)
-        self._log = AnswerLog(infos, self._tally.tasks, truths_of(dataset, infos))
+        self._log = self._tally.log()
 
     def add(self, i: int, expected: Sequence[Array], found: Sequence[Array]) -> None:
         """Take in the outputs of both models for sample ``i`` of the dataset."""
