@@ -15,7 +15,7 @@ from qedge.graph import Graph
 from qedge.oracle.golden import Samples, golden_samples, reference_outputs
 from qedge.pipeline.forms import Targets, what_it_says
 from qedge.pipeline.request import Prepared
-from qedge.quantize.signed import HALF, Signed, in_int8, is_unsigned
+from qedge.quantize.signed import Signed, in_int8, is_unsigned, lowered
 from qedge.report.verdict import IN_INT8
 from qedge.target import Target
 
@@ -26,8 +26,8 @@ def in_int8_where_refused(prepared: Prepared, targets: Targets) -> Prepared:
     """Return a full-integer model with, apart from it, its int8 form for targets that have less against it."""
     if not is_unsigned(prepared.graph):
         return prepared
-    refusing = [t for t in targets if _against(prepared, *t, prepared.model)]
-    if not refusing:
+    before = {pair[0].info.name: _against(prepared, *pair, prepared.model) for pair in targets}
+    if not any(before.values()):
         return prepared
     try:
         signed = in_int8(prepared.model)
@@ -35,10 +35,10 @@ def in_int8_where_refused(prepared: Prepared, targets: Targets) -> Prepared:
         told = Finding("warning", "no-int8-form", str(problem), problem.hint)
         return replace(prepared, findings=(*prepared.findings, told))
     helped = [
-        target.info.name
-        for target, options in refusing
-        if _against(prepared, target, options, signed.data)
-        < _against(prepared, target, options, prepared.model)
+        name
+        for target, options in targets
+        if before[name := target.info.name]
+        and _against(prepared, target, options, signed.data) < before[name]
     ]
     if not helped:
         return prepared
@@ -90,4 +90,4 @@ def _compared(model: bytes, signed: bytes, samples: Samples) -> tuple[int, int, 
 
 
 def _lowered(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return (values.astype(np.int16) - HALF).astype(np.int8) if values.dtype == np.uint8 else values
+    return lowered(values) if values.dtype == np.uint8 else values

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -84,6 +85,11 @@ def in_int8(data: bytes) -> Signed:
     return Signed(editor.pack(), exact, channels)
 
 
+def lowered(codes: npt.NDArray[Any]) -> npt.NDArray[np.int8]:
+    """Return uint8 codes as int8: every one 128 lower."""
+    return (codes.astype(np.int16) - HALF).astype(np.int8)
+
+
 def _unsigned(tensor: Tensor) -> bool:
     return tensor.dtype == "uint8" and tensor.quantization is not None
 
@@ -101,7 +107,7 @@ def _shift(editor: Editor, t: Tensor) -> None:
     held, q = editor.tensors[t.index], t.quantization
     assert q is not None
     if t.data is not None:
-        editor.set_constant(t.index, (t.data.astype(np.int16) - HALF).astype(np.int8))
+        editor.set_constant(t.index, lowered(t.data))
     editor.set_dtype(t.index, "int8")
     held.quantization = affine(q.scale, q.zero_point - HALF, q.axis)
 
