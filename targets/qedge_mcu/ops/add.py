@@ -13,7 +13,6 @@ from qedge_mcu.ops.base import (
     Params,
     Reason,
     expect_activation,
-    expect_quantized,
     fused_range,
     scalar,
 )
@@ -27,12 +26,7 @@ DSP_SHIFT = 20
 
 def check(c: OpContext) -> list[Reason]:
     """Return what stands in the way: types, shapes."""
-    reasons = [
-        *expect_quantized(c.input(0), what="input 0"),
-        *expect_quantized(c.input(1), what="input 1"),
-        *expect_quantized(c.output, what="the output"),
-        *expect_activation(c),
-    ]
+    reasons = [*broadcast.expect_int8(c), *expect_activation(c)]
     return reasons or broadcast.expect_broadcast(c) or _expect_near_scales(c)
 
 
