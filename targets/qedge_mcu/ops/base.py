@@ -317,11 +317,12 @@ def expect_activation(c: OpContext) -> list[Reason]:
     return [Reason(f"fused activation {found}, expected one of {', '.join(ACTIVATIONS)}")]
 
 
-def same_padding(size: int, filter_size: int, stride: int, dilation: int, out: int) -> int:
+def same_padding(size: int, filter_size: int, stride: int, dilation: int) -> int:
     """Return the padding before the first element under ``SAME``, as ``ComputePadding`` does.
 
-    >>> same_padding(size=49, filter_size=10, stride=2, dilation=1, out=25)
+    >>> same_padding(size=49, filter_size=10, stride=2, dilation=1)
     4
     """
     effective = (filter_size - 1) * dilation + 1
-    return max((out - 1) * stride + effective - size, 0) // 2
+    places = -(-size // stride)
+    return max((places - 1) * stride + effective - size, 0) // 2

@@ -63,15 +63,21 @@ class Window:
 
 
 def window(c: OpContext, filter_height: int, filter_width: int) -> Window:
-    """Return the window of an operator with input 0 and output 0 in NHWC."""
-    _, in_height, in_width, in_channels = c.input(0).shape
+    """Return the window of an operator with output 0 in NHWC.
+
+    It slides over input 0; that of a TRANSPOSE_CONV, whose data is input 2, slides over the output.
+    """
+    transposed = c.op.op == "TRANSPOSE_CONV"
+    data = c.input(2 if transposed else 0)
+    _, in_height, in_width, in_channels = data.shape
     _, out_height, out_width, out_channels = c.output.shape
     stride = (int(c.option("stride_h", 1)), int(c.option("stride_w", 1)))
     dilation = (int(c.option("dilation_h_factor", 1)), int(c.option("dilation_w_factor", 1)))
     top = left = 0
     if c.option("padding", "SAME") == "SAME":
-        top = same_padding(in_height, filter_height, stride[0], dilation[0], out_height)
-        left = same_padding(in_width, filter_width, stride[1], dilation[1], out_width)
+        _, height, width, _ = (c.output if transposed else data).shape
+        top = same_padding(height, filter_height, stride[0], dilation[0])
+        left = same_padding(width, filter_width, stride[1], dilation[1])
     return Window(
         in_height,
         in_width,
@@ -83,33 +89,6 @@ def window(c: OpContext, filter_height: int, filter_width: int) -> Window:
         filter_width,
         *stride,
         *dilation,
-        top,
-        left,
-    )
-
-
-def transposed_window(c: OpContext) -> Window:
-    """Return the window of a TRANSPOSE_CONV, whose padding counts at the output."""
-    _, in_height, in_width, in_channels = c.input(2).shape
-    _, out_height, out_width, out_channels = c.output.shape
-    _, filter_height, filter_width, _ = c.input(1).shape
-    stride = (int(c.option("stride_h", 1)), int(c.option("stride_w", 1)))
-    top = left = 0
-    if c.option("padding", "SAME") == "SAME":
-        top = same_padding(out_height, filter_height, stride[0], 1, -(-out_height // stride[0]))
-        left = same_padding(out_width, filter_width, stride[1], 1, -(-out_width // stride[1]))
-    return Window(
-        in_height,
-        in_width,
-        in_channels,
-        out_height,
-        out_width,
-        out_channels,
-        filter_height,
-        filter_width,
-        *stride,
-        1,
-        1,
         top,
         left,
     )

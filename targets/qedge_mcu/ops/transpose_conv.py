@@ -11,7 +11,7 @@ from qedge_mcu.ops.base import (
     fused_range,
     scalar,
 )
-from qedge_mcu.ops.geometry import expect_batch_1, transposed_window
+from qedge_mcu.ops.geometry import expect_batch_1, window
 from qedge_mcu.ops.requantize import (
     CHANNELS,
     bias_values,
@@ -33,7 +33,7 @@ def check(c: OpContext) -> list[Reason]:
 def emit(c: OpContext) -> Emitted:
     """Return the call; every output value gathers its inputs, so there is no accumulator image."""
     weights, data, output = c.input(1), c.input(2), c.output
-    w = transposed_window(c)
+    w = window(c, weights.shape[1], weights.shape[2])
     requantize = per_channel(data, weights, output, w.out_channels)
     bias = wrap_int32(bias_values(c.optional(3), w.out_channels))
     zero_out = scalar(output)[1]

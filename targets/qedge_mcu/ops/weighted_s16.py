@@ -22,7 +22,7 @@ from qedge_mcu.ops.base import (
     fused_range,
     scalar,
 )
-from qedge_mcu.ops.geometry import expect_batch_1, transposed_window, window
+from qedge_mcu.ops.geometry import expect_batch_1, window
 from qedge_mcu.ops.requantize import (
     CHANNELS,
     Requantize,
@@ -108,7 +108,7 @@ def _fully_connected(c: OpContext) -> Emitted:
 def _windowed(c: OpContext) -> Emitted:
     data, weights, bias = _tensors(c)
     kind = c.op.op.lower()
-    w = transposed_window(c) if kind == "transpose_conv" else window(c, weights.shape[1], weights.shape[2])
+    w = window(c, weights.shape[1], weights.shape[2])
     groups = {
         "conv_2d": w.in_channels // weights.shape[3],
         "depthwise_conv_2d": w.out_channels // w.in_channels,
