@@ -140,11 +140,10 @@ def _quantized(waist: Waist, measured: Dataset) -> tuple[Quantized, Comparison, 
     """
     model, options, calibration = waist.brought.source.data, waist.options, waist.calibration
     progress = steps(waist.progress)
-    pricer = _pricer(waist)
-    found = quantize(
-        model, calibration, options, progress, tuner_of(options), pricer, _accepting(waist, measured)
-    )
-    comparison = waist.compare(found, measured)
+    pricer, known = _pricer(waist), dict[bytes, Comparison]()
+    accepts = _accepting(waist, measured, known)
+    found = quantize(model, calibration, options, progress, tuner_of(options), pricer, accepts)
+    comparison = known[found.data] if found.data in known else waist.compare(found, measured)
     detector = isinstance(waist.brought.postprocess, Detect)
     if waist.measured_on == "calibration" or detector or len(measured) < 2 * FEWEST_ADVICE:
         return found, comparison, measured
@@ -176,19 +175,22 @@ def _fits(price: Price | None) -> bool:
     return price is None or not price.over
 
 
-def _accepting(waist: Waist, measured: Dataset) -> Accepts | None:
-    """Return whether a candidate is within the budget on the samples that are measured on; None without either."""
+def _accepting(waist: Waist, measured: Dataset, known: dict[bytes, Comparison]) -> Accepts | None:
+    """Return whether a candidate is within the budget on the samples that are measured on; None without either.
+
+    Args:
+        known: takes what was compared, by the model.
+    """
     options = waist.options
     stated = options.max_drop is not None or options.min_sqnr is not None
     if waist.measured_on == "calibration" or not (waist.request.judge and stated):
         return None
-    known: dict[bytes, bool] = {}
 
     def accepts(model: bytes) -> bool:
         if model not in known:
-            found = compare(waist.brought.source.data, model, measured, postprocess=waist.brought.postprocess)
-            known[model] = missed(found, options) is None
-        return known[model]
+            source, post = waist.brought.source.data, waist.brought.postprocess
+            known[model] = compare(source, model, measured, postprocess=post)
+        return missed(known[model], options) is None
 
     return accepts
 
