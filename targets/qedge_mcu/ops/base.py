@@ -306,6 +306,12 @@ def fused_range(c: OpContext) -> tuple[int, int]:
     return activation_range(activation, *scalar(c.output), int(limits.min), int(limits.max))
 
 
+def output_members(c: OpContext) -> tuple[tuple[str, Value], ...]:
+    """Return the zero point of output 0 and what it is clamped to, as members of a parameter struct."""
+    low, high = fused_range(c)
+    return ("output_zero_point", scalar(c.output)[1]), ("low", low), ("high", high)
+
+
 ACTIVATIONS = ("NONE", "RELU", "RELU6", "RELU_N1_TO_1")
 
 

@@ -11,7 +11,7 @@ from qedge_mcu.ops.base import (
     OpContext,
     Params,
     constant,
-    fused_range,
+    output_members,
     scalar,
 )
 from qedge_mcu.ops.geometry import window
@@ -43,8 +43,6 @@ def emit(c: OpContext) -> Emitted | None:
     if np.any((pairs.reshape(-1, 2) == -128).all(axis=1)):
         return None
     bias = bias_values(c.optional(2), w.out_channels) - scalar(data)[1] * values.sum(axis=1)
-    zero_out = scalar(output)[1]
-    low, high = fused_range(c)
     lead = w.row_lead
     if w.is_pointwise:
         lead = overlap.pixels(
@@ -65,9 +63,7 @@ def emit(c: OpContext) -> Emitted | None:
                 *w.members("in_height in_width in_channels out_height out_width out_channels"),
                 *w.members("filter_height filter_width stride_height stride_width pad_top pad_left"),
                 ("input_zero_point", scalar(data)[1]),
-                ("output_zero_point", zero_out),
-                ("low", low),
-                ("high", high),
+                *output_members(c),
             ),
         ),
         arrays=channel_arrays(

@@ -13,7 +13,7 @@ from qedge_mcu.ops.base import (
     Params,
     Reason,
     constant,
-    fused_range,
+    output_members,
     scalar,
 )
 from qedge_mcu.ops.geometry import expect_batch_1, window
@@ -47,8 +47,6 @@ def _general(c: OpContext) -> Emitted:
     w = window(c, weights.shape[1], weights.shape[2])
     requantize = per_channel(data, weights, output, w.out_channels)
     bias = wrap_int32(bias_values(c.optional(2), w.out_channels))
-    zero_out = scalar(output)[1]
-    low, high = fused_range(c)
     return Emitted(
         function="qe_depthwise_conv_2d_s8",
         args=("{params}", "{in0}", "{out0}"),
@@ -62,9 +60,7 @@ def _general(c: OpContext) -> Emitted:
                 *w.members("filter_height filter_width stride_height stride_width"),
                 *w.members("dilation_height dilation_width pad_top pad_left"),
                 ("input_offset", -scalar(data)[1]),
-                ("output_zero_point", zero_out),
-                ("low", low),
-                ("high", high),
+                *output_members(c),
             ),
         ),
         arrays=channel_arrays(constant(weights).reshape(-1), bias, requantize.multiplier, requantize.shift),

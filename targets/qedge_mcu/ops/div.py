@@ -18,7 +18,7 @@ from qedge_mcu.ops.base import (
     Reason,
     Ref,
     expect_activation,
-    fused_range,
+    output_members,
     scalar,
 )
 
@@ -32,11 +32,8 @@ def check(c: OpContext) -> list[Reason]:
 
 def emit(c: OpContext) -> Emitted:
     """Return the call."""
-    (scale_a, zero_a), (scale_b, zero_b), (scale, zero_out) = (
-        scalar(t) for t in (c.input(0), c.input(1), c.output)
-    )
+    (scale_a, zero_a), (scale_b, zero_b), (scale, _) = (scalar(t) for t in (c.input(0), c.input(1), c.output))
     multiplier, shift = quantize_multiplier(scale_a / (scale_b * scale))
-    low, high = fused_range(c)
     table = np.array([reciprocal(abs(q - zero_b)) for q in range(-128, 128)], np.int32)
     return broadcast.emit(
         c,
@@ -49,9 +46,7 @@ def emit(c: OpContext) -> Emitted:
             ("offset_a", -zero_a),
             ("offset_b", -zero_b),
             ("shift", shift),
-            ("output_zero_point", zero_out),
-            ("low", low),
-            ("high", high),
+            *output_members(c),
         ),
         arrays=(ConstArray("reciprocal", table),),
     )

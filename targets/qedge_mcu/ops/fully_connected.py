@@ -16,7 +16,7 @@ from qedge_mcu.ops.base import (
     Params,
     Reason,
     constant,
-    fused_range,
+    output_members,
     scalar,
 )
 from qedge_mcu.ops.requantize import (
@@ -55,8 +55,6 @@ def _general(c: OpContext) -> Emitted:
     values = constant(weights).astype(np.int64)
     zero_in = scalar(data)[1]
     bias = bias_values(c.optional(2), outputs) - zero_in * values.sum(axis=1)
-    zero_out = scalar(output)[1]
-    low, high = fused_range(c)
     nibbles = weights.dtype == "int4"
     function = "qe_fully_connected_s4" if nibbles else "qe_fully_connected_s8"
     array = pack_rows(values).reshape(-1) if nibbles else by_fours(values[None])
@@ -73,9 +71,7 @@ def _general(c: OpContext) -> Emitted:
                 ("inputs", inputs),
                 ("outputs", outputs),
                 ("step", int(requantize.shift.size > 1)),
-                ("output_zero_point", zero_out),
-                ("low", low),
-                ("high", high),
+                *output_members(c),
             ),
         ),
         arrays=channel_arrays(array, wrap_int32(bias), requantize.multiplier, requantize.shift),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qedge.quantmath import quantize_multiplier
 from qedge_mcu.ops import broadcast
-from qedge_mcu.ops.base import Emitted, OpContext, Reason, expect_activation, fused_range, scalar
+from qedge_mcu.ops.base import Emitted, OpContext, Reason, expect_activation, output_members, scalar
 
 NAMES = ("MUL",)
 
@@ -16,11 +16,8 @@ def check(c: OpContext) -> list[Reason]:
 
 def emit(c: OpContext) -> Emitted:
     """Return the call."""
-    (scale_a, zero_a), (scale_b, zero_b), (scale, zero_out) = (
-        scalar(t) for t in (c.input(0), c.input(1), c.output)
-    )
+    (scale_a, zero_a), (scale_b, zero_b), (scale, _) = (scalar(t) for t in (c.input(0), c.input(1), c.output))
     multiplier, shift = quantize_multiplier(scale_a * scale_b / scale)
-    low, high = fused_range(c)
     return broadcast.emit(
         c,
         "qe_mul_s8",
@@ -31,8 +28,6 @@ def emit(c: OpContext) -> Emitted:
             ("offset_a", -zero_a),
             ("offset_b", -zero_b),
             ("shift", shift),
-            ("output_zero_point", zero_out),
-            ("low", low),
-            ("high", high),
+            *output_members(c),
         ),
     )

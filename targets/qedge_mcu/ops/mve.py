@@ -12,9 +12,8 @@ from qedge_mcu.ops.base import (
     OpContext,
     Params,
     Ref,
-    Value,
     constant,
-    fused_range,
+    output_members,
     scalar,
 )
 from qedge_mcu.ops.depthwise_conv_2d_dsp import flat
@@ -68,7 +67,7 @@ def conv_2d(c: OpContext) -> Emitted | None:
                 *w.members("in_height in_width in_channels out_height out_width"),
                 *w.members("filter_height filter_width stride_height stride_width pad_top pad_left"),
                 ("input_zero_point", scalar(data)[1]),
-                *_clamp(c),
+                *output_members(c),
             ),
         ),
         arrays=(_matrix_stream(c, values, requantize),),
@@ -122,7 +121,7 @@ def depthwise_conv_2d(c: OpContext) -> Emitted | None:
                 ("channels", w.out_channels),
                 *w.members("filter_height filter_width stride_height stride_width pad_top pad_left"),
                 ("input_zero_point", scalar(data)[1]),
-                *_clamp(c),
+                *output_members(c),
             ),
         ),
         arrays=(_stream_array(stream, values.size, w.out_channels),),
@@ -209,7 +208,7 @@ def _matrix(
                 ("depth", depth),
                 ("part", _part(outputs, depth)),
                 ("outputs", outputs),
-                *_clamp(c),
+                *output_members(c),
             ),
         ),
         arrays=(_matrix_stream(c, values, requantize),),
@@ -236,7 +235,7 @@ def _stream_array(stream: Bytes, weights: int, outputs: int) -> ConstArray:
 
 def _defines(c: OpContext) -> frozenset[str]:
     """Return the macros of ``qe_mve.h`` that an operator needs."""
-    clamp = dict(_clamp(c))
+    clamp = dict(output_members(c))
     found = set()
     if clamp["low"] != clamp["output_zero_point"]:
         found.add("QE_MVE_SIGNED")
@@ -248,9 +247,3 @@ def _defines(c: OpContext) -> frozenset[str]:
 def _odd(outputs: int) -> frozenset[str]:
     """Return the macro of ``qe_matrix_s8_mve.h`` for outputs that are left over after fours."""
     return frozenset({"QE_MVE_ODD"} if outputs % 4 else ())
-
-
-def _clamp(c: OpContext) -> tuple[tuple[str, Value], ...]:
-    zero_point = scalar(c.output)[1]
-    low, high = fused_range(c)
-    return ("output_zero_point", zero_point), ("low", low), ("high", high)

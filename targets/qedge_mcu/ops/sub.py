@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qedge.quantmath import quantize_multiplier
 from qedge_mcu.ops import broadcast
-from qedge_mcu.ops.base import Emitted, OpContext, Reason, expect_activation, fused_range, scalar
+from qedge_mcu.ops.base import Emitted, OpContext, Reason, expect_activation, output_members, scalar
 
 NAMES = ("SUB",)
 
@@ -23,8 +23,6 @@ def check(c: OpContext) -> list[Reason]:
 def emit(c: OpContext) -> Emitted:
     """Return the call."""
     a, b, out = _scales(c)
-    zero_out = scalar(c.output)[1]
-    low, high = fused_range(c)
     return broadcast.emit(
         c,
         "qe_sub_s8",
@@ -39,9 +37,7 @@ def emit(c: OpContext) -> Emitted:
             ("shift_a", a[1]),
             ("shift_b", b[1]),
             ("out_shift", out[1]),
-            ("output_zero_point", zero_out),
-            ("low", low),
-            ("high", high),
+            *output_members(c),
         ),
     )
 

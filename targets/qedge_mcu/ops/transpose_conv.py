@@ -8,7 +8,7 @@ from qedge_mcu.ops.base import (
     Params,
     Reason,
     constant,
-    fused_range,
+    output_members,
     scalar,
 )
 from qedge_mcu.ops.geometry import expect_batch_1, window
@@ -36,8 +36,6 @@ def emit(c: OpContext) -> Emitted:
     w = window(c, weights.shape[1], weights.shape[2])
     requantize = per_channel(data, weights, output, w.out_channels)
     bias = wrap_int32(bias_values(c.optional(3), w.out_channels))
-    zero_out = scalar(output)[1]
-    low, high = fused_range(c)
     return Emitted(
         function="qe_transpose_conv_s8",
         args=("{params}", "{in2}", "{out0}"),
@@ -49,9 +47,7 @@ def emit(c: OpContext) -> Emitted:
                 *w.members("in_height in_width in_channels out_height out_width out_channels"),
                 *w.members("filter_height filter_width stride_height stride_width pad_top pad_left"),
                 ("input_offset", -scalar(data)[1]),
-                ("output_zero_point", zero_out),
-                ("low", low),
-                ("high", high),
+                *output_members(c),
             ),
         ),
         arrays=channel_arrays(constant(weights).reshape(-1), bias, requantize.multiplier, requantize.shift),
