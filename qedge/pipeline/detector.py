@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from qedge.datasets import Dataset
@@ -14,12 +12,13 @@ from qedge.findings import Finding
 from qedge.frontends import SourceModel
 from qedge.frontends.exported import Exported, read_exported
 from qedge.graph import Graph
+from qedge.pipeline.opinion import on_accelerator, what_it_says
 from qedge.pipeline.request import BuildRequest
 from qedge.processing.detect import Detect
 from qedge.processing.spec import Postprocess
 from qedge.quantize.heads import Cut, cut_head, joined
 from qedge.quantize.heads.gain import Gain, gain
-from qedge.target import Request, Target
+from qedge.target import Target
 
 CHOICES = ("threshold", "iou", "limit", "per_class", "candidates")
 """Fields of a stated post-processing that hold wherever the decoding is done."""
@@ -179,15 +178,12 @@ def _mapped(found: Gain, targets: Sequence[tuple[Target, Mapping[str, Any]]], na
             continue
         counts = []
         for model in (found.whole, found.cut):
-            with tempfile.TemporaryDirectory(prefix="qedge-") as scratch:
-                try:
-                    if model is None:
-                        raise UnsupportedError("no int8 form")
-                    request = Request(Graph.from_bytes(model), name, Path(scratch), options)
-                    placed = target.check(request).operators
-                    on = sum(p.placement == target.info.accelerator for p in placed)
-                    counts.append(f"{on} of {len(placed)}")
-                except QedgeError:
-                    counts.append("none")
+            try:
+                if model is None:
+                    raise UnsupportedError("no int8 form")
+                report = what_it_says(target, options, name, model)
+                counts.append(f"{on_accelerator(target, report)} of {len(report.operators)}")
+            except QedgeError:
+                counts.append("none")
         said.append(f"; {target.info.title} runs {counts[1]} operators, before {counts[0]}")
     return said

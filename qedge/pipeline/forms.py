@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from qedge.datasets import Dataset
@@ -15,6 +13,7 @@ from qedge.graph import Graph
 from qedge.pipeline.detector import Brought, gain_findings
 from qedge.pipeline.gate import stop
 from qedge.pipeline.measure import assess, require_strict, without_losses
+from qedge.pipeline.opinion import on_accelerator, what_it_says
 from qedge.pipeline.pricing import pricer_of
 from qedge.pipeline.request import BuildRequest, MeasuredOn, Prepared, steps
 from qedge.price import Price
@@ -33,7 +32,7 @@ from qedge.quantize.assignment import Pricer
 from qedge.quantize.budget import missed
 from qedge.quantize.floor import below_floor
 from qedge.quantize.holds import Accepts
-from qedge.target import CheckReport, Request, Target
+from qedge.target import CheckReport, Target
 from qedge.target.protocol import Progress
 from qedge.tune import tuner_of
 
@@ -230,12 +229,6 @@ def islands(method: str, proof: Sequence[Finding]) -> list[Finding]:
     return [replace(f, severity="info") if f.rule in ("float-operator", "float-tensor") else f for f in proof]
 
 
-def what_it_says(target: Target, options: Mapping[str, Any], name: str, model: bytes) -> CheckReport:
-    """Return what a target says of a model, before there are samples."""
-    with tempfile.TemporaryDirectory(prefix="qedge-") as scratch:
-        return target.check(Request(Graph.from_bytes(model), name, Path(scratch), options))
-
-
 def _runs(target: Target, report: CheckReport) -> tuple[bool, int]:
     """Return whether a target takes a model without an error, and how many operators its accelerator runs."""
-    return not errors(report.findings), sum(p.placement == target.info.accelerator for p in report.operators)
+    return not errors(report.findings), on_accelerator(target, report)

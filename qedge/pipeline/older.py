@@ -13,7 +13,8 @@ from qedge.errors import UnsupportedError
 from qedge.findings import Finding, errors
 from qedge.graph import Graph
 from qedge.oracle.golden import Samples, golden_samples, reference_outputs
-from qedge.pipeline.forms import Targets, what_it_says
+from qedge.pipeline.forms import Targets
+from qedge.pipeline.opinion import what_it_says
 from qedge.pipeline.request import Prepared
 from qedge.quantize.signed import Signed, in_int8, is_unsigned, lowered
 from qedge.report.verdict import IN_INT8
