@@ -1,4 +1,4 @@
-"""What several benchmarks do: run a command of qedge, and count CPU seconds."""
+"""What several benchmarks do: run a command of qedge, count CPU seconds, and print rows."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import resource
 import subprocess
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -22,3 +23,15 @@ def cpu_seconds() -> float:
     """Return the CPU seconds of this process and of those that it started and that have ended."""
     usages = (resource.getrusage(kind) for kind in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def printed(rows: Iterable[dict[str, Any]], *, as_json: bool) -> list[dict[str, Any]]:
+    """Print each row as soon as it is there, or all of them at the end as JSON; return them."""
+    found = []
+    for row in rows:
+        found.append(row)
+        if not as_json:
+            print("  ".join(f"{k}={v}" for k, v in row.items()), flush=True)
+    if as_json:
+        print(json.dumps(found, indent=2))
+    return found

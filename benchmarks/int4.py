@@ -8,14 +8,13 @@ core, and measured on samples that calibrate neither.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import quantize as bench
-from commands import qedge
+from commands import printed, qedge
 
 BOARD = "nucleo-l4r5zi"
 MODELS = {
@@ -71,14 +70,9 @@ def main() -> None:
     if not (bench.SHARED / "models").is_dir():
         print("skipped: the third-party models and data are not beside the project")
         return
-    rows = []
+    options = ["--tune"] if given.tune else []
     with tempfile.TemporaryDirectory() as scratch:
-        for name in given.names:
-            rows.append(measure(name, Path(scratch), ["--tune"] if given.tune else []))
-            if not given.json:
-                print("  ".join(f"{k}={v}" for k, v in rows[-1].items()), flush=True)
-    if given.json:
-        print(json.dumps(rows, indent=2))
+        printed((measure(name, Path(scratch), options) for name in given.names), as_json=given.json)
 
 
 if __name__ == "__main__":

@@ -6,14 +6,13 @@ Needs the third-party models and data beside the project. ``python benchmarks/ml
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from commands import qedge
+from commands import printed, qedge
 from PIL import Image
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -90,15 +89,8 @@ def main() -> None:
     if SHARED is None:
         print("skipped: the third-party models and data are not beside the project")
         return
-    rows = []
     with tempfile.TemporaryDirectory() as scratch:
-        for name in options.names:
-            row = measure(name, SHARED, Path(scratch))
-            rows.append(row)
-            if not options.json:
-                print("  ".join(f"{k}={v}" for k, v in row.items()), flush=True)
-    if options.json:
-        print(json.dumps(rows, indent=2))
+        printed((measure(name, SHARED, Path(scratch)) for name in options.names), as_json=options.json)
 
 
 if __name__ == "__main__":

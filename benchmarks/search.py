@@ -20,7 +20,7 @@ from typing import Any
 import int4 as narrow
 import numpy as np
 import quantize as bench
-from commands import cpu_seconds, qedge
+from commands import cpu_seconds, printed, qedge
 from tune import train_waveform
 
 from qedge.frontends import load_model
@@ -163,16 +163,9 @@ def main() -> None:
     if not (bench.SHARED / "models").is_dir():
         print("skipped: the third-party models and data are not beside the project")
         return
-    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as scratch:
-        for name in arguments.names:
-            found = measure(name, Path(scratch))
-            rows += found
-            if not arguments.json:
-                for row in found:
-                    print("  ".join(f"{k}={v}" for k, v in row.items()), flush=True)
-    if arguments.json:
-        print(json.dumps(rows, indent=2))
+        found = (row for name in arguments.names for row in measure(name, Path(scratch)))
+        rows = printed(found, as_json=arguments.json)
     sys.exit(0 if all(row["right"] for row in rows) else 1)
 
 

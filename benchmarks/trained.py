@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from commands import qedge
+from commands import printed, qedge
 
 from qedge.quantize.interpreter import Runner
 
@@ -136,17 +136,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    rows = []
+    printed(_rows(), as_json=arguments.json)
+
+
+def _rows() -> Iterator[dict[str, Any]]:
     for name, make in (("qdq", by_onnxruntime), ("keras", by_keras)):
         with tempfile.TemporaryDirectory() as folder:
             made = make(Path(folder))
-            rows.append(
-                {"model": name, "skipped": True} if made is None else measure(name, Path(folder), *made)
-            )
-        if not arguments.json:
-            print("  ".join(f"{k}={v}" for k, v in rows[-1].items()), flush=True)
-    if arguments.json:
-        print(json.dumps(rows, indent=2))
+            yield {"model": name, "skipped": True} if made is None else measure(name, Path(folder), *made)
 
 
 if __name__ == "__main__":

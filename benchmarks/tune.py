@@ -9,7 +9,6 @@ from plain min-max.
 from __future__ import annotations
 
 import argparse
-import json
 import tarfile
 import tempfile
 import wave
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import quantize as bench
-from commands import cpu_seconds
+from commands import cpu_seconds, printed
 
 from qedge.frontends import load_model
 from qedge.quantize import QuantizeOptions, compare, quantize
@@ -143,17 +142,10 @@ def main() -> None:
     if not bench.SHARED.is_dir() or not (bench.SHARED / "models").is_dir():
         print("skipped: the third-party models and data are not beside the project")
         return
-    rows = []
     options: dict[str, Any] = {} if given.weights == "int8" else {"weights": given.weights}
     names: list[str] = given.names or ["wave", *bench.MODELS]
     with tempfile.TemporaryDirectory() as scratch:
-        for name in names:
-            row = measure(name, Path(scratch), options)
-            rows.append(row)
-            if not given.json:
-                print("  ".join(f"{k}={v}" for k, v in row.items()), flush=True)
-    if given.json:
-        print(json.dumps(rows, indent=2))
+        printed((measure(name, Path(scratch), options) for name in names), as_json=given.json)
 
 
 if __name__ == "__main__":
