@@ -9,7 +9,6 @@ this process and the cluster is counted: data are named, not sent.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import os
 import signal
@@ -19,7 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from evaluate import Repeated
+from evaluate import Repeated, models_in, parser_of
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "unit")]
@@ -33,19 +32,10 @@ from qedge.shards.protocol import packed  # noqa: E402
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
-    parser.add_argument("--samples", type=int, default=20_000)
-    parser.add_argument("--workers", type=int, default=2)
+    parser = parser_of(__doc__, samples=20_000)
     parser.add_argument("--kills", type=int, default=2)
     arguments = parser.parse_args()
-    folder = arguments.shared / "models" / "mlperf_tiny"
-    if not folder.is_dir():
-        print(f"cluster: skipped: no models in {folder}")
-        return
-    models = [(folder / f"kws01_dscnn_{kind}.tflite").read_bytes() for kind in ("float", "int8")]
+    models = models_in(arguments.shared)
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch) / "samples.npz"
         samples = Repeated(arguments.shared, arguments.samples)

@@ -54,19 +54,28 @@ class Repeated:
         return f"row {i}"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def parser_of(text: str | None, samples: int) -> argparse.ArgumentParser:
+    """Return the arguments that every evaluation of many samples has: where the models are, how many samples."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
-    parser.add_argument("--samples", type=int, default=200_000)
+    parser.add_argument("--samples", type=int, default=samples)
     parser.add_argument("--workers", type=int, default=2)
-    arguments = parser.parse_args()
-    folder = arguments.shared / "models" / "mlperf_tiny"
+    return parser
+
+
+def models_in(shared: Path) -> tuple[bytes, bytes]:
+    """Return the keyword model, float and int8; end with a word where it is not there."""
+    folder = shared / "models" / "mlperf_tiny"
     if not folder.is_dir():
-        print(f"evaluate: skipped: no models in {folder}")
-        return
-    models = [(folder / f"kws01_dscnn_{kind}.tflite").read_bytes() for kind in ("float", "int8")]
+        print(f"skipped: no models in {folder}")
+        sys.exit()
+    one, other = ((folder / f"kws01_dscnn_{kind}.tflite").read_bytes() for kind in ("float", "int8"))
+    return one, other
+
+
+def main() -> None:
+    arguments = parser_of(__doc__, samples=200_000).parse_args()
+    models = models_in(arguments.shared)
     dataset = Repeated(arguments.shared, arguments.samples)
     found, seconds, cpus = [], [], []
     for workers in (1, arguments.workers):
