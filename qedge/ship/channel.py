@@ -59,11 +59,11 @@ class Channel(NamedTuple):
     @property
     def message(self) -> bytes:
         """The bytes that are signed."""
-        return canonical.dumps({**self._signed(), "format": FORMAT, "version": VERSION}).encode()
+        return canonical.dumps({**self.to_json(), "format": FORMAT, "version": VERSION}).encode()
 
     def encoded(self) -> bytes:
         """Return the bytes of ``channel.json``."""
-        document = {"format": FORMAT, "version": VERSION, **self._signed(), "signature": self.armoured}
+        document = {"format": FORMAT, "version": VERSION, **self.to_json(), "signature": self.armoured}
         return (json.dumps(document, indent=2) + "\n").encode()
 
     @classmethod
@@ -91,7 +91,8 @@ class Channel(NamedTuple):
             root["signature"].string(),
         )
 
-    def _signed(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
+        """Return what is signed, and what a device remembers: repository, name, number, digest."""
         return {
             "repository": self.repository,
             "name": self.name,
@@ -138,7 +139,8 @@ def read_channel(reference: str, trusted: str | os.PathLike[str], *, last: Chann
 
     Args:
         trusted: public keys, as for ``qedge.load``.
-        last: what it said when it was last read: it does not go back behind that.
+        last: what it said when it was last read: it does not go back behind that. Another channel's word, by
+            repository and name, bounds nothing.
 
     Raises:
         DataError: no such channel, or no channel under that tag.
@@ -155,6 +157,8 @@ def read_channel(reference: str, trusted: str | os.PathLike[str], *, last: Chann
         raise IntegrityError(f"{place}: {problem.message}", hint="who signs it? qedge channel show") from None
     if (channel.repository, channel.name) != (place.name, place.tag):
         raise IntegrityError(f"{place}: the channel of {channel.repository}:{channel.name}")
+    if last is not None and last[:2] != channel[:2]:
+        last = None
     if last is not None and channel.number < last.number:
         raise IntegrityError(f"{place}: number {channel.number}, expected at least {last.number}")
     if last is not None and channel.number == last.number and channel.digest != last.digest:

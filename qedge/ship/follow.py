@@ -124,10 +124,15 @@ def _wanted(root: str, settings: Settings, state: dict[str, Any]) -> tuple[str, 
     known = state.get("channel")
     last = None
     if isinstance(known, dict):
-        entry = Field(known, "$.channel", DataError).object(("number", "digest"))
-        last = Channel("", "", entry["number"].integer(), entry["digest"].string())
+        entry = Field(known, "$.channel", DataError).object(("repository", "name", "number", "digest"))
+        last = Channel(
+            entry["repository"].string(),
+            entry["name"].string(),
+            entry["number"].integer(),
+            entry["digest"].string(),
+        )
     channel = read_channel(settings.reference, trusted, last=last)
-    return channel.digest, {"channel": {"number": channel.number, "digest": channel.digest}}
+    return channel.digest, {"channel": channel.to_json()}
 
 
 def _trusted(root: str) -> str | None:

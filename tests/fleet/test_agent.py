@@ -170,6 +170,11 @@ def test_a_device_follows_the_next_word_of_a_channel_and_no_other(following, tmp
     following.registry.manifests = latest
     set_channel(channel, versions[1], key)
     assert (following.once()["result"], following.active()) == ("updated", 1)
+    beta = channel.replace(":stable", ":beta")
+    remote_follow.install("tiny", following.host, beta, **install)
+    set_channel(beta, versions[2], key)
+    moved = following.once()
+    assert (moved["result"], following.active(), moved["channel"]["number"]) == ("updated", 2, 1)
 
 
 def killed(following, moments: int, seed: int) -> None:
