@@ -100,5 +100,9 @@ def expect_batch_1(data: Tensor) -> list[Reason]:
     if len(shape) == 4 and shape[0] == 1:
         return []
     return [
-        Reason(f"the input is {list(shape)}, expected batch 1 in four dimensions", "convert with batch 1")
+        Reason(
+            f"the input is {list(shape)}, expected batch 1 in four dimensions",
+            "convert with batch 1; where a converter split a dilated convolution into batches, build from the "
+            "float model",
+        )
     ]
