@@ -16,6 +16,7 @@ import shlex
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from qedge.errors import DataError, QedgeError
@@ -76,8 +77,7 @@ def follow(root: str) -> dict[str, Any]:
     settings = Settings.read(root)
     with open(os.path.join(root, ".lock"), "w") as file:
         lock(file)
-        before = json_of(os.path.join(root, FOLLOWED))
-        state: dict[str, Any] = before if isinstance(before, dict) else {}
+        state = _remembered(root)
         try:
             state = _round(root, settings, state)
         except (QedgeError, Refused, OSError) as problem:
@@ -89,6 +89,34 @@ def follow(root: str) -> dict[str, Any]:
         if settings.textfile is not None:
             _write(os.path.join(settings.textfile, f"qedge_{os.path.basename(root)}.prom"), text)
     return state
+
+
+def _remembered(root: str) -> dict[str, Any]:
+    """Return what the last round left in ``followed.json``, without what no round writes.
+
+    A channel's entry stays whatever it is: a wrong one fails the round, where to forget it would lower the bound.
+    """
+    document = json_of(os.path.join(root, FOLLOWED))
+    if not isinstance(document, dict):
+        return {}
+    found = {}
+    for name, value in document.items():
+        try:
+            _REMEMBERED.get(name, Field.string)(Field(value, f"{FOLLOWED}: $.{name}", DataError))
+        except DataError:
+            continue
+        found[name] = value
+    return found
+
+
+_REMEMBERED: dict[str, Callable[[Field], Any]] = {
+    "failures": lambda entry: entry.integer(0),
+    "not_before": lambda entry: entry.number(),
+    "time": lambda entry: entry.integer(0),
+    "latency_ms": lambda entry: entry.number(0),
+    "channel": lambda entry: entry.value,
+}
+"""How each value of ``followed.json`` is read; all others are text."""
 
 
 def _round(root: str, settings: Settings, state: dict[str, Any]) -> dict[str, Any]:
@@ -123,8 +151,10 @@ def _wanted(root: str, settings: Settings, state: dict[str, Any]) -> tuple[str, 
         raise DataError(f"a channel needs {TRUSTED} on the device", hint="whose signatures count?")
     known = state.get("channel")
     last = None
-    if isinstance(known, dict):
-        entry = Field(known, "$.channel", DataError).object(("repository", "name", "number", "digest"))
+    if known is not None:
+        entry = Field(known, f"{FOLLOWED}: $.channel", DataError).object(
+            ("repository", "name", "number", "digest")
+        )
         last = Channel(
             entry["repository"].string(),
             entry["name"].string(),
@@ -215,8 +245,9 @@ def figures(root: str, state: dict[str, Any]) -> str:
         ("qedge_update_failures", "", state.get("failures", 0)),
     ]
     rows += [("qedge_update_result", f'result="{word}"', int(word == state["result"])) for word in RESULTS]
-    if isinstance(state.get("channel"), dict):
-        rows.append(("qedge_channel_number", "", state["channel"]["number"]))
+    channel = state.get("channel")
+    if isinstance(channel, dict) and isinstance(channel.get("number"), int):
+        rows.append(("qedge_channel_number", "", channel["number"]))
     if state.get("latency_ms") is not None:
         rows.append(("qedge_latency_seconds", "", state["latency_ms"] / 1000))
     lines: list[str] = []
