@@ -32,6 +32,7 @@ from qedge.quantize.assignment import Pricer
 from qedge.quantize.budget import missed
 from qedge.quantize.floor import below_floor
 from qedge.quantize.holds import Accepts
+from qedge.quantize.notes import STAYS_FLOAT
 from qedge.target import CheckReport, Target
 from qedge.target.protocol import Progress
 from qedge.tune import tuner_of
@@ -62,6 +63,11 @@ class Waist:
         float_model, post = self.brought.source.data, self.brought.postprocess
         return compare(float_model, quantized.data, measured, steps(self.progress), postprocess=post)
 
+    def leaves_floats(self, quantized: Quantized) -> bool:
+        """Return whether a form computes in float: by a rescue, or where operators have no other form."""
+        needed = self.options.floats and any(f.rule == STAYS_FLOAT for f in quantized.findings)
+        return needed or "xfloat" in quantized.method
+
     def form(
         self,
         quantized: Quantized,
@@ -86,7 +92,8 @@ class Waist:
         graph = Graph.from_bytes(quantized.data, "the quantised model")
         outputs = [o.name for o in comparison.outputs]
         findings = [*self.findings, *without_losses(quantized.findings, outputs), *told]
-        findings += islands(quantized.method, prove_full_integer(graph, io=request.options.io))
+        proof = prove_full_integer(graph, io=request.options.io)
+        findings += on_purpose(proof) if self.leaves_floats(quantized) else proof
         stop(findings, "the quantised model is not full-integer")
         if request.judge:
             findings += gain_findings(self.brought, self.calibration, targets, self.name)
@@ -222,10 +229,8 @@ def not_lifted(why: str) -> Finding:
     )
 
 
-def islands(method: str, proof: Sequence[Finding]) -> list[Finding]:
-    """Return what the proof of full-integer form found; floats that a rescue left on purpose are no errors."""
-    if "xfloat" not in method:
-        return list(proof)
+def on_purpose(proof: Sequence[Finding]) -> list[Finding]:
+    """Return what the proof of full-integer form found, where floats that are left on purpose are no errors."""
     return [replace(f, severity="info") if f.rule in ("float-operator", "float-tensor") else f for f in proof]
 
 

@@ -15,7 +15,7 @@ from qedge.datasets.labels import fit_labels
 from qedge.datasets.objects import LABEL_FILES, ObjectDataset, open_objects
 from qedge.datasets.outputs import output_infos
 from qedge.datasets.split import hold_out
-from qedge.errors import UsageError
+from qedge.errors import QedgeError, UnsupportedError, UsageError
 from qedge.findings import Finding
 from qedge.frontends import SourceModel, load_model, prove
 from qedge.graph import Graph
@@ -32,7 +32,7 @@ from qedge.processing.spec import Postprocess, Preprocess, postprocess_from_json
 from qedge.quantize import QuantizeOptions, prove_full_integer
 from qedge.quantize.rewrites.dead_channels import without_dead_channels
 from qedge.quantize.rewrites.trained_ranges import hold_trained_weights
-from qedge.quantize.support import require_integer_forms
+from qedge.quantize.support import without_integer_form
 from qedge.target.protocol import Progress
 
 EVALUATION_SAMPLES = 1000
@@ -61,12 +61,13 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
     source, postprocess = brought.source, brought.postprocess
     graph = Graph.from_bytes(source.data, str(request.model))
     findings = [*source.findings, *brought.findings]
+    refused: dict[str, QedgeError] = {}
     if source.kind == "float":
         data, removed = without_dead_channels(hold_trained_weights(source.data))
         source, findings = replace(source, data=data), [*findings, *removed.findings]
         graph = Graph.from_bytes(source.data, str(request.model))
         check_constants(graph)
-        require_integer_forms(source.data, str(request.model))
+        request, refused = _refusing_floats(request, without_integer_form(source.data, str(request.model)))
     outputs = output_infos(graph)
     preprocess = complete_preprocess(brought.preprocess, _folder(request.data, request.eval_data), graph)
     dataset, names, objects = None, brought.labels, isinstance(postprocess, Detect)
@@ -102,7 +103,27 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
         request, told, options, name, dataset, calibration, labels, preprocess, tuple(findings), on,
         count if options.samples is None else min(options.samples, count), progress,
     )  # fmt: skip
-    return forms(waist, measured)
+    prepared = forms(waist, measured)
+    return replace(prepared, apart={**prepared.apart, **refused})
+
+
+def _refusing_floats(
+    request: BuildRequest, lacking: UnsupportedError | None
+) -> tuple[BuildRequest, dict[str, QedgeError]]:
+    """Return the request for those targets that run a model some operators of which stay float, and what others say.
+
+    Raises:
+        UnsupportedError: no target runs it, or one does not and the build is to be all or nothing.
+    """
+    if lacking is None:
+        return request, {}
+    running = [pair for pair in request.targets if pair[0].info.floats]
+    if not running or (request.all_or_nothing and len(running) < len(request.targets)):
+        raise lacking
+    others: dict[str, QedgeError] = {
+        target.info.name: lacking for target, _ in request.targets if not target.info.floats
+    }
+    return replace(request, targets=running), others
 
 
 def _options(request: BuildRequest, objects: bool, preprocess: Preprocess | None) -> QuantizeOptions:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qedge.findings import Finding
+from qedge.graph.layers import kinds_with_layers, listed
 from qedge.processing.affine import INPUTS_KEY, steps_in
 from qedge.quantize.model import FloatModel
 from qedge.quantize.plan import default_modes
 from qedge.quantize.recipe import HEADROOM
 from qedge.quantize.search import Tried
+
+STAYS_FLOAT = "stays-float"
 
 
 def step_findings(model: FloatModel) -> list[Finding]:
@@ -28,17 +31,22 @@ def step_findings(model: FloatModel) -> list[Finding]:
 
 
 def float_findings(model: FloatModel) -> list[Finding]:
-    """Return one warning for each operator that stays float."""
+    """Return a warning that names the operators that stay float, each kind with its layers; none without any."""
+    graph = model.graph
+    found = [op for op, mode in zip(graph.operators, default_modes(graph)) if mode == "float"]
+    if not found:
+        return []
+    kinds = kinds_with_layers(graph, [(op.custom_name or op.op, op) for op in found]).items()
+    said = "; ".join(listed(name, layers) for name, layers in kinds)
+    count = "1 operator has" if len(found) == 1 else f"{len(found)} operators have"
     return [
         Finding(
             "warning",
-            "float-operator",
-            f"{op.label} has no int8 form and stays float",
-            "targets that compute in integers only refuse the model; replace the operator",
-            op=op.label,
+            STAYS_FLOAT,
+            f"{count} no int8 form and run{'s' * (len(found) == 1)} in float: {said}",
+            "targets that compute in integers only refuse the model: replace them there",
+            op=found[0].label,
         )
-        for op, mode in zip(model.graph.operators, default_modes(model.graph))
-        if mode == "float"
     ]
 
 

@@ -23,24 +23,23 @@ _OTHER = (
 _STEPS = frozenset({"ADD", "SUB", "MUL", "DIV", "CAST"})
 
 
-def require_integer_forms(float_model: bytes, origin: str) -> None:
-    """Raise where operators on floats have no integer form in any runtime, whatever the samples are.
+def without_integer_form(float_model: bytes, origin: str) -> UnsupportedError | None:
+    """Return what a target of integers alone says of a model with operators that have no integer form in any runtime.
+
+    All of them, each kind once with its layers, whatever the samples are; None where each has one.
 
     Args:
         float_model: a float ``.tflite``.
         origin: path, for the message.
-
-    Raises:
-        UnsupportedError: all of them, each kind once with its layers.
     """
     graph = rewrite(FloatModel.from_bytes(float_model)).graph
     found = list(_without(graph))
     if not found:
-        return
+        return None
     kinds = kinds_with_layers(graph, found)
     hint = _MASK if "NOT_EQUAL" in kinds and _has_select(graph) else _OTHER
     said = "; ".join(listed(name, layers) for name, layers in kinds.items())
-    raise UnsupportedError(f"{origin} has operators that no int8 form exists of: {said}", hint=hint)
+    return UnsupportedError(f"{origin} has operators that no int8 form exists of: {said}", hint=hint)
 
 
 def _without(graph: Graph) -> Iterator[tuple[str, Operator]]:
