@@ -9,19 +9,21 @@ from typing import Any, Literal
 
 from qedge.errors import ModelError
 from qedge.findings import Finding
+from qedge.frontends.customs import known_customs
 from qedge.frontends.names import shorten
 from qedge.frontends.protocol import Names
 from qedge.frontends.runnable import require_runnable
 from qedge.frontends.static import make_static
 from qedge.frontends.tree import Tree
+from qedge.frontends.weights import plain_weights
 from qedge.graph import Graph
 
 _CONTROL_FLOW = frozenset({"WHILE", "IF", "CALL", "STABLEHLO_WHILE", "STABLEHLO_CASE"})
 _INTEGER = frozenset({"int8", "uint8", "int16"})
-_HOLDS_WEIGHTS = frozenset(
-    {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL", "CONV_3D"}
-    | {"UNIDIRECTIONAL_SEQUENCE_LSTM", "EMBEDDING_LOOKUP", "GATHER"}
+_LOOP = (
+    "a recurrent layer exports as a loop: pass the .keras file (qedge unrolls it), or export with unroll=True"
 )
+_BRANCH = "a branch is chosen while the model runs: export the one that the device takes, for a batch of 1"
 # What reading a flatbuffer that contradicts itself raises.
 _DAMAGE = (LookupError, TypeError, ValueError, AttributeError, OverflowError, struct.error)
 
@@ -43,8 +45,8 @@ def normalize(
 ) -> Normalized:
     """Return a model as static ``.tflite`` of batch 1; full-integer ones stay as they are but for the batch.
 
-    Weights stored as float16 become float32; shapes computed from a dynamic batch become constants;
-    metadata goes.
+    Weights stored as float16, sparse or as 8-bit codes become dense float32; shapes computed from a dynamic batch
+    become constants; metadata goes.
 
     Args:
         data: the ``.tflite``.
@@ -54,7 +56,7 @@ def normalize(
 
     Raises:
         ModelError: damaged, dynamic in more than the batch, with control flow or TensorFlow operators inside,
-            or quantised in part.
+            or streaming and float.
     """
     graph = Graph.from_bytes(data, origin)
     _refuse_control_flow(graph, origin)
@@ -76,12 +78,10 @@ def _normalize(
     findings: list[Finding] = []
     tree = Tree(graph.data, origin)
     if kind == "float":
+        if known_customs(tree):
+            graph = Graph.from_bytes(tree.pack(), origin)
         require_runnable(graph, origin)
-        _refuse_partial(graph, origin)
-        halves = tree.fold_half_precision()
-        if halves:
-            message = f"{halves} weights stored as float16 were made float32"
-            findings.append(Finding("info", "float16-weights", message))
+        findings += plain_weights(tree)
     changed = make_static(tree, origin, input_shapes)
     if kind == "quantized" and not changed:
         return Normalized(graph.data, kind, findings)
@@ -102,10 +102,10 @@ def _labels(ops: Iterable[Any]) -> str:
 def _refuse_control_flow(graph: Graph, origin: str) -> None:
     found = [op for op in graph if op.op in _CONTROL_FLOW]
     if found:
+        loops = any("WHILE" in op.op for op in found)
         raise ModelError(
             f"{origin} holds control flow, expected a plain graph: {_labels(found)}",
-            hint="a recurrent layer exports as a loop: pass the .keras file (qedge unrolls it), or export"
-            " with unroll=True",
+            hint=_LOOP if loops else _BRANCH,
         )
 
 
@@ -134,20 +134,3 @@ def _is_quantized(graph: Graph) -> bool:
     if any(op not in ("DEQUANTIZE", "QUANTIZE") for op, _ in found):
         return True
     return bool(found) and not any(t.dtype.startswith("float") for t in graph.tensors)
-
-
-def _refuse_partial(graph: Graph, origin: str) -> None:
-    """Refuse weights that are integers already while the arithmetic is float."""
-    found = []
-    for op in graph:
-        read = [t for t in graph.input_tensors(op) if t is not None]
-        stored = any(t.is_constant and t.dtype in ("int8", "uint8", "int4") for t in read)
-        if stored and (op.op in _HOLDS_WEIGHTS or op.op == "DEQUANTIZE"):
-            found.append(op)
-    if found:
-        raise ModelError(
-            f"{origin} is dynamic-range quantised: {len(found)} operators compute in float with weights that"
-            f" are already 8-bit ({_labels(found[:2])} ...), expected float32 or float16 weights",
-            hint="its weights have lost precision; give the model it was made from, or convert that without"
-            " converter.optimizations",
-        )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from qedge.errors import ModelError
 from qedge.frontends.protocol import Names
 from qedge.graph.edit import Editor, text
@@ -23,20 +21,6 @@ class Tree(Editor):
         self.model.subgraphs = [self.graph]
         kept = [s for s in self.model.signatureDefs or [] if s.subgraphIndex == 0]
         self.model.signatureDefs = kept or None
-
-    def fold_half_precision(self) -> int:
-        """Make float16 constants float32 and remove the DEQUANTIZE behind them; return how many."""
-        folded = []
-        for operator in self.operators:
-            source = int(operator.inputs[0]) if self.op(operator) == "DEQUANTIZE" else -1
-            raw = self.raw(source) if source >= 0 else None
-            if raw is None or self.dtype(source) != "float16":
-                continue
-            half = np.frombuffer(raw, np.float16).reshape(self.shape(source))
-            self.set_constant(int(operator.outputs[0]), half.astype(np.float32))
-            folded.append(operator)
-        self.remove(folded)
-        return len(folded)
 
     def drop_metadata(self) -> None:
         """Remove what differs between converter runs and says nothing about the arithmetic."""

@@ -285,6 +285,22 @@ def test_float16_weights_become_float32(zoo: Path, truth, tmp_path: Path) -> Non
         np.testing.assert_allclose(found[key], value, atol=2e-3)
 
 
+def test_weights_of_eight_bits_become_float32_and_are_told(zoo: Path, tmp_path: Path) -> None:
+    source = load_model(zoo / "dynamic_range.tflite", workdir=tmp_path)
+    (told,) = source.findings
+    assert (told.rule, told.severity, source.kind) == ("dynamic-range", "warning", "float")
+    graph = Graph.from_bytes(source.data)
+    assert {t.dtype for t in graph.tensors} <= {"float32", "int32"}
+    rng = np.random.default_rng(0)
+    inputs = {
+        n: rng.normal(size=graph.tensors[t].shape).astype(np.float32)
+        for n, t in zip(graph.input_names, graph.inputs)
+    }
+    original = run((zoo / "dynamic_range.tflite").read_bytes(), inputs)
+    for found, expected in zip(run(source.data, inputs).values(), original.values()):
+        np.testing.assert_allclose(found, expected, atol=0.05 * float(np.abs(expected).max()))
+
+
 def test_a_full_integer_tflite_is_taken_as_it_is(zoo: Path, tmp_path: Path) -> None:
     source = load_model(zoo / "int8.tflite", workdir=tmp_path)
     assert source.kind == "quantized"
@@ -299,7 +315,6 @@ def test_a_full_integer_tflite_is_taken_as_it_is(zoo: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("file", "message"),
     [
-        ("dynamic_range.tflite", "dynamic-range quantised"),
         ("loop.tflite", r"control flow.*WHILE"),
         ("flex.tflite", r"no target runs: FlexMatrixInverse in '"),
     ],
