@@ -73,17 +73,16 @@ class Tracker:
         for alike in (_overlapping, _close):
             pairs = sorted(
                 (
-                    (alike(track, box), -k, track)
+                    (alike(track, box), k, track)
                     for track in free
                     for k, box in enumerate(boxes)
                     if k not in found
                 ),
-                key=lambda pair: pair[:2],
-                reverse=True,
+                key=lambda pair: (-pair[0], pair[1]),
             )
             for likeness, k, track in pairs:
-                if likeness > 0 and track in free and -k not in found:
-                    found[-k] = track
+                if likeness > 0 and track in free and k not in found:
+                    found[k] = track
                     free.remove(track)
         for track in free:
             track.unseen += 1

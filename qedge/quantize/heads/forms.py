@@ -80,65 +80,58 @@ def _anchor_free(
     graph: Graph, levels: Sequence[_Level], output: Sequence[int], size: tuple[int, int]
 ) -> Iterator[Head]:
     """Yield readings of two convolutions a level as distances and class scores."""
-    places, count = _places(levels, size), len(levels)
-    for first, second in permutations(range(2)):
-        sides = {graph.tensors[level.tensors[first]].shape[3] for level in levels}
-        scored = {graph.tensors[level.tensors[second]].shape[3] for level in levels}
-        if len(sides) != 1 or len(scored) != 1 or (wide := sides.pop()) % 4 or wide > 4 * MOST_BINS:
-            continue
-        classes = scored.pop()
-        cut = Detect(
-            "yolov8", threshold=THRESHOLD, iou=IOU, limit=LIMIT, input_size=size,
-            strides=tuple(level.stride for level in levels), bins=wide // 4,
-            box_outputs=tuple(range(count)), score_outputs=tuple(range(count, 2 * count)),
-        )  # fmt: skip
-        tensors = [level.tensors[k] for k in (first, second) for level in levels]
+    places, names = _places(levels, size), _named(levels, "boxes", "scores")
+    for tensors, cut, (classes,) in _with_distances(graph, levels, size):
         for whole in _readings(output, places, 4 + classes, size, "yolov8"):
-            yield Head(tuple(tensors), _named(levels, "boxes", "scores"), cut, whole)
+            yield Head(tensors, names, cut, whole)
         if output[2] == 6 and output[1] <= places * classes:
             once = cut.replace(suppress=False, limit=min(LIMIT, output[1]))
             for scale in (size, (1, 1)):
                 whole = Detect("top_k", input_size=scale, threshold=THRESHOLD, limit=once.limit)
-                yield Head(tuple(tensors), _named(levels, "boxes", "scores"), once, whole)
+                yield Head(tensors, names, once, whole)
 
 
 def _with_points(
     graph: Graph, levels: Sequence[_Level], output: Sequence[int], size: tuple[int, int]
 ) -> Iterator[Head]:
     """Yield readings of three convolutions a level as distances, class scores and key points."""
-    for tensors, cut, whole, further in _with_more(graph, levels, output, size):
+    names, count = _named(levels, "boxes", "scores", "points"), len(levels)
+    for tensors, cut, (classes, further) in _with_distances(graph, levels, size):
         if further % 3 == 0:
-            places = tuple(2 * len(levels) + k for k in range(len(levels)))
-            posed = cut.replace(points=further // 3, point_outputs=places)
-            names = _named(levels, "boxes", "scores", "points")
-            yield Head(tensors, names, posed, whole.replace(points=further // 3))
+            posed = cut.replace(points=further // 3, point_outputs=tuple(range(2 * count, 3 * count)))
+            for whole in _readings(output, _places(levels, size), 4 + classes + further, size, "yolov8"):
+                yield Head(tensors, names, posed, whole.replace(points=further // 3))
 
 
 def _with_masks(
     graph: Graph, levels: Sequence[_Level], output: Sequence[int], size: tuple[int, int]
 ) -> Iterator[Head]:
     """Yield readings of three convolutions a level as distances, class scores and the weights of masks."""
+    names, count = (*_named(levels, "boxes", "scores", "masks"), "prototypes"), len(levels)
     maps = prototypes(graph)
-    for tensors, cut, whole, further in _with_more(graph, levels, output, size):
+    for tensors, cut, (classes, further) in _with_distances(graph, levels, size):
         if maps is not None and graph.tensors[maps].shape[-1] == further:
-            places = tuple(2 * len(levels) + k for k in range(len(levels)))
-            masked = cut.replace(masks=further, mask_outputs=places, prototypes=3 * len(levels))
-            names = (*_named(levels, "boxes", "scores", "masks"), "prototypes")
             position = list(graph.outputs).index(maps)
-            told = whole.replace(masks=further, prototypes=position, boxes=1 - position)
-            yield Head((*tensors, maps), names, masked, told)
+            places = tuple(range(2 * count, 3 * count))
+            masked = cut.replace(masks=further, mask_outputs=places, prototypes=3 * count)
+            for whole in _readings(output, _places(levels, size), 4 + classes + further, size, "yolov8"):
+                told = whole.replace(masks=further, prototypes=position, boxes=1 - position)
+                yield Head((*tensors, maps), names, masked, told)
 
 
-def _with_more(
-    graph: Graph, levels: Sequence[_Level], output: Sequence[int], size: tuple[int, int]
-) -> Iterator[tuple[tuple[int, ...], Detect, Detect, int]]:
-    """Yield readings of three convolutions a level as distances, class scores and something else, with its channels."""
-    places, count = _places(levels, size), len(levels)
-    for order in permutations(range(3)):
+def _with_distances(
+    graph: Graph, levels: Sequence[_Level], size: tuple[int, int]
+) -> Iterator[tuple[tuple[int, ...], Detect, tuple[int, ...]]]:
+    """Yield a level's convolutions in every order that may be distances, class scores, and others if there are more.
+
+    With the channels of all but the distances.
+    """
+    count = len(levels)
+    for order in permutations(range(len(levels[0].tensors))):
         shapes = [{graph.tensors[level.tensors[k]].shape[3] for level in levels} for k in order]
         if any(len(sizes) != 1 for sizes in shapes):
             continue
-        wide, classes, further = (sizes.pop() for sizes in shapes)
+        wide, *further = (sizes.pop() for sizes in shapes)
         if wide % 4 or wide > 4 * MOST_BINS:
             continue
         cut = Detect(
@@ -146,9 +139,7 @@ def _with_more(
             strides=tuple(level.stride for level in levels), bins=wide // 4,
             box_outputs=tuple(range(count)), score_outputs=tuple(range(count, 2 * count)),
         )  # fmt: skip
-        tensors = tuple(level.tensors[k] for k in order for level in levels)
-        for whole in _readings(output, places, 4 + classes + further, size, "yolov8"):
-            yield tensors, cut, whole, further
+        yield tuple(level.tensors[k] for k in order for level in levels), cut, tuple(further)
 
 
 def _yolox(
