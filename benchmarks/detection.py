@@ -15,10 +15,10 @@ next to the threshold fall on either side of it, whatever the quality: so the bu
 ``strict`` is at the threshold itself, ``before`` what the bundle has before suppression, ``nudged`` what the float
 model itself keeps of its own boxes with noise of 0.03 on its class logits, and ``found`` the share of the drawn shapes
 that the float model finds. An export of your own goes in as ``FOLDER/NAME_SIZE.onnx`` (its sides fixed) with
-``--models NAME --sizes SIZE``. Also what the Edge TPU is predicted to run with all parts compiled
-(``--all-subgraphs``): the products of attention stay on the CPU and cut a net in two. With ``--images FOLDER`` every
-second scene is drawn on a photo. ``--quick`` quantises alone, without a build's report and bundles: the same int8 model
-and boxes in a fraction of the time.
+``--models NAME --sizes SIZE``. Also what the Edge TPU is predicted to run: the products of attention stay on the CPU,
+cut a net in two, and both parts are compiled. With ``--images FOLDER`` every second scene is drawn on a photo.
+``--quick`` quantises alone, without a build's report and bundles: the same int8 model and boxes in a fraction of the
+time.
 """
 
 from __future__ import annotations
@@ -100,7 +100,6 @@ def measure(
             out=Path(scratch, "build"),
             method=METHOD,
             threads=1,
-            all_subgraphs=True,
         )
         seconds = time.process_time() - started
         return figures(name, size, built, images[-held:], wanted, truths[-held:], seconds)
@@ -161,7 +160,7 @@ def quick(name: str, size: int, folder: Path, images: np.ndarray, held: int, pyt
     from qedge.quantize import QuantizeOptions, quantize
     from qedge.quantize.heads import cut_head
     from qedge_coral import rewrite
-    from qedge_coral.predict import predict
+    from qedge_coral.parts import choose
 
     model = folder / f"{name}_{size}.onnx"
     with tempfile.TemporaryDirectory(prefix="detection-") as scratch:
@@ -179,7 +178,7 @@ def quick(name: str, size: int, folder: Path, images: np.ndarray, held: int, pyt
         outputs = runner.predict([image[None].astype(np.float32) / 255])
         for key, near in (("matched", NEAR), ("strict", 1.0)):
             counts[key] += matched(boxes, rows(outputs, spec.replace(threshold=near * THRESHOLD), size))
-    placed = predict(rewrite.rewrite(Graph.from_bytes(int8)).drafted, all_subgraphs=True)
+    placed = choose(rewrite.rewrite(Graph.from_bytes(int8)).drafted, {}).prediction
     total = sum(map(len, wanted))
     return {
         "model": name, "size": size, "boxes": total, "images": held,

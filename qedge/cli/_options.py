@@ -46,7 +46,11 @@ def assemble(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         if "ssh" in own:
             given["ssh"] = Ssh.taken(given)
         if "target_options" in own:
-            given["target_options"] = {n: v for n in declared if (v := given.pop(n)) not in (None, False)}
+            values = {name: given.pop(name) for name in declared}
+            silent = {name: False if _sets_only(option) else None for name, (option, _) in declared.items()}
+            given["target_options"] = {
+                n: v for n, v in values.items() if v is not None and v is not silent[n]
+            }
         return function(**given)
 
     wrapper.__name__ = name
@@ -116,14 +120,23 @@ def offering(choices: Iterable[str] | Callable[[], Iterable[str]]) -> Callable[[
     return complete
 
 
+def _sets_only(option: Option) -> bool:
+    """Return whether a flag stands for true alone; one without a default has a ``--no-`` beside it."""
+    return option.kind == "flag" and option.default is not None
+
+
 def _flag(option: Option, targets: tuple[str, ...]) -> Parameter:
     decl = "--" + option.name.replace("_", "-")
     text = option.help + (f" [{', '.join(option.choices)}]" if option.choices else "")
     panel = of_targets(targets)
     annotation: Any
-    if option.kind == "flag":
+    if option.kind == "flag" and _sets_only(option):
         annotation = Annotated[bool, typer.Option(decl, help=text, rich_help_panel=panel)]
         return Parameter(option.name, Parameter.KEYWORD_ONLY, default=False, annotation=annotation)
+    if option.kind == "flag":
+        both = f"{decl}/--no-{decl[2:]}"
+        annotation = Annotated[bool | None, typer.Option(both, help=text, rich_help_panel=panel)]
+        return Parameter(option.name, Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
     complete = offering(option.choices) if option.choices else None
     annotation = Annotated[
         str | None,

@@ -17,7 +17,7 @@ class Option:
         help: one line.
         kind: ``str``, ``int``, ``float``, ``bytes`` (``64K``), ``duration`` (``50ms``), ``percent`` (``95%``),
             ``flag`` or ``path``.
-        default: value when it is not given.
+        default: value when it is not given; a flag without one has a ``--no-`` beside it, and neither is None.
         choices: allowed values, or empty.
         commands: the commands that take it.
     """

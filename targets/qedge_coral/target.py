@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from qedge.errors import UnsupportedError
+from qedge.errors import ToolError, UnsupportedError
 from qedge.fields import Field
 from qedge.findings import Finding
 from qedge.graph import Graph, Tensor
@@ -26,7 +26,7 @@ from qedge.target.reports import Arrays, Options
 from qedge_coral import compile as driver
 from qedge_coral import compiler_log, figures, fingerprint, latency, memory, package, recipe, rewrite
 from qedge_coral.head import head
-from qedge_coral.parts import worth_all
+from qedge_coral.parts import Parts, choose
 from qedge_coral.predict import EDGETPU, Prediction, predict
 from qedge_coral.risks import risks
 
@@ -52,7 +52,7 @@ class CoralTarget(Target):
             ),
             Option("min_mapped", "least share of operators on the Edge TPU", "percent"),
             Option("segments", "split over this many Edge TPUs", "int", 1, commands=("build",)),
-            Option("all_subgraphs", "compile every part, not only the first", "flag", False),
+            Option("all_subgraphs", "compile every part, or the first alone; else what is faster", "flag"),
             Option("search", "give up operators until it compiles", "flag", False, commands=("build",)),
             Option("intermediate", "tensors to stop at, comma-separated", "str", commands=("build",)),
             Option("timeout", "time limit of the compiler in seconds", "float", 180, commands=("build",)),
@@ -77,10 +77,10 @@ class CoralTarget(Target):
         graph, options = request.graph, request.options
         if package.is_compiled(graph):
             return _check_compiled(graph)
-        every = bool(options.get("all_subgraphs"))
-        given = predict(graph, all_subgraphs=every)
         rewritten = rewrite.rewrite(graph)
-        shipped = predict(rewritten.drafted, all_subgraphs=every) if rewritten.changes else given
+        parts = choose(rewritten.drafted, options)
+        shipped = parts.prediction
+        given = predict(graph, all_subgraphs=parts.every) if rewritten.changes else shipped
         metrics = shipped.metrics()
         metrics["given"] = {
             "mapped_percent": round(given.mapped_percent, 2),
@@ -92,7 +92,7 @@ class CoralTarget(Target):
             *shipped.failures,
             *_findings(shipped),
             *risks(shipped.graph, shipped.mapped),
-            *(found for found in (head(shipped), worth_all(shipped)) if found is not None),
+            *(found for found in (head(shipped), parts.finding) if found is not None),
             *_rewrite_findings(rewritten.changes, given, shipped),
             *_gate(shipped, options),
         ]
@@ -110,11 +110,14 @@ class CoralTarget(Target):
         options = request.options
         rewritten = rewrite.rewrite(request.model)
         after = Graph.from_bytes(rewritten.model)
-        expected = predict(after, all_subgraphs=bool(options.get("all_subgraphs")))
-        gate = _gate(expected, options)
-        if expected.failures or gate:
-            raise _refused((*expected.failures, *gate))
-        result = _compiled_models(rewritten.model, options, request.workdir)
+        parts = choose(after, options)
+        gate = _gate(parts.prediction, options)
+        if parts.prediction.failures or gate:
+            raise _refused((*parts.prediction.failures, *gate))
+        parts, result = _compiled_models(rewritten.model, parts, options, request.workdir)
+        options = {**options, "all_subgraphs": parts.every}
+        read, compiled = ([], []) if result is None else _read(result)
+        expected = parts.as_compiled(read) if options.get("compiled") else parts.prediction
         placed: tuple[Placement, ...] | None = None
         findings = [Finding("info", "rewritten", f"{name}: {line}") for name, line in rewritten.changes]
         metrics: dict[str, Any] = {"predicted": expected.metrics()}
@@ -134,10 +137,8 @@ class CoralTarget(Target):
         else:
             names = _names(len(result.models))
             files |= dict(zip(names, result.models))
-            compiled = [Graph.from_bytes(m, n) for n, m in zip(names, result.models)]
             if len(compiled) == 1:
                 fingerprint.check_boundary(after, compiled[0])
-            read = [package.read_compiled(g, n) for n, g in zip(names, compiled)]
             fingerprint.check_weights(after, compiled, [p for r in read for p in r.packages])
             extra["stages"] = _stages(names, result.models)
             extra["input_tensors"] = [after.tensors[t].name for t in after.inputs]
@@ -148,6 +149,8 @@ class CoralTarget(Target):
                 extra["compiler_log"] = result.log.to_json()
             if any(p.compiler_version == package.UNKNOWN for r in read for p in r.packages):
                 findings.append(_unknown_package())
+            if parts.fell_back:
+                findings.append(parts.fell_back)
             findings += compare(expected, read, result.log)
             cpu = sum(len(r.cpu_operators) for r in read)
             total = len(after.operators)
@@ -188,6 +191,12 @@ class _Result:
     log: compiler_log.CompilerLog | None
 
 
+def _read(result: _Result) -> tuple[list[package.CompiledModel], list[Graph]]:
+    names = _names(len(result.models))
+    graphs = [Graph.from_bytes(m, n) for n, m in zip(names, result.models)]
+    return [package.read_compiled(g, n) for n, g in zip(names, graphs)], graphs
+
+
 def _names(segments: int) -> tuple[str, ...]:
     if segments == 1:
         return (COMPILED,)
@@ -222,15 +231,24 @@ def _spec(tensor: Tensor) -> dict[str, Any]:
     }
 
 
-def _compiled_models(model: bytes, options: Options, workdir: Path) -> _Result | None:
+def _compiled_models(
+    model: bytes, parts: Parts, options: Options, workdir: Path
+) -> tuple[Parts, _Result | None]:
+    """Return which parts were compiled, and the files; None where no compiler is at hand."""
     segments = int(options.get("segments") or 1)
     if options.get("compiled"):
-        return _Result(tuple(driver.read_given(options["compiled"], segments)), None)
+        return parts, _Result(tuple(driver.read_given(options["compiled"], segments)), None)
     program = driver.find(options)
     if program is None:
-        return None
-    done = driver.run(program, model, options, workdir)
-    return _Result(done.models, done.log)
+        return parts, None
+    try:
+        done = driver.run(program, model, {**options, "all_subgraphs": parts.every}, workdir)
+    except ToolError as error:
+        if parts.other is None or not parts.every:
+            raise
+        parts = parts.first_alone(error.message)
+        done = driver.run(program, model, {**options, "all_subgraphs": False}, workdir)
+    return parts, _Result(done.models, done.log)
 
 
 def _findings(given: Prediction) -> list[Finding]:

@@ -3,8 +3,8 @@
 Its mapping is its own and crude: operators of a fixed list on 8 bits, in versions that were seen mapped, with at most
 three dimensions above 1; from the first of them on, every one that needs nothing from an operator that is
 none. ``EDGETPU_DOUBLE_CPU`` names operators to leave to the CPU, ``EDGETPU_DOUBLE_COMPILER`` a way to fail:
-``crash``, ``large``, ``slow``, ``hang``, ``silent`` (success without a file), ``unquantised`` or
-``unparsed``.
+``crash``, ``large``, ``slow``, ``hang``, ``silent`` (success without a file), ``unquantised``, ``unparsed`` or
+``parts`` (only where all parts are to be compiled).
 """
 
 from __future__ import annotations
@@ -70,6 +70,8 @@ def main() -> int:
     how = os.environ.get("EDGETPU_DOUBLE_COMPILER", "")
     if how == "hang":
         time.sleep(600)
+    if how == "parts" and given.enable_multiple_subgraphs:
+        how = "crash"
     if how in FAILURES:
         print(FAILURES[how].format(name=given.models[0]))
         return 1
@@ -77,7 +79,8 @@ def main() -> int:
         source = Path(name)
         data = source.read_bytes()
         for part, stem in segments(data, source.stem, given.num_segments):
-            compile_one(part, stem, Path(given.out_dir), given.show_operations, how == "silent")
+            every = given.enable_multiple_subgraphs
+            compile_one(part, stem, Path(given.out_dir), given.show_operations, how == "silent", every)
     print("Compilation child process completed within timeout period.\nCompilation succeeded! ")
     return 0
 
@@ -128,13 +131,28 @@ def first_part(graph: Graph, kinds: list[bool]) -> list[int]:
     return members
 
 
-def compile_one(data: bytes, stem: str, folder: Path, table: bool, silent: bool) -> None:
+def kinds_of(graph: Graph) -> list[bool]:
+    """Return for each operator whether it could be mapped by itself."""
+    left = set(os.environ.get("EDGETPU_DOUBLE_CPU", "").split(","))
+    return [op.op not in left and takes(graph, op) for op in graph]
+
+
+def further_parts(result: bytes) -> tuple[bytes, int, int]:
+    """Return the model with all its other parts folded too, how many those are, and how many operators they have."""
+    parts = operators = 0
+    while members := first_part(graph := Graph.from_bytes(result), kinds_of(graph)):
+        result = package.fold(result, members)
+        parts, operators = parts + 1, operators + len(members)
+    return result, parts, operators
+
+
+def compile_one(data: bytes, stem: str, folder: Path, table: bool, silent: bool, every: bool) -> None:
     """Write one compiled model and print its log."""
     graph = Graph.from_bytes(data)
-    left = set(os.environ.get("EDGETPU_DOUBLE_CPU", "").split(","))
-    kinds = [op.op not in left and takes(graph, op) for op in graph]
+    kinds = kinds_of(graph)
     members = first_part(graph, kinds)
     result = package.fold(data, members) if members else data
+    result, parts, further = further_parts(result) if every else (result, 0, 0)
     if not silent:
         (folder / f"{stem}_edgetpu.tflite").write_bytes(result)
     print(f"\nModel compiled successfully in {len(kinds)} ms.\n")
@@ -143,18 +161,20 @@ def compile_one(data: bytes, stem: str, folder: Path, table: bool, silent: bool)
     print(f"On-chip memory used for caching model parameters: {size(0)}")
     print(f"On-chip memory remaining for caching model parameters: {size(7 << 20)}")
     print(f"Off-chip memory used for streaming uncached model parameters: {size(len(data))}")
-    print(f"Number of Edge TPU subgraphs: {1 if members else 0}")
+    print(f"Number of Edge TPU subgraphs: {parts + (1 if members else 0)}")
     print(f"Total number of operations: {len(kinds)}\nOperation log: {stem}_edgetpu.log")
-    if len(members) < len(kinds):
+    if (mapped := len(members) + further) < len(kinds):
         print("\nModel successfully compiled but not all operations are supported by the Edge TPU.")
-        print(f"Number of operations that will run on Edge TPU: {len(members)}")
-        print(f"Number of operations that will run on CPU: {len(kinds) - len(members)}")
+        print(f"Number of operations that will run on Edge TPU: {mapped}")
+        print(f"Number of operations that will run on CPU: {len(kinds) - mapped}")
     if table:
         print("\nOperator                       Count      Status\n")
         rows: dict[tuple[str, str], int] = {}
         for op in graph:
             status = "Mapped to Edge TPU" if op.index in members else "Operation not supported"
-            if op.index not in members and kinds[op.index]:
+            if every and kinds[op.index]:
+                status = "Mapped to Edge TPU"
+            elif op.index not in members and kinds[op.index]:
                 status = "More than one subgraph is not supported"
             rows[op.op, status] = rows.get((op.op, status), 0) + 1
         for (name, status), count in rows.items():

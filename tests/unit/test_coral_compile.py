@@ -85,6 +85,64 @@ def test_difference_from_the_prediction_is_reported(
     assert made.metrics["mapped_percent"] == pytest.approx(66.67)
 
 
+@pytest.fixture(scope="module")
+def in_parts() -> bytes:
+    """Return a convolution, a function that stays on the CPU, and two more convolutions."""
+    rng = np.random.default_rng(3)
+    builder = ModelBuilder()
+    graph = builder.subgraph()
+    shape = (1, 16, 16, 128)
+    last = graph.input(Spec(shape, scale=0.05, zero_point=3, name="in"))
+    options = {"padding": "SAME", "stride_h": 1, "stride_w": 1}
+    options |= {"dilation_h_factor": 1, "dilation_w_factor": 1}
+    for k, kind in enumerate(("CONV_2D", "ABS", "CONV_2D", "CONV_2D")):
+        out = graph.tensor(Spec(shape, scale=0.05, zero_point=-4, name=f"t{k}"))
+        if kind == "CONV_2D":
+            weights = graph.tensor(constant(rng.integers(-90, 90, (128, 3, 3, 128)), "int8", scale=0.01))
+            bias = graph.tensor(constant(rng.integers(-400, 400, 128), "int32", scale=0.0005))
+            graph.operator(kind, [last, weights, bias], [out], options, version=3)
+        else:
+            graph.operator(kind, [last], [out])
+        last = out
+    graph.output(last)
+    return builder.pack()
+
+
+def test_every_part_is_compiled_where_that_is_faster(build: Compile, program: str, in_parts: bytes) -> None:
+    made = build(in_parts, compiler=program)
+    assert made.metrics["mapped_percent"] == 75
+    assert "-a" in made.extra["command"].split()
+    assert read_compiled(Graph.from_bytes(made.files[COMPILED])).cpu_operators == ("ABS",)
+    assert not {"prediction-differs", "all-subgraphs"} & {f.rule for f in made.findings}
+    first = build(in_parts, compiler=program, all_subgraphs=False)
+    assert first.metrics["mapped_percent"] == 25
+    assert "-a" not in first.extra["command"].split()
+
+
+def test_the_first_part_is_compiled_where_all_cannot_be(
+    build: Compile, program: str, in_parts: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGETPU_DOUBLE_COMPILER", "parts")
+    made = build(in_parts, compiler=program)
+    assert made.metrics["mapped_percent"] == 25
+    assert "-a" not in made.extra["command"].split()
+    (said,) = [f for f in made.findings if f.rule == "all-subgraphs"]
+    assert "Internal compiler error" in said.message
+    assert "1 of 4 operators" in said.message
+    with pytest.raises(ToolError):
+        build(in_parts, compiler=program, all_subgraphs=True)
+
+
+def test_a_file_with_the_first_part_alone_is_taken_as_such(
+    build: Compile, program: str, in_parts: bytes, tmp_path: Path
+) -> None:
+    model = build(in_parts, compiler=program, all_subgraphs=False).files[COMPILED]
+    (tmp_path / "elsewhere.tflite").write_bytes(model)
+    made = build(in_parts, compiled=str(tmp_path / "elsewhere.tflite"))
+    assert made.metrics["mapped_percent"] == 25
+    assert "prediction-differs" not in {f.rule for f in made.findings}
+
+
 def test_segments(build: Compile, program: str) -> None:
     made = build(doubles.small_model(3), compiler=program, segments=2)
     names = [s["file"] for s in made.extra["stages"]]

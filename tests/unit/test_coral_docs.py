@@ -38,7 +38,7 @@ def test_every_failure_is_in_the_guide(project: Path) -> None:
 
 def test_options_of_the_guide_exist(project: Path) -> None:
     guide = (project / "docs/coral.md").read_text(encoding="utf-8")
-    flags = set(re.findall(r"--([a-z][a-z-]+)", guide)) - {"data", "range", "target", "json"}
+    flags = set(re.findall(r"--(?:no-)?([a-z][a-z-]+)", guide)) - {"data", "range", "target", "json"}
     assert flags <= {o.name.replace("_", "-") for o in TARGET.info.options}
     for name in runtime.OPTIONS:
         if name != "streams":

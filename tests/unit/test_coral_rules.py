@@ -11,7 +11,7 @@ import pytest
 from qedge.graph import Graph
 from qedge.testing.opmodels import ModelBuilder, Spec, constant, single_op
 from qedge_coral import constraints, partition, statuses
-from qedge_coral.parts import worth_all
+from qedge_coral.parts import choose
 from qedge_coral.predict import predict
 
 Q = {"scale": 0.05, "zero_point": -3}
@@ -279,13 +279,13 @@ def test_partition_says_what_cut_the_graph() -> None:
     assert [p.placement for p in every.placements] == ["edgetpu", "cpu", "edgetpu", "edgetpu", "edgetpu"]
 
 
-def layers(side: int) -> Graph:
+def layers(side: int, deep: int) -> Graph:
     """Return a convolution, a function that stays on the CPU, and four more convolutions."""
     builder = ModelBuilder()
     g = builder.subgraph()
-    shape = (1, side, side, 32)
+    shape = (1, side, side, deep)
     at = g.input(t(*shape))
-    kernel, offsets = g.tensor(weights(32, 3, 3, 32)), g.tensor(bias(32))
+    kernel, offsets = g.tensor(weights(deep, 3, 3, deep)), g.tensor(bias(deep))
     for k in range(6):
         made = g.tensor(t(*shape))
         if k == 1:
@@ -297,14 +297,32 @@ def layers(side: int) -> Graph:
     return Graph.from_bytes(builder.pack())
 
 
-def test_all_parts_are_offered_where_they_are_expected_to_be_faster() -> None:
-    large, small = predict(layers(64)), predict(branches())
-    found = worth_all(large)
-    assert found is not None
-    assert "2 parts" in found.message
-    assert "5 of 6 operators are predicted on the Edge TPU in place of 1" in found.message
-    assert worth_all(small) is None  # the way over the bus costs more than two small operators
-    assert worth_all(predict(layers(64), all_subgraphs=True)) is None
+def test_all_parts_are_compiled_where_they_are_expected_to_be_faster() -> None:
+    found = choose(layers(16, 128), {})
+    assert found.every
+    assert len(found.prediction.mapped) == 5
+    assert found.finding is not None
+    assert "2 of them: 5 of 6 operators predicted on the Edge TPU in place of 1" in found.finding.message
+    assert found.finding.hint is not None
+    assert "--no-all-subgraphs" in found.finding.hint
+
+
+def test_the_first_part_alone_is_compiled_where_that_is_asked_for_or_faster() -> None:
+    kept = choose(layers(16, 128), {"all_subgraphs": False})
+    assert (kept.every, len(kept.prediction.mapped)) == (False, 1)
+    assert kept.finding is not None
+    assert str(kept.finding.hint).startswith("--all-subgraphs ")
+    small = choose(branches(), {})  # the way over the bus costs more than two small operators
+    assert (small.every, len(small.prediction.mapped)) == (False, 2)
+    assert small.finding is not None
+    assert "no faster" in small.finding.message
+    wide = choose(layers(64, 32), {})  # much to send for little to compute
+    assert wide.every is False
+    assert wide.finding is not None
+    assert wide.finding.message.endswith("no faster over USB 3, Raspberry Pi 5")
+    assert choose(layers(16, 128), {"segments": 2}).every is False
+    asked = choose(branches(), {"all_subgraphs": True})
+    assert (asked.every, len(asked.prediction.mapped), asked.finding) == (True, 4, None)
 
 
 def test_a_float_model_is_refused_as_a_whole() -> None:
