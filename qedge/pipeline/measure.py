@@ -73,10 +73,11 @@ def assess(
     layers = _blamed(float_model, quantized, calibration)
     if why is not None:
         raise accuracy_error(why, layers, options.mixed)
-    coarse = coarse_features(Graph.from_bytes(quantized, "the quantised model"), calibration)
+    graph = Graph.from_bytes(quantized, "the quantised model")
+    coarse = coarse_features(graph, calibration)
     outputs = comparison.outputs
     ways = [WAY_OUT if outputs[m.output].worst_part is None else WAY_OUT_COLUMNS for m in misses]
-    return findings + coarse + loss_findings(misses, layers, ways)
+    return findings + coarse + loss_findings(misses, layers, ways, graph)
 
 
 def figure_findings(comparison: Comparison) -> list[Finding]:

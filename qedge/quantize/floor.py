@@ -132,23 +132,38 @@ def lifted_finding(graph: Graph, recipe: Recipe, before: bytes, after: bytes) ->
     )
 
 
-def loss_findings(misses: Sequence[Miss], layers: list[LayerError], ways_out: Sequence[str]) -> list[Finding]:
-    """Return one warning for each output that loses: what, the layer that adds most noise, and the way out.
+def loss_findings(
+    misses: Sequence[Miss], layers: Sequence[LayerError], ways_out: Sequence[str], graph: Graph
+) -> list[Finding]:
+    """Return one warning for each output that loses: what, the layer ahead of it that adds most noise, and the way out.
 
     Args:
         layers: by the noise that they add themselves, worst first.
         ways_out: what the user can do about each.
+        graph: of the quantised model.
     """
-    worst = layers[0] if layers else None
-    blamed = "" if worst is None else f"; most noise comes from #{worst.index} {worst.op} ({worst.tensor})"
-    return [
-        Finding(
-            "warning",
-            LOSS_RULE,
-            f"int8 loses on the output {miss.name!r}: {miss.why}{blamed}",
-            way_out,
-            op=None if worst is None else f"#{worst.index} {worst.op}",
-            tensor=miss.name,
+    found = []
+    for miss, way_out in zip(misses, ways_out):
+        ahead = _ahead_of(graph, miss.name)
+        worst = next((layer for layer in layers if layer.index in ahead), None)
+        blamed = (
+            "" if worst is None else f"; most noise comes from #{worst.index} {worst.op} ({worst.tensor})"
         )
-        for miss, way_out in zip(misses, ways_out)
-    ]
+        said = f"int8 loses on the output {miss.name!r}: {miss.why}{blamed}"
+        op = None if worst is None else f"#{worst.index} {worst.op}"
+        found.append(Finding("warning", LOSS_RULE, said, way_out, op=op, tensor=miss.name))
+    return found
+
+
+def _ahead_of(graph: Graph, output: str) -> set[int]:
+    """Return the operators that an output depends on; all where what the user calls so is put together of several."""
+    if output not in graph.output_names:
+        return set(range(len(graph.operators)))
+    found: set[int] = set()
+    waiting = [graph.outputs[list(graph.output_names).index(output)]]
+    while waiting:
+        op = graph.producer.get(waiting.pop())
+        if op is not None and op.index not in found:
+            found.add(op.index)
+            waiting += [t for t in op.inputs if t >= 0]
+    return found

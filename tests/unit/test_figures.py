@@ -183,12 +183,31 @@ def test_the_floor_lets_pass_what_may_be_chance_and_no_more() -> None:
 
 
 def test_a_loss_names_the_layer_and_the_way_out() -> None:
-    layer = LayerError(3, "CONV_2D", "conv", 20.0, 9.0, 0, 1, 0, 1, 0.0, 0, 8, ())
-    (finding,) = loss_findings(below_floor(_agreeing(45, 50)), [layer], ["keep it in 16 bit"])
+    graph = _two_branches()
+    layers = [
+        LayerError(k, op, op.lower(), 20.0, 9.0 + k, 0, 1, 0, 1, 0.0, 0, 8, ())
+        for k, op in enumerate(("TANH", "RELU", "LOGISTIC"))
+    ]
+    (finding,) = loss_findings(below_floor(_agreeing(45, 50)), layers, ["keep it in 16 bit"], graph)
     assert finding.severity == "warning"
-    assert "#3 CONV_2D" in finding.message
+    assert "#1 RELU" in finding.message  # the TANH is worse, and no part of what gives the scores
     assert "'scores'" in finding.message
     assert finding.hint == "keep it in 16 bit"
+    (alone,) = loss_findings(below_floor(_agreeing(45, 50)), layers[:1], ["-"], graph)
+    assert (alone.op, "most noise" in alone.message) == (None, False)
+
+
+def _two_branches() -> Graph:
+    """A TANH of an input is one output; the scores are a LOGISTIC of a RELU of it."""
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    x = g.input(Spec((1, 3), "float32", name="x"))
+    other, relu, scores = (g.tensor(Spec((1, 3), "float32", name=n)) for n in ("other", "relu", "scores"))
+    for op, read, made in (("TANH", x, other), ("RELU", x, relu), ("LOGISTIC", relu, scores)):
+        g.operator(op, [read], [made])
+    g.output(other)
+    g.output(scores)
+    return Graph.from_bytes(builder.pack())
 
 
 def test_a_gate_that_cannot_be_applied_is_missed() -> None:
