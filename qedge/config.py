@@ -123,6 +123,7 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
     "quantize": {
         "method": Key(TEXT, "auto, or the method to pin"),
         "effort": Key(TEXT, "how much is tried: fast, normal or thorough"),
+        "lift": Key(TEXT, "what layers go to where int8 is not exact enough: auto, int16, float or none"),
         "recipe": Key(TEXT, "recipe file that pins every part"),
         "max_drop": Key(DROP, "accuracy that int8 may lose, in points: 1 or '1%'"),
         "min_sqnr": Key(NUMBER, "SQNR in dB that int8 must reach"),

@@ -20,7 +20,7 @@ from qedge.processing.image import COLORS, FITS, METHODS
 from qedge.processing.spec import POSTPROCESS_KINDS, Postprocess, postprocess_from_json
 from qedge.quantize import QuantizeOptions
 from qedge.quantize.methods.ranges import RANGES
-from qedge.quantize.options import EFFORTS, IO_TYPES
+from qedge.quantize.options import EFFORTS, IO_TYPES, LIFTS
 from qedge.target import default_name, resolve_all
 from qedge.target import names as target_names
 from qedge.target.options import percent
@@ -77,6 +77,14 @@ EffortOpt = Annotated[
         "--effort",
         help="How much to try: fast, normal or thorough. Default: normal.",
         autocompletion=offering(EFFORTS),
+    ),
+]
+LiftOpt = Annotated[
+    str | None,
+    _quantising(
+        "--lift",
+        help="What layers go to where int8 is not exact enough: int16, float (slower or larger), none. Default: auto.",
+        autocompletion=offering(LIFTS),
     ),
 ]
 RecipeOpt = Annotated[
@@ -237,6 +245,7 @@ def request_from(
     io: str | None = None,
     method: str | None = None,
     effort: str | None = None,
+    lift: str | None = None,
     recipe: Path | None = None,
     max_drop: str | None = None,
     min_sqnr: float | None = None,
@@ -277,6 +286,7 @@ def request_from(
     options = QuantizeOptions(
         method=method or str(config.get("quantize", "method", "auto")),
         effort=effort or str(config.get("quantize", "effort", "normal")),
+        lift=lift or str(config.get("quantize", "lift", "auto")),
         io=io,
         samples=samples if samples is not None else config.get("data", "samples"),
         seed=seed if seed is not None else config.get("data", "seed", 0),

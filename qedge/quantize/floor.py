@@ -128,7 +128,8 @@ def lifted_finding(graph: Graph, recipe: Recipe, before: bytes, after: bytes) ->
         f" {'stay float' if floats else 'have 16-bit activations'} ({some}), {more:.1f} % more bytes",
         "targets that compute in integers only get the int8 form; a recipe pins layers"
         if floats
-        else "16-bit layers take more time and twice the memory for their activations; a recipe pins them",
+        else "16-bit layers take more time (many times as much in LiteRT) and twice the memory for their activations:"
+        " --lift float or --lift none, or a recipe that pins them",
     )
 
 

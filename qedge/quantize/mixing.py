@@ -33,18 +33,18 @@ class Bench:
         judge: by the samples that every region is compared on.
         unseen: what a recipe does on samples that its ranges have not seen; None where the judge's own are such, or
             where there are too few to hold some out.
-        floats: whether layers may go to float where 16 bits are not enough.
+        modes: what layers may go to: ``int16``, ``float``.
     """
 
     builder: Builder
     judge: Judge
     unseen: Callable[[Recipe], Verdict] | None = None
-    floats: bool = False
+    modes: Sequence[str] = ("int16",)
 
     def rescue(self, chosen: Tried, ways: Sequence[Way]) -> Rescued | None:
         """Return what the first of the ways that leads anywhere gives."""
         layers = worst_layers(self.builder, chosen.data)
-        ways = [way for way in ways if way.mode != "float" or self.floats]
+        ways = [way for way in ways if way.mode in self.modes]
         return rescue(
             self.builder, self.judge.expecting(), recipes_of(chosen.recipe), layers, ways, self.unseen
         )

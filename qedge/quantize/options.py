@@ -14,6 +14,7 @@ from qedge.quantize.recipe import Recipe
 IO_TYPES = ("auto", "int8", "uint8", "int16", "float32")
 EFFORTS = ("fast", "normal", "thorough")
 TUNES = ("off", "on", "auto")
+LIFTS = ("auto", "int16", "float", "none")
 WEIGHTS = ("auto", "int8", "int4", "mixed")
 
 
@@ -37,6 +38,8 @@ class QuantizeOptions:
         input_steps: whether what a model does to its input first may be left to whoever feeds it.
         mixed: whether operators may go to 16x8 where an accuracy budget is missed.
         floats: whether they may go to float where that is not enough.
+        lift: what layers go to where int8 is not exact enough: ``auto``: 16x8, and float as the last way; ``int16`` or
+            ``float``: that alone; ``none``.
         loops: whether the steps of an unrolled layer have the same scales, which a loop over them needs.
         tune: ``on``: the best candidate is tuned by a refiner; ``auto``: where the budget is missed otherwise.
         tuning: how it is tuned, by the fields of :class:`qedge.tune.Settings`.
@@ -58,6 +61,7 @@ class QuantizeOptions:
     per_channel: bool | None = None
     mixed: bool = True
     floats: bool = False
+    lift: str = "auto"
     loops: bool = False
     floor: bool = False
     effort: str = "normal"
@@ -72,6 +76,8 @@ class QuantizeOptions:
             raise unknown("input and output type", self.io, IO_TYPES)
         if self.effort not in EFFORTS:
             raise unknown("effort", self.effort, EFFORTS)
+        if self.lift not in LIFTS:
+            raise unknown("precision of lifted layers", self.lift, LIFTS)
         if self.weights not in WEIGHTS:
             raise unknown("type of weights", self.weights, WEIGHTS)
         if self.tune not in TUNES:
@@ -85,6 +91,12 @@ class QuantizeOptions:
                 f"found a largest drop of {self.max_drop}, expected a share from 0 up to 1",
                 hint="1% is 0.01; on the command line: --max-drop 1%",
             )
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """What layers may go to where int8 is not exact enough."""
+        wanted = ("int16", "float") if self.lift == "auto" else (self.lift,)
+        return tuple(m for m in wanted if m == "int16" or (m == "float" and self.floats))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -90,9 +90,9 @@ class _Found:
         """How many dB the choice loses on samples that its ranges have not seen."""
         return 0.0 if self.unseen is None else max(0.0, self.chosen.result.sqnr_db - self.unseen.sqnr_db)
 
-    def bench(self, floats: bool) -> Bench:
+    def bench(self, modes: Sequence[str]) -> Bench:
         """Return what a rescue needs."""
-        return Bench(self.whole, self.judge, self.held, floats)
+        return Bench(self.whole, self.judge, self.held, modes)
 
 
 def _quantize(
@@ -163,7 +163,7 @@ def raise_precision(
             made = _lifted(setting.model, found, options, started)
         else:
             try:
-                found.take(meet_budget(found.bench(options.floats), chosen, options))
+                found.take(meet_budget(found.bench(options.modes), chosen, options))
             except AccuracyError:
                 return None
             found.findings.append(mixed_finding(setting.model, found.chosen.recipe))
@@ -299,7 +299,7 @@ def _within_budget(
     before = _result(found, started)
     try:
         # Tuning comes before floats: it costs the device nothing.
-        bench = found.bench(options.floats and not tunes)
+        bench = found.bench([m for m in options.modes if not (tunes and m == "float")])
         rescued = meet_budget(bench, found.chosen, options, found.shortfall)
         found.findings.append(mixed_finding(setting.model, rescued.recipe))
     except AccuracyError:
@@ -320,7 +320,7 @@ def _lifted(
     fits: Callable[[Tried], bool] | None = None,
 ) -> Quantized | None:
     """Lift the choice over the floor, and return what it was before; None where nothing does that fits."""
-    lifted = lift(found.bench(options.floats), found.chosen)
+    lifted = lift(found.bench(options.modes), found.chosen)
     if lifted is None or (fits is not None and not fits(lifted)):
         return None
     before = _result(found, started)

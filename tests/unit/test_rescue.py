@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 from quantize_models import ArrayDataset, cnn, f32, images
 
 from qedge.bundle import read_bundle
-from qedge.errors import AccuracyError
+from qedge.cli import _verdict
+from qedge.errors import AccuracyError, UsageError
 from qedge.graph import Graph
 from qedge.pipeline import BuildRequest, BuildResult, build
 from qedge.quantize import QuantizeOptions, compare, prove_full_integer, quantize
@@ -176,6 +178,19 @@ def test_float_islands_are_the_last_way_and_only_where_they_are_allowed() -> Non
     assert "xfloat" not in met.method
 
 
+def test_what_layers_go_to_can_be_chosen() -> None:
+    demand = QuantizeOptions("minmax", min_sqnr=44.0, floats=True)
+    assert "xint16" in quantize(cnn(), images(), replace(demand, lift="int16")).method
+    found = quantize(cnn(), images(), replace(demand, lift="float"))
+    assert "xfloat" in found.method
+    assert "xint16" not in found.method
+    for options in (replace(demand, lift="none"), replace(demand, lift="float", floats=False)):
+        with pytest.raises(AccuracyError):
+            quantize(cnn(), images(), options)
+    with pytest.raises(UsageError, match="'half'"):
+        QuantizeOptions(lift="half")
+
+
 def _build(folder: Path, targets: list[str], min_sqnr: float) -> BuildResult:
     (folder / "m.tflite").write_bytes(cnn())
     np.savez(folder / "d.npz", x=images(60).arrays[0])
@@ -216,3 +231,18 @@ def test_what_misses_on_samples_that_nothing_has_seen_is_raised_by_others(tmp_pa
     assert "advised" in {f.rule for f in result.report.findings}
     assert result.report.samples == 120
     assert (result.report.quantization["sqnr_db"] or 0) >= 30
+
+
+def test_what_sixteen_bits_cost_here_is_told_beside_int8_and_float(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = _build(tmp_path, ["rpi"], 44.0)
+    infos = {t.info.name: t.info for t, _ in resolve_all(["rpi"])}
+    monkeypatch.setattr(_verdict, "SLOW", 0.0)
+    said = _verdict.latencies(result, infos)["rpi"]
+    assert re.fullmatch(
+        r"[\d.]+ ms on this machine \(int8 alone [\d.e-]+, float [\d.e-]+: --lift none, --lift float\)",
+        str(said),
+    )
+    monkeypatch.setattr(_verdict, "SLOW", 1e9)
+    assert str(_verdict.latencies(result, infos)["rpi"]).endswith("on this machine")
