@@ -1,9 +1,10 @@
 """The search under a budget: for four models five budgets each, met or rightly refused, in CPU seconds.
 
 Needs the third-party models and data beside the project, and TensorFlow for the network on raw sound, which needs
-16-bit activations. ``python benchmarks/search.py [--json] [name ...]``: each budget is shares of what int8 takes, and
-one ``qedge build`` with ``--max-drop 1%``. What is refused is tried by brute force over the largest layers: nothing
-there may meet the budget.
+16-bit activations. ``python benchmarks/search.py [--json] [--into FILE] [name ...]``: each budget is shares of what
+int8 takes, and one ``qedge build`` with ``--max-drop 1%``. What is refused is tried by brute force over the largest
+layers: nothing there may meet the budget. ``--into FILE`` adds each row to a file of JSON lines, and measures none
+again that is there.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,52 +108,64 @@ def brute_force(
     return fit, good
 
 
-def measure(name: str, scratch: Path) -> list[dict[str, Any]]:
-    """Return a row a budget."""
+def measure(name: str, scratch: Path, known: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield a row a budget, those that are known as they are."""
+    had = {row["budget"]: row for row in known if row["model"] == name}
+    if len(had) == len(BUDGETS):
+        yield from had.values()
+        return
     path, data, held, calibration, test = given(name, scratch)
     common = [
-        "build",
-        path,
-        "--data",
-        data,
-        "--eval-data",
-        held,
-        "-t",
-        "mcu",
-        "--board",
-        BOARD,
-        "--name",
-        name,
-    ]
-    common += ["-o", scratch / "out"]
-    plain = qedge(*common)
-    base, rows = taken(plain), []
-    for shares in BUDGETS:
-        limits = {k: round(share * base[k], 2 if k == "latency" else 0) for k, share in shares.items()}
-        flags = [
-            part for k, v in limits.items() for part in (f"--{k}", f"{v:g}ms" if k == "latency" else int(v))
-        ]
-        before = cpu_seconds()
-        done = subprocess.run(
-            [sys.executable, "-m", "qedge", *map(str, [*common, *flags, "--max-drop", "1%", "--json"])],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        row: dict[str, Any] = {"model": name, "limits": limits, "exit": done.returncode}
-        row["cpu_s"] = round(cpu_seconds() - before, 1)
-        answer = json.loads(done.stdout)
-        if done.returncode == 0:
-            figures = taken(answer)
-            row |= {"method": answer["quantization"]["method"], "figures": figures}
-            row |= {"float": answer["float"]["accuracy"], "int8": answer["int8"]["accuracy"]}
-            row |= {"agreement": answer["quantization"]["agreement"]}
-            row["right"] = all(figures[k] <= v for k, v in limits.items())
+        "build", path, "--data", data, "--eval-data", held, "-t", "mcu", "--board", BOARD, "--name", name,
+        "-o", scratch / "out",
+    ]  # fmt: skip
+    base = taken(qedge(*common))
+    for k, shares in enumerate(BUDGETS):
+        if k in had:
+            yield had[k]
+            continue
+        limits = {f: round(share * base[f], 2 if f == "latency" else 0) for f, share in shares.items()}
+        row = {"model": name, "budget": k, "shares": shares, "limits": limits, **searched(common, limits)}
+        if row["exit"] == 0:
+            row["right"] = all(row["figures"][figure] <= most for figure, most in limits.items())
         else:
             model = load_model(path, workdir=scratch).data
             fit, good = brute_force(model, calibration, test, limits)
-            row |= {"brute_force": {"fit": fit, "good": good}, "said": answer["error"]["message"][:160]}
-            row["right"] = not good and (done.returncode == 6 or not fit)
-        rows.append(row)
-    return rows
+            row["brute_force"] = {"fit": fit, "good": good}
+            row["right"] = not good and (row["exit"] == 6 or not fit)
+        yield row
+
+
+def searched(common: Sequence[object], limits: dict[str, float]) -> dict[str, Any]:
+    """Return what one build under limits said, and its CPU seconds."""
+    flags = [part for k, v in limits.items() for part in (f"--{k}", f"{v:g}ms" if k == "latency" else int(v))]
+    before = cpu_seconds()
+    done = subprocess.run(
+        [sys.executable, "-m", "qedge", *map(str, [*common, *flags, "--max-drop", "1%", "--json"])],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    row: dict[str, Any] = {"exit": done.returncode, "cpu_s": round(cpu_seconds() - before, 1)}
+    answer = json.loads(done.stdout)
+    if done.returncode:
+        return row | {"said": answer["error"]["message"]}
+    return row | {
+        "method": answer["quantization"]["method"],
+        "figures": taken(answer),
+        "float": answer["float"]["accuracy"],
+        "int8": answer["int8"]["accuracy"],
+        "agreement": answer["quantization"]["agreement"],
+    }
+
+
+def kept(
+    rows: Iterable[dict[str, Any]], known: list[dict[str, Any]], into: Path | None
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows; those that are new are added to the file."""
+    for row in rows:
+        if into is not None and row not in known:
+            with into.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+        yield row
 
 
 def main() -> None:
@@ -159,13 +173,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=["kws", "ic", "vww", "wave"])
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--into", type=Path)
     arguments = parser.parse_args()
     if not (bench.SHARED / "models").is_dir():
         print("skipped: the third-party models and data are not beside the project")
         return
+    into = arguments.into
+    known = [json.loads(line) for line in into.read_text().splitlines()] if into and into.is_file() else []
     with tempfile.TemporaryDirectory() as scratch:
-        found = (row for name in arguments.names for row in measure(name, Path(scratch)))
-        rows = printed(found, as_json=arguments.json)
+        found = (row for name in arguments.names for row in measure(name, Path(scratch), known))
+        rows = printed(kept(found, known, into), as_json=arguments.json)
     sys.exit(0 if all(row["right"] for row in rows) else 1)
 
 

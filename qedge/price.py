@@ -15,11 +15,13 @@ class Price:
             better.
         limits: what the user allows, of some of them.
         peaks: figures that are those of the layer that takes most; others are sums over the layers.
+        exact: whether it was measured as a whole; else parts of it were measured in other candidates.
     """
 
     figures: Mapping[str, float]
     limits: Mapping[str, float] = field(default_factory=dict)
     peaks: tuple[str, ...] = ()
+    exact: bool = True
 
     @property
     def over(self) -> dict[str, float]:

@@ -37,17 +37,25 @@ LIMITS = ("ram", "flash", "latency")
 
 
 class _Pricer:
-    """Asks one target; the same model is priced once."""
+    """Asks one target; the same model is priced once, and what candidates have in common is counted once."""
 
     def __init__(self, target: Target, options: Mapping[str, Any], name: str, dataset: Dataset) -> None:
         self._target, self._options, self._name, self._dataset = target, options, name, dataset
         self._known: dict[bytes, Price | None] = {}
+        self._exact: dict[bytes, Price | None] = {}
+        self._memory: dict[Any, Any] = {}
 
-    def __call__(self, model: bytes) -> Price | None:
-        if model not in self._known:
-            graph = Graph.from_bytes(model, "a candidate")
-            inputs = golden_samples(graph, self._dataset, 1)
-            with tempfile.TemporaryDirectory(prefix="qedge-") as scratch:
-                asked = Request(graph, self._name, Path(scratch), self._options, golden_inputs=inputs)
-                self._known[model] = self._target.price(asked)
-        return self._known[model]
+    def __call__(self, model: bytes, *, exact: bool = False) -> Price | None:
+        known = self._exact if exact else self._known
+        if model not in known:
+            known[model] = self._ask(model, None if exact else self._memory)
+        return known[model]
+
+    def _ask(self, model: bytes, memory: dict[Any, Any] | None) -> Price | None:
+        graph = Graph.from_bytes(model, "a candidate")
+        inputs = golden_samples(graph, self._dataset, 1)
+        with tempfile.TemporaryDirectory(prefix="qedge-") as scratch:
+            asked = Request(
+                graph, self._name, Path(scratch), self._options, golden_inputs=inputs, memory=memory
+            )
+            return self._target.price(asked)

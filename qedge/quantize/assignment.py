@@ -12,6 +12,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -32,7 +33,18 @@ from qedge.quantize.recipe import Recipe
 from qedge.quantize.rescue import regions
 from qedge.quantize.search import Tried, attempt
 
-Pricer = Callable[[bytes], "Price | None"]
+
+class Pricer(Protocol):
+    """What a model takes on a target; :func:`qedge.pipeline.pricing.pricer_of` gives the one that there is."""
+
+    def __call__(self, model: bytes, *, exact: bool = False) -> Price | None:
+        """Return what a model takes; None where the target has no such figures.
+
+        Args:
+            exact: whether nothing may be taken over from other candidates.
+        """
+
+
 MISSES = 4
 """Sets that fit and miss the accuracy, after which none is expected to hold it."""
 TRIES = 12
@@ -41,6 +53,10 @@ REGIONS = 2
 """Regions in 16x8 beside which int4 weights are tried, those with the least work."""
 NEAR = 0.02
 """Share of a limit by which a foretold figure may be over it and the set be built all the same."""
+UNSURE = 0.002
+"""Share of a limit by which a price that is not exact may be over it and be asked for once more."""
+HOPELESS = 0.1
+"""Excess of what comes nearest in 8 and 4 bits, above which 16 bits are not tried: all that they save is some code."""
 STAGE = "search under the budget"
 
 
@@ -191,8 +207,9 @@ class Assignment:
         start = self._attempt(plain)
         names = list(start.price.figures)
         peaks = [name in start.price.peaks for name in names]
-        alone = self._alone(plain, layers)
+        # All together first: that counts what a target then knows of each.
         every = self._attempt(_with(plain, layers))
+        alone = self._alone(plain, layers)
         base, whole, *each = (np.array([p.price.figures[n] for n in names]) for p in (start, every, *alone))
         more = np.stack(each) - base
         shared = np.zeros(len(names))
@@ -220,7 +237,7 @@ class Assignment:
 
     def _widened(self, chosen: Tried) -> Priced | None:
         """Return what meets everything with some layers in 16x8, others with int4 weights beside them, or None."""
-        if not self.wide:
+        if not self.wide or min(p.price.excess for p in self.known.values()) > HOPELESS:
             return None
         plain = replace(chosen.recipe, tuned=False, mixed=())
         fitting = self._fitting()
@@ -259,7 +276,11 @@ class Assignment:
             # What the target has no kernel for fits nowhere.
             nowhere = replace(self._first, figures=dict.fromkeys(self._first.figures, math.inf))
             price = self.pricer(tried.data) or nowhere
+            if 0 < price.excess < UNSURE and not price.exact:
+                price = self.pricer(tried.data, exact=True) or nowhere
             holds = self.likely(tried) if price.over else self.holds(tried)
+            if holds and not price.over and not price.exact:
+                price = self.pricer(tried.data, exact=True) or nowhere
             self.known[tried.recipe] = Priced(tried, price, holds)
         return self.known[tried.recipe]
 

@@ -108,6 +108,9 @@ class Target(ABC):
     def price(self, request: Request) -> Price | None:
         """Return what a model takes on the device, exactly, beside the limits that the options state.
 
+        Where the request has a memory, it may be written and read instead of measuring a part again that another
+        candidate had: the choice of a search is priced once more, without one.
+
         None: the target has no such figures, or the options no limits, or an operator of the model does not run.
         """
         return None

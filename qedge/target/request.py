@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,8 @@ class Request:
             model's inputs; empty where nothing will be packed.
         sketch: what calibration looked like, for a monitor of drift; None without enough data.
         found: what the target's ``check`` said of this request; None in ``check`` itself.
+        memory: what a target's ``price`` wrote down of other candidates of a search, to be spared work; None where the
+            price is to be exact.
     """
 
     graph: Graph
@@ -46,6 +48,7 @@ class Request:
     golden_inputs: Sequence[Sequence[npt.NDArray[Any]]] = ()
     sketch: Sketch | None = None
     found: CheckReport | None = None
+    memory: MutableMapping[Any, Any] | None = None
 
     @property
     def model(self) -> bytes:

@@ -18,6 +18,6 @@ def request(
     Without ``workdir`` it fits targets and calls that write no file: writing one fails.
     """
     graph = model if isinstance(model, Graph) else Graph.from_bytes(model)
-    known = ("labels", "preprocess", "postprocess", "golden_inputs", "sketch", "found")
+    known = ("labels", "preprocess", "postprocess", "golden_inputs", "sketch", "found", "memory")
     fields = {k: stated.pop(k) for k in known if k in stated}
     return Request(graph, name, workdir or Path(os.devnull, "no-workdir-was-given"), options=stated, **fields)

@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qedge.emulate import Elf, Machine, QemuMachine, compile_c, open_machine
+from qedge.emulate import Call, Elf, Machine, QemuMachine, compile_c, open_machine
 from qedge.errors import VerificationError
 from qedge_mcu.cores import CORES
 from qedge_mcu.program import Program, Step, in_arena
 
 Array = npt.NDArray[Any]
 LOG_BYTES = 2 << 20
+UNPACK = "qe_unpack_s4"
+"""Function that unpacks weights of 4 bits ahead of the step that reads them."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,8 @@ class Measured:
 
     Args:
         instructions: of the whole run, exact.
-        layers: instructions of each step, in order; empty where calls and steps cannot be matched.
+        layers: instructions of each step, in order, unpacking its weights included; empty where calls and steps cannot
+            be matched.
         stack_bytes: deepest byte of stack written.
         code_bytes: machine code, constants excluded.
         data_bytes: constants and initialised data in flash.
@@ -238,22 +241,35 @@ class Library:
         """Return what a run on one sample takes; fresh state."""
         machine, context = self._start(self.image, count=True)
         functions = {s.function for s in self.description.steps if s.function}
+        unpack = f"{self.description.prefix}_{UNPACK}"
+        functions |= {unpack} & set(self.image.symbols)
         self._write(machine, context, sample)
         run = machine.call(self._symbols[1], context, trace=sorted(functions))
-        expected = [s.function for s in self.description.steps if s.function]
-        layers: tuple[int, ...] = ()
-        if [c.symbol for c in run.calls] == expected:
-            counts = iter([c.instructions for c in run.calls])
-            layers = tuple(next(counts) if s.function else 0 for s in self.description.steps)
         sizes = self.image.sizes()
         return Measured(
             run.instructions,
-            layers,
+            self._layers(run.calls, unpack),
             run.stack_bytes,
             sizes.code,
             sizes.rodata + sizes.data,
             run.by_function,
         )
+
+    def _layers(self, calls: Sequence[Call], unpack: str) -> tuple[int, ...]:
+        """Return the instructions of each step; () where calls and steps cannot be matched."""
+        counts: list[int] = []
+        ahead = 0
+        for call in calls:
+            if call.symbol == unpack:
+                ahead += call.instructions
+            else:
+                counts.append(ahead + call.instructions)
+                ahead = 0
+        steps = self.description.steps
+        if [c.symbol for c in calls if c.symbol != unpack] != [s.function for s in steps if s.function]:
+            return ()
+        rest = iter(counts)
+        return tuple(next(rest) if s.function else 0 for s in steps)
 
     def _start(self, image: Elf, *, count: bool = False) -> tuple[Machine | QemuMachine, int]:
         machine = open_machine(image, self.core, count=count)

@@ -18,8 +18,9 @@ from qedge.target.reports import Options
 from qedge_mcu import calibration, report
 from qedge_mcu.boards import board
 from qedge_mcu.cores import Core, core
+from qedge_mcu.counted import Counted, added_up, remember
 from qedge_mcu.emit import Generated, emit
-from qedge_mcu.library import Library, describe
+from qedge_mcu.library import Library, Measured, describe
 from qedge_mcu.program import Program, build, check
 
 Array = npt.NDArray[Any]
@@ -55,7 +56,10 @@ def compiled_library(program: Program, generated: Generated, workdir: Path) -> L
 
 
 def price(request: Request) -> Price | None:
-    """Return flash, RAM, instructions and milliseconds beside their limits; None without a kernel."""
+    """Return flash, RAM, instructions and milliseconds beside their limits; None without a kernel.
+
+    With a memory that knows every part, code and instructions are added up; else they are compiled and counted.
+    """
     wanted, budget = destination(request.options)
     if check(request.graph, wanted)[1]:
         return None
@@ -64,15 +68,16 @@ def price(request: Request) -> Price | None:
     }
     program = build(request.graph, wanted, request.name)
     generated = emit(program)
-    library = compiled_library(program, generated, request.workdir)
-    code_bytes = 0 if library is None else library.image.sizes().code
-    figures = {"flash": float(generated.constant_bytes + code_bytes), "ram": float(program.context_bytes)}
-    run = run_of(library, request, [list(s) for s in request.golden_inputs])
+    known = None if request.memory is None else added_up(program, request.memory)
+    counted = known or _counted(request, program, generated)
+    flash, ram = generated.constant_bytes + counted.code_bytes, program.context_bytes
+    figures = {"flash": float(flash), "ram": float(ram)}
+    run = _figures(counted.run, request)
     if run:
         figures |= {"instructions": float(run["instructions"]), "latency": run["latency_ms"]["value"]}
         if "latency" in budget:
             limits["latency"] = budget["latency"]
-    return Price(figures, limits, peaks=("ram",))
+    return Price(figures, limits, ("ram",), exact=known is None)
 
 
 def run_of(library: Library | None, request: Request, inputs: Sequence[list[Array]]) -> dict[str, Any]:
@@ -80,13 +85,33 @@ def run_of(library: Library | None, request: Request, inputs: Sequence[list[Arra
 
     A stated latency is worth any time.
     """
+    return _figures(_measured(library, request, inputs), request)
+
+
+def _counted(request: Request, program: Program, generated: Generated) -> Counted:
+    """Return what a program takes, compiled and run."""
+    library = compiled_library(program, generated, request.workdir)
+    code_bytes = 0 if library is None else library.image.sizes().code
+    found = Counted(code_bytes, _measured(library, request, [list(s) for s in request.golden_inputs]))
+    if request.memory is not None:
+        remember(program, found, request.memory)
+    return found
+
+
+def _measured(library: Library | None, request: Request, inputs: Sequence[list[Array]]) -> Measured | None:
     asked = request.options.get("latency") is not None
     if library is None or not inputs or (report.operations(request.graph) > MOST_COUNTED and not asked):
-        return {}
+        return None
     try:
-        measured = library.measure(inputs[0])
+        return library.measure(inputs[0])
     except ToolError:  # no emulator here: `qedge bench` says so
+        return None
+
+
+def _figures(measured: Measured | None, request: Request) -> dict[str, Any]:
+    if measured is None:
         return {}
-    name = request.options.get("board")
+    name, (wanted, _) = request.options.get("board"), destination(request.options)
     chosen = board(str(name)) if name else None
-    return report.run_figures(library.core, measured, chosen, calibration.read(request.options, chosen))
+    own = calibration.read(request.options, chosen)
+    return report.run_figures(wanted.runs_on, measured, chosen, own)

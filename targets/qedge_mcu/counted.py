@@ -1,0 +1,79 @@
+"""What a candidate of a search takes, added up from steps that were counted in others.
+
+What a kernel runs depends on its parameters, and next to nothing on the numbers that it is given. A search changes a
+few layers from one candidate to the next: each form of a layer is counted once, on the emulated core. What lies
+between the kernels, some dozen instructions a step, is taken as the last count found it. Code depends on which kernels
+there are and, a little, on how many calls unpack weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qedge_mcu.library import Measured
+from qedge_mcu.ops.base import Emitted, Ref
+from qedge_mcu.program import Program
+
+Memory = MutableMapping[Any, Any]
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Bytes of machine code, and what one inference takes; None where that was not counted."""
+
+    code_bytes: int
+    run: Measured | None
+
+
+def added_up(program: Program, memory: Memory) -> Counted | None:
+    """Return what a program takes of which every part is known, or None."""
+    code = memory.get(_code(program), {})
+    steps = [memory.get(key) for key in _steps(program)]
+    between = memory.get(_between(program))
+    calls = _unpacked(program)
+    if between is None or None in steps or (calls not in code and len(code) < 2):
+        return None
+    counts = sorted(code)
+    code_bytes = round(float(np.interp(calls, counts, [code[n] for n in counts])))
+    return Counted(code_bytes, Measured(between + sum(steps), (), 0, code_bytes, 0))  # type: ignore[arg-type]
+
+
+def remember(program: Program, found: Counted, memory: Memory) -> None:
+    """Keep what was counted, where it was told apart by step."""
+    memory.setdefault(_code(program), {})[_unpacked(program)] = found.code_bytes
+    run = found.run
+    if run is not None and run.layers:
+        counted = [n for step, n in zip(program.steps, run.layers) if step.emitted.function]
+        memory.update(zip(_steps(program), counted))
+        memory[_between(program)] = run.instructions - sum(run.layers)
+
+
+def _steps(program: Program) -> list[Any]:
+    return [(program.core.name, *_form(s.emitted)) for s in program.steps if s.emitted.function]
+
+
+def _between(program: Program) -> Any:
+    return program.core.name, "between", sum(bool(s.emitted.function) for s in program.steps)
+
+
+def _code(program: Program) -> Any:
+    parts = frozenset(part for s in program.steps for part in (*s.emitted.kernels, *s.emitted.defines))
+    return program.core.name, "code", parts
+
+
+def _unpacked(program: Program) -> int:
+    return sum(s.emitted.unpack is not None for s in program.steps)
+
+
+def _form(emitted: Emitted) -> tuple[Any, ...]:
+    """Return all that decides what a call runs, the numbers of its arrays left out."""
+    params = emitted.params
+    members = (
+        () if params is None else tuple((n, "array" if isinstance(v, Ref) else v) for n, v in params.members)
+    )
+    arrays = tuple((a.name, a.values.size, a.values.dtype.str) for a in emitted.arrays)
+    return emitted.function, emitted.args, members, arrays, emitted.unpack
