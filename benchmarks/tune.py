@@ -2,8 +2,8 @@
 
 Needs the third-party models and data beside the project, and TensorFlow.
 ``python benchmarks/tune.py [--json] [--weights int4] [name ...]``; without names all models. ``wave`` is a network on
-raw sound (8 kHz digits, five convolutions, channels of unlike size) that is trained here; it and ``kws_spread`` start
-from plain min-max.
+raw sound (8 kHz digits, five convolutions, channels of unlike size) that is trained here; in int8 it and ``kws_spread``
+start from plain min-max.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Array = npt.NDArray[Any]
 CLIP = 4000  # half a second
 SPREAD = 2.0  # octaves that the channels' scales differ by either way
 STARTS = {"kws_spread": "minmax", "wave": "minmax"}
-"""Where tuning starts, where that is not the best of the search."""
+"""Where tuning to int8 starts, where that is not the best of the search."""
 
 
 def digits() -> tuple[Array, Array, Array]:
@@ -104,7 +104,7 @@ def measure(name: str, scratch: Path, options: dict[str, Any]) -> dict[str, Any]
         path, read = bench.MODELS[name]
         model = load_model(bench.SHARED / path, workdir=scratch).data
         calibration, test = read()
-    method = STARTS.get(name, "auto")
+    method = "auto" if "weights" in options else STARTS.get(name, "auto")
     started = cpu_seconds()
     plain = quantize(model, calibration, QuantizeOptions(method=method, **options))
     searched = cpu_seconds()

@@ -12,8 +12,6 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from qedge_mcu.library import Measured
 from qedge_mcu.ops.base import Emitted, Ref
 from qedge_mcu.program import Program
@@ -31,20 +29,32 @@ class Counted:
 
 def added_up(program: Program, memory: Memory) -> Counted | None:
     """Return what a program takes of which every part is known, or None."""
-    code = memory.get(_code(program), {})
     steps = [memory.get(key) for key in _steps(program)]
-    between = memory.get(_between(program))
-    calls = _unpacked(program)
-    if between is None or None in steps or (calls not in code and len(code) < 2):
+    between, code_bytes = memory.get(_between(program)), _code_bytes(program, memory)
+    if between is None or code_bytes is None or None in steps:
         return None
-    counts = sorted(code)
-    code_bytes = round(float(np.interp(calls, counts, [code[n] for n in counts])))
     return Counted(code_bytes, Measured(between + sum(steps), (), 0, code_bytes, 0))  # type: ignore[arg-type]
+
+
+def _code_bytes(program: Program, memory: Memory) -> int | None:
+    """Return what these kernels took with the nearest number of calls that unpack, and what one call more takes."""
+    known, calls = memory.get(_code(program)), _unpacked(program)
+    if not known:
+        return None
+    nearest = min(known, key=lambda n: abs(n - calls))
+    slope = memory.get((program.core.name, "a call"))
+    if nearest != calls and slope is None:
+        return None
+    return known[nearest] + round((slope or 0.0) * (calls - nearest))
 
 
 def remember(program: Program, found: Counted, memory: Memory) -> None:
     """Keep what was counted, where it was told apart by step."""
-    memory.setdefault(_code(program), {})[_unpacked(program)] = found.code_bytes
+    known = memory.setdefault(_code(program), {})
+    known[_unpacked(program)] = found.code_bytes
+    if len(known) > 1:
+        least, most = min(known), max(known)
+        memory[program.core.name, "a call"] = (known[most] - known[least]) / (most - least)
     run = found.run
     if run is not None and run.layers:
         counted = [n for step, n in zip(program.steps, run.layers) if step.emitted.function]

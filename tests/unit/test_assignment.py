@@ -139,6 +139,34 @@ def test_16_bits_where_the_noise_is_and_int4_elsewhere(
     assert found.tried.recipe.narrow
 
 
+def test_what_is_taken_was_priced_as_a_whole(
+    parts: tuple[Builder, Judge], everything: list[tuple[float, dict[str, float]]]
+) -> None:
+    sizes = sorted(f["flash"] for _, f in everything)
+    limits, asked = {"flash": sizes[len(sizes) // 2]}, []
+
+    def near(data: bytes, exact: bool = False) -> Price:
+        whole = prices(limits, data)
+        if exact:
+            asked.append(data)
+            return whole
+        return replace(whole, figures={**whole.figures, "flash": whole.figures["flash"] - 1}, exact=False)
+
+    search, _ = searched(parts, limits, 1.0)
+    search.pricer = near
+    found = search.of(attempt(*parts, Recipe(rounding=True)))
+    assert found.data in asked
+    assert search.known[found.recipe].price.exact
+    assert not prices(limits, found.data).over
+
+
+def test_16_bits_are_left_where_nothing_comes_near(parts: tuple[Builder, Judge]) -> None:
+    search, run = searched(parts, {"flash": 300.0}, 1.0, wide=True)
+    with pytest.raises(CapacityError):
+        run()
+    assert not any(recipe.mixed for recipe in search.known)
+
+
 def test_a_model_that_the_target_does_not_price_is_left_as_it_is(parts: tuple[Builder, Judge]) -> None:
     search, _ = searched(parts, {"flash": 1.0}, 1.0)
     search.pricer = lambda data, exact=False: None

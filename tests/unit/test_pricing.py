@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,10 @@ from qedge.errors import PluginError, UsageError
 from qedge.graph import Graph
 from qedge.pipeline.pricing import pricer_of
 from qedge.price import Price
+from qedge.quantize.build import Builder
+from qedge.quantize.model import FloatModel
+from qedge.quantize.plan import narrow_operators
+from qedge.quantize.recipe import Recipe
 from qedge.report.front import front_picture, front_rows
 from qedge.runtime.plugins import Origin
 from qedge.target import resolve
@@ -41,6 +46,31 @@ def test_a_price_is_what_compiling_says(tmp_path: Path) -> None:
         "latency": metrics["latency_ms"]["value"],
     }
     assert price.limits == {"flash": 20_000, "latency": 9.0}
+
+
+def test_what_is_added_up_is_what_counting_says(tmp_path: Path) -> None:
+    model, data = FloatModel.from_bytes(cnn()), images(8)
+    builder = Builder(model, data, list(range(8)), threads=1)
+    layers = narrow_operators(model.graph)
+    memory: dict[object, object] = {}
+
+    def priced(narrow: Sequence[int], known: dict[object, object] | None) -> Price:
+        graph = Graph.from_bytes(builder.build(Recipe(narrow=tuple(narrow))))
+        sample = [[np.zeros(graph.tensors[t].shape, np.int8) for t in graph.inputs]]
+        price = TARGET.price(request(graph, tmp_path, golden_inputs=sample, memory=known))
+        assert price is not None
+        return price
+
+    assert priced((), memory).exact
+    assert priced(layers, memory).exact
+    assert priced(layers[:1], memory).exact
+    assert priced(layers[:3], memory).exact  # how much a call more is
+    added, counted = priced(layers[1:3], memory), priced(layers[1:3], None)
+    assert not added.exact
+    assert counted.exact
+    assert added.figures["ram"] == counted.figures["ram"]
+    assert added.figures["flash"] == pytest.approx(counted.figures["flash"], abs=48)
+    assert added.figures["instructions"] == pytest.approx(counted.figures["instructions"], rel=2e-3)
 
 
 def test_what_has_no_kernel_has_no_price(tmp_path: Path) -> None:
