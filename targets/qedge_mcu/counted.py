@@ -45,7 +45,7 @@ def _code_bytes(program: Program, memory: Memory) -> int | None:
     slope = memory.get((program.core.name, "a call"))
     if nearest != calls and slope is None:
         return None
-    return known[nearest] + round((slope or 0.0) * (calls - nearest))
+    return int(known[nearest]) + round((slope or 0.0) * (calls - nearest))
 
 
 def remember(program: Program, found: Counted, memory: Memory) -> None:
