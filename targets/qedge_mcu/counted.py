@@ -38,11 +38,12 @@ def added_up(program: Program, memory: Memory) -> Counted | None:
 
 def _code_bytes(program: Program, memory: Memory) -> int | None:
     """Return what these kernels took with the nearest number of calls that unpack, and what one call more takes."""
-    known, calls = memory.get(_code(program)), _unpacked(program)
+    known: dict[int, int] = memory.get(_code(program), {})
+    calls = _unpacked(program)
     if not known:
         return None
     nearest = min(known, key=lambda n: abs(n - calls))
-    slope = memory.get((program.core.name, "a call"))
+    slope: float | None = memory.get((program.core.name, "a call"))
     if nearest != calls and slope is None:
         return None
     return int(known[nearest]) + round((slope or 0.0) * (calls - nearest))
