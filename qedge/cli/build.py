@@ -157,6 +157,10 @@ def measured_on(samples: int, kind: str | None) -> str:
     return f"{samples} {what.get(kind or '', 'samples')}"
 
 
+SAME = {"vector": "same largest value", "many_labels": "same labels (F1)"}
+"""What an agreement is of, where it is not of one answer a sample."""
+
+
 def figure_rows(outputs: Sequence[Mapping[str, Any]], compared: bool = True) -> list[tuple[str, str, str]]:
     """Return the rows (what, float, int8) of the figures of each output, its name in them where there are several.
 
@@ -173,7 +177,7 @@ def figure_rows(outputs: Sequence[Mapping[str, Any]], compared: bool = True) -> 
             rows.append((f"SQNR{of}", "", "whole numbers" if output["task"] == "index" else _noise(output)))
         if output["agreement"] is not None:
             shown = f"{points(output['agreement'])}{_between(output['agreement_interval'], 100)}"
-            rows.append((f"same answer{of}", "", shown))
+            rows.append((f"{SAME.get(output['task'], 'same answer')}{of}", "", shown))
         if output["metric"] is None:
             continue
         share = output["metric"] != "mae"

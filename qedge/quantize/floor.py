@@ -121,8 +121,9 @@ def lifted_finding(graph: Graph, recipe: Recipe, before: bytes, after: bytes) ->
     some = ", ".join(names[:8]) + (" ..." if len(names) > 8 else "")
     more = 100 * (len(after) / len(before) - 1)
     floats = any(mode == "float" for _, mode in recipe.mixed)
+    most = sum(mode == "float" for _, mode in recipe.mixed) > len(graph.operators) / 2
     return Finding(
-        "info",
+        "warning" if most else "info",
         "lifted",
         f"int8 alone is under the floor: {len(names)} of {len(graph.operators)} operators"
         f" {'stay float' if floats else 'have 16-bit activations'} ({some}), {more:.1f} % more bytes",

@@ -170,7 +170,8 @@ class Judge:
     def _finish(self, values: Array, temperature: float) -> Array:
         values = values / temperature
         if self._final == "LOGISTIC":
-            result: Array = 1 / (1 + np.exp(-values))
+            with np.errstate(over="ignore"):  # far below the threshold it is 0
+                result: Array = 1 / (1 + np.exp(-values))
             return result
         powers = np.exp(values - values.max(axis=-1, keepdims=True))
         result = powers / powers.sum(axis=-1, keepdims=True)

@@ -55,19 +55,28 @@ def _lost(report: BuildReport) -> str:
     noise = "no difference from the float model" if sqnr is None else f"SQNR {sqnr:.1f} dB"
     scored = [o for o in report.outputs if o["metric"] in SHARES and o["drop"] is not None]
     if not scored:
-        agreement = report.quantization.get("agreement")
-        same = (
-            ""
-            if agreement is None
-            else f"the float model's answer on {100 * agreement:.1f} % of the samples, "
-        )
-        return f"{same}{noise}"
+        return f"{_agreeing(report)}{noise}"
     worst = max(scored, key=lambda o: float(o["drop"]))
     what = METRICS[worst["metric"]]
     before, after = (100 * float(worst[k]) for k in ("float_metric", "quantized_metric"))
     if round(after, 1) >= round(before, 1):
         return f"int8 loses no {what} ({after:.1f} %, the float model {before:.1f} %), {noise}"
     return f"int8 loses {before - after:.1f} points of {what} ({before:.1f} % to {after:.1f} %), {noise}"
+
+
+def _agreeing(report: BuildReport) -> str:
+    """Return on how many samples the answer is the float model's; a vector may be no classification at all."""
+    shares = [
+        (o["task"] == "vector", float(o["agreement"])) for o in report.outputs if o["agreement"] is not None
+    ]
+    answers, largest = ([share for vector, share in shares if vector is kind] for kind in (False, True))
+    if answers:
+        return f"the float model's answer on {100 * min(answers):.1f} % of the samples, "
+    return (
+        f"the largest value in the same place on {100 * min(largest):.1f} % of the samples, "
+        if largest
+        else ""
+    )
 
 
 def _count(number: int, what: str) -> str:
