@@ -95,8 +95,11 @@ def _noted(found: Brought, exported: Exported) -> Brought:
             taken.append(f"the pre-processing of its package ({shown})")
     if not taken:
         return found
+    graph = Graph.from_bytes(found.source.data)
+    if exported.size is not None and set(exported.size) <= set(graph.tensors[graph.inputs[0]].shape):
+        taken.append("images of {} x {} pixels".format(*exported.size))
     said = Finding(
-        "info", "exporter", f"from what Ultralytics' exporter noted in the file: {' and '.join(taken)}",
+        "info", "exporter", f"from what Ultralytics' exporter noted in the file: {', '.join(taken)}",
         "what you state (--labels, --fit, --range ...) goes before it",
     )  # fmt: skip
     return replace(found, labels=labels, preprocess=preprocess, findings=(*found.findings, said))

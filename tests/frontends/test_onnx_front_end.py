@@ -421,6 +421,31 @@ def test_state_goes_in_and_out() -> None:
     assert (list(made.inputs), list(made.outputs)) == (["x", "h", "c"], ["hn", "cn"])
 
 
+def test_only_what_says_batch_becomes_one() -> None:
+    add = [helper.make_node("Add", ["x", "x"], ["y"])]
+    for dims, missing in (
+        (["N", "C"], "1, C"),  # N in front is the batch; what comes behind is not known
+        (["batch", "N"], "1, N"),
+        (["unk__1", "unk__2", 4], "1, unk__2, 4"),
+        (["time", "batch", 4], "time, 1, 4"),
+    ):
+        with pytest.raises(Refusal, match=f"x has {missing}"):
+            _converted(_model(add, [_value("x", dims)]))
+    for dims in (["N", 4], ["unk__7", 4], ["rows", 4], [None, 4], [3, "batch_size"]):
+        made = _converted(_model(add, [_value("x", dims)]))
+        assert set(Graph.from_bytes(made.data).tensors[0].shape) <= {1, 3, 4}
+
+
+def test_the_size_that_an_exporter_noted_fills_the_shape() -> None:
+    relu = [helper.make_node("Relu", ["images"], ["y"])]
+    models = [_model(relu, [_value("images", ["batch", 3, "height", "width"])]) for _ in range(2)]
+    with pytest.raises(Refusal, match="images has 1, 3, height, width"):
+        _converted(models[0])
+    helper.set_model_props(models[1], {"task": "detect", "names": "{0: 'cat'}", "imgsz": "[64, 96]"})
+    graph = Graph.from_bytes(_converted(models[1]).data)
+    assert sorted(graph.tensors[graph.inputs[0]].shape) == [1, 3, 64, 96]
+
+
 def _choosing(factor: float) -> Any:
     """A model that gives the rows of a table whose scores, its input, are the highest."""
     nodes = [

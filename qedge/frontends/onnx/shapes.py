@@ -7,7 +7,6 @@ reaches, and a shape that inference cannot tell comes from a run that asks for t
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,8 +15,9 @@ import numpy.typing as npt
 
 from qedge.findings import Finding
 from qedge.frontends.onnx.control import captured, choose, unfold
+from qedge.frontends.onnx.inputs import check_size, fix_shapes, fixed_values, static_type
 from qedge.frontends.onnx.net import Net, Node
-from qedge.frontends.onnx.reading import MAX_VALUE_BYTES, op_name, opset_of
+from qedge.frontends.onnx.reading import op_name, opset_of
 from qedge.frontends.onnx.session import random_inputs, run, short
 from qedge.frontends.protocol import Refusal, require
 
@@ -35,7 +35,6 @@ _RANDOM = {
 _DATA_DEPENDENT = {"NonZero", "NonMaxSuppression", "Unique", "Compress", "If", "Loop", "Scan", "RoiAlign"}
 _SMALL = 1 << 12
 """Constants of at most this many values are shown to shape inference."""
-_BATCH = re.compile(r"^(n|b|bs|batch.*|.*batch|.*batch_?size|unk__\d+|.*_batch_.*)$", re.IGNORECASE)
 
 
 class Model:
@@ -65,8 +64,14 @@ class Model:
                 self._keep(tensor.name, self.onnx.numpy_helper.to_array(tensor))
         stored = {t.name for t in self.graph.initializer}
         inputs = [i for i in self.graph.input if i.name not in stored]
-        self._fix_values(inputs, input_values)
-        self._fix_shapes([i for i in inputs if i.name not in self.constants], input_shapes)
+        for name, array in fixed_values(inputs, input_values, self.onnx).items():
+            self._keep(name, array)
+            self.graph.initializer.append(self.onnx.numpy_helper.from_array(array, name))
+        left = [i for i in inputs if i.name not in self.constants]
+        fix_shapes(left, input_shapes, {p.key: p.value for p in proto.metadata_props})
+        for value in left:
+            shape, dtype = static_type(value, self.onnx)
+            self.shapes[value.name], self.dtypes[value.name] = shape, dtype
         kept = [i for i in self.graph.input if i.name not in self.constants]
         copies = [type(i).FromString(i.SerializeToString()) for i in kept]
         del self.graph.input[:]
@@ -86,102 +91,6 @@ class Model:
     def _keep(self, name: str, values: Array) -> None:
         self.constants[name] = values
         self.shapes[name], self.dtypes[name] = tuple(values.shape), values.dtype
-
-    def _fix_values(self, inputs: Sequence[Any], values: Mapping[str, Sequence[float]]) -> None:
-        known = {i.name: i for i in inputs}
-        for name, given in values.items():
-            if name not in known:
-                raise Refusal(
-                    f"it has no input {name!r} to fix to a value", f"its inputs are: {', '.join(known)}"
-                )
-            kind = known[name].type.tensor_type
-            dtype = self.onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
-            shape = [d.dim_value or 1 for d in kind.shape.dim]
-            array = np.asarray(given, dtype)
-            if array.size not in (1, math.prod(shape)):
-                raise Refusal(
-                    f"input {name!r} was given {array.size} values, expected {math.prod(shape)} for {shape}"
-                )
-            array = np.broadcast_to(array.ravel() if array.size == 1 else array.reshape(shape), shape or (1,))
-            array = np.ascontiguousarray(array).reshape(shape)
-            self._keep(name, array)
-            self.graph.initializer.append(self.onnx.numpy_helper.from_array(array, name))
-
-    def _fix_shapes(self, inputs: Sequence[Any], shapes: Mapping[str, Sequence[int]]) -> None:
-        """Write static dimensions into the inputs.
-
-        Raises:
-            Refusal: some stay unknown, or what was stated contradicts the model.
-        """
-        wanted = dict(shapes)
-        if "" in wanted:
-            open_ones = [i for i in inputs if any(d.dim_value <= 0 for d in i.type.tensor_type.shape.dim)]
-            chosen = (open_ones or list(inputs))[:1]
-            if chosen:
-                wanted.setdefault(chosen[0].name, wanted[""])
-            del wanted[""]
-        unknown = sorted(set(wanted) - {i.name for i in inputs})
-        if unknown:
-            names = ", ".join(i.name for i in inputs)
-            raise Refusal(f"it has no input {unknown[0]!r} to give a shape", f"its inputs are: {names}")
-        symbols: dict[str, int] = {}
-        for value in inputs:
-            kind = value.type.tensor_type
-            if not value.type.HasField("tensor_type"):
-                raise Refusal(f"the input {value.name!r} is no tensor", "remove it, or make it a tensor")
-            if value.name not in wanted:
-                continue
-            stated = [int(d) for d in wanted[value.name]]
-            if not kind.HasField("shape"):
-                for _ in stated:
-                    kind.shape.dim.add()
-            dims = kind.shape.dim
-            fits = len(stated) == len(dims) and all(
-                d.dim_value in (0, s) or d.dim_value < 0 for d, s in zip(dims, stated)
-            )
-            if not fits or any(s <= 0 for s in stated):
-                found = [d.dim_value or d.dim_param or "?" for d in dims]
-                raise Refusal(f"the shape {stated} does not fit the input {value.name!r}, which has {found}")
-            for dim, size in zip(dims, stated):
-                if dim.dim_param:
-                    symbols[dim.dim_param] = size
-                dim.dim_value = size
-        batches = {
-            i.type.tensor_type.shape.dim[0].dim_param for i in inputs if len(i.type.tensor_type.shape.dim)
-        }
-        missing = []
-        for value in inputs:
-            kind = value.type.tensor_type
-            if not kind.HasField("shape"):
-                missing.append((value.name, ["?"]))
-                continue
-            rank = len(kind.shape.dim)
-            for axis, dim in enumerate(kind.shape.dim):
-                if dim.dim_value > 0:
-                    continue
-                name = dim.dim_param
-                if name in symbols:
-                    dim.dim_value = symbols[name]
-                elif (axis == 0 and rank != 1) or (name and (name in batches or _BATCH.match(name))):
-                    dim.dim_value = 1
-            if any(d.dim_value <= 0 for d in kind.shape.dim):
-                missing.append((value.name, [str(d.dim_value or d.dim_param or "?") for d in kind.shape.dim]))
-        if missing:
-            told = "; ".join(f"{name} has {', '.join(dims)}" for name, dims in missing)
-            name, dims = missing[0]
-            example = ",".join(d if d.isdigit() else "?" for d in dims)
-            raise Refusal(
-                f"it has inputs with dynamic dimensions: {told}",
-                f"state the shape: --input-shape {name}={example} with numbers for the question marks",
-            )
-        for value in inputs:
-            kind = value.type.tensor_type
-            shape = tuple(int(d.dim_value) for d in kind.shape.dim)
-            dtype = np.dtype(self.onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
-            if dtype.kind not in "fiub":
-                raise Refusal(f"the input {value.name!r} has the type {dtype}, expected numbers")
-            _check_size(value.name, shape, dtype)
-            self.shapes[value.name], self.dtypes[value.name] = shape, dtype
 
     def _settle(self) -> None:
         """Fold constants, infer shapes and take out control flow, until nothing changes."""
@@ -262,7 +171,7 @@ class Model:
     def _check_folded(self, graph: Any) -> None:
         """Refuse constants that would unfold to more than is ever allocated."""
         for name, shape, dtype in self._inferred(graph):
-            _check_size(name, shape, dtype)
+            check_size(name, shape, dtype)
 
     def _wrap(self, graph: Any) -> Any:
         model = self.onnx.ModelProto()
@@ -305,7 +214,7 @@ class Model:
     def _infer(self) -> None:
         for name, shape, dtype in self._inferred(self.graph):
             if name not in self.constants:
-                _check_size(name, shape, dtype)
+                check_size(name, shape, dtype)
                 self.shapes[name], self.dtypes[name] = shape, dtype
 
     def _name_shapes(self) -> bool:
@@ -410,9 +319,3 @@ def unsupported(problems: Sequence[tuple[str, str]]) -> Refusal:
         kind="unsupported",
         findings=[Finding("error", "onnx-operator", why, op=node) for node, why in problems],
     )
-
-
-def _check_size(name: str, shape: Shape, dtype: np.dtype[Any]) -> None:
-    size = math.prod(shape) * dtype.itemsize
-    if size > MAX_VALUE_BYTES:
-        raise Refusal(f"the value {name!r} has {size} bytes, expected at most {MAX_VALUE_BYTES}")
