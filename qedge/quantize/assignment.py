@@ -169,13 +169,13 @@ class Assignment:
 
     def explore(self, chosen: Tried, count: int) -> None:
         """Build and price this many assignments over all of the front, whatever fits."""
-        found = self._foretold(replace(chosen.recipe, tuned=False, narrow=(), rounding=True))
+        found = self._foretold(replace(_start(chosen), narrow=(), rounding=True))
         for k in np.unique(np.linspace(0, len(found) - 1, count).round().astype(int)) if found else ():
             self._attempt(found[k].recipe)
 
     def _narrowed(self, chosen: Tried) -> Priced | None:
         """Return the set of layers with int4 weights that meets everything with the least noise, or None."""
-        recipe = replace(chosen.recipe, tuned=False, rounding=True)
+        recipe = replace(_start(chosen), rounding=True)
         start = self._attempt(recipe)
         if not all(map(math.isfinite, start.price.figures.values())):
             return None
@@ -239,9 +239,9 @@ class Assignment:
         """Return what meets everything with some layers in 16x8, others with int4 weights beside them, or None."""
         if not self.wide or min(p.price.excess for p in self.known.values()) > HOPELESS:
             return None
-        plain = replace(chosen.recipe, tuned=False, mixed=())
+        plain = replace(_start(chosen), mixed=())
         fitting = self._fitting()
-        starts = [replace(fitting[0].tried.recipe, tuned=False, mixed=())] if fitting else []
+        starts = [replace(_start(fitting[0].tried), mixed=())] if fitting else []
         for recipe in dict.fromkeys([*starts, plain]):
             layers = worst_layers(self.builder, self._attempt(recipe).tried.data)
             found = [
@@ -308,6 +308,11 @@ class Assignment:
             f" takes {nearest.price.words()}, which is over in {over}{holding}",
             hint="allow more, choose another board, or make the largest layers smaller",
         )
+
+
+def _start(tried: Tried) -> Recipe:
+    """Return a candidate's recipe without what was learned for it alone."""
+    return replace(tried.recipe, tuned=False, last_layer=False)
 
 
 def _with(recipe: Recipe, layers: Sequence[int]) -> Recipe:

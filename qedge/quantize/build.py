@@ -12,14 +12,14 @@ import numpy.typing as npt
 from qedge.datasets.protocol import Dataset
 from qedge.graph import Operator
 from qedge.graph.edit import Editor
-from qedge.quantize.affine import STEPS
 from qedge.quantize.calibrate import Progress
 from qedge.quantize.histogram import Histogram
+from qedge.quantize.last_layer import fit_last
 from qedge.quantize.learned import Learned
 from qedge.quantize.materialise import Biases, Codes, materialise
 from qedge.quantize.methods.narrow import best_limits
 from qedge.quantize.methods.ranges import RANGES
-from qedge.quantize.methods.rounding import Factors, round_jointly
+from qedge.quantize.methods.rounding import Factors
 from qedge.quantize.model import FloatModel
 from qedge.quantize.patches import LAYERS
 from qedge.quantize.pins import Pin
@@ -34,7 +34,9 @@ from qedge.quantize.plan import (
     weight_slots,
 )
 from qedge.quantize.recipe import Recipe
+from qedge.quantize.rows import LayerRows
 from qedge.quantize.rules import RULES
+from qedge.quantize.samples import thin
 from qedge.quantize.statistics import Statistics
 from qedge.quantize.tables import Table, find_tables, reach
 
@@ -80,7 +82,7 @@ class Builder:
         self._limits: dict[tuple[float | None, int], npt.NDArray[np.float64]] = {}
         self.statistics = Statistics(model, dataset, indices, held=held, threads=threads, progress=progress)
         self.links, self.trained = self.statistics.links, self.statistics.trained
-        self._fit = False
+        self._fit, self._held = False, frozenset(held)
         self._editors: dict[float | None, Editor] = {}
         self._reaches: dict[tuple[float | None, int], tuple[Range, Range]] = {}
         self._factors: dict[tuple[float | None, int], Factors] = {}
@@ -96,6 +98,9 @@ class Builder:
         """Return the quantised model of a recipe."""
         model, plan = self.plan(recipe)
         codes, biases = self.rounded(recipe, model, plan)
+        return self._written(recipe, model, plan, codes, biases)
+
+    def _written(self, recipe: Recipe, model: FloatModel, plan: Plan, codes: Codes, biases: Biases) -> bytes:
         return materialise(model, self._editor(recipe, model), plan, io=self.io, codes=codes, biases=biases)
 
     def _editor(self, recipe: Recipe, model: FloatModel) -> Editor:
@@ -108,7 +113,17 @@ class Builder:
         if recipe.tuned:
             learned = self.learned[recipe.untuned]
             return learned.codes(plan), learned.biases
-        return self._round(recipe, model, plan) if recipe.rounding else ({}, {})
+        codes, biases = self._round(recipe, model, plan) if recipe.rounding else ({}, {})
+        if recipe.last_layer:
+            ahead = self._written(recipe, model, plan, codes, biases)
+            last = fit_last(model, plan, ahead, self.dataset, self._fitted_on(), self.threads)
+            codes, biases = {**codes, **last[0]}, {**biases, **last[1]}
+        return codes, biases
+
+    def _fitted_on(self) -> list[int]:
+        """Return the samples that the last layers are fitted on: they need no more than a search."""
+        seen = [i for i in self.indices if not (self._fit and i in self._held)]
+        return thin(self.model, seen, 0)
 
     def plan(self, recipe: Recipe) -> tuple[FloatModel, Plan]:
         """Return the float model that the recipe quantises, and how."""
@@ -251,24 +266,14 @@ class Builder:
         for op in model.graph.operators:
             if op.op not in LAYERS or plan.modes[op.index] not in ("int8", "int16"):
                 continue
-            weight, bias = weight_slots(model.graph, op)
+            weight, _ = weight_slots(model.graph, op)
             if weight not in moments or weight in codes:
                 continue
-            values = model.graph.tensors[weight].data
-            offsets = model.graph.tensors[bias].data if bias >= 0 else None
-            assert values is not None
-            by_channel = op.op == "DEPTHWISE_CONV_2D"
-            rows = (
-                values.reshape(-1, values.shape[3]).T if by_channel else values.reshape(values.shape[0], -1)
-            )
-            start = np.zeros(len(rows)) if offsets is None else offsets.astype(np.float64)
-            scales = np.asarray(plan.tensors[weight].scale, np.float64)
-            factors = self._factors_of(recipe.equalize, weight, moments[weight], offsets is not None)
-            steps = STEPS[plan.tensors[weight].dtype]
-            rounded, corrected = round_jointly(rows.astype(np.float64), scales, factors, start, steps)
-            codes[weight] = (rounded.T if by_channel else rounded).reshape(values.shape)
-            if offsets is not None:
-                biases[bias] = corrected.astype(np.float32)
+            layer = LayerRows.of(model.graph, op)
+            factors = self._factors_of(recipe.equalize, weight, moments[weight], layer.biased)
+            codes[weight], corrected = layer.rounded(plan, factors)
+            if layer.biased:
+                biases[layer.bias] = corrected
         return codes, biases
 
     def _factors_of(

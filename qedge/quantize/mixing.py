@@ -125,6 +125,8 @@ def recipes_of(chosen: Recipe) -> list[Recipe]:
     """Return what a rescue starts from: the chosen recipe with its weights rounded jointly, as it is, and others."""
     if chosen.tuned:  # what was learned holds for this one recipe
         return [chosen, *recipes_of(chosen.untuned)]
+    # A region changes what the last layers would be fitted to.
+    chosen = replace(chosen, last_layer=False)
     rounded = replace(chosen, rounding=True)
     plain = Recipe(equalize=chosen.equalize, rounding=True)
     per_channel = [replace(r, dense_per_channel=True) for r in (rounded, plain)]

@@ -44,7 +44,7 @@ class Narrowing:
 
     def of(self, chosen: Tried) -> Tried:
         """Return the candidate with int4 weights in as many layers as the budget allows; as it is where in none."""
-        recipe = replace(chosen.recipe.untuned, rounding=True)
+        recipe = replace(chosen.recipe.untuned, rounding=True, last_layer=False)
         every = narrow_operators(self.builder.statistics.variant(recipe.equalize).graph)
         if not every:
             return chosen

@@ -33,8 +33,8 @@ class QuantizeOptions:
         min_sqnr: smallest SQNR in dB.
         recipe: TOML file that pins methods, everywhere or by operator name.
         per_channel: True or False forces it for all weights; None leaves it to the operator.
-        effort: how many candidates ``auto`` tries: ``fast`` three, ``normal`` up to fourteen, ``thorough`` up to
-            seventeen.
+        effort: how many candidates ``auto`` tries: ``fast`` three, ``normal`` up to fifteen, ``thorough`` up to
+            eighteen.
         input_steps: whether what a model does to its input first may be left to whoever feeds it.
         mixed: whether operators may go to 16x8 where an accuracy budget is missed.
         floats: whether they may go to float where that is not enough.

@@ -49,12 +49,7 @@ class Moments:
         self._layers: dict[int, list[Operator]] = {}
         self._graph = graph
         for op in graph.operators:
-            if (
-                op.op in LAYERS
-                and _inputs_of(graph, op) <= largest
-                and not _grouped(graph, op)
-                and graph.tensors[op.inputs[1]].is_constant
-            ):
+            if can_measure(graph, op, largest):
                 self._layers.setdefault(op.inputs[0], []).append(op)
 
     @property
@@ -66,7 +61,7 @@ class Moments:
         """Take in one activation of one sample."""
         for op in self._layers.get(tensor, ()):
             weight, _ = weight_slots(self._graph, op)
-            positions = -(-ROWS_PER_INPUT * (_inputs_of(self._graph, op) + 64) // self._samples)
+            positions = positions_of(self._graph, op, self._samples)
             rows = rows_of(self._graph, op, values, positions, self._random)
             waiting = self._waiting.setdefault(weight, [])
             waiting.append(rows)
@@ -107,6 +102,21 @@ class Moments:
     def _sum(self, weight: int) -> None:
         rows = np.concatenate(self._waiting.pop(weight))
         self._of[weight] = self._of.get(weight, 0.0) + _second_moment(rows)
+
+
+def can_measure(graph: Graph, op: Operator, largest: int = LARGEST_MOMENT) -> bool:
+    """Whether an operator is a layer whose inputs make one matrix, or one a channel, of no more than ``largest``."""
+    return (
+        op.op in LAYERS
+        and _inputs_of(graph, op) <= largest
+        and not _grouped(graph, op)
+        and graph.tensors[op.inputs[1]].is_constant
+    )
+
+
+def positions_of(graph: Graph, op: Operator, samples: int) -> int:
+    """Return how many output positions of each of the samples are looked at."""
+    return -(-ROWS_PER_INPUT * (_inputs_of(graph, op) + 64) // samples)
 
 
 def _grouped(graph: Graph, op: Operator) -> bool:

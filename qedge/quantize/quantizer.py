@@ -27,7 +27,7 @@ from qedge.quantize.options import Candidate, Quantized, QuantizeOptions
 from qedge.quantize.recipe import Recipe
 from qedge.quantize.refine import Refinement, Refiner
 from qedge.quantize.samples import split, thin
-from qedge.quantize.search import HeldOut, Search, Tried, attempt, never, refit
+from qedge.quantize.search import HeldOut, Search, Tried, attempt, never, refit, with_last_layer
 from qedge.quantize.setting import Setting
 
 
@@ -222,6 +222,11 @@ def _searched(setting: Setting) -> _Found:
         findings.append(roomy(len(some)))
     if held_out is None:
         return _Found(whole, judge, chosen, tried, findings)
+    if search.effort.last_layer and search.ended is None:
+        fitted = with_last_layer(whole, judge, held_out, chosen)
+        if fitted is not None:
+            chosen = fitted
+            tried.append(chosen)
     known = held_out
     unseen = known.of(chosen.recipe).result
     return _Found(whole, judge, chosen, tried, findings, lambda r: known.of(r).verdict, unseen)

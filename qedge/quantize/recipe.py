@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from qedge.errors import UsageError, unknown
 from qedge.quantize.methods.ranges import RANGES
 
-MODIFIERS = ("equalize", "headroom", "round")
+MODIFIERS = ("equalize", "headroom", "last-layer", "round")
 HEADROOM = 0.2
 METHODS = (*RANGES, *MODIFIERS)
 
@@ -20,6 +20,7 @@ class Recipe:
         ranges: range method of activations.
         equalize: share of the activations in the factors of equalisation, or None for none.
         rounding: whether weights are rounded jointly, biases corrected with them.
+        last_layer: whether the layers that end the model are fitted to what the quantised layers ahead of them give.
         dense_per_channel: whether FULLY_CONNECTED weights have a scale for each output.
         headroom: share of the ranges that is added beyond what the samples show.
         mixed: (operator index, ``int16`` or ``float``) of the operators that are not int8.
@@ -30,6 +31,7 @@ class Recipe:
     ranges: str = "minmax"
     equalize: float | None = None
     rounding: bool = False
+    last_layer: bool = False
     dense_per_channel: bool = False
     headroom: float = 0.0
     mixed: tuple[tuple[int, str], ...] = ()
@@ -44,6 +46,8 @@ class Recipe:
             parts.append(f"equalize{self.equalize:g}")
         if self.rounding:
             parts.append("round")
+        if self.last_layer:
+            parts.append("last-layer")
         if self.dense_per_channel:
             parts.append("dense-per-channel")
         if self.headroom:
@@ -81,6 +85,8 @@ class Recipe:
                 ranges.append(part)
             elif part == "round":
                 values["rounding"] = True
+            elif part == "last-layer":
+                values["last_layer"] = True
             elif part == "dense-per-channel":
                 values["dense_per_channel"] = True
             elif part == "headroom":

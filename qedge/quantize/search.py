@@ -18,6 +18,8 @@ HELD_OUT_TRIES = 3
 SHORTFALL = 3.0  # dB that held-out samples may lose before the ranges are doubted
 HELD_OUT_LUCK = 2.0  # dB that the score of some dozen held-out samples moves by luck
 SMALL_MODEL = 1_000_000
+# Held-out samples that a fit of the last layers takes: fewer tell two near candidates apart by luck.
+FEWEST_TO_FIT = 16
 # What per-channel dense weights must gain, in dB, for the runtimes that they leave out.
 WORTH_PER_CHANNEL = 1.0
 # A candidate this good on held-out samples, with every answer the float model's, ends the search.
@@ -26,18 +28,20 @@ ENOUGH_DB = 45.0
 
 @dataclass(frozen=True)
 class Effort:
-    """How much a search tries: range methods, shares of equalisation, and how many of the best are refined how."""
+    """How much a search tries: range methods, shares of equalisation, how many of the best are refined how, and
+    whether the last layers of what is chosen are fitted."""
 
     ranges: tuple[str, ...]
     shares: tuple[float, ...]
     equalised: int
     rounded: int
     dense: int
+    last_layer: bool = True
 
 
 _EVERY = ("minmax", "percentile", "mse", "entropy")
 EFFORTS = {
-    "fast": Effort(("minmax", "mse"), (), 0, 1, 0),
+    "fast": Effort(("minmax", "mse"), (), 0, 1, 0, last_layer=False),
     "normal": Effort(_EVERY, (0.5, 0.8), 3, 3, 1),
     "thorough": Effort(_EVERY, (0.5, 0.8), 4, 3, 2),
 }
@@ -211,6 +215,20 @@ class HeldOut:
             if again.score >= plain.score - HELD_OUT_LUCK and not disagrees(again.result, plain.result):
                 return tried
         return search.tried[0]
+
+
+def with_last_layer(builder: Builder, judge: Judge, held_out: HeldOut, chosen: Tried) -> Tried | None:
+    """Return the candidate with its last layers fitted to what is ahead of them, or None where held-out samples do not
+    call that better, or are too few to say."""
+    if len(held_out.judge.indices) < FEWEST_TO_FIT:
+        return None
+    recipe = replace(chosen.recipe, last_layer=True)
+    before, after = held_out.of(chosen.recipe), held_out.of(recipe)
+    if after.score <= before.score or disagrees(after.result, before.result):
+        return None
+    found = attempt(builder, judge, recipe)
+    worse = found.score < chosen.score or disagrees(found.result, chosen.result)
+    return None if worse else found
 
 
 def never(tried: Tried) -> bool:
