@@ -40,8 +40,16 @@ def missed(result: Comparison, options: QuantizeOptions) -> str | None:
             continue
         applied = True
         if drop > options.max_drop + 1e-9:
-            return f"{what} by {100 * drop:.1f} points, expected at most {100 * options.max_drop:g}"
+            said = f"{what} by {100 * drop:.1f} points, expected at most {100 * options.max_drop:g}"
+            return said + _coarse(output.samples, options.max_drop)
     return None if applied else f"{CANNOT_APPLY}: no output is a classification"
+
+
+def _coarse(samples: int, most: float) -> str:
+    """Return that a single answer is more than the largest drop, or nothing."""
+    if samples * most >= 1:
+        return ""
+    return f" (one of {samples} samples is {100 / samples:.1f} points: at least {math.ceil(1 / most)} tell such a drop)"
 
 
 def stricter(options: QuantizeOptions, more: float) -> QuantizeOptions:

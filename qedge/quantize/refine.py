@@ -75,8 +75,9 @@ class Refinement:
         after = judge.judge(found.data)
         self.tried.append(found)
         gained = f"{after.score:.1f} dB on {len(self._held)} held-out samples, {before.score:.1f} before"
-        if after.score < before.score or disagrees(after.comparison, before.comparison):
-            self._left(f"it gave {gained}", "info")
+        noisier = _noisier(found, start)
+        if noisier or after.score < before.score or disagrees(after.comparison, before.comparison):
+            self._left(f"it gave {noisier or gained}", "info")
             return start
         self.findings.append(
             Finding("info", "tuned", f"learned from the float model's answers: {gained}{_also(why)}")
@@ -93,7 +94,8 @@ class Refinement:
             equalised = attempt(self._whole, self._judge, replace(chosen.recipe, equalize=EQUALISED))
             verdict = judge.judge(equalised.data)
             better = verdict.score > before.score
-            if better and not disagrees(verdict.comparison, before.comparison):
+            same = not disagrees(verdict.comparison, before.comparison)
+            if better and same and not _noisier(equalised, chosen):
                 self.tried.append(equalised)
                 return equalised, verdict
         return chosen, before
@@ -103,6 +105,12 @@ class Refinement:
         self.findings.append(
             Finding(severity, "not-tuned", f"the calibrated form stays: {why}", hint)  # type: ignore[arg-type]
         )
+
+
+def _noisier(found: Tried, than: Tried) -> str:
+    """Return by how much a candidate's outputs are noisier on all samples, or "": a score looks ahead of a softmax."""
+    after, before = found.result.sqnr_db, than.result.sqnr_db
+    return f"outputs of {after:.1f} dB on all samples, {before:.1f} before" if after < before else ""
 
 
 def _also(why: str) -> str:

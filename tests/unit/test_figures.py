@@ -224,6 +224,8 @@ def test_a_gate_looks_at_every_classification() -> None:
     drop = QuantizeOptions(max_drop=0.01)
     assert missed(Comparison(100, (fine, fine)), drop) is None
     assert "5.0 points" in str(missed(Comparison(100, (fine, worse)), drop))
+    finer = str(missed(Comparison(100, (fine, worse)), replace(drop, max_drop=0.004)))
+    assert "one of 100 samples is 1.0 points: at least 250 tell such a drop" in finer
 
 
 # --- intervals -------------------------------------------------------------------------------------------------

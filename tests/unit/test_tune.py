@@ -22,11 +22,12 @@ from qedge.quantize.interpreter import Runner
 from qedge.quantize.learned import Learned
 from qedge.quantize.model import FloatModel
 from qedge.quantize.recipe import Recipe
+from qedge.quantize.samples import split
 from qedge.report import BuildReport
 from qedge.tune import Settings, Tuner, tuner_of
 from qedge.tune.job import Job, Start, job_of, learnable, start_of
 from qedge.tune.refine import learned_of
-from tests.unit.quantize_models import cnn, images
+from tests.unit.quantize_models import ArrayDataset, cnn, images
 
 TUNED = QuantizeOptions(method="minmax", tune="on")
 
@@ -100,6 +101,24 @@ def test_what_is_worse_on_held_out_samples_is_not_kept() -> None:
     assert [f.rule for f in tuned.findings if "tuned" in f.rule] == ["not-tuned"]
     assert [c.method.endswith("+tune") for c in tuned.candidates] == [False, True]
     assert 0 < len(fake.held) < len(data)
+
+
+def test_what_is_noisier_on_all_samples_is_not_kept() -> None:
+    values = images(24).arrays[0].copy()
+    values[split(list(range(24)), 0)[1]] = 0.0  # the held-out samples see no weight of the first layer
+    data = ArrayDataset(values)
+
+    def forget(
+        builder: Builder, recipe: Recipe, held: Sequence[int], progress: Progress | None
+    ) -> tuple[Learned | None, str]:
+        found = _student(builder, recipe)[3]
+        first = min(found.weights)
+        return replace(found, weights={**found.weights, first: np.zeros_like(found.weights[first])}), ""
+
+    tuned = quantize(cnn(), data, TUNED, refiner=forget)
+    (said,) = [f for f in tuned.findings if "tuned" in f.rule]
+    assert said.rule == "not-tuned"
+    assert "on all samples" in said.message
 
 
 def test_what_learns_nothing_leaves_the_better_start() -> None:
