@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def loads(text: str) -> Any:
-    """Return what ``json.loads`` returns; NaN and infinities are refused.
+    """Return what ``json.loads`` returns; NaN, infinities and a key that an object has twice are refused.
 
     Raises:
         ValueError: not JSON.
@@ -64,11 +64,20 @@ def dumps(value: Any) -> str:
 def _slowly(text: str) -> Any:
     import json
 
-    return json.loads(text, parse_constant=_refuse_constant)
+    return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique)
 
 
 def _refuse_constant(text: str) -> Any:
     raise ValueError(f"{text} is no JSON number")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object: of a key that is there twice, one reader takes the first value and the next the last."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(n for n in names if names.count(n) > 1)[:100]!r} is there twice")
+    return found
 
 
 def _refuse(value: object) -> Any:
@@ -79,7 +88,7 @@ _SPACE = " \t\n\r"
 _SETTINGS = SimpleNamespace(
     strict=True,
     object_hook=None,
-    object_pairs_hook=None,
+    object_pairs_hook=_unique,
     parse_float=float,
     parse_int=int,
     parse_constant=_refuse_constant,

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from qedge.bundle.manifest import FORMAT, MANIFEST, SIGNATURE, Manifest, check_name, check_names
 from qedge.bundle.read import Bundle
 from qedge.errors import UsageError
+
+SYNCS_AT_ONCE = 8
 
 
 def write_bundle(directory: str | os.PathLike[str], manifest: Manifest, files: Mapping[str, bytes]) -> None:
@@ -35,9 +39,10 @@ def write_bundle(directory: str | os.PathLike[str], manifest: Manifest, files: M
     fresh = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".new", dir=place.parent))
     try:
         fresh.chmod(0o755)
-        for name, data in sorted(files.items()):
-            write_file(fresh / name, data)
-        write_file(fresh / MANIFEST, manifest.with_files(files).encoded())
+        contents = {**files, MANIFEST: manifest.with_files(files).encoded()}
+        with writing() as write:
+            for name, data in sorted(contents.items()):
+                write(fresh / name, data)
         move_into_place(fresh, place)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
@@ -87,10 +92,40 @@ def write_whole(place: Path, data: bytes, scratch: Path | None = None) -> None:
 
 def write_file(place: Path, data: bytes) -> None:
     """Write a file and wait until the disk has it; folders on the way are made."""
+    _lay(place, data)
+    _wait(place)
+
+
+@contextmanager
+def writing() -> Iterator[Callable[[Path, bytes], None]]:
+    """Give a function that writes a file, from any thread; when the block ends the disk has them all.
+
+    It is waited for on many files at a time, and while others are still to come: a disk commits those together, where
+    one by one takes ten times as long.
+    """
+    pool = ThreadPoolExecutor(SYNCS_AT_ONCE, thread_name_prefix="qedge-disk")
+    waits: list[Future[None]] = []
+
+    def write(place: Path, data: bytes) -> None:
+        _lay(place, data)
+        waits.append(pool.submit(_wait, place))
+
+    try:
+        yield write
+        for wait in waits:
+            wait.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _lay(place: Path, data: bytes) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     with open(place, "wb") as file:
         file.write(data)
-        file.flush()
+
+
+def _wait(place: Path) -> None:
+    with open(place, "rb+") as file:  # Windows syncs only what is open for writing
         os.fsync(file.fileno())
 
 

@@ -16,16 +16,15 @@ from qedge.bundle.manifest import MAX_SIGNATURE_BYTES
 from qedge.errors import DataError, IntegrityError, UsageError
 from qedge.fields import Field
 from qedge.ship.artefacts import (
-    MANIFEST_TYPE,
-    MAX_OCI_MANIFEST_BYTES,
     document_of,
     get_blob,
+    get_manifest,
     named_blob,
     put_file,
     put_manifest,
 )
 from qedge.ship.http import Registry
-from qedge.ship.oci import resolve
+from qedge.ship.oci import check_released, resolve
 from qedge.ship.reference import Reference
 from qedge.trust import keygen
 from qedge.trust.signature import MAX_SERIAL
@@ -80,9 +79,8 @@ class Channel(NamedTuple):
         root["format"].string((FORMAT,))
         root["version"].integer(VERSION, VERSION)
         # named as a manifest names a blob, so that the digest is held to its form
-        digest, _ = named_blob(
-            Field({"digest": root["digest"].value, "size": 0}, root.path, IntegrityError), 0
-        )
+        named = {"digest": root["digest"].value, "size": 0}
+        digest = named_blob(Field(named, root.path, IntegrityError), 0).digest
         return cls(
             root["repository"].string(),
             root["name"].string(),
@@ -123,14 +121,16 @@ def set_channel(
             f"{version}: found another repository than {place.host}/{place.name}",
             hint="a channel names versions of its own repository: qedge push there",
         )
-    registry = Registry(place)
-    before = _fetched(registry, place)
-    least = 1 if before is None else before.number + 1
-    if number is not None and not least <= number <= MAX_SERIAL:
-        raise UsageError(f"number: found {number}, expected an integer from {least} to {MAX_SERIAL}")
-    unsigned = Channel(place.name, place.tag or "", number or least, resolve(version))
-    channel = unsigned._replace(armoured=keygen.sign(unsigned.message, key, NAMESPACE))
-    put_manifest(registry, put_file(registry, ARTIFACT, FILE_NAME, channel.encoded()), channel.name)
+    with Registry(place) as registry:
+        before = _fetched(registry, place)
+        least = 1 if before is None else before.number + 1
+        if number is not None and not least <= number <= MAX_SERIAL:
+            raise UsageError(f"number: found {number}, expected an integer from {least} to {MAX_SERIAL}")
+        digest = bundle.digest or resolve(version)
+        check_released(str(bundle.at(digest)))
+        unsigned = Channel(place.name, place.tag or "", number or least, digest)
+        channel = unsigned._replace(armoured=keygen.sign(unsigned.message, key, NAMESPACE))
+        put_manifest(registry, put_file(registry, ARTIFACT, FILE_NAME, channel.encoded()), channel.name)
     return channel
 
 
@@ -148,7 +148,8 @@ def read_channel(reference: str, trusted: str | os.PathLike[str], *, last: Chann
         ToolError: no registry there, or it refuses; ``ssh-keygen`` is missing.
     """
     place = _place(reference)
-    channel = _fetched(Registry(place), place)
+    with Registry(place) as registry:
+        channel = _fetched(registry, place)
     if channel is None:
         raise DataError(f"{place}: no such channel in the registry", hint="qedge channel set CHANNEL VERSION")
     try:
@@ -174,14 +175,14 @@ def _place(reference: str) -> Reference:
 
 
 def _fetched(registry: Registry, place: Reference) -> Channel | None:
-    found = registry.get(f"manifests/{place.key}", MAX_OCI_MANIFEST_BYTES, MANIFEST_TYPE)
+    found = get_manifest(registry, place.key)
     if found is None:
         return None
-    root = document_of(found[0], str(place))
+    root = document_of(found, str(place))
     layers = [] if root["layers"].value is None else list(root["layers"].items())
     if root["artifactType"].value != ARTIFACT or len(layers) != 1:
         raise DataError(
             f"{place}: an artefact that is no channel", hint="a version? give the channel another tag"
         )
-    blob, size = named_blob(layers[0], MAX_SIGNATURE_BYTES)
-    return Channel.decoded(get_blob(registry, blob, size, str(place)), str(place))
+    data = get_blob(registry, named_blob(layers[0], MAX_SIGNATURE_BYTES), str(place))
+    return Channel.decoded(data, str(place))

@@ -3,39 +3,33 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import http.client
 import json
 import re
-import socket
 import threading
-import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Mapping
-from typing import Any
+from types import TracebackType
 
 from qedge.errors import DataError, IntegrityError, ToolError
+from qedge.ship.connections import SLOWEST_BYTES_S, Answer, Connections
 from qedge.ship.credentials import credentials
 from qedge.ship.reference import Reference, is_loopback
 
-TIMEOUT_S = 60
-"""For a connection, for the head of an answer whole, and from one piece of a body to the next."""
-SLOWEST_BYTES_S = 4096
-"""What an answer must keep up on the whole: one that drips is given up."""
 MAX_REDIRECTS = 5
 MAX_TOKEN_BYTES = 1 << 20
 PIECE = 1 << 16
+_BROKEN = (OSError, http.client.HTTPException)
 
 
 class Registry:
-    """One repository of one registry; remembers its token."""
+    """One repository of one registry, for any number of threads; keeps its token and its connections until closed."""
 
     def __init__(self, reference: Reference) -> None:
         self._reference = reference
         self._authorization: str | None = None
-        self._opener = urllib.request.build_opener(_NoRedirect, _Plain, _Secure)
+        self._authorizing = threading.Lock()
+        self._connections = Connections()
 
     def get(self, path: str, limit: int, accept: str | None = None) -> tuple[bytes, Mapping[str, str]] | None:
         """Return the body, of at most ``limit`` bytes, and the headers; None where there is nothing.
@@ -51,13 +45,14 @@ class Registry:
         with answer:
             return self._read(answer, limit, path), dict(answer.headers.items())
 
-    def exists(self, path: str) -> bool:
-        """Whether the registry has it."""
-        answer = self.request("HEAD", path, missing_ok=True)
+    def head(self, path: str, accept: str | None = None) -> Mapping[str, str] | None:
+        """Return the headers of what the registry has there, in lower case; None where there is nothing."""
+        headers = {"Accept": accept} if accept else {}
+        answer = self.request("HEAD", path, headers=headers, missing_ok=True)
         if answer is None:
-            return False
+            return None
         answer.close()
-        return True
+        return {key.lower(): value for key, value in answer.headers.items()}
 
     def send(
         self, method: str, path: str, body: bytes, headers: Mapping[str, str] | None = None
@@ -73,6 +68,18 @@ class Registry:
         """Return the URL of a place that the registry gave, which may be relative."""
         return self._joined(f"{self._reference.base}/", place)
 
+    def close(self) -> None:
+        """Close the connections."""
+        self._connections.close()
+
+    def __enter__(self) -> Registry:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
     def request(
         self,
         method: str,
@@ -81,7 +88,7 @@ class Registry:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         missing_ok: bool = False,
-    ) -> Any:
+    ) -> Answer | None:
         """Return the open answer, or None for a 404 where that is allowed.
 
         ``path`` is below the repository, or a whole URL that the registry gave.
@@ -89,15 +96,20 @@ class Registry:
         url = path if "://" in path else f"{self._reference.base}/{path.lstrip('/')}"
         if "://" in path:
             self._same_place(url)
-        for _ in range(2):
-            answer = self._follow(method, url, body, dict(headers or {}))
-            status = answer.status
-            if status == 401 and self._authorization is None:
-                challenge = answer.headers.get("WWW-Authenticate", "")
+        known = self._authorization
+        answer = self._follow(method, url, body, headers or {}, known)
+        if answer.status == 401:
+            # Without a token yet, or its time is over, or it was for reading and this writes.
+            challenge = answer.headers.get("WWW-Authenticate", "")
+            try:
+                authorization = self._authorized(challenge, known)
+            except BaseException:
                 answer.close()
-                self._authorization = self._authorize(challenge)
-                continue
-            break
+                raise
+            if authorization not in (None, known):
+                answer.close()
+                answer = self._follow(method, url, body, headers or {}, authorization)
+        status = answer.status
         if status == 404 and missing_ok:
             answer.close()
             return None
@@ -109,20 +121,22 @@ class Registry:
             raise error(f"{self._reference}: the registry answered {status} to {method}{said}", hint=hint)
         return answer
 
-    def _follow(self, method: str, url: str, body: bytes | None, headers: dict[str, str]) -> Any:
+    def _follow(
+        self,
+        method: str,
+        url: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        authorization: str | None,
+    ) -> Answer:
         """Return the answer after redirects, which never get the token and never leave TLS."""
         for _ in range(MAX_REDIRECTS + 1):
-            request = urllib.request.Request(url, data=body, method=method, headers=headers)
-            if self._authorization and self._is_ours(url):
-                request.add_unredirected_header("Authorization", self._authorization)
+            ours = {"Authorization": authorization} if authorization and self._is_ours(url) else {}
             try:
-                answer: Any = self._opener.open(request, timeout=TIMEOUT_S)
-            except urllib.error.HTTPError as problem:
-                answer = problem
-            except (OSError, http.client.HTTPException, ValueError) as problem:
-                reason = getattr(problem, "reason", problem)
+                answer = self._connections.ask(method, url, body, {**headers, **ours})
+            except (*_BROKEN, ValueError) as problem:
                 raise ToolError(
-                    f"{self._reference.host}: no answer from the registry: {reason}",
+                    f"{self._reference.host}: no answer from the registry: {problem}",
                     hint="is it there, and is it oci:// (TLS) or oci+http://?",
                 ) from None
             if answer.status not in (301, 302, 303, 307, 308):
@@ -172,6 +186,13 @@ class Registry:
         scheme = "http" if self._reference.plain else "https"
         return (parts.scheme, parts.netloc) == (scheme, self._reference.host)
 
+    def _authorized(self, challenge: str, known: str | None) -> str | None:
+        """Return the Authorization header to use after ``known`` was refused; many threads ask for one once."""
+        with self._authorizing:
+            if self._authorization == known:
+                self._authorization = self._authorize(challenge)
+            return self._authorization
+
     def _authorize(self, challenge: str) -> str | None:
         """Return the Authorization header that a challenge asks for, see the token specification of docker."""
         known = credentials(self._reference.host)
@@ -181,93 +202,50 @@ class Registry:
         if scheme.lower() != "bearer":
             return None
         fields = dict(re.findall(r'(\w+)="([^"]*)"', rest))
-        realm = urllib.parse.urlsplit(self._joined("", fields.get("realm", "")))
+        place = self._joined("", fields.get("realm", ""))
+        realm = urllib.parse.urlsplit(place)
         if realm.scheme != "https" and not (self._reference.loopback and is_loopback(realm.netloc)):
             raise IntegrityError(
                 f"{self._reference.host}: the registry wants the password sent to {realm.scheme}://{realm.netloc}",
                 hint="a token service needs https",
             )
         query = {key: fields[key] for key in ("service", "scope") if key in fields}
-        request = urllib.request.Request(f"{fields['realm']}?{urllib.parse.urlencode(query)}")
-        if known:
-            request.add_unredirected_header("Authorization", _basic(*known))
+        url = f"{place}{'&' if realm.query else '?'}{urllib.parse.urlencode(query)}"
+        headers = {"Authorization": _basic(*known)} if known else {}
         try:
-            with self._opener.open(request, timeout=TIMEOUT_S) as answer:
+            with self._connections.ask("GET", url, None, headers) as answer:
+                if answer.status != 200:
+                    raise ValueError(f"the answer is {answer.status}")
                 document = json.loads(self._read(answer, MAX_TOKEN_BYTES, "token"))
             token = document.get("token") or document["access_token"]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, http.client.HTTPException):
+        except (*_BROKEN, ValueError, KeyError, TypeError, AttributeError):
             raise ToolError(
                 f"{self._reference.host}: no token from {realm.netloc}",
                 hint="docker login, or QEDGE_REGISTRY_AUTH=user:secret",
             ) from None
         return f"Bearer {token}"
 
-    def _read(self, answer: Any, limit: int, what: str) -> bytes:
+    def _read(self, answer: Answer, limit: int, what: str) -> bytes:
         pieces, left = [], limit
-        until = time.monotonic() + TIMEOUT_S + limit / SLOWEST_BYTES_S
+        answer.pace(limit)
         try:
             while piece := answer.read1(min(PIECE, left + 1)):
                 left -= len(piece)
-                if time.monotonic() > until:
-                    raise ToolError(
-                        f"{self._reference.host}: {what} comes with less than {SLOWEST_BYTES_S:,} bytes a second"
-                    )
                 if left < 0:
                     raise IntegrityError(
                         f"{self._reference.host}: {what} has more than the {limit:,} bytes that it should"
                     )
                 pieces.append(piece)
-        except (OSError, http.client.HTTPException) as problem:
+        except _BROKEN as problem:
+            if answer.late:
+                raise ToolError(
+                    f"{self._reference.host}: {what} comes with less than {SLOWEST_BYTES_S:,} bytes a second"
+                ) from None
             raise ToolError(f"{self._reference.host}: the connection broke: {problem}") from None
         stated = answer.headers.get("Content-Length", "")
         if stated.isdecimal() and limit - left < int(stated):
             raise ToolError(f"{self._reference.host}: the connection broke after {limit - left:,} bytes")
         return b"".join(pieces)
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def http_error_302(self, *_: Any, **__: Any) -> None:
-        return None
-
-    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
-
-
-class _Impatient(http.client.HTTPConnection):
-    """A connection whose answer has a head after TIMEOUT_S, or none: it may not come byte by byte, or after 100s."""
-
-    def getresponse(self) -> http.client.HTTPResponse:
-        """Return the answer, or raise as where the connection breaks."""
-        late = threading.Event()
-        timer = threading.Timer(TIMEOUT_S, self._cut, [late])
-        timer.daemon = True
-        timer.start()
-        try:
-            answer = super().getresponse()
-        finally:
-            timer.cancel()
-        if late.is_set():  # what was cut reads as a head that ends
-            answer.close()
-            raise TimeoutError(f"no whole head in {TIMEOUT_S} s")
-        return answer
-
-    def _cut(self, late: threading.Event) -> None:
-        late.set()
-        with contextlib.suppress(OSError, AttributeError):
-            self.sock.shutdown(socket.SHUT_RDWR)
-
-
-class _ImpatientSecure(_Impatient, http.client.HTTPSConnection):
-    """The same over TLS."""
-
-
-class _Plain(urllib.request.HTTPHandler):
-    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_Impatient, req)
-
-
-class _Secure(urllib.request.HTTPSHandler):
-    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_ImpatientSecure, req)
 
 
 def _basic(user: str, secret: str) -> str:
@@ -279,10 +257,10 @@ def _host(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname}"
 
 
-def _said(answer: Any) -> str:
+def _said(answer: Answer) -> str:
     """Return the registry's own words, where it has any."""
     try:
         first = json.loads(answer.read1(4096))["errors"][0]
         return f": {first.get('code')}: {str(first.get('message'))[:200]}"
-    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, http.client.HTTPException):
+    except (*_BROKEN, ValueError, KeyError, IndexError, TypeError, AttributeError):
         return ""

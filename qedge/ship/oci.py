@@ -1,17 +1,17 @@
 """A bundle as an OCI artefact: ``manifest.json`` is its config, every other file a layer, the signature a referrer.
 
 Source: OCI image specification 1.1 (manifests, ``artifactType``, ``subject``) and distribution specification 1.1 (push,
-pull, the referrers API and its fallback tag ``sha256-<digest>``). Files that registry or receiver have are not sent.
+pull). Files that registry or receiver have are not sent.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,41 +19,39 @@ from qedge.bundle.manifest import (
     MANIFEST,
     MAX_FILE_BYTES,
     MAX_MANIFEST_BYTES,
-    MAX_SIGNATURE_BYTES,
     SIGNATURE,
     check_name,
     check_names,
 )
 from qedge.bundle.read import read_bundle
-from qedge.bundle.write import move_into_place, refuse_to_replace, write_file
+from qedge.bundle.write import move_into_place, refuse_to_replace, write_file, writing
 from qedge.errors import DataError, IntegrityError, QedgeError
-from qedge.fields import Field
 from qedge.ship.artefacts import (
     FILE,
-    INDEX_TYPE,
     MANIFEST_TYPE,
-    MAX_OCI_MANIFEST_BYTES,
     TITLE,
+    Blob,
+    chosen_inside,
     descriptor,
     digest_of,
     document_of,
     get_blob,
+    get_manifest,
+    is_digest,
     named_blob,
     put_blob,
-    put_file,
     put_manifest,
 )
 from qedge.ship.http import Registry
 from qedge.ship.reference import Reference
+from qedge.ship.referrers import put_signature, signatures_of
 from qedge.trust.signature import check_asked, check_signature
 
 AT_ONCE = 4
-"""Files that are fetched at the same time: a registry takes longer to begin than to send, and each is held whole."""
+"""Files that travel at the same time: a registry takes longer to begin than to send, and each is held whole."""
 ARTIFACT = "application/vnd.qedge.bundle.v1"
 CONFIG = "application/vnd.qedge.manifest.v1+json"
-SIGNATURE_ARTIFACT = "application/vnd.qedge.signature.v1"
 MAX_TOTAL_BYTES = 2 << 30
-MAX_SIGNATURES = 16
 
 
 class Pushed(NamedTuple):
@@ -88,26 +86,25 @@ def push(bundle: str | os.PathLike[str], reference: str) -> Pushed:
         ToolError: no registry there, or it refuses.
     """
     place = Reference.parse(reference)
-    registry = Registry(place)
-    with read_bundle(bundle) as opened:
+    with Registry(place) as registry, read_bundle(bundle) as opened:
         config = opened.manifest.encoded()
         contents = {name: opened.read(name) for name in sorted(opened.manifest.files)}
-        sent = put_blob(registry, config)
-        layers = []
-        for name, data in contents.items():
-            sent += put_blob(registry, data)
-            layers.append(descriptor(FILE, data, {TITLE: name}))
+        inside = chosen_inside({name: len(data) for name, data in {MANIFEST: config, **contents}.items()})
+        layers = [
+            descriptor(FILE, data, {TITLE: name}, inside=name in inside) for name, data in contents.items()
+        ]
+        with _some_at_once() as pool:
+            sent = sum(pool.map(lambda data: put_blob(registry, data), {config, *contents.values()}))
         document = {
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
             "artifactType": ARTIFACT,
-            "config": descriptor(CONFIG, config),
+            "config": descriptor(CONFIG, config, inside=MANIFEST in inside),
             "layers": layers,
         }
         data, digest = put_manifest(registry, document, place.tag or "")
         if opened.signature is not None:
-            subject = descriptor(MANIFEST_TYPE, data)
-            _put_signature(registry, opened.signature, subject)
+            put_signature(registry, opened.signature, descriptor(MANIFEST_TYPE, data))
         return Pushed(str(place.at(digest)), digest, len(layers) + 1, sent, opened.signature is not None)
 
 
@@ -135,69 +132,130 @@ def pull(
     """
     check_asked(trusted, least_serial)
     place, target = Reference.parse(reference), Path(out)
-    registry = Registry(place)
     refuse_to_replace(target)
-    found = registry.get(f"manifests/{place.key}", MAX_OCI_MANIFEST_BYTES, MANIFEST_TYPE)
-    if found is None:
-        raise DataError(f"{place}: no such bundle in the registry", hint="qedge push BUNDLE REFERENCE")
-    digest = digest_of(found[0])
-    if place.digest is not None and digest != place.digest:
-        raise IntegrityError(f"{place}: the registry gave another manifest: {digest}")
-    wanted = _layers(found[0], str(place))
-    here = _present([target, *have])
-    target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".new", dir=target.parent))
-    try:
-        fresh.chmod(0o755)
-        received = _fetch(registry, wanted, here, fresh, str(place))
-        signed = _fetch_signature(registry, digest, fresh, trusted, least_serial)
-        with read_bundle(fresh):
-            move_into_place(fresh, target)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+    with Registry(place) as registry:
+        found = _manifest(registry, place)
+        digest, wanted = digest_of(found), _layers(found, str(place))
+        here = _present([target, *have])
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".new", dir=target.parent))
+        try:
+            fresh.chmod(0o755)
+            received, signatures = _fetch(registry, digest, wanted, here, fresh, trusted is not None)
+            signed = _lay_signature(fresh, digest, signatures, trusted, least_serial)
+            with read_bundle(fresh):
+                move_into_place(fresh, target)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
     return Pulled(target, digest, len(wanted), received, *signed)
 
 
 def _fetch(
     registry: Registry,
-    wanted: Mapping[str, tuple[str, int]],
+    digest: str,
+    wanted: Mapping[str, Blob],
     here: Mapping[str, Path],
     folder: Path,
-    where: str,
-) -> int:
-    """Write all files, those that are not here yet from the registry, some at a time; return the bytes that came."""
+    signed: bool,
+) -> tuple[int, list[bytes]]:
+    """Write all files; return the bytes of those that were not here, and the signatures of ``digest``, newest first.
 
-    def write(name: str) -> int:
-        blob, size = wanted[name]
-        data = _from_here(here, blob)
-        write_file(
-            folder / name, get_blob(registry, blob, size, f"{where}: {name}") if data is None else data
-        )
-        return size if data is None else 0
+    Some at a time, the signatures and the largest files first; one that is there under two names comes once.
 
-    pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="qedge-pull")
+    Args:
+        signed: whether there must be a signature: without one it ends at once.
+    """
+
+    def fetch(blob: Blob, names: list[str]) -> int:
+        held = _from_here(here, blob.digest)
+        data = get_blob(registry, blob, f"{digest}: {names[0]}") if held is None else held
+        for name in names:
+            write(folder / name, data)
+        return blob.size if held is None else 0
+
+    def signatures() -> list[bytes]:
+        found = signatures_of(registry, digest)
+        if signed and not found:
+            raise _unsigned(digest)
+        return found
+
+    names: dict[Blob, list[str]] = {}
+    for name, blob in wanted.items():
+        names.setdefault(blob, []).append(name)
+    with writing() as write, _some_at_once() as pool:
+        known = pool.submit(signatures)
+        order = sorted(names, key=lambda blob: (blob.data is not None, blob.digest in here, -blob.size))
+        files = [pool.submit(fetch, blob, names[blob]) for blob in order]
+        both: list[Future[Any]] = [known, *files]
+        for done in as_completed(both):
+            done.result()
+    return sum(file.result() for file in files), known.result()
+
+
+@contextmanager
+def _some_at_once() -> Iterator[ThreadPoolExecutor]:
+    """Give threads for requests; what fails keeps those from starting that wait."""
+    pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="qedge-ship")
     try:
-        return sum(pool.map(write, wanted))
+        yield pool
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def resolve(reference: str) -> str:
-    """Return the digest that a reference has in the registry now.
+    """Return the digest that a reference has in the registry now; where that is the digest in it, it is there.
+
+    It asks for the head of the manifest alone, as registries count and bill what is fetched, and a device asks often.
 
     Raises:
         DataError: no such bundle there.
+        IntegrityError: the registry gives another manifest than the digest in the reference.
         ToolError: no registry there, or it refuses.
     """
     place = Reference.parse(reference)
-    found = Registry(place).get(f"manifests/{place.key}", MAX_OCI_MANIFEST_BYTES, MANIFEST_TYPE)
+    with Registry(place) as registry:
+        head = registry.head(f"manifests/{place.key}", MANIFEST_TYPE)
+        if head is None:
+            raise _missing(place)
+        digest = head.get("docker-content-digest", "")
+        if not is_digest(digest):
+            return digest_of(_manifest(registry, place))
+        if place.digest not in (None, digest):
+            raise IntegrityError(f"{place}: the registry gave another manifest: {digest}")
+        return digest
+
+
+def check_released(reference: str) -> None:
+    """Raise unless a bundle's manifest is in the registry under the digest of ``reference``.
+
+    Raises:
+        DataError: nothing there, or something else than a bundle.
+        IntegrityError: what is there has another digest, or is damaged.
+        ToolError: no registry there, or it refuses.
+    """
+    place = Reference.parse(reference)
+    with Registry(place) as registry:
+        _layers(_manifest(registry, place), str(place))
+
+
+def _manifest(registry: Registry, place: Reference) -> bytes:
+    found = get_manifest(registry, place.key)
     if found is None:
-        raise DataError(f"{place}: no such bundle in the registry", hint="qedge push BUNDLE REFERENCE")
-    return digest_of(found[0])
+        raise _missing(place)
+    return found
 
 
-def _layers(data: bytes, where: str) -> dict[str, tuple[str, int]]:
-    """Return digest and size of every file of a bundle's OCI manifest, ``manifest.json`` among them.
+def _missing(place: Reference) -> DataError:
+    return DataError(f"{place}: no such bundle in the registry", hint="qedge push BUNDLE REFERENCE")
+
+
+def _unsigned(digest: str) -> IntegrityError:
+    hint = "qedge sign BUNDLE --key KEY, then push it again"
+    return IntegrityError(f"{digest}: the bundle is not signed", hint=hint)
+
+
+def _layers(data: bytes, where: str) -> dict[str, Blob]:
+    """Return what every file is of a bundle's OCI manifest, ``manifest.json`` among them.
 
     Raises:
         IntegrityError: it is no bundle's, or names files that a bundle must not have.
@@ -214,50 +272,24 @@ def _layers(data: bytes, where: str) -> dict[str, tuple[str, int]]:
             raise layer.fail("every file once")
         found[name] = named_blob(layer, MAX_FILE_BYTES)
     check_names((SIGNATURE, *found), where)
-    if sum(size for _, size in found.values()) > MAX_TOTAL_BYTES:
+    if sum(blob.size for blob in found.values()) > MAX_TOTAL_BYTES:
         raise IntegrityError(f"{where}: more than {MAX_TOTAL_BYTES:,} bytes")
     return found
 
 
-def _put_signature(registry: Registry, signature: bytes, subject: Mapping[str, Any]) -> None:
-    """Push the signature as a referrer of the bundle's manifest."""
-    document = {**put_file(registry, SIGNATURE_ARTIFACT, SIGNATURE, signature), "subject": subject}
-    data = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
-    headers = registry.send("PUT", f"manifests/{digest_of(data)}", data, {"Content-Type": MANIFEST_TYPE})
-    if "oci-subject" in headers:
-        return
-    # A registry from before the referrers API: the index under the fallback tag is the client's to keep.
-    tag = subject["digest"].replace(":", "-")
-    entry = {**descriptor(MANIFEST_TYPE, data), "artifactType": SIGNATURE_ARTIFACT}
-    listed = [e for e in _fallback(registry, tag) if e.get("digest") != entry["digest"]]
-    index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [*listed, entry]}
-    put_manifest(registry, index, tag, INDEX_TYPE)
-
-
-def _fallback(registry: Registry, tag: str) -> list[dict[str, Any]]:
-    found = registry.get(f"manifests/{tag}", MAX_OCI_MANIFEST_BYTES, INDEX_TYPE)
-    return [] if found is None else _entries(found[0], tag)
-
-
-def _entries(data: bytes, where: str) -> list[dict[str, Any]]:
-    """Return the objects that an index lists."""
-    listed = document_of(data, where)["manifests"]
-    return [] if listed.value is None else [e.value for e in listed.items() if isinstance(e.value, dict)]
-
-
-def _fetch_signature(
-    registry: Registry,
-    digest: str,
+def _lay_signature(
     folder: Path,
+    digest: str,
+    signatures: Iterable[bytes],
     trusted: str | os.PathLike[str] | None,
     least_serial: int | None,
 ) -> tuple[str | None, int | None]:
-    """Put a signature into the bundle at ``folder``: the newest that holds; return signer and serial.
+    """Put a signature into the bundle at ``folder``: the first that holds; return signer and serial.
 
-    Without ``trusted`` the newest one is laid down as it is, unproven.
+    Without ``trusted`` the first one is laid down as it is, unproven.
     """
     refusal: QedgeError | None = None
-    for signature in _signatures(registry, digest):
+    for signature in signatures:
         write_file(folder / SIGNATURE, signature)
         if trusted is None:
             return None, None
@@ -268,31 +300,9 @@ def _fetch_signature(
         except IntegrityError as problem:
             refusal = refusal or problem
             (folder / SIGNATURE).unlink()
-    if trusted is not None:
-        said = refusal.message.rpartition(": ")[2] if refusal else "the bundle is not signed"
-        hint = refusal.hint if refusal else "qedge sign BUNDLE --key KEY, then push it again"
-        raise IntegrityError(f"{digest}: {said}", hint=hint)
+    if refusal is not None:
+        raise IntegrityError(f"{digest}: {refusal.message.rpartition(': ')[2]}", hint=refusal.hint)
     return None, None
-
-
-def _signatures(registry: Registry, digest: str) -> list[bytes]:
-    """Return the signatures of a manifest that the registry knows, the newest first."""
-    found = registry.get(f"referrers/{digest}", MAX_OCI_MANIFEST_BYTES, INDEX_TYPE)
-    if found is not None:
-        listed = _entries(found[0], "referrers")
-    else:
-        listed = _fallback(registry, digest.replace(":", "-"))
-    entries = [e for e in listed if e.get("artifactType") == SIGNATURE_ARTIFACT]
-    signatures = []
-    for entry in entries[::-1][:MAX_SIGNATURES]:
-        named, size = named_blob(Field(entry, "$.manifests[]", IntegrityError), MAX_OCI_MANIFEST_BYTES)
-        got = registry.get(f"manifests/{named}", size, MANIFEST_TYPE)
-        if got is None or digest_of(got[0]) != named:
-            raise IntegrityError(f"{named}: the registry gave another manifest")
-        for layer in list(document_of(got[0], named)["layers"].items())[:1]:
-            blob, size = named_blob(layer, MAX_SIGNATURE_BYTES)
-            signatures.append(get_blob(registry, blob, size, named))
-    return signatures
 
 
 def _present(folders: Iterable[str | os.PathLike[str]]) -> dict[str, Path]:

@@ -64,13 +64,18 @@ def digest(data: bytes) -> str:
 
 
 class Liar:
-    """A registry in memory whose answers a test replaces: ``answers[path] = (status, headers, body)``."""
+    """A registry in memory whose answers a test replaces: ``answers[path] = (status, headers, body)``.
+
+    ``digests`` are those that it says tags have, ``connections`` counts those that were opened.
+    """
 
     def __init__(self) -> None:
         self.blobs: dict[str, bytes] = {}
         self.manifests: dict[str, bytes] = {}
         self.answers: dict[str, tuple[int, dict[str, str], bytes]] = {}
+        self.digests: dict[str, str] = {}
         self.seen: list[tuple[str, str, dict[str, str]]] = []
+        self.connections = 0
 
     @contextmanager
     def serve(self) -> Iterator[str]:
@@ -78,6 +83,11 @@ class Liar:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def setup(self) -> None:
+                super().setup()
+                liar.connections += 1
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -128,5 +138,6 @@ class Liar:
             return 201, {}, b""
         held = self.blobs if kind == "blobs" else self.manifests if kind == "manifests" else {}
         if key in held:
-            return 200, {}, held[key]
+            named = {"Docker-Content-Digest": self.digests[key]} if key in self.digests else {}
+            return 200, named, held[key]
         return 404, {}, json.dumps({"errors": [{"code": "UNKNOWN", "message": key}]}).encode()

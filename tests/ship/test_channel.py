@@ -50,7 +50,7 @@ class Shop:
         """Have the registry give other bytes as the channel's file, by a manifest that fits."""
         self.liar.blobs[digest(data)] = data
         document = json.loads(self.old)
-        document["layers"][0] |= {"digest": digest(data), "size": len(data)}
+        document["layers"][0] |= {"digest": digest(data), "size": len(data), "data": None}
         self.liar.manifests["stable"] = json.dumps(document).encode()
 
     def signed(self, channel: Channel, key: Path, namespace: str = "qedge-channel") -> None:
@@ -68,7 +68,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 def shop(place: Shop) -> Iterator[Shop]:
     kept = dict(place.liar.manifests)
     yield place
-    place.liar.manifests = kept
+    place.liar.manifests, place.liar.digests = kept, {}
 
 
 def test_a_channel_names_a_version_and_its_number_rises(shop: Shop) -> None:
@@ -87,8 +87,25 @@ def test_a_channel_names_a_version_and_its_number_rises(shop: Shop) -> None:
         set_channel(shop.channel, f"oci://{shop.host}/other:1", shop.keys[0])
     with pytest.raises(DataError, match="no such bundle"):
         set_channel(shop.channel, f"oci://{shop.host}/kws:none", shop.keys[0])
+    with pytest.raises(DataError, match="no qedge bundle"):
+        set_channel(shop.channel, f"oci://{shop.host}/kws:beta", shop.keys[0])
     with pytest.raises(DataError, match="no channel"):
         set_channel(f"oci://{shop.host}/kws:1", f"oci://{shop.host}/kws:2", shop.keys[0])
+
+
+def test_a_registry_cannot_have_another_version_signed_than_the_one_named(shop: Shop) -> None:
+    """Neither by another manifest under a digest, nor by a tag whose digest no bundle has."""
+    one, two = shop.versions
+    shop.liar.manifests[one] = shop.liar.manifests[two]
+    with pytest.raises(IntegrityError, match="another manifest"):
+        set_channel(shop.channel, f"oci://{shop.host}/kws@{one}", shop.keys[0])
+    shop.liar.digests = {"1": "sha256:" + "0" * 64}
+    with pytest.raises(DataError, match="no such bundle"):
+        set_channel(shop.channel, f"oci://{shop.host}/kws:1", shop.keys[0])
+    shop.liar.digests = {"1": one}
+    with pytest.raises(IntegrityError, match="another manifest"):
+        set_channel(shop.channel, f"oci://{shop.host}/kws:1", shop.keys[0])
+    assert read_channel(shop.channel, shop.pub) == shop.second._replace(signer="anna")
 
 
 def altered(**fields: object) -> Callable[[Shop], None]:
@@ -115,6 +132,11 @@ ATTACKS: dict[str, tuple[Callable[[Shop], None], str]] = {
     "a number beyond reason": (altered(number=10**400), "number: found"),
     "a version by tag": (altered(digest="kws:2"), "digest: found 'kws:2'"),
     "a word too many": (altered(also=1), "also: unknown key"),
+    "a key twice": (
+        lambda s: s.serve(s.second.encoded().replace(b'"number": 2', b'"number": 7, "number": 2')),
+        "'number' is there twice"),
+    "other bytes inside the manifest": (
+        lambda s: s.liar.manifests.update(stable=s.old.replace(b'"data":"ew', b'"data":"fw')), "other bytes"),
     "no JSON": (lambda s: s.serve(b"{"), "not valid JSON"),
     "half a character": (altered(name="\ud800"), "not valid JSON"),
     "a version in the channel's place": (
