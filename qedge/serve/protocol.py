@@ -6,12 +6,14 @@ length is stated is collected here and handed to the application whole; every ot
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import time
 from collections.abc import Iterable
 from typing import Any
 
+from httptools import HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from qedge.serve.app import Answer, Server
@@ -23,6 +25,7 @@ SWEEP_S = 1.0
 MOST_HEADERS, MOST_BYTES_BESIDE = 256, 64 << 10
 """Headers of a request, and bytes that are not its body: nothing else bounds them, and they are kept meanwhile."""
 _CONTENT_TYPE, _CONTENT_LENGTH = b"content-type", b"content-length"
+_OFFER = (b"upgrade", b"http2-settings")
 _JSON = b"content-type: application/json\r\n"
 
 
@@ -74,6 +77,44 @@ class Turn:
             return _fault(problem)
 
 
+class _Parser:
+    """httptools' parser, which goes on in HTTP/1.1 where a client offers another protocol, as it may be declined.
+
+    httptools itself ends there, and without the body: ``curl --http2`` offers h2c with each first request.
+    """
+
+    def __init__(self, protocol: Protocol) -> None:
+        self._protocol = protocol
+        self._renew()
+
+    def _renew(self) -> None:
+        parser = HttpRequestParser(self._protocol)
+        with contextlib.suppress(AttributeError):  # httptools before 0.6.3; as uvicorn does
+            parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._feed, self.get_method = parser.feed_data, parser.get_method
+        self.get_http_version, self.should_upgrade = parser.get_http_version, parser.should_upgrade
+        self.should_keep_alive = parser.should_keep_alive
+
+    def feed_data(self, data: bytes | memoryview) -> None:
+        """Parse what has come.
+
+        Raises:
+            httptools.HttpParserError: it is no HTTP.
+            httptools.HttpParserUpgrade: it is a CONNECT.
+        """
+        while True:
+            try:
+                self._feed(data)
+                return
+            except HttpParserUpgrade as offer:
+                head = self._protocol.declined()
+                if head is None:
+                    raise
+                data = memoryview(data)[offer.args[0] :]
+                self._renew()
+                self._feed(head)
+
+
 class Protocol(HttpToolsProtocol):
     """One connection.
 
@@ -91,6 +132,8 @@ class Protocol(HttpToolsProtocol):
         self._server, self._turn, self._timeout_s = server, turn, timeout_s
         self.deadline = self.loop.time() + IDLE_S
         self._beside = 0
+        self._declined: bytes | None = None
+        self.parser: Any = _Parser(self)
 
     def data_received(self, data: bytes) -> None:
         """Take what has come; a request that grows without its body growing ends the connection."""
@@ -115,6 +158,9 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Choose the way."""
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            self._declined = self._head()
+            return
         served = self._server.direct(self.url)
         if served is not None:
             headers = dict(self.headers)
@@ -127,6 +173,23 @@ class Protocol(HttpToolsProtocol):
         self.headers += headers_read  # into the list that the scope has
         super().on_headers_complete()
 
+    def declined(self) -> bytes | None:
+        """Return the head of the request that has just offered another protocol, without that offer; None: none has."""
+        head, self._declined = self._declined, None
+        return head
+
+    def _head(self) -> bytes:
+        lines = [
+            b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        ]
+        for name, value in self.headers:
+            if name == b"connection":
+                words = [word.strip() for word in value.split(b",")]
+                value = b", ".join([word for word in words if word.lower() not in _OFFER])
+            if name not in _OFFER:
+                lines.append(b"%s: %s" % (name, value))
+        return b"\r\n".join([*lines, b"", b""])
+
     def _is_plain(self, served: Served, headers: dict[bytes, bytes]) -> bool:
         """Whether a request is a POST of a stated length, with nothing at work or unread ahead of it."""
         if self.flow.write_paused or (self.cycle is not None and not self.cycle.response_complete):
@@ -134,7 +197,7 @@ class Protocol(HttpToolsProtocol):
         length, parser = headers.get(_CONTENT_LENGTH, b""), self.parser
         if not length.isdigit() or len(length) > 12 or int(length) > served.body_limit:
             return False
-        if self.expect_100_continue or parser.should_upgrade():
+        if self.expect_100_continue:
             return False
         return bool(parser.get_method() == b"POST" and parser.get_http_version() == "1.1")
 
@@ -148,6 +211,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Answer an inference in this turn of the event loop, or as soon as the model has."""
+        if self._declined is not None:
+            return  # the request comes again, without the offer
         work = self.cycle
         if work.__class__ is not _Inference:
             self.deadline = math.inf  # the application has limits of its own, and uvicorn closes idle ones

@@ -36,8 +36,12 @@ def post(
     return "\r\n".join([f"POST {path} HTTP/{version}", "Host: x", *stated, *lines, "", ""]).encode() + body
 
 
-def get(path: str = "/v2") -> bytes:
-    return f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+def get(path: str = "/v2", *lines: str) -> bytes:
+    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: x", *lines, "", ""]).encode()
+
+
+# what ``curl --http2`` says with its first request
+H2C = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA")
 
 
 @pytest.fixture(params=[True, False], ids=["inline", "by a stream"])
@@ -145,6 +149,57 @@ def test_pipelined_requests_of_both_ways_are_answered_in_order(application) -> N
         found = asyncio.run(ask(piece))
         assert [status for status, _, _ in found] == wanted
         assert [b"extensions" in body for _, _, body in found] == [data == get() for data in sent]
+
+
+def test_a_client_that_offers_another_protocol_is_answered_in_this_one(application) -> None:
+    chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
+    offers = [
+        post(*H2C),
+        get("/v2", *H2C),
+        post(*H2C, "Transfer-Encoding: chunked", body=chunked, length=False),
+        get("/v2", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Key: eA=="),
+        post("Connection: keep-alive, upgrade", "Upgrade: h2c", body=b"{}"),
+        post(*H2C, path=PATH + "?a=b"),
+    ]
+    sent = [*offers, post(), get(), *offers, post(*H2C).replace(b"Upgrade, ", b"Upgrade, close, ")]
+    wanted = [200, 200, 200, 200, 400, 200]
+
+    async def ask(piece: int) -> list[tuple[int, bytes, bytes]]:
+        async with listening(application) as (port, _):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            data = b"".join(sent)
+            for at in range(0, len(data), piece):
+                writer.write(data[at : at + piece])
+                await asyncio.sleep(0)
+            found = [await answer_of(reader) for _ in sent]
+            assert await asyncio.wait_for(reader.read(), 60) == b""  # "close" among its words is heard
+            writer.close()
+            return found
+
+    for piece in (1 << 20, 700, 61):
+        found = asyncio.run(ask(piece))
+        assert [status for status, _, _ in found] == [*wanted, 200, 200, *wanted, 200]
+        assert [b"outputs" in body for _, _, body in found[:6]] == [True, False, True, False, False, True]
+        assert not any(b"upgrade" in head for _, head, _ in found)
+
+
+def test_a_thousand_offers_at_once_are_a_thousand_answers(application) -> None:
+    async def ask() -> list[tuple[int, bytes, bytes]]:
+        async with listening(application) as (port, _):
+            return await exchange(port, get("/v2", *H2C) * 1000, 1000)
+
+    assert {status for status, _, _ in asyncio.run(ask())} == {200}
+
+
+def test_a_tunnel_is_refused_and_so_is_a_wrong_request_with_an_offer(application) -> None:
+    async def ask() -> list[int]:
+        async with listening(application) as (port, _):
+            wrong = post(*H2C, "Content-Length: 1")  # two lengths
+            sent = [b"CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\n", wrong, get()]
+            return [(await exchange(port, data, 1))[0][0] for data in sent]
+
+    connect, wrong, after = asyncio.run(ask())
+    assert (400 <= connect < 500, wrong, after) == (True, 400, 200)
 
 
 def test_a_connection_closes_where_the_client_says_so(application) -> None:
