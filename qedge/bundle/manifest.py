@@ -117,6 +117,10 @@ def _step(entry: Field, shape: tuple[int, ...]) -> InputStep:
     return InputStep(*lists)
 
 
+MAX_MODEL_NAME = 200
+_NAME_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")
+
+
 class FileEntry(NamedTuple):
     """Size in bytes and SHA-256 (hexadecimal) of one file of the bundle."""
 
@@ -137,7 +141,7 @@ class Manifest(NamedTuple):
     """What a bundle says about itself.
 
     Args:
-        name: the model's, safe as a file name.
+        name: the model's: letters and digits of ASCII, ``_``, ``.`` and ``-``, as :func:`check_model_name` wants.
         model_sha256: of what the user gave to the build.
         target: name of the target, as in ``--target``.
         labels: class names in the order of the output, or empty.
@@ -227,6 +231,21 @@ def check_name(name: str, where: str = "file name") -> None:
         raise IntegrityError(f"{where}: found {name!r}, expected a path inside the bundle", hint=HINT)
 
 
+def check_model_name(name: str, where: str) -> None:
+    """Raise unless a device may keep a model in a folder, and a unit of systemd, of this name.
+
+    One with a slash would lie below another folder than the keys that the device trusts.
+
+    Raises:
+        IntegrityError: empty, long, with another character, or beginning with ``.`` or ``-``.
+    """
+    if not 0 < len(name) <= MAX_MODEL_NAME or name[0] in ".-" or not set(name) <= _NAME_CHARACTERS:
+        raise IntegrityError(
+            f"{where}: found {name[:200]!r}, expected up to {MAX_MODEL_NAME} of A-Z, a-z, 0-9, '_', '.' and '-'",
+            hint="build the bundle again with another --name",
+        )
+
+
 def check_names(names: Iterable[str], where: str) -> None:
     """Raise unless files of these names can lie side by side.
 
@@ -272,7 +291,7 @@ def _from_document(document: Any) -> Manifest:
         raise IntegrityError("$.digest: the manifest was altered: its SHA-256 differs", hint=HINT)
     model = root["model"].object(("name", "sha256"))
     name = model["name"].string()
-    check_name(name, "$.model.name")
+    check_model_name(name, "$.model.name")
     files = {}
     for path, entry in root["files"].members():
         check_name(path, entry.path)

@@ -10,7 +10,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from qedge.bundle.manifest import FORMAT, MANIFEST, SIGNATURE, Manifest, check_name, check_names
+from qedge.bundle.manifest import (
+    FORMAT,
+    MANIFEST,
+    SIGNATURE,
+    Manifest,
+    check_model_name,
+    check_name,
+    check_names,
+)
 from qedge.bundle.read import Bundle
 from qedge.errors import UsageError
 
@@ -34,6 +42,7 @@ def write_bundle(directory: str | os.PathLike[str], manifest: Manifest, files: M
     for name in files:
         check_name(name)
     check_names((MANIFEST, SIGNATURE, *files), str(place))
+    check_model_name(manifest.name, "name")
     refuse_to_replace(place)
     place.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".new", dir=place.parent))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qedge.ship.agent.common import FOLLOW, FOLLOWED
+from qedge.ship.agent.common import FOLLOW, FOLLOWED, Refused, root_of
 from qedge.ship.follow import follow
 
 NOWHERE = "oci+http://127.0.0.1:9/model:1"
@@ -50,3 +50,10 @@ def test_a_wrong_entry_of_a_channel_is_not_forgotten(tmp_path: Path, entry: obje
     assert state["result"] == "failed"
     assert "followed.json: $.channel" in state["message"]
     assert json.loads((root / FOLLOWED).read_text())["channel"] == entry
+
+
+@pytest.mark.parametrize("name", ["x/kws", "../kws", "/tmp/kws", "..", ".", "", "trusted_keys"])
+def test_a_model_lies_beside_the_keys_that_the_device_trusts(tmp_path: Path, name: str) -> None:
+    assert root_of({"root": str(tmp_path), "name": "kws"}) == str(tmp_path / "kws")
+    with pytest.raises(Refused, match="no name of a model"):
+        root_of({"root": str(tmp_path), "name": name})

@@ -82,6 +82,18 @@ def listed(*names: str) -> Callable[[Files], bytes]:
     return change
 
 
+def called(name: str) -> Callable[[Files], bytes]:
+    """Give the model another name."""
+
+    def change(files: Files) -> bytes:
+        document = json.loads(files[MANIFEST])
+        document["model"]["name"] = name
+        document["digest"] = digest(document)
+        return packed({**files, MANIFEST: json.dumps(document).encode()})
+
+    return change
+
+
 def more_than_it_says(files: Files) -> bytes:
     """Pack 200 MB under the model's name, and state the model's own size."""
     last = {"model.tflite": bytes(200 << 20)}
@@ -115,6 +127,16 @@ def damaged_inside(method: int) -> Callable[[Files], bytes]:
 
 
 ZIPS: dict[str, tuple[Callable[[Files], bytes], int]] = {
+    "a model beside other keys": (called("x/kws"), 9),
+    "a model in the place of the keys above": (called("..kws"), 9),
+    "a model that is an option": (called("-rf"), 9),
+    "a model of two lines": (called("kws\n[Service]"), 9),
+    "a model without a name": (called(""), 9),
+    "a model of 201 letters": (called("x" * 201), 9),
+    "a key of the manifest twice": (
+        lambda f: packed({**f, MANIFEST: f[MANIFEST].replace(b"{", b'{"format": "x", ', 1)}),
+        9,
+    ),
     "a file above the bundle": (named("../evil"), 9),
     "an absolute file": (named("/etc/cron.d/evil"), 9),
     "a path that comes back": (named("golden/../../evil"), 9),

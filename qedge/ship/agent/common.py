@@ -20,8 +20,11 @@ class Refused(Exception):
 
 
 def root_of(request: dict[str, Any]) -> str:
-    """Return the model's folder."""
-    return os.path.join(os.path.expanduser(str(request["root"])), str(request["name"]))
+    """Return the model's folder: beside ``trusted_keys``, not further down, where none would lie."""
+    name = str(request["name"])
+    if os.path.basename(name) != name or name in ("", ".", "..", TRUSTED):
+        raise Refused(f"{name!r} is no name of a model")
+    return os.path.join(os.path.expanduser(str(request["root"])), name)
 
 
 def text_of(path: str) -> str | None:
