@@ -129,8 +129,8 @@ def loss_of(outputs: list[tf.Tensor], wanted: tf.Tensor) -> tf.Tensor:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--steps", type=int, default=2500)
-    parser.add_argument("--scenes", type=int, default=2500, help="drawn before; each is seen several times")
+    parser.add_argument("--steps", type=int, default=8000)
+    parser.add_argument("--scenes", type=int, default=8000, help="drawn before; each is seen several times")
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--resume", type=Path, help="go on with the weights of this model")
