@@ -25,6 +25,7 @@ from qedge.report.verdict import verdict
 
 SIDE, CLASSES, BINS = 64, 3, 8
 STRIDES = (8, 16)
+INT32 = 2  # TensorType of the schema
 ANCHORS = ((10.0, 13.0), (33.0, 23.0), (61.0, 45.0), (116.0, 90.0))
 
 
@@ -122,6 +123,37 @@ class Net:
         place = self.both("MUL", place, self.value(steps[:, None]))
         sure = self.op("LOGISTIC", [self.pick(each, 2, 1)], (1, places, count, 1))
         return self.reshape(self.join([place, sure], 3), 1, places, 3 * count)
+
+    def apart(self, how: str) -> bytes:
+        """Return the anchor-free net with boxes and scores as other exporters end it; ``how``: words of it."""
+        self.anchor_free(CLASSES, BINS, STRIDES)
+        (rows,) = self.editor.outputs
+        places = self.editor.shape(rows)[1]
+        box, scores = self.pick(rows, 0, 4), self.pick(rows, 4, CLASSES)
+        if "corners" in how:
+            half = self.both("MUL", self.pick(box, 2, 2), self.value(0.5))
+            centre = self.pick(box, 0, 2)
+            box = self.join([self.both("SUB", centre, half), self.both("ADD", centre, half)], 2)
+        outputs = [box, scores]
+        if "one" in how:
+            outputs = [self.join(outputs, 2)]
+        elif "best" in how:
+            axis = self.value([2], np.int32)
+            best = self.op("REDUCE_MAX", [scores, axis], (1, places), {"keep_dims": False})
+            label = self.editor.tensor("label", (1, places), "int32")
+            given = [scores, self.value(2, np.int32)]
+            self.editor.append(self.editor.operator("ARG_MAX", given, [label], {"output_type": INT32}))
+            outputs = [box, label, best]
+        elif "turned" in how:
+            order = self.value((0, 2, 1), np.int32)
+            outputs = [
+                self.op("TRANSPOSE", [t, order], (1, self.editor.shape(t)[2], places))
+                for t in reversed(outputs)
+            ]
+        self.editor.inputs, self.editor.outputs = [self.image], outputs
+        self.editor.sign([("image", self.image)], [(f"out{k}", t) for k, t in enumerate(outputs)])
+        self.editor.sweep()
+        return self.editor.pack()
 
     def finish_plain(self) -> bytes:
         return self.finish(self.conv(self.levels[1], 4))
@@ -231,6 +263,23 @@ def test_the_decoding_is_taken_off_and_nothing_changes(name) -> None:
         assert [d.mask for d in boxes] == [d.mask for d in wanted]
         assert any(d.mask for d in boxes) == (name == "masks")
         assert len(boxes) > 5
+
+
+@pytest.mark.parametrize(
+    "how", ["apart", "turned", "corners", "turned corners", "one with corners", "best, corners"]
+)
+def test_outputs_that_were_taken_apart_are_put_together(how) -> None:
+    model = Net(7).apart(how)
+    found, plain = cut_head(model), cut_head(Net(7).anchor_free(CLASSES, BINS, STRIDES))
+    assert found is not None
+    assert plain is not None
+    assert found.view is not None
+    assert found.error <= 1e-4
+    assert found.postprocess == plain.postprocess
+    image = [np.random.default_rng(9).normal(0, 1, (1, SIDE, SIDE, 3)).astype(np.float32)]
+    ended, other = (Runner(cut.data).predict(image) for cut in (found, plain))
+    for a, b in zip(ended, other, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_the_sizes_of_anchors_are_read_off() -> None:

@@ -17,6 +17,7 @@ from qedge.processing.detect import Detect
 from qedge.processing.detection.grids import Candidates
 from qedge.quantize.heads.forms import Head, hypotheses
 from qedge.quantize.heads.tail import find_tail
+from qedge.quantize.heads.views import View
 from qedge.quantize.interpreter import Runner
 
 Array = npt.NDArray[Any]
@@ -41,6 +42,7 @@ class Cut:
         whole: what the outputs of the model as it came mean.
         operators: how many were taken off.
         error: largest difference of a score or a corner (0 to 1) from the model as it came, on random inputs.
+        view: how the outputs of the model as it came are put together before ``whole`` reads them.
     """
 
     data: bytes
@@ -48,6 +50,7 @@ class Cut:
     whole: Detect
     operators: int
     error: float
+    view: View | None = None
 
 
 def cut_head(model: bytes, seed: int = 0) -> Cut | None:
@@ -66,14 +69,18 @@ def cut_head(model: bytes, seed: int = 0) -> Cut | None:
     samples = [[rng.random(shape, np.float32)] for _ in range(PROOFS)]
     runner = Runner(model)
     expected = [runner.predict(sample) for sample in samples]
+    ended: dict[tuple[int, ...], tuple[bytes, list[list[Array]]]] = {}
     for head in heads:
-        data = without_tail(model, head)
-        ending = Runner(data)
-        found = [ending.predict(sample) for sample in samples]
-        head = _with_anchors(head, expected[0], found[0])
-        errors = [difference(head, a, b) for a, b in zip(expected, found)]
+        if head.tensors not in ended:
+            data = without_tail(model, head)
+            ending = Runner(data)
+            ended = {head.tensors: (data, [ending.predict(sample) for sample in samples])}
+        data, found = ended[head.tensors]
+        whole = [head.together(outputs) for outputs in expected]
+        head = _with_anchors(head, whole[0], found[0])
+        errors = [difference(head, a, b) for a, b in zip(whole, found)]
         if max(errors) <= TOLERANCE:
-            return Cut(data, head.cut, head.whole, len(tail.operators), max(errors))
+            return Cut(data, head.cut, head.whole, len(tail.operators), max(errors), head.view)
     return None
 
 

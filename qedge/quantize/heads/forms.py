@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
+from typing import Any
+
+import numpy.typing as npt
 
 from qedge.graph import Graph
 from qedge.processing.detect import Detect
 from qedge.quantize.heads.tail import Tail, prototypes
+from qedge.quantize.heads.views import View, views
+
+Array = npt.NDArray[Any]
 
 MOST_BINS = 64
 FIRST_CLASS = 5
@@ -25,6 +31,7 @@ class Head:
         cut: what they mean.
         whole: what the outputs of the model as it came mean.
         anchors: how many a cell, where ``cut`` lacks their sizes: those are read off the outputs.
+        view: how the model's outputs are put together before ``whole`` reads them; None: as they are.
     """
 
     tensors: tuple[int, ...]
@@ -32,6 +39,11 @@ class Head:
     cut: Detect
     whole: Detect
     anchors: int = 0
+    view: View | None = None
+
+    def together(self, outputs: Sequence[Array]) -> Sequence[Array]:
+        """Return the outputs of the model as it came as ``whole`` reads them."""
+        return outputs if self.view is None else self.view.together(outputs)
 
 
 @dataclass(frozen=True)
@@ -45,16 +57,29 @@ def hypotheses(graph: Graph, tail: Tail) -> Iterator[Head]:
     shape = graph.tensors[graph.inputs[0]].shape
     maps = prototypes(graph)
     outputs = [t for t in graph.outputs if t != maps]
-    if len(graph.inputs) != 1 or len(outputs) != 1 or len(shape) != 4 or shape[0] != 1:
+    if len(graph.inputs) != 1 or len(shape) != 4 or shape[0] != 1:
         return
     levels = _levels(graph, tail, shape[1:3])
-    output = graph.tensors[outputs[0]].shape
-    if not levels or len(output) != 3:
+    shapes = [graph.tensors[t].shape for t in outputs]
+    if not levels or not shapes:
         return
+    size = (shape[1], shape[2])
+    if len(shapes) == 1 and len(shapes[0]) == 3:
+        yield from _families(graph, levels, shapes[0], size)
+    if maps is None:
+        for view in views(shapes):
+            for head in _families(graph, levels, view.shape, size):
+                yield replace(head, view=view)
+
+
+def _families(
+    graph: Graph, levels: Sequence[_Level], output: Sequence[int], size: tuple[int, int]
+) -> Iterator[Head]:
+    """Yield what a head of such levels, whose decoded output has such a shape, may be."""
     families = ((2, _anchor_free), (3, _yolox), (3, _with_points), (1, _anchored))
-    for count, family in families if maps is None else ((3, _with_masks),):
+    for count, family in families if prototypes(graph) is None else ((3, _with_masks),):
         if all(len(level.tensors) == count for level in levels):
-            yield from family(graph, levels, output, (shape[1], shape[2]))
+            yield from family(graph, levels, output, size)
 
 
 def _levels(graph: Graph, tail: Tail, size: Sequence[int]) -> list[_Level]:
@@ -161,6 +186,8 @@ def _yolox(
             for decoded in (True, False):
                 raw = whole.replace(decoded=decoded, strides=cut.strides)
                 yield Head(tensors, _named(levels, "boxes", "objects", "scores"), cut, raw)
+        for whole in _readings(output, places, FIRST_CLASS - 1 + shapes[2][0], size, "yolov8"):
+            yield Head(tensors, _named(levels, "boxes", "objects", "scores"), cut, whole)
 
 
 def _anchored(
@@ -177,8 +204,10 @@ def _anchored(
         anchor_sizes=(1.0,) * (2 * each * len(levels)),
     )  # fmt: skip
     tensors = tuple(level.tensors[0] for level in levels)
-    for whole in _readings(output, _places(levels, size, each), deep // each, size, "yolov5"):
-        yield Head(tensors, _named(levels, "heads"), cut, whole, each)
+    forms = {"yolov5": deep // each, "yolov8": deep // each - 1}  # with objectness, or that times each class
+    for form, told in forms.items():
+        for whole in _readings(output, _places(levels, size, each), told, size, form):
+            yield Head(tensors, _named(levels, "heads"), cut, whole, each)
 
 
 def _readings(
@@ -186,7 +215,7 @@ def _readings(
 ) -> Iterator[Detect]:
     """Yield a decoded output in either layout, its boxes in pixels or as shares of the input."""
     for axis, shape in ((-1, (1, places, channels)), (1, (1, channels, places))):
-        if tuple(output) == shape:
+        if tuple(output) == shape or (output[2] == 0 and axis == -1 and output[1] == places):
             for scale in (size, (1, 1)):
                 yield Detect(
                     form, threshold=THRESHOLD, iou=IOU, limit=LIMIT, score_form="probabilities",

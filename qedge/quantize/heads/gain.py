@@ -16,6 +16,7 @@ from qedge.processing.detection.grids import Candidates
 from qedge.quantize import quantize
 from qedge.quantize.compare import Sqnr
 from qedge.quantize.heads.cut import Cut
+from qedge.quantize.heads.views import View
 from qedge.quantize.interpreter import Runner
 from qedge.quantize.options import QuantizeOptions
 
@@ -61,7 +62,7 @@ def gain(model: bytes, cut: Cut, dataset: Dataset) -> Gain:
     ended = quantize(cut.data, few, options).data
     real = Runner(cut.data)
     expected = [_everything(cut.postprocess, real.predict(few[i])) for i in range(len(few))]
-    before = None if whole is None else _measured(whole, cut.whole, few, expected)
+    before = None if whole is None else _measured(whole, cut.whole, few, expected, cut.view)
     return Gain(whole, ended, before, _measured(ended, cut.postprocess, few, expected), len(few))
 
 
@@ -69,10 +70,13 @@ def _everything(spec: Detect, outputs: Sequence[npt.NDArray[Any]]) -> Candidates
     return spec.replace(threshold=0.0, candidates=1 << 30).decode(outputs)
 
 
-def _measured(model: bytes, spec: Detect, few: Dataset, expected: list[Candidates]) -> Decibels:
+def _measured(
+    model: bytes, spec: Detect, few: Dataset, expected: list[Candidates], view: View | None = None
+) -> Decibels:
     scores, boxes, runner = Sqnr(), Sqnr(), Runner(model)
     for i, wanted in enumerate(expected):
-        found = _everything(spec, runner.predict(few[i]))
+        outputs = runner.predict(few[i])
+        found = _everything(spec, outputs if view is None else view.together(outputs))
         best = np.argsort(-wanted.scores, kind="stable")[:CHOSEN]
         place = best
         if len(found.scores) != len(wanted.scores):

@@ -55,11 +55,15 @@ def prototypes(graph: Graph) -> int | None:
 
 
 def is_layer(graph: Graph, op: Operator) -> bool:
-    """Return whether an operator has trained weights; those of a mean over equal steps (0, 1, 2 ...) are none."""
+    """Return whether an operator has trained weights.
+
+    Those of a mean over equal steps (0, 1, 2 ...) are none, nor is a matrix of 4 by 4, which turns centres and sizes
+    into corners (YOLOv7).
+    """
     if op.op not in LAYERS or len(op.inputs) < 2:
         return False
     weights = graph.tensors[op.inputs[1]].data
-    if weights is None:
+    if weights is None or (weights.shape[0] == weights.shape[-1] == 4 and weights.size == 16):
         return False
     flat = np.asarray(weights, np.float32).reshape(-1)
     return not np.array_equal(flat, np.arange(flat.size, dtype=np.float32))

@@ -1,0 +1,76 @@
+"""Outputs that an exporter took apart, put together again: boxes and scores by themselves, corners, the best class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+SIDES = 4
+
+
+@dataclass(frozen=True)
+class View:
+    """One array (1, places, 4 + classes) of centres, sizes and scores, from what a model gives.
+
+    Args:
+        boxes, scores: positions of the outputs; the same where one output has both.
+        corners: boxes are (left, top, right, bottom); else centres and sizes.
+        classes: position of the output with the best class, whose score alone ``scores`` has; None: it has all.
+        shape: of the array; the last is 0 where the number of classes cannot be told.
+    """
+
+    boxes: int
+    scores: int
+    corners: bool
+    classes: int | None
+    shape: tuple[int, int, int]
+
+    def together(self, outputs: Sequence[Array]) -> list[Array]:
+        """Return that one array, float32."""
+        boxes = _rows(outputs[self.boxes], self.shape[1])
+        if self.boxes == self.scores:
+            boxes, scores = boxes[:, :SIDES], boxes[:, SIDES:]
+        elif self.classes is None:
+            scores = _rows(outputs[self.scores], self.shape[1])
+        else:
+            best = np.rint(np.asarray(outputs[self.classes], np.float32).reshape(-1)).astype(np.intp)
+            scores = np.zeros((len(boxes), int(best.max(initial=0)) + 1), np.float32)
+            scores[np.arange(len(best)), np.maximum(best, 0)] = np.asarray(outputs[self.scores]).reshape(-1)
+        if self.corners:
+            low, high = boxes[:, :2], boxes[:, 2:4]
+            boxes = np.concatenate([(low + high) / 2, high - low], axis=1)
+        return [np.concatenate([boxes, scores], axis=1)[None].astype(np.float32)]
+
+
+def views(shapes: Sequence[Sequence[int]]) -> Iterator[View]:
+    """Yield how outputs of these shapes may be boxes and scores of the same places, the most usual first."""
+    if len(shapes) == 1 and len(shapes[0]) == 3:
+        places, channels = max(shapes[0][1:]), min(shapes[0][1:])
+        if channels > SIDES:
+            yield View(0, 0, True, None, (1, places, channels))
+        return
+    for boxes in range(len(shapes)):
+        if len(shapes[boxes]) != 3 or SIDES not in shapes[boxes][1:]:
+            continue
+        places = max(shapes[boxes][1:])
+        others = [k for k in range(len(shapes)) if k != boxes]
+        if len(others) == 1 and len(found := list(shapes[others[0]])) == 3 and places in found[1:]:
+            whole = (1, places, SIDES + found[1] * found[2] // places)
+            for corners in (False, True):
+                yield View(boxes, others[0], corners, None, whole)
+        if len(others) == 2 and all(int(np.prod(shapes[k])) == places for k in others):
+            for scores, classes in permutations(others):
+                for corners in (True, False):
+                    yield View(boxes, scores, corners, classes, (1, places, 0))
+
+
+def _rows(output: Array, places: int) -> Array:
+    """Return (places, channels) of an output in either layout."""
+    values: Array = np.asarray(output, np.float32)[0]
+    return values if values.shape[0] == places else values.T
