@@ -11,7 +11,7 @@ from qedge.bundle import canonical
 from qedge.bundle.digest import sha256
 from qedge.errors import IntegrityError
 from qedge.fields import Field
-from qedge.processing.affine import FINISHES, InputStep
+from qedge.processing.affine import FINISHES, Finish, InputStep, OutputStep
 from qedge.processing.spec import Postprocess, Preprocess, postprocess_from_json, preprocess_from_json
 
 FORMAT = "qedge-bundle"
@@ -42,7 +42,8 @@ class TensorSpec(NamedTuple):
         scale: ``real = scale * (q - zero_point)``; None where the tensor is not quantised.
         order: where the author's layout differs from the tensor's: dimension i of the tensor is the author's
             dimension ``order[i]`` (0, 2, 3, 1: the author has NCHW). None: they are the same.
-        finish: what is left to be done to an output in real numbers: ``softmax``, or None.
+        finish: what is left to be done to an output in real numbers: ``softmax``, a factor and an offset a column, or
+            None.
         step: what is done to an input in the author's units before it is quantised, or None.
     """
 
@@ -53,7 +54,7 @@ class TensorSpec(NamedTuple):
     zero_point: int | None = None
     order: tuple[int, ...] | None = None
     step: InputStep | None = None
-    finish: str | None = None
+    finish: Finish | None = None
 
     @property
     def author_shape(self) -> tuple[int, ...]:
@@ -76,7 +77,7 @@ class TensorSpec(NamedTuple):
         if self.step is not None:
             fields["step"] = self.step.to_json()
         if self.finish is not None:
-            fields["finish"] = self.finish
+            fields["finish"] = self.finish if isinstance(self.finish, str) else self.finish.to_json()
         return fields
 
     @classmethod
@@ -102,19 +103,26 @@ class TensorSpec(NamedTuple):
             scale=scale.number() if known else None,
             zero_point=zero_point.integer(-(1 << 31), (1 << 31) - 1) if known else None,
             order=order,
-            finish=None if entry["finish"].value is None else entry["finish"].string(FINISHES),
-            step=None if entry["step"].value is None else _step(entry["step"], shape),
+            finish=None if entry["finish"].value is None else _finish(entry["finish"], shape),
+            step=None if entry["step"].value is None else InputStep(*_lists(entry["step"], shape)),
         )
 
 
-def _step(entry: Field, shape: tuple[int, ...]) -> InputStep:
-    """Return a step whose lists have one value, or one a channel of the last axis."""
+def _finish(entry: Field, shape: tuple[int, ...]) -> Finish:
+    if isinstance(entry.value, str):
+        return entry.string(FINISHES)
+    offset, factor = _lists(entry, shape)
+    return OutputStep(factor, offset)
+
+
+def _lists(entry: Field, shape: tuple[int, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the offsets and factors of a step: one value, or one a channel of the last axis."""
     entry.object(("offset", "factor"))
     lists = [tuple(v.number() for v in entry[key].items()) for key in ("offset", "factor")]
     for key, values in zip(("offset", "factor"), lists):
         if len(values) not in (1, (shape or (1,))[-1]):
             raise entry[key].fail(f"1 value, or {(shape or (1,))[-1]}: one a channel")
-    return InputStep(*lists)
+    return lists[0], lists[1]
 
 
 MAX_MODEL_NAME = 200

@@ -55,6 +55,37 @@ class InputStep(NamedTuple):
         return cls(first, second)
 
 
+class OutputStep(NamedTuple):
+    """``y * factor + offset`` in float32, one value of each a column of an output, or one for all.
+
+    What the author's model gives, of what the quantised one gives in real numbers.
+    """
+
+    factor: tuple[float, ...]
+    offset: tuple[float, ...]
+
+    def apply(self, values: npt.NDArray[Any]) -> Float:
+        """Return the author's units, float32, the same shape."""
+        factor, offset = (np.asarray(v, np.float32) for v in (self.factor, self.offset))
+        result: Float = np.asarray(values, np.float32) * factor + offset
+        return result
+
+    def to_json(self) -> dict[str, Any]:
+        """Return both lists; float32 values survive the journey."""
+        return {"factor": list(self.factor), "offset": list(self.offset)}
+
+    @classmethod
+    def of(cls, factor: npt.ArrayLike, offset: npt.ArrayLike) -> OutputStep:
+        """Return the step with these values rounded to float32."""
+        columns = (np.asarray(v, np.float32).reshape(-1) for v in (factor, offset))
+        first, second = (tuple(float(v) for v in c) for c in columns)
+        return cls(first, second)
+
+
+Finish = str | OutputStep
+"""What is left to be done to an output: one of :data:`FINISHES`, or a step."""
+
+
 def note_of(steps: Mapping[int, InputStep]) -> bytes:
     """Return the steps of inputs, by position, as a model holds them beside its graph."""
     import json
@@ -71,24 +102,30 @@ def steps_in(metadata: bytes) -> dict[int, InputStep]:
     return {int(k): InputStep(tuple(note["offset"]), tuple(note["factor"])) for k, note in notes.items()}
 
 
-def finishes_note(finishes: Mapping[int, str]) -> bytes:
+def finishes_note(finishes: Mapping[int, Finish]) -> bytes:
     """Return what is left to be done to outputs, by position, as a model holds it beside its graph."""
     import json
 
-    return json.dumps({str(k): name for k, name in sorted(finishes.items())}, separators=(",", ":")).encode()
+    notes = {str(k): v if isinstance(v, str) else v.to_json() for k, v in sorted(finishes.items())}
+    return json.dumps(notes, separators=(",", ":")).encode()
 
 
-def finishes_in(metadata: bytes) -> dict[int, str]:
+def finishes_in(metadata: bytes) -> dict[int, Finish]:
     """Return what :func:`finishes_note` wrote; nothing for ``b""``."""
     import json
 
-    return {int(k): str(name) for k, name in json.loads(metadata or b"{}").items()}
+    def read(note: Any) -> Finish:
+        return note if isinstance(note, str) else OutputStep(tuple(note["factor"]), tuple(note["offset"]))
+
+    return {int(k): read(note) for k, note in json.loads(metadata or b"{}").items()}
 
 
-def finish(values: Float, name: str | None) -> Float:
-    """Return an output in real numbers with what was left to be done to it done: ``softmax`` or None."""
-    if name is None:
+def finish(values: Float, left: Finish | None) -> Float:
+    """Return an output in real numbers with what was left to be done to it done: ``softmax``, a step or None."""
+    if left is None:
         return values
+    if isinstance(left, OutputStep):
+        return left.apply(values)
     from qedge.processing.classify import softmax
 
     return softmax(values)

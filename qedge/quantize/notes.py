@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from qedge.findings import Finding
 from qedge.graph.layers import kinds_with_layers, listed
-from qedge.processing.affine import INPUTS_KEY, steps_in
+from qedge.processing.affine import INPUTS_KEY, OUTPUTS_KEY, OutputStep, finishes_in, steps_in
 from qedge.quantize.model import FloatModel
 from qedge.quantize.plan import default_modes
 from qedge.quantize.recipe import HEADROOM
@@ -16,8 +16,9 @@ STAYS_FLOAT = "stays-float"
 
 
 def step_findings(model: FloatModel) -> list[Finding]:
-    """Return a note for each input whose first step is done in front of the model."""
-    return [
+    """Return a note for each input whose first step is done in front of the model, and each output whose last one is
+    done behind it."""
+    inputs = [
         Finding(
             "info",
             "input-step",
@@ -28,6 +29,19 @@ def step_findings(model: FloatModel) -> list[Finding]:
         )
         for k in steps_in(model.graph.metadata.get(INPUTS_KEY, b""))
     ]
+    outputs = [
+        Finding(
+            "info",
+            "output-step",
+            f"the columns of output {model.graph.output_names[k]!r} differ in size, or vary little about a large mean:"
+            " the model gives them at one size, and they are brought to their units in float, behind it",
+            "results have the units that the model was trained with; raw int8 outputs stand ahead of that step",
+            tensor=model.graph.output_names[k],
+        )
+        for k, left in finishes_in(model.graph.metadata.get(OUTPUTS_KEY, b"")).items()
+        if isinstance(left, OutputStep)
+    ]
+    return [*inputs, *outputs]
 
 
 def float_findings(model: FloatModel) -> list[Finding]:

@@ -16,6 +16,7 @@ from qedge.quantize.recipe import Recipe
 from qedge.quantize.rewrites import rewrite
 from qedge.quantize.rewrites.final_softmax import leave_softmax
 from qedge.quantize.rewrites.input_step import take_steps
+from qedge.quantize.rewrites.output_step import leave_output_steps
 from qedge.quantize.rewrites.unlike_parts import keep_parts_apart
 from qedge.quantize.samples import FEWEST_HELD_OUT, choose, thin, values_of
 from qedge.quantize.search import SMALL_MODEL
@@ -46,6 +47,7 @@ class Setting:
         samples = choose(len(dataset), options.samples, options.seed)
         model = take_steps(model, dataset, thin(model, samples, options.seed), options.input_steps)
         model = leave_softmax(rewrite(model), dataset, samples)
+        model = leave_output_steps(model, dataset, samples)
         model = keep_parts_apart(model, dataset, samples)
         check_pins(model, file)
         # Threads that wait for each other cost more than they do where a layer takes microseconds.

@@ -37,7 +37,7 @@ def goals_of(graph: Graph) -> tuple[Goal, ...]:
         elif maker is not None and maker.op == "LOGISTIC":
             found.append(Goal(maker.inputs[0], "yes_no"))
         else:
-            found.append(Goal(t, "classes" if k in finishes else "values"))
+            found.append(Goal(t, "classes" if finishes.get(k) == "softmax" else "values"))
     return tuple(found)
 
 

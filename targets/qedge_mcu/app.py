@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qedge import quantmath
-from qedge.graph import Tensor
-from qedge.processing.affine import INPUTS_KEY, steps_in
+from qedge.graph import Graph, Tensor
+from qedge.processing.affine import INPUTS_KEY, OUTPUTS_KEY, OutputStep, finishes_in, steps_in
 from qedge.processing.image import ImagePreprocess
 from qedge.processing.spec import Preprocess
 from qedge_mcu.c_text import banner, io_name, short, values_text
@@ -40,10 +40,9 @@ _TOP = """\
 /* The place of the largest output, the first of equal ones; *score, unless null, is its real value. */
 static inline int32_t {name}_top(const {name}_context *context, float *score)
 {{
-    const {ctype} *const codes = {name}_output(context);
-    int32_t best = 0;
+{codes}    int32_t best = 0;
     for (int32_t i = 1; i < {upper}_OUTPUT_ELEMENTS; ++i) {{
-        best = codes[i] > codes[best] ? i : best;
+        best = {at_i} > {at_best} ? i : best;
     }}
     if (score != NULL) {{
         *score = {real};
@@ -84,7 +83,8 @@ def app_header(program: Program, labels: Sequence[str], preprocess: Preprocess |
     ]
     for kind, tensors in (("input", graph.inputs), ("output", graph.outputs)):
         for k, t in enumerate(tensors):
-            parts += _conversions(program, io_name(kind, k, len(tensors)), graph.tensors[t])
+            if kind == "input" or k not in _stepped(graph):
+                parts += _conversions(program, io_name(kind, k, len(tensors)), graph.tensors[t])
     if len(graph.outputs) == 1 and 2 <= graph.tensors[graph.outputs[0]].elements <= 65536:
         parts += _top(program, graph.tensors[graph.outputs[0]])
         if len(labels) == graph.tensors[graph.outputs[0]].elements:
@@ -135,13 +135,24 @@ def _conversions(program: Program, io: str, tensor: Tensor) -> list[str]:
     ]
 
 
+def _stepped(graph: Graph) -> set[int]:
+    """Return the outputs whose columns have a scale and offset of their own: the library's header reads them."""
+    left = finishes_in(graph.metadata.get(OUTPUTS_KEY, b""))
+    return {k for k, step in left.items() if isinstance(step, OutputStep)}
+
+
 def _top(program: Program, tensor: Tensor) -> list[str]:
     known = tensor.dtype in LIMITS and tensor.quantization is not None
     if tensor.dtype not in (*LIMITS, "float32") or (known and tensor.quantization.per_channel):  # type: ignore[union-attr]
         return []
-    real = f"{program.name}_dequantize_output(codes[best])" if known else "(float)codes[best]"
-    words = {"name": program.name, "upper": program.name.upper(), "ctype": C_TYPES[tensor.dtype]}
-    return [_TOP.format(**words, real=real)]
+    name, ctype = program.name, C_TYPES[tensor.dtype]
+    words = {"name": name, "upper": name.upper()}
+    if 0 in _stepped(program.graph):
+        at = f"{name}_read_output(context, %s)"
+        return [_TOP.format(**words, codes="", at_i=at % "i", at_best=at % "best", real=at % "best")]
+    real = f"{name}_dequantize_output(codes[best])" if known else "(float)codes[best]"
+    codes = f"    const {ctype} *const codes = {name}_output(context);\n"
+    return [_TOP.format(**words, codes=codes, at_i="codes[i]", at_best="codes[best]", real=real)]
 
 
 def names_function(function: str, what: str, names: Sequence[str]) -> str:

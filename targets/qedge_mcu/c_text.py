@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -76,3 +77,9 @@ def comment_text(text: str) -> str:
 def io_name(kind: str, k: int, count: int) -> str:
     """Return ``input``, or ``input_<k>`` where there are several."""
     return kind if count == 1 else f"{kind}_{k}"
+
+
+def listed(values: Sequence[float], count: int) -> str:
+    """Return float32 values as C, exact; a single one ``count`` times."""
+    repeated = list(values) * (count if len(values) == 1 else 1)
+    return ", ".join(f"{float(v).hex()}f" for v in repeated)

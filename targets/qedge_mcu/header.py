@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from qedge.graph import Tensor
-from qedge.processing.affine import INPUTS_KEY, steps_in
+from qedge.processing.affine import INPUTS_KEY, OUTPUTS_KEY, OutputStep, finishes_in, steps_in
 from qedge_mcu.c_text import EXTERN_BEGIN, EXTERN_END, banner, comment_text, io_name, literal, shape_text
 from qedge_mcu.facts import external_context, facts, wishes
 from qedge_mcu.input_step import write_input
+from qedge_mcu.output_step import read_output
 from qedge_mcu.program import CONTEXT_ALIGN, Program
 from qedge_mcu.structs import C_TYPES
 
@@ -66,6 +67,10 @@ def header_text(program: Program) -> str:
     for k, step in steps_in(graph.metadata.get(INPUTS_KEY, b"")).items():
         tensor, io = graph.tensors[graph.inputs[k]], io_name("input", k, len(graph.inputs))
         lines.append(write_input(name, io, tensor, C_TYPES[tensor.dtype], step))
+    for k, left in finishes_in(graph.metadata.get(OUTPUTS_KEY, b"")).items():
+        if isinstance(left, OutputStep):
+            io = io_name("output", k, len(graph.outputs))
+            lines.append(read_output(name, io, graph.tensors[graph.outputs[k]], left))
     lines += [EXTERN_END, "#endif\n"]
     return "\n".join(lines)
 

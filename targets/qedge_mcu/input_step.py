@@ -6,11 +6,11 @@ rounding an operation, ties to even. No two operations can be joined to one inst
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from textwrap import indent
 
 from qedge.graph import Tensor
 from qedge.processing.affine import InputStep
+from qedge_mcu.c_text import listed
 
 _CODE = """\
 float q = {real} / {lower}_scale;
@@ -56,8 +56,8 @@ def write_input(name: str, io: str, tensor: Tensor, ctype: str, step: InputStep)
         lower=f"{name}_{io}",
         upper=f"{name}_{io}".upper(),
         count=count,
-        offset=_list(step.offset, count),
-        factor=_list(step.factor, count),
+        offset=listed(step.offset, count),
+        factor=listed(step.factor, count),
         ctype=ctype,
         codes=indent(code, " " * 8),
     )
@@ -73,8 +73,3 @@ def code_of(real: str, result: str, lower: str, dtype: str, ctype: str) -> str:
     """
     low, high = LIMITS[dtype]
     return _CODE.format(real=real, result=result, lower=lower, ctype=ctype, low=low, high=high)
-
-
-def _list(values: Sequence[float], count: int) -> str:
-    repeated = list(values) * (count if len(values) == 1 else 1)
-    return ", ".join(f"{float(v).hex()}f" for v in repeated)
