@@ -8,13 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from qedge.bundle import read_bundle
+from qedge.bundle import Bundle, read_bundle
 from qedge.cli import _inputs as i
 from qedge.cli._bundles import BundleArg
 from qedge.cli._console import Ui, size
 from qedge.cli._options import options_of
 from qedge.config import load_config
-from qedge.errors import VerificationError
+from qedge.errors import UsageError, VerificationError
 from qedge.pipeline.existing import raw_samples
 from qedge.target import VerifyReport, target_of
 from qedge.trust import check_signature
@@ -25,6 +25,10 @@ SignedByOpt = Annotated[
     typer.Option("--signed-by", help="Public keys (.pub, allowed_signers): refuse what none of them signed."),
 ]
 SerialOpt = Annotated[int | None, typer.Option("--least-serial", help="Refuse a release below this number.")]
+OpenssfOpt = Annotated[
+    bool,
+    typer.Option("--openssf", help="--signed-by is a PEM key, and BUNDLE.sig a signature of OpenSSF's form."),
+]
 
 
 def command(
@@ -36,6 +40,7 @@ def command(
     config: i.ConfigOpt = None,
     signed_by: SignedByOpt = None,
     least_serial: SerialOpt = None,
+    openssf: OpenssfOpt = False,
 ) -> None:
     """Run a bundle and compare it with its oracle: golden vectors, or --data.
 
@@ -43,7 +48,11 @@ def command(
     """
     opened = read_bundle(bundle)
     check_asked(signed_by, least_serial)
-    signature = check_signature(opened, signed_by, least_serial=least_serial) if signed_by else None
+    signature = None
+    if openssf:
+        _check_openssf(opened, signed_by, least_serial)
+    elif signed_by is not None:
+        signature = check_signature(opened, signed_by, least_serial=least_serial)
     target = target_of(opened)
     name = target.info.name
     options = options_of(target.info, target_options, load_config(config))
@@ -53,6 +62,8 @@ def command(
         report = target.verify(bundle, inputs, options)
     ui.findings(report.findings)
     _show(ui, name, report)
+    if openssf:
+        ui.line(f"signed by the owner of {signed_by}")
     if signature is not None:
         ui.line(f"signed by {signature.signer}, serial {signature.serial}")
     signed = {"signature": signature.to_json()} if signature is not None else {}
@@ -62,6 +73,14 @@ def command(
             f"{bundle} differs from {report.oracle}: {'; '.join(report.mismatches[:1]) or 'outputs differ'}",
             hint="build the bundle again; if that does not help, report it with the model",
         )
+
+
+def _check_openssf(bundle: Bundle, key: Path | None, least_serial: int | None) -> None:
+    from qedge.trust.openssf import check
+
+    if key is None or least_serial is not None:
+        raise UsageError("--openssf needs --signed-by KEY.pem, and knows no serial")
+    check(bundle, key)
 
 
 def _document(report: VerifyReport) -> dict[str, Any]:
