@@ -99,6 +99,8 @@ class Assignment:
         meets: whether figures are within the accuracy budget.
         holds: whether a candidate is, which may ask for more than its figures.
         likely: the same by less, for those that do not fit; ``holds`` by default.
+        passes: whether samples that calibrate nothing let a candidate pass, whatever calibration foretells; None
+            without such samples. It is asked before all is refused.
         pricer: what a model takes on the target; None where it has no such figures.
         narrow: whether layers may get int4 weights.
         wide: whether layers may go to 16x8.
@@ -114,6 +116,7 @@ class Assignment:
         pricer: Pricer,
         *,
         likely: Callable[[Tried], bool] | None = None,
+        passes: Callable[[Tried], bool] | None = None,
         narrow: bool = True,
         wide: bool = True,
         tune: Callable[[Tried], Tried] | None = None,
@@ -121,6 +124,7 @@ class Assignment:
     ) -> None:
         self.builder, self.judge, self.pricer = builder, judge, pricer
         self.meets, self.holds, self.likely = meets, holds, likely or holds
+        self.passes = passes
         self.narrow, self.wide, self.tune, self.progress = narrow, wide, tune, progress
         self.known: dict[Recipe, Priced] = {}
         self._first = Price({})
@@ -136,7 +140,7 @@ class Assignment:
         if first is None:
             return chosen
         self._first = first
-        steps = (self._as_it_is, self._narrowed, self._widened, self._tuned)
+        steps = (self._as_it_is, self._narrowed, self._widened, self._tuned, self._passing)
         if any(step(chosen) is not None for step in steps):
             good = (p.tried for p in self.known.values() if p.good)
             return min(good, key=noise_of)
@@ -261,6 +265,20 @@ class Assignment:
             return None
         priced = self._priced(self.tune(fitting[0].tried))
         return priced if priced.good else None
+
+    def _passing(self, chosen: Tried) -> Priced | None:
+        """Return the candidate with the least noise that fits and that other samples let pass, or None."""
+        passes = self.passes
+        if passes is None:
+            return None
+        for found in self._fitting()[:MISSES]:
+            if passes(found.tried):
+                price = found.price if found.price.exact else self.pricer(found.tried.data, exact=True)
+                priced = replace(found, price=price or found.price, holds=True)
+                self.known[found.tried.recipe] = priced
+                if priced.good:
+                    return priced
+        return None
 
     def _fitting(self) -> list[Priced]:
         """Return what was built and fits, least noise first."""

@@ -44,7 +44,7 @@ class Holds:
         accepts: Accepts | None = None,
     ) -> None:
         self._options, self._plain, self._accepts = options, plain, accepts
-        self.vetoed = 0
+        self.vetoed = self.let = 0
         self._held = judge.of([i for i in held if i in set(judge.indices)] or judge.indices)
 
     def likely(self, tried: Tried) -> bool:
@@ -62,12 +62,28 @@ class Holds:
         return False
 
     @property
+    def passes(self) -> Callable[[Tried], bool] | None:
+        """Whether samples that calibrate nothing let a candidate pass, or None without such samples."""
+        return None if self._accepts is None else self._pass
+
+    def _pass(self, tried: Tried) -> bool:
+        assert self._accepts is not None
+        passed = self._accepts(tried.data)
+        self.let += passed
+        return passed
+
+    @property
     def findings(self) -> list[Finding]:
         """Whether the samples that are measured on took part in the choice."""
-        if not self.vetoed:
-            return []
-        message = f"{self.vetoed} candidates held the budget on calibration samples and missed it on those measured on"
-        return [Finding("info", "vetoed", message, "measure the result once more on samples of your own")]
+        found = []
+        again = "measure the result once more on samples of your own"
+        if self.vetoed:
+            said = f"{self.vetoed} candidates held the budget on calibration samples and missed it on those measured on"
+            found.append(Finding("info", "vetoed", said, again))
+        if self.let:
+            said = "calibration samples foretell a larger loss than those measured on show, which let it pass"
+            found.append(Finding("warning", "let-pass", said, again))
+        return found
 
     @cached_property
     def _plain_held(self) -> Verdict:

@@ -273,6 +273,7 @@ def _assigned(
         holds,
         pricer,
         likely=holds.likely,
+        passes=holds.passes,
         narrow=options.weights != "int8",
         wide=options.mixed,
         tune=None if refinement is None else refinement.of,

@@ -160,6 +160,21 @@ def test_what_is_taken_was_priced_as_a_whole(
     assert not prices(limits, found.data).over
 
 
+def test_what_other_samples_let_pass_is_taken_before_all_is_refused(
+    parts: tuple[Builder, Judge], everything: list[tuple[float, dict[str, float]]]
+) -> None:
+    limits = {"flash": min(f["flash"] for _, f in everything)}
+    with pytest.raises(AccuracyError):
+        searched(parts, limits, 0.0)[1]()
+    search, run = searched(parts, limits, 0.0)
+    search.passes = lambda tried: bool(tried.recipe.narrow)
+    assert run().good
+    search.passes = lambda tried: False
+    search.known.clear()
+    with pytest.raises(AccuracyError):
+        run()
+
+
 def test_16_bits_are_left_where_nothing_comes_near(parts: tuple[Builder, Judge]) -> None:
     search, run = searched(parts, {"flash": 300.0}, 1.0, wide=True)
     with pytest.raises(CapacityError):
