@@ -178,6 +178,8 @@ def figure_rows(outputs: Sequence[Mapping[str, Any]], compared: bool = True) -> 
         if output["agreement"] is not None:
             shown = f"{points(output['agreement'])}{_between(output['agreement_interval'], 100)}"
             rows.append((f"{SAME.get(output['task'], 'same answer')}{of}", "", shown))
+        if output["overlap"] is not None:
+            rows.append((f"same but for the commonest{of} (F1)", "", points(output["overlap"])))
         if output["metric"] is None:
             continue
         share = output["metric"] != "mae"

@@ -58,6 +58,8 @@ class OutputFigures:
         agreement: share of equal answers; of many labels the F1 of the decisions against the float model's.
             None where the answer is a number.
         agreement_interval: 95 %.
+        overlap: of a map, F1 of all its answers but the commonest (Dice), against the float model's: a background
+            that fills the map hides nothing. None where the float model gives one answer alone.
         metric: ``accuracy``, ``f1``, ``map`` (mAP50-95) or ``mae`` (mean absolute error), None without labels.
         float_metric, quantized_metric: the metric of both models.
         float_interval, quantized_interval: 95 %.
@@ -80,6 +82,7 @@ class OutputFigures:
     parts: tuple[Part, ...] = ()
     agreement: float | None = None
     agreement_interval: Interval | None = None
+    overlap: float | None = None
     metric: str | None = None
     float_metric: float | None = None
     quantized_metric: float | None = None
@@ -129,6 +132,19 @@ class Sums:
         self.same: list[float] = []
         self.scores: list[tuple[Any, Any]] = []
         self.labels: list[Array] = []
+        self.placed = np.zeros((3, 0), np.int64)
+
+    def place(self, said: Array, found: Array) -> None:
+        """Count, answer by answer, at how many places of a map both models give it, the float one, the other one."""
+        said, found = said.astype(np.int64), found.astype(np.int64)
+        count = 1 + int(max(said.max(initial=0), found.max(initial=0)))
+        each = (said[said == found], said, found)
+        self._add(np.stack([np.bincount(v, minlength=count) for v in each]))
+
+    def _add(self, placed: npt.NDArray[np.int64]) -> None:
+        count = max(self.placed.shape[1], placed.shape[1])
+        self.placed, placed = (np.pad(v, ((0, 0), (0, count - v.shape[1]))) for v in (self.placed, placed))
+        self.placed = self.placed + placed
 
     def merge(self, later: Sums) -> None:
         """Take in what was added up over later samples."""
@@ -142,6 +158,7 @@ class Sums:
         self.same += later.same
         self.scores += later.scores
         self.labels += later.labels
+        self._add(later.placed)
 
 
 class OutputTally:
@@ -185,6 +202,8 @@ class OutputTally:
             self._sums.scores.append((said, found))
         elif self.task.kind != "values":
             self._sums.same.append(float((said == found).mean()) if said.size else 1.0)
+        if self.task.kind == "places":
+            self._sums.place(said, found)
         if truth is None:
             return
         label = np.asarray(truth).reshape(-1)
@@ -229,6 +248,7 @@ class OutputTally:
             parts=self._parts(varied),
             constant=not whole and self.samples > 1 and bool((self._sums.low == self._sums.high).all()),
             **self._agreement(),
+            overlap=_overlap(self._sums.placed),
             **self._metric(),
         )
 
@@ -319,6 +339,14 @@ def decibels(signal: float, noise: float) -> float:
 
 def _centred(varied: float, noise: float) -> float | None:
     return None if varied <= 0.0 else decibels(varied, noise)
+
+
+def _overlap(placed: npt.NDArray[np.int64]) -> float | None:
+    """Return F1 of all answers but the float model's commonest one; None where it gives no other."""
+    if not placed.shape[1]:
+        return None
+    both, said, found = np.delete(placed, int(placed[1].argmax()), axis=1).sum(axis=1).tolist()
+    return 2 * both / (said + found) if said else None
 
 
 def _counts(decided: Array, truth: Array) -> npt.NDArray[np.int64]:

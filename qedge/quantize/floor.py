@@ -67,6 +67,12 @@ def _lost(output: OutputFigures) -> str | None:
             return None
         before, after = output.float_metric or 0.0, output.quantized_metric or 0.0
         return f"mAP50-95 falls from {100 * before:.1f} to {100 * after:.1f} % ({output.samples} photos)"
+    if (
+        output.overlap is not None
+        and output.overlap < 1 - MOST_DROP
+        and (noise := _noise(output)) is not None
+    ):
+        return f"what is not the commonest answer of the map agrees to {100 * output.overlap:.1f} % (F1); {noise}"
     if output.is_share and output.drop is not None and output.drop_interval is not None:
         sure = output.drop_interval[0]
         before, after = output.float_metric or 0.0, output.quantized_metric or 0.0
