@@ -137,9 +137,8 @@ def operations(graph: Graph) -> int:
     """Return about how many multiplications one inference takes: each weight once for each place that it serves."""
     total = 0
     for op in graph.operators:
-        out = graph.tensors[op.outputs[0]]
-        for t in op.inputs[1:2]:
-            weights = graph.tensors[t] if t >= 0 else None
+        for t in op.inputs[1:2] if op.outputs else ():  # what writes a state gives nothing
+            out, weights = graph.tensors[op.outputs[0]], graph.tensors[t] if t >= 0 else None
             if weights is not None and weights.is_constant and len(weights.shape) > 1:
                 places = out.elements // max(1, out.shape[-1]) if len(out.shape) == 4 else 1
                 total += weights.elements * places

@@ -10,6 +10,9 @@ import pytest
 
 from qedge.graph import Graph
 from qedge.oracle import tflm
+from qedge.pipeline import BuildRequest
+from qedge.pipeline import build as journey
+from qedge.target import resolve_all
 from qedge.testing.cases import merge
 from qedge.testing.opmodels import Spec, constant, single_op
 from qedge_mcu.cores import core
@@ -42,6 +45,16 @@ def test_a_state_is_written_after_everything_that_reads_it() -> None:
     built = program("recurrent")
     order = [s.op.op for s in built.steps]
     assert order.index("ASSIGN_VARIABLE") == len(order) - 1
+
+
+def test_a_stream_makes_the_whole_journey(tmp_path: Path) -> None:
+    (case,) = (c for c in variable.CASES if c.name == "stream")
+    (tmp_path / "stream.tflite").write_bytes(merge([case]).data)
+    made = journey(
+        BuildRequest(tmp_path / "stream.tflite", resolve_all(["mcu"]), tmp_path / "out"), lambda *_: None
+    )
+    files = {p.name for p in made.bundles["mcu"].rglob("*") if p.is_file()}
+    assert {"manifest.json", "stream.h", "stream.c"} <= files
 
 
 def test_a_stream_can_begin_anew() -> None:
