@@ -31,6 +31,7 @@ from qedge.processing.image import ImagePreprocess
 from qedge.processing.spec import Postprocess, Preprocess, postprocess_from_json, preprocess_from_json
 from qedge.quantize import QuantizeOptions, prove_full_integer
 from qedge.quantize.rewrites.dead_channels import without_dead_channels
+from qedge.quantize.rewrites.masks import bound_masks
 from qedge.quantize.rewrites.trained_ranges import hold_trained_weights
 from qedge.quantize.support import without_integer_form
 from qedge.target.protocol import Progress
@@ -95,6 +96,7 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
     findings += lint(dataset, input_infos(graph, source.orders), float_model=source.data)
     stop(findings, "the data cannot be used")
     findings += _proved(request, source, dataset)
+    source = replace(source, data=bound_masks(source.data, dataset))
     calibration, measured, on = _sets(dataset, request, graph, preprocess, source.orders, objects, labels)
     options = _options(request, objects, preprocess)
     count = len(calibration)

@@ -342,3 +342,14 @@ def test_a_small_part_that_hardly_counts_stays_joined() -> None:
     data = ArrayDataset(RNG.normal(size=(40, 8)).astype(np.float32))
     model = FloatModel.from_bytes(_joined((1.0, 300.0), weighed=(1.0, 1.0)))
     assert keep_parts_apart(model, data, range(40)) is model
+
+
+@pytest.mark.parametrize(("op", "bound"), [("MAXIMUM", -np.inf), ("MINIMUM", np.finfo(np.float32).max)])
+def test_a_bound_that_no_number_passes_is_none(op: str, bound: float) -> None:
+    net = Net(1, 6)
+    y = net.op(op, [net.const(bound), net.dense(net.input, RNG.normal(size=(6, 6)), np.zeros(6))], (1, 6))
+    net.g.output(y)
+    model = net.builder.pack()
+    assert [o.op for o in rewrite(FloatModel.from_bytes(model)).graph] == ["FULLY_CONNECTED", "RESHAPE"]
+    data = ArrayDataset(RNG.normal(size=(50, 6)).astype(np.float32))
+    assert compare(model, quantize(model, data).data, data).sqnr_db > 30

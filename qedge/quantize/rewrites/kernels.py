@@ -21,6 +21,8 @@ def use_kernels(model: FloatModel) -> FloatModel:
       along the last axis.
     * A choice between an index and one further on, which an Embedding has, is arithmetic: not every runtime chooses
       between integers.
+    * A MAXIMUM or MINIMUM whose bound no number passes (JAX' softmax has one of -inf) does nothing: RESHAPE keeps scale
+      and values.
     * AVERAGE_POOL_2D must keep its input's scale, so that the mean of a whole map, which varies far less than
       the map, keeps few of the 256 steps: MEAN has a scale of its own. Where dense layers alone read it, it is flat:
       other tools take a layer's bias for granted with two dimensions only.
@@ -50,6 +52,9 @@ def use_kernels(model: FloatModel) -> FloatModel:
             made = editor.constant(ones.T.copy() if op.options["reverse"] else ones)
             flat = {"keep_num_dims": True}
             node = editor.operator("FULLY_CONNECTED", [op.inputs[0], made, -1], op.outputs, flat)
+        elif op.op in ("MAXIMUM", "MINIMUM") and (kept := _unbounded(model.graph, op)) is not None:
+            size = editor.constant(np.array(model.graph.tensors[op.outputs[0]].shape, np.int32))
+            node = editor.operator("RESHAPE", [kept, size], op.outputs)
         elif op.op == "AVERAGE_POOL_2D" and _covers_map(model.graph, op):
             made = editor.constant(np.array([1, 2], np.int32))
             as_rows = _read_flat(model.graph, op.outputs[0])
@@ -62,6 +67,18 @@ def use_kernels(model: FloatModel) -> FloatModel:
         editor.replace([editor.node(op.index)], [node])
         changed = True
     return FloatModel.from_bytes(editor.pack()) if changed else model
+
+
+def _unbounded(graph: Graph, op: Operator) -> int | None:
+    """Return what a MAXIMUM or MINIMUM gives unchanged, since its constant bound is beyond all numbers; else None."""
+    passes = np.less_equal if op.op == "MAXIMUM" else np.greater_equal
+    limit = np.finfo(np.float32).min if op.op == "MAXIMUM" else np.finfo(np.float32).max
+    for kept, bound in (op.inputs, op.inputs[::-1]):
+        data = graph.tensors[bound].data
+        same = graph.tensors[kept].shape == graph.tensors[op.outputs[0]].shape
+        if data is not None and data.dtype == np.float32 and same and passes(data, limit).all():
+            return kept
+    return None
 
 
 def _added(graph: Graph, op: Operator) -> int | None:
