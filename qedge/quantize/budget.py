@@ -47,7 +47,7 @@ def missed(result: Comparison, options: QuantizeOptions) -> str | None:
 
 def _coarse(samples: int, most: float) -> str:
     """Return that a single answer is more than the largest drop, or nothing."""
-    if samples * most >= 1:
+    if most == 0 or samples * most >= 1:
         return ""
     return f" (one of {samples} samples is {100 / samples:.1f} points: at least {math.ceil(1 / most)} tell such a drop)"
 
