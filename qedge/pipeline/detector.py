@@ -18,6 +18,7 @@ from qedge.processing.detect import Detect
 from qedge.processing.spec import Postprocess
 from qedge.quantize.heads import Cut, cut_head, joined
 from qedge.quantize.heads.gain import Gain, gain
+from qedge.quantize.heads.shapes import read_shapes
 from qedge.target import Target
 
 CHOICES = ("threshold", "iou", "limit", "per_class", "candidates")
@@ -62,21 +63,21 @@ def bring(source: SourceModel, request: BuildRequest) -> Brought:
     if exported is not None:
         found = _noted(found, exported)
     stated = request.postprocess
-    if source.kind != "float" or request.cut_head is False or not isinstance(stated, Detect | None):
+    if request.cut_head is False or not isinstance(stated, Detect | None):
         return found
     if stated is not None and stated.box_outputs:
         return found  # its outputs are the head's own already
-    cut = cut_head(source.data)
-    if cut is None:
-        if request.cut_head:
-            raise UnsupportedError(
-                f"{request.model}: no decoding of a detector that is known follows its last layers",
-                hint="export it without its decoding, and state the outputs: [postprocess], docs/detection.md",
-            )
-        return found
-    if request.export == "frigate" and cut.postprocess.form == "yolov8":
-        cut = joined(cut)
-    return _without_head(found, cut, stated)
+    cut = cut_head(source.data) if source.kind == "float" else None
+    if cut is not None:
+        if request.export == "frigate" and cut.postprocess.form == "yolov8":
+            cut = joined(cut)
+        return _without_head(found, cut, stated)
+    if request.cut_head:
+        raise UnsupportedError(
+            f"{request.model}: no decoding of a detector that is known follows its last layers",
+            hint="export it without its decoding, and state the outputs: [postprocess], docs/detection.md",
+        )
+    return found if stated is not None else _by_shapes(found, request)
 
 
 def _noted(found: Brought, exported: Exported) -> Brought:
@@ -109,22 +110,56 @@ def _shown(value: Any) -> str:
     return ",".join(f"{v:g}" for v in value) if isinstance(value, list) else str(value).lower()
 
 
+def _by_shapes(found: Brought, request: BuildRequest) -> Brought:
+    """Return the model with what the shapes of its outputs tell; a finding says that nothing else does."""
+    source = found.source
+    reading = read_shapes(source.data)
+    if reading is None or (source.kind != "float" and reading.data is not source.data):
+        return found
+    post, data = reading.postprocess, reading.data
+    if post is None:
+        said = Finding("info", "detector-outputs", f"the outputs are {reading.what}", reading.hint)
+        return replace(found, findings=(*found.findings, said))
+    if request.export == "frigate" and post.form == "yolov8":
+        whole = joined(Cut(data, post, post, 0, 0.0))
+        post, data = whole.postprocess, whole.data
+    _check_labels(found.labels, post, data)
+    told = "" if reading.proved else ", by their shapes alone"
+    said = Finding(
+        "info" if reading.proved else "warning",
+        "detector-outputs",
+        f"the outputs are read as {post.form}{told}: {reading.what}",
+        None if reading.proved else reading.hint,
+    )
+    if data is not source.data:
+        source = replace(source, data=data, orders=_orders_of_inputs(source))
+    return replace(found, source=source, postprocess=post, findings=(*found.findings, said))
+
+
+def _orders_of_inputs(source: SourceModel) -> Mapping[str, Sequence[int]]:
+    names = Graph.from_bytes(source.data).input_names
+    return {name: order for name, order in source.orders.items() if name in names}
+
+
+def _check_labels(labels: Sequence[str] | None, post: Detect, data: bytes) -> None:
+    """Raise where a head has another number of classes than there are labels."""
+    graph = Graph.from_bytes(data)
+    classes = classes_of(post, [graph.tensors[t].shape for t in graph.outputs])
+    if labels is not None and classes is not None and classes != len(labels):
+        raise DataError(
+            f"found {len(labels)} labels, the detector has {classes} classes",
+            hint="one name a class, in the model's order: --labels FILE",
+        )
+
+
 def _without_head(found: Brought, cut: Cut, stated: Detect | None) -> Brought:
     post = cut.postprocess
     if stated is not None:
         given = {key: getattr(stated, key) for key in CHOICES if getattr(stated, key) != getattr(Detect, key)}
         post = post.replace(**given)
     source = found.source
-    graph = Graph.from_bytes(source.data)
-    kept = {name: order for name, order in source.orders.items() if name in graph.input_names}
+    _check_labels(found.labels, post, cut.data)
     ended = Graph.from_bytes(cut.data)
-    if found.labels is not None:
-        classes = classes_of(post, [ended.tensors[t].shape for t in ended.outputs])
-        if classes is not None and classes != len(found.labels):
-            raise DataError(
-                f"found {len(found.labels)} labels, the detector has {classes} classes",
-                hint="one name a class, in the model's order: --labels FILE",
-            )
     said = Finding(
         "info", "head-cut",
         f"the last {cut.operators} operators decode boxes (read as {post.form}): the bundle's post-processing does it"
@@ -133,7 +168,7 @@ def _without_head(found: Brought, cut: Cut, stated: Detect | None) -> Brought:
     )  # fmt: skip
     return replace(
         found,
-        source=replace(source, data=cut.data, orders=kept),
+        source=replace(source, data=cut.data, orders=_orders_of_inputs(source)),
         postprocess=post,
         findings=(*found.findings, said),
         cut=cut,

@@ -14,7 +14,7 @@ from qedge.processing.detect import Detect
 from qedge.processing.spec import Postprocess
 
 FOLDER = "frigate"
-STRIDES, BINS = (8, 16, 32), 16
+STRIDES, BINS, MIDDLE = (8, 16, 32), 16, 0.5
 STEP, ZERO_POINT = 1 / 255, -128
 TOLERANCE = 0.02
 """Share by which the input's step may differ: a level is then at most five off."""
@@ -81,6 +81,8 @@ def _refused(graph: Graph, post: Postprocess | None) -> str | None:
         return "its decoding is none of YOLOv8's family, or still in the model"
     if not post.suppress:
         return "its head gives every object once (YOLOv10, 26), and Frigate would still suppress"
+    if post.cell_middle != MIDDLE:
+        return "its distances count from the corners of cells"
     if post.bins != BINS or tuple(post.strides) != STRIDES:
         return f"{post.bins} bins and strides {list(post.strides)}, expected {BINS} and {list(STRIDES)}"
     shapes = [graph.tensors[t].shape for t in graph.outputs]

@@ -85,6 +85,7 @@ class Detect(Postprocess):
         decoded: whether that one output has centres and sizes in pixels; else what the last convolution gives.
         channel_axis: of such outputs: -1, or 1 for (1, channels, places).
         bins: steps of each distance's distribution in ``yolov8``; 1: the distances themselves.
+        cell_middle: where in its cell a place of ``yolov8`` is, from which distances count: 0.5, or 0 for its corner.
         anchor_sizes: (w, h) in pixels of every anchor of ``yolov5``, level by level, where it is not decoded.
         points: key points of an object (``yolov8``), three channels a point: x, y and how sure. They stand behind the
             class scores where all is one output.
@@ -122,6 +123,7 @@ class Detect(Postprocess):
     decoded: bool = True
     channel_axis: int = -1
     bins: int = 16
+    cell_middle: float = 0.5
     anchor_sizes: tuple[float, ...] = ()
     suppress: bool = True
     candidates: int = 3000
@@ -140,7 +142,7 @@ class Detect(Postprocess):
         for name in ("limit", "bins", "candidates"):
             value = getattr(self, name)
             require(is_int(value) and value > 0, name, value, "an integer of at least 1")
-        for name in ("threshold", "iou", "min_scale", "max_scale"):
+        for name in ("threshold", "iou", "min_scale", "max_scale", "cell_middle"):
             value = getattr(self, name)
             require(is_number(value) and 0 <= value <= 1, name, value, "a number from 0 to 1")
         for name in ("background", "per_class", "decoded", "suppress"):

@@ -56,7 +56,8 @@ def decode(spec: Detect, outputs: Sequence[Floats]) -> Candidates:
     cells, strides = grid(spec.input_size, spec.strides)
     require_places(first, len(cells), spec.form)
     places = all_of.places[kept.places]
-    corners = from_distances(distances(encoded, spec.bins), cells[places], strides[places], spec.input_size)
+    middles = cells[places] + np.float32(spec.cell_middle)
+    corners = from_distances(distances(encoded, spec.bins), middles, strides[places], spec.input_size)
     if spec.points:
         marks = np.concatenate(
             [
@@ -102,8 +103,7 @@ def distances(encoded: Floats, bins: int) -> Floats:
     return mean
 
 
-def from_distances(found: Floats, cells: Floats, strides: Floats, input_size: Sequence[int]) -> Floats:
-    """Return corners, 0 to 1, from distances in cells to the middle of each cell."""
-    middles = cells + np.float32(0.5)
+def from_distances(found: Floats, middles: Floats, strides: Floats, input_size: Sequence[int]) -> Floats:
+    """Return corners, 0 to 1, from distances in cells to the middle of each cell, (x, y) in cells."""
     pixels = np.concatenate([middles - found[:, :2], middles + found[:, 2:]], axis=1) * strides
     return pixels_to_corners(pixels, input_size)

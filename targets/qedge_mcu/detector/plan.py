@@ -122,6 +122,8 @@ def plan(graph: Graph, postprocess: Postprocess | None) -> Plan | None:
 def _anchor_free(graph: Graph, spec: Detect) -> Plan | None:
     if not spec.box_outputs or spec.channel_axis != -1 or len(spec.box_outputs) != len(spec.strides):
         return None
+    if spec.cell_middle != 0.5:
+        return None
     levels = []
     for box, score, stride in zip(spec.box_outputs, spec.score_outputs, spec.strides):
         scores, distances = _scores(graph, score, spec), _distances(graph, box, spec.bins, stride)

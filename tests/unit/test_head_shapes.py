@@ -1,0 +1,184 @@
+"""Detectors that end with their last layers: what the shapes of their outputs tell, and what they do not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from test_head_cut import CLASSES, SIDE, STRIDES, Net
+
+import qedge
+from qedge.graph import Graph
+from qedge.graph.edit import Editor
+from qedge.processing.detect import Detect
+from qedge.quantize.heads import cut_head
+from qedge.quantize.heads.shapes import read_shapes
+from qedge.quantize.interpreter import Runner
+
+IMAGE = np.random.default_rng(4).normal(0, 1, (1, SIDE, SIDE, 3)).astype(np.float32)
+EVERYTHING = {"threshold": 0.3, "iou": 0.5, "limit": 500}
+
+
+def ended(net: Net, outputs: list[int], names: list[str] | None = None) -> bytes:
+    net.editor.inputs, net.editor.outputs = [net.image], outputs
+    names = names or [f"out{k}" for k in range(len(outputs))]
+    net.editor.sign([("image", net.image)], list(zip(names, outputs)))
+    net.editor.sweep()
+    return net.editor.pack()
+
+
+def squashed(net: Net, tensor: int) -> int:
+    return net.op("LOGISTIC", [tensor], net.editor.shape(tensor))
+
+
+def raw(how: str, bins: int = 16) -> bytes:
+    """Return the layers of :meth:`Net.anchor_free` with the same weights, without its decoding."""
+    net = Net(7)
+    boxes = [net.conv(level, 4 * bins) for level in net.levels]
+    scores = [net.conv(level, CLASSES) for level in net.levels]
+    if "squashed" in how:
+        scores = [squashed(net, t) for t in scores]
+    if how == "a level each":
+        return ended(net, [t for both in zip(boxes, scores) for t in both])
+    first, second = (scores, boxes) if "scores first" in how else (boxes, scores)
+    joined = [net.join([a, b], 3) for a, b in zip(first, second)]
+    if "one" in how:
+        return ended(net, [net.flat(joined, 4 * bins + CLASSES)])
+    return ended(net, joined)
+
+
+def found_by(model: bytes, post: Detect) -> list:
+    return post.replace(**EVERYTHING).apply(Runner(model).predict([IMAGE]), ())
+
+
+@pytest.mark.parametrize(
+    "how", ["a level each", "joined", "joined, squashed", "one", "one, scores first, squashed"]
+)
+def test_distances_and_scores_are_told_by_their_channels(how: str) -> None:
+    cut, reading = cut_head(Net(7).anchor_free(CLASSES, 16, STRIDES)), read_shapes(raw(how))
+    assert cut is not None
+    assert reading is not None
+    assert reading.postprocess is not None
+    assert "distances of 16 bins and scores of 3 classes at strides 8, 16" in reading.what
+    assert not reading.proved
+    wanted, boxes = found_by(cut.data, cut.postprocess), found_by(reading.data, reading.postprocess)
+    assert len(wanted) > 5
+    assert [d.label for d in boxes] == [d.label for d in wanted]
+    np.testing.assert_allclose([d.box for d in boxes], [d.box for d in wanted], atol=1e-5)
+    np.testing.assert_allclose([d.score for d in boxes], [d.score for d in wanted], atol=1e-5)
+
+
+def test_nanodet_counts_from_the_corners_of_cells() -> None:
+    pico, nano = (read_shapes(raw(how, 8)) for how in ("joined", "one, scores first, squashed"))
+    assert pico is not None
+    assert nano is not None
+    assert (pico.postprocess.cell_middle, nano.postprocess.cell_middle) == (0.5, 0.0)
+    everything = [
+        r.postprocess.replace(threshold=0.0).decode(Runner(r.data).predict([IMAGE])) for r in (pico, nano)
+    ]
+    half = np.repeat([stride / SIDE / 2 for stride in STRIDES], [(SIDE // stride) ** 2 for stride in STRIDES])
+    np.testing.assert_allclose(
+        everything[0].boxes - everything[1].boxes, half[:, None].repeat(4, 1), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("joined", [True, False])
+def test_boxes_objectness_and_scores_are_told_by_their_channels(joined: bool) -> None:
+    net = Net(1)
+    parts = [[net.conv(level, n) for n in (4, 1, CLASSES)] for level in net.levels]
+    outputs = [net.join(p, 3) for p in parts] if joined else [t for p in parts for t in p]
+    reading = read_shapes(ended(net, outputs))
+    assert reading is not None
+    assert reading.postprocess is not None
+    assert (reading.postprocess.form, reading.postprocess.score_form) == ("yolox", "sigmoid")
+    graph = Graph.from_bytes(reading.data)
+    deep = [
+        [graph.tensors[graph.outputs[k]].shape[3] for k in getattr(reading.postprocess, name)]
+        for name in ("box_outputs", "object_outputs", "score_outputs")
+    ]
+    assert deep == [[4, 4], [1, 1], [CLASSES, CLASSES]]
+    assert len(found_by(reading.data, reading.postprocess)) > 5
+
+
+def test_anchors_are_asked_for() -> None:
+    net = Net(2)
+    reading = read_shapes(ended(net, [net.conv(level, 3 * (5 + CLASSES)) for level in net.levels]))
+    assert reading is not None
+    assert reading.postprocess is None
+    assert "whose sizes the model does not hold" in reading.what
+    assert "box_outputs = [0, 1], strides = [8, 16], input_size = [64, 64]" in reading.hint
+
+
+@pytest.mark.parametrize("turned", [True, False])
+def test_centres_have_sizes_and_offsets(turned: bool) -> None:
+    net = Net(3)
+    heat, one, two = (net.conv(net.levels[0], n) for n in (CLASSES, 2, 2))
+    names = ["hm", "reg", "wh"] if turned else ["hm", "wh", "reg"]
+    reading = read_shapes(ended(net, [squashed(net, heat), one, two], names))
+    assert reading is not None
+    assert reading.postprocess is not None
+    assert (reading.postprocess.form, reading.postprocess.score_form) == ("centernet", "probabilities")
+    assert (reading.postprocess.boxes, reading.postprocess.count) == ((2, 1) if turned else (1, 2))
+
+
+def test_a_grid_of_classes_is_told_by_its_softmax() -> None:
+    net = Net(4)
+    grid = net.conv(net.levels[0], 1 + CLASSES)
+    plain = Net(4)
+    reading = read_shapes(ended(net, [net.op("SOFTMAX", [grid], net.editor.shape(grid), {"beta": 1.0})]))
+    assert reading is not None
+    assert reading.postprocess is not None
+    assert (reading.postprocess.form, reading.postprocess.background) == ("fomo", True)
+    assert read_shapes(ended(plain, [plain.conv(plain.levels[0], 1 + CLASSES)])) is None
+
+
+def test_the_models_own_post_processing_is_told_by_its_name() -> None:
+    net = Net(5)
+    boxes, scores = (net.flat([net.conv(level, n) for level in net.levels], n) for n in (4, 1 + CLASSES))
+    places = net.editor.shape(boxes)[1]
+    results = [
+        net.editor.tensor(name, shape, "float32")
+        for name, shape in (("b", (1, 10, 4)), ("c", (1, 10)), ("s", (1, 10)), ("n", (1,)))
+    ]
+    inputs = [boxes, scores, net.value(np.ones((places, 4)))]
+    net.editor.append(net.editor.operator("CUSTOM", inputs, results, custom="TFLite_Detection_PostProcess"))
+    reading = read_shapes(ended(net, [results[3], results[0], results[2], results[1]]))
+    assert reading is not None
+    assert reading.proved
+    post = reading.postprocess
+    assert post is not None
+    assert (post.form, post.boxes, post.classes, post.scores_output, post.count) == ("ssd", 1, 3, 2, 0)
+
+
+def test_what_is_no_detector_is_left_alone() -> None:
+    net = Net(6)
+    assert read_shapes(ended(net, [net.conv(net.levels[0], 16)])) is None
+    net = Net(6)  # two backbone features of other widths
+    assert read_shapes(ended(net, [net.conv(net.levels[0], 16), net.conv(net.levels[1], 40)])) is None
+    net = Net(6)  # either could be the distances
+    level = [[net.conv(level, 64), net.conv(level, 32)] for level in net.levels]
+    assert read_shapes(ended(net, [t for both in level for t in both])) is None
+    net = Net(6)
+    row = net.reshape(net.conv(net.levels[1], 1), 1, 16)
+    assert read_shapes(ended(net, [row])) is None
+
+
+def test_a_build_says_what_it_reads_and_a_stated_meaning_holds(tmp_path) -> None:
+    (tmp_path / "net.tflite").write_bytes(raw("joined"))
+    options = {"targets": "rpi", "out": tmp_path / "build", "method": "minmax"}
+    data = np.repeat(IMAGE, 4, axis=0)
+    made = qedge.build(tmp_path / "net.tflite", data, **options)
+    said = {f.rule: f for f in made.report.findings}["detector-outputs"]
+    assert said.severity == "warning"
+    assert "read as yolov8, by their shapes alone: distances of 16 bins" in said.message
+    with qedge.load(made.bundles["rpi"]) as model:
+        assert isinstance(model.postprocess, Detect)
+        assert len(model.outputs) == 4
+    kept = qedge.build(tmp_path / "net.tflite", data, **options, cut_head=False)
+    assert "detector-outputs" not in {f.rule for f in kept.report.findings}
+
+
+def test_the_editor_keeps_the_layers_as_they_were() -> None:
+    reading = read_shapes(raw("one"))
+    assert reading is not None
+    assert {op.op for op in Graph.from_bytes(reading.data)} == {"CONV_2D"}
+    assert Editor.from_bytes(reading.data).inputs == (0,)
