@@ -11,12 +11,15 @@ import numpy as np
 from qedge.graph import Graph, Operator
 from qedge.graph.repeats import alike
 from qedge.quantize.affine import FLOAT, STEPS, Affine, from_range, symmetric
+from qedge.quantize.groups import Groups
 from qedge.quantize.rules import RULES, Rule
 from qedge.quantize.tables import find_tables
 
 Range = tuple[float, float]
 REAL = ("float32", "float16", "float64", "bfloat16", "complex64")
 BIAS_LIMIT = float(1 << 30)
+APART = 4.0
+"""How much larger a join's range is than that of a part which keeps a scale of its own: two of eight bits."""
 LARGEST_FACTOR = 0.499
 """Of requantisation behind int4 weights, whose scales are large: kernels for signal processors shift to the right."""
 
@@ -45,37 +48,6 @@ class Plan:
     def reads(self, op: Operator, slot: int) -> Affine:
         """Return what ``op`` reads at an input slot that carries an activation."""
         return self.wanted.get((op.index, slot)) or self.tensors[op.inputs[slot]]
-
-
-class _Groups:
-    """Tensors that share a scale: a union-find whose roots may have a quantisation fixed by a kernel."""
-
-    def __init__(self) -> None:
-        self.parent: dict[int, int] = {}
-        self.fixed: dict[int, Rule] = {}
-        self.types: dict[int, str] = {}
-
-    def root(self, t: int) -> int:
-        while self.parent.setdefault(t, t) != t:
-            t = self.parent[t]
-        return t
-
-    def tie(self, a: int, b: int) -> None:
-        """Let two tensors share a scale, unless their types or fixed scales contradict each other."""
-        a, b = self.root(a), self.root(b)
-        if a == b or self.types.get(a, "int8") != self.types.get(b, "int8"):
-            return
-        if a in self.fixed and b in self.fixed and self.fixed[a].fixed != self.fixed[b].fixed:
-            return
-        rule = self.fixed.get(a) or self.fixed.get(b)
-        self.parent[b] = a
-        if rule is not None:
-            self.fixed[a] = rule
-
-    def tie_free(self, a: int, b: int) -> None:
-        """Let two tensors share a scale unless a kernel fixes that of one of them."""
-        if (self.root(a) in self.fixed) == (self.root(b) in self.fixed):
-            self.tie(a, b)
 
 
 def data_slots(graph: Graph, op: Operator) -> list[int]:
@@ -175,7 +147,7 @@ def make_plan(
         loops: whether the steps of an unrolled layer have the same scales, so that they can run as one loop.
     """
     modes = modes or default_modes(graph)
-    groups = _tie(graph, modes, alike(graph) if loops else ())
+    groups = _tie(graph, modes, alike(graph) if loops else (), ranges)
     floors: dict[int, float] = {}
     while True:
         plan = _plan(graph, ranges, modes, groups, floors)
@@ -192,7 +164,7 @@ def _plan(
     graph: Graph,
     ranges: Mapping[int, Range],
     modes: tuple[str, ...],
-    groups: _Groups,
+    groups: Groups,
     floors: Mapping[int, float],
 ) -> Plan:
     """Return the plan of activations whose groups have at least the scales of ``floors``."""
@@ -256,8 +228,10 @@ def _too_fine(graph: Graph, plan: Plan) -> dict[int, float]:
     return found
 
 
-def _tie(graph: Graph, modes: tuple[str, ...], steps: Iterable[Sequence[int]]) -> _Groups:
-    groups = _Groups()
+def _tie(
+    graph: Graph, modes: tuple[str, ...], steps: Iterable[Sequence[int]], ranges: Mapping[int, Range]
+) -> Groups:
+    groups = Groups()
     for t in graph.inputs:
         if graph.tensors[t].dtype == "float32":
             # Eight bits of an input are lost for good: where every reader takes more, it has sixteen.
@@ -276,6 +250,7 @@ def _tie(graph: Graph, modes: tuple[str, ...], steps: Iterable[Sequence[int]]) -
                 groups.types.setdefault(groups.root(op.inputs[s]), mode)
             # The output of a join need not fit the fixed scale of one of its inputs.
             joins = groups.root(op.inputs[s]) in groups.fixed and len(data_slots(graph, op)) > 1
+            joins |= _apart(graph, op, op.inputs[s], ranges)
             if mode != "float" and RULES[op.op].kind == "tied" and not constant and not joins:
                 for t in op.outputs:
                     groups.tie(t, op.inputs[s])
@@ -292,6 +267,18 @@ def _tie(graph: Graph, modes: tuple[str, ...], steps: Iterable[Sequence[int]]) -
                 first = shared.setdefault(bias, op.inputs[data_slots(graph, op)[0]])
                 groups.tie(first, op.inputs[data_slots(graph, op)[0]])
     return groups
+
+
+def _apart(graph: Graph, op: Operator, t: int, ranges: Mapping[int, Range]) -> bool:
+    """Whether a part that is joined with far larger ones has another reader, who would lose by their scale.
+
+    It keeps its own scale then, and is converted where it is joined: the way across a U-Net, for instance.
+    """
+    parts = data_slots(graph, op)
+    if len(parts) < 2 or len(graph.consumers[t]) < 2 or t not in ranges:
+        return False
+    low, high = _union(_constant_range(graph, op.inputs[s], ranges) for s in parts)
+    return high - low >= APART * (ranges[t][1] - ranges[t][0])
 
 
 def _fixed(rule: Rule, dtype: str) -> Affine:
