@@ -80,19 +80,19 @@ static void copy_window(const qe_conv_2d_mve_params *p, const int8_t *input, int
 void qe_conv_2d_s8_mve(const qe_conv_2d_mve_params *p, const int8_t *input, int8_t *output, void *scratch)
 {
     int8_t *bytes = (int8_t *)scratch;
-    const int32_t depth = p->filter_height * p->filter_width * p->in_channels;
-    qe_matrix_call call;
-    qe_matrix_prepare_mve(&call, p->stream, (uint32_t)depth, p->part, p->outputs);
-    call.zero_point = p->output_zero_point;
-    call.low = p->low;
-    call.high = p->high;
+    qe_matrix_params row;
+    row.stream = p->stream;
+    row.rows = 1;
+    row.depth = (uint16_t)(p->filter_height * p->filter_width * p->in_channels);
+    row.part = p->part;
+    row.outputs = p->outputs;
+    row.output_zero_point = p->output_zero_point;
+    row.low = p->low;
+    row.high = p->high;
     for (int32_t oy = 0; oy < p->out_height; ++oy) {
         for (int32_t ox = 0; ox < p->out_width; ++ox) {
             copy_window(p, input, oy * p->stride_height - p->pad_top, ox * p->stride_width - p->pad_left, bytes);
-            call.input = bytes;
-            call.output = output;
-            call.rows = 1;
-            qe_matrix_rows_mve(&call);
+            qe_matrix_s8_mve(&row, bytes, output);
             output += p->outputs;
         }
     }

@@ -23,8 +23,8 @@ from qedge_mcu.ops.requantize import Requantize, bias_values, per_channel, per_o
 Int64s = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 
-SIXTEEN = (0, 4, 8, 12, 2, 6, 10, 14, 1, 5, 9, 13, 3, 7, 11, 15)
-"""The order of 16 outputs: narrowing puts vectors of four into even and odd lanes, and those again."""
+EIGHT = (0, 2, 4, 6, 1, 3, 5, 7)
+"""The order of 8 outputs: narrowing puts vectors of four into even and odd lanes."""
 
 FILL_BYTES = 128
 """How many zeros a layer's weights may be filled up with to spare the rest of its inputs a loop of their own."""
@@ -144,8 +144,8 @@ def matrix_stream(values: Int64s, bias: npt.NDArray[np.int32], requantize: Requa
     blocks = -(-part // 16)
     weights = values.astype(np.int8).view(np.uint8)
     order = np.arange(outputs)
-    whole = outputs // 16 * 16
-    order[:whole] = order[:whole].reshape(-1, 16)[:, SIXTEEN].reshape(-1)
+    whole = outputs // 8 * 8
+    order[:whole] = order[:whole].reshape(-1, 8)[:, EIGHT].reshape(-1)
     parts: list[Bytes] = []
     for first in range(0, outputs // 4 * 4, 4):
         four = order[first : first + 4]
@@ -158,9 +158,13 @@ def matrix_stream(values: Int64s, bias: npt.NDArray[np.int32], requantize: Requa
             _raw(requantize.multiplier[four]),
             _raw(requantize.shift[four]),
         ]
-    for one in range(outputs // 4 * 4, outputs):
-        words = [int(bias[one]), int(requantize.multiplier[one]), int(requantize.shift[one])]
-        parts += [_raw(np.array(words, np.int32)), np.pad(weights[one], (0, -depth % 4))]
+    left = np.arange(outputs // 4 * 4, outputs)
+    for one in left[::-1]:
+        parts += [_raw(bias[one : one + 1]), np.pad(weights[one], (0, -depth % 16))]
+    if left.size:
+        missing = (0, 4 - left.size)
+        parts += [_raw(np.pad(requantize.multiplier[left], missing))]
+        parts += [_raw(np.pad(requantize.shift[left], missing))]
     return np.concatenate(parts)
 
 

@@ -8,7 +8,7 @@ QE_EXTERN_C_BEGIN
 /* The stream has a record for every eight channels, those with even numbers before the odd ones:
  *   bias[4], bias[4]; the weights of the eight for each tap, in order; multiplier[4] and shift[4] in bytes, twice
  * Shifts are negative or 0, which is to the right; the input's zero point is folded into the biases.
- * QE_MVE_DEPTHWISE_3X3 says that some filter is 3x3. */
+ * QE_MVE_DEPTHWISE_3X3 says that some filter is 3x3. The assembler counts on the order of the members. */
 typedef struct {
     const void *stream;
     uint16_t in_height, in_width;

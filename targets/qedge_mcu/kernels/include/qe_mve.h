@@ -8,8 +8,10 @@
 #define QE_MVE 1
 #include <arm_mve.h>
 #define QE_NAKED __attribute__((naked, noinline))
+#define QE_MVE_APART __attribute__((noinline))
 #else
 #define QE_MVE 0
+#define QE_MVE_APART
 #endif
 
 /* Text of the assembler: four sums become outputs without their zero point, with double rounding. VQRDMULH is
@@ -30,16 +32,13 @@
     "vrshl.s32 " SUMS ", " SUMS ", " SHIFT "\n"
 #endif
 
-/* Clamp bytes to [q6, q7], where some operator's range is narrower than 8 bits (QE_MVE_CLAMP); registers that a
- * function with q0 to q5, and q6 and q7 for this, must save. */
+/* Clamp bytes to LOW and HIGH, vectors, where some operator's range is narrower than 8 bits (QE_MVE_CLAMP). */
 #ifdef QE_MVE_CLAMP
-#define QE_ASM_MVE_SAVED "d8-d15"
-#define QE_ASM_MVE_CLAMP(VALUES) \
-    "vmax.s8 " VALUES ", " VALUES ", q6\n" \
-    "vmin.s8 " VALUES ", " VALUES ", q7\n"
+#define QE_ASM_MVE_CLAMP(VALUES, LOW, HIGH) \
+    "vmax.s8 " VALUES ", " VALUES ", " LOW "\n" \
+    "vmin.s8 " VALUES ", " VALUES ", " HIGH "\n"
 #else
-#define QE_ASM_MVE_SAVED "d8-d11"
-#define QE_ASM_MVE_CLAMP(VALUES)
+#define QE_ASM_MVE_CLAMP(VALUES, LOW, HIGH)
 #endif
 
 /* An output of a sum that has its bias, for the twins and what is left over. */
