@@ -10,7 +10,7 @@ from qedge.graph import Tensor
 from qedge.graph.repeats import Repeat
 from qedge_mcu.c_text import comment_text, shape_text, short
 from qedge_mcu.constants import Constants
-from qedge_mcu.ops.base import Unpack
+from qedge_mcu.ops.base import Prepare, Unpack
 from qedge_mcu.parameters import Parameters
 from qedge_mcu.program import Program, Step, in_arena
 from qedge_mcu.structs import C_TYPES, structs
@@ -69,6 +69,7 @@ class Call:
         args: what the kernel is given; ``params`` stands for the address of its parameters.
         lists: arrays that it is given: name, type of the elements, and these.
         unpacking: what happens ahead of it, or None.
+        prepare: how its parameters are made ready, where the kernel does not do so itself.
     """
 
     index: int
@@ -78,6 +79,7 @@ class Call:
     args: tuple[Argument, ...] = ()
     lists: tuple[tuple[str, str, tuple[Argument, ...]], ...] = ()
     unpacking: Unpacking | None = None
+    prepare: Prepare | None = None
 
     @property
     def addresses(self) -> list[Argument]:
@@ -137,7 +139,8 @@ def _call(program: Program, constants: Constants, index: int, step: Step) -> Cal
         values[f"state:{state.name}"] = f"context->{state.name}"
     lists = tuple((f"{n}s", q, _items(n, values)) for n, q in _LISTS if f"{{{n}s}}" in e.args)
     unpacking = None if e.unpack is None else _unpacking(program, constants, index, e.unpack)
-    return Call(index, title, e.function, True, tuple(_argument(a, values) for a in e.args), lists, unpacking)
+    args = tuple(_argument(a, values) for a in e.args)
+    return Call(index, title, e.function, True, args, lists, unpacking, e.prepare)
 
 
 def _scratch(program: Program, index: int, offset: int = 0) -> Address:
@@ -204,10 +207,11 @@ def _text(call: Call, params: str, index: str, depth: int) -> str:
     lists = bool(call.lists or call.unpacking)
     inner = indent + "    " * lists
     own = params if call.unpacking is None else "&unpacked"
+    function = call.function if call.prepare is None else call.prepare.single
     args = [own if a == "params" else str(a) for a in call.args]
-    text = f"{inner}{call.function}({', '.join(args)});"
+    text = f"{inner}{function}({', '.join(args)});"
     if len(text) > 110:
-        text = f"{inner}{call.function}(\n{inner}    " + f",\n{inner}    ".join(args) + ");"
+        text = f"{inner}{function}(\n{inner}    " + f",\n{inner}    ".join(args) + ");"
     if lists:
         text = f"{indent}{{\n{_ahead(call, params, inner)}{text}\n{indent}}}"
     return f"{title}{text}\n{after}"
@@ -305,15 +309,14 @@ def _loop_text(calls: Sequence[Call], loop: _Loop, parameters: Parameters) -> st
     head = (
         f"    /* {loop.count} rounds of {loop.period} operators, up to {last};"
         " the comments are those of the first. */\n"
-        f"    for (int k = 0; k < {loop.count}; ++k) {{\n"
     )
-    body = [
-        _text(
-            call,
-            parameters.table(range(call.index, loop.start + loop.length, loop.period)),
-            f"{call.index} + {loop.period} * k",
-            2,
-        )
-        for call in loop.body
-    ]
-    return head + "\n".join(body) + "    }\n"
+    prepared, body = "", []
+    for call in loop.body:
+        params = parameters.table(range(call.index, loop.start + loop.length, loop.period))
+        if call.prepare is not None and "[k]" not in params:
+            name = f"call{call.index}"
+            prepared += f"    {call.prepare.type} {name};\n    {call.prepare.function}(&{name}, {params});\n"
+            call, params = replace(call, prepare=None), f"&{name}"
+        body.append(_text(call, params, f"{call.index} + {loop.period} * k", 2))
+    rounds = f"    for (int k = 0; k < {loop.count}; ++k) {{\n"
+    return head + prepared + rounds + "\n".join(body) + "    }\n"

@@ -24,6 +24,7 @@ class Core:
         typical_megahertz: clock of a usual part, for estimates only.
         stand_in: emulated core that runs the same C, where this one has no emulator; it knows all instructions
             that the kernels use, and aligns as strictly.
+        divides: whether it has instructions to divide and for the upper word of a product.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Core:
     cycles_per_instruction: float
     typical_megahertz: int
     stand_in: str | None = None
+    divides: bool = True
 
     @property
     def runs_on(self) -> str:
@@ -44,15 +46,15 @@ class Core:
 CORES: dict[str, Core] = {
     c.name: c
     for c in (
-        Core("cortex-m0", "portable", False, 1.5, 48, "cortex-m0plus"),
-        Core("cortex-m0plus", "portable", False, 1.4, 64),
+        Core("cortex-m0", "portable", False, 1.5, 48, "cortex-m0plus", False),
+        Core("cortex-m0plus", "portable", False, 1.4, 64, None, False),
         Core("cortex-m3", "portable", True, 1.4, 72),
         Core("cortex-m4", "dsp", True, 1.3, 120),
         Core("cortex-m7", "dsp", True, 0.75, 280),
         Core("cortex-m33", "dsp", True, 1.2, 160),
         Core("cortex-m55", "mve", True, 1.3, 400),
         Core("cortex-m85", "mve", True, 0.9, 480, "cortex-m55"),
-        Core("esp32-s3", "portable", False, 1.2, 240, "cortex-m0plus"),
+        Core("esp32-s3", "portable", False, 1.2, 240, "cortex-m0plus", False),
         Core("riscv32", "portable", False, 1.3, 160),
         Core("host", "portable", True, 0.4, 3000, "cortex-m3"),
     )

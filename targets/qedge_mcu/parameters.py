@@ -12,7 +12,10 @@ from qedge_mcu.structs import structs
 
 
 class Parameters:
-    """Structs by their contents, in the order of their first use; each use returns the address as C."""
+    """Structs by their contents, in the order of their first use; each use returns the address as C.
+
+    Where a struct is passed by value, each use returns its members as arguments, and only a loop's table is stored.
+    """
 
     def __init__(self, program: Program, constants: Constants) -> None:
         self.program, self.constants = program, constants
@@ -22,12 +25,14 @@ class Parameters:
 
     def single(self, step: int) -> str:
         """Return the address of the parameters of one call; nothing where it has none."""
-        return self._name([step])
+        return self._arguments(step) or self._name([step])
 
     def table(self, steps: Sequence[int]) -> str:
         """Return the address of the parameters of round ``k`` of a loop."""
         if len({self._contents(step) for step in steps}) == 1:
-            return self._name(steps[:1])
+            return self.single(steps[0])
+        if self._arguments(steps[0]):
+            return self._arguments(steps[0], f"{self._name(steps).removeprefix('&')}[k].")
         return f"{self._name(steps)}[k]"
 
     def source(self) -> str:
@@ -52,6 +57,14 @@ class Parameters:
             self.labels[f"op{steps[0]}"] = self.program.steps[steps[0]].op.label
             self.nbytes += structs()[params.type].nbytes * len(steps)
         return f"&{self.names[key]}"
+
+    def _arguments(self, step: int, owner: str = "") -> str:
+        """Return the members of a struct passed by value, as literals or as those of ``owner``; else nothing."""
+        params = self.program.steps[step].emitted.params
+        if params is None or not structs()[params.type].by_value:
+            return ""
+        values = [owner + name if owner else self._member(step, value) for name, value in params.members]
+        return structs()[params.type].arguments(values)
 
     def _contents(self, step: int) -> str:
         params = self.program.steps[step].emitted.params

@@ -16,7 +16,10 @@ from qedge_mcu.planner import ALIGN
 from qedge_mcu.streams import contiguous
 
 BYTEWISE = frozenset(
-    {"qe_lookup_s8", "qe_add_s8", "qe_add_s8_dsp", "qe_add_s8_mve", "qe_mul_s8", "qe_sub_s8"}
+    {
+        *("qe_lookup_s8", "qe_sigmoid_s8", "qe_add_s8", "qe_add_s8_dsp", "qe_add_s8_mve"),
+        *("qe_mul_s8", "qe_mul_same_s8", "qe_sub_s8", "qe_sub_same_s8"),
+    }
 )
 """Kernels that read their inputs byte by byte, and so from any address."""
 

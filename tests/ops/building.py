@@ -52,9 +52,9 @@ def unary(
     quantized_out: tuple[float, int],
     options: Mapping[str, Any] | None = None,
     limits: tuple[int, int] = EVERY,
+    shape: tuple[int, ...] = (1, 3, 5, 51),
 ) -> Case:
-    """Return a case with 765 values, so that nearly every int8 value is an input."""
-    shape = (1, 3, 5, 51)
+    """Return a case with 765 values unless said otherwise, so that nearly every int8 value is an input."""
     return Case(name, op, [q(shape, *quantized_in)], [q(shape, *quantized_out)], options or {}, limits=limits)
 
 

@@ -11,6 +11,7 @@ from qedge_mcu.ops.base import (
     Emitted,
     OpContext,
     Params,
+    Prepare,
     Reason,
     expect_activation,
     fused_range,
@@ -94,6 +95,7 @@ def emit(c: OpContext) -> Emitted:
             ),
         ),
         overlap={0: elementwise(), 1: elementwise()},
+        prepare=_PREPARE if family == "dsp" else None,
     )
 
 
@@ -103,3 +105,5 @@ _KERNELS: Mapping[Family, tuple[str, tuple[str, ...]]] = {
     "portable": ("qe_add_s8", ()),
 }
 """Of each family the function, which has a file of its own, and the headers that it includes."""
+
+_PREPARE = Prepare("qe_add_call", "qe_add_prepare_dsp", "qe_add_single_dsp")

@@ -94,6 +94,21 @@ class Params:
     members: tuple[tuple[str, Value], ...]
 
 
+@dataclass(frozen=True)
+class Prepare:
+    """How a loop whose steps have the same parameters makes them ready once, ahead of its rounds.
+
+    Args:
+        type: of the struct that the kernel is given in place of its parameters.
+        function: fills that struct from the parameters.
+        single: does both and calls the kernel, where there is no such loop.
+    """
+
+    type: str
+    function: str
+    single: str
+
+
 @dataclass(frozen=True, eq=False)
 class State:
     """Memory that keeps its contents between runs; it lives in the caller's context.
@@ -138,6 +153,7 @@ class Emitted:
         headers: further files in ``kernels/include/``.
         note: what the comment above the call adds, for instance the variant taken.
         unpack: weights that are unpacked first, or None.
+        prepare: how its parameters are made ready, where the kernel does not do so itself.
     """
 
     function: str = ""
@@ -155,6 +171,7 @@ class Emitted:
     headers: tuple[str, ...] = ()
     note: str = ""
     unpack: Unpack | None = None
+    prepare: Prepare | None = None
 
 
 @dataclass(frozen=True, eq=False)

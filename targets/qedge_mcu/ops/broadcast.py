@@ -34,6 +34,11 @@ def expect_broadcast(c: OpContext) -> list[Reason]:
     )
 
 
+def none(c: OpContext) -> bool:
+    """Whether each value of both inputs is used once: at most their shapes' leading ones differ."""
+    return c.input(0).elements == c.input(1).elements == c.output.elements
+
+
 def _levels(a: Tensor, b: Tensor, out: Tensor) -> list[Level]:
     return merge(out.shape, broadcast_strides(a.shape, out.shape), broadcast_strides(b.shape, out.shape))
 

@@ -1,4 +1,4 @@
-"""LOGISTIC, TANH: int8, as a table; bit-exact to TFLite Micro."""
+"""LOGISTIC, TANH: int8, computed or as a table; bit-exact to TFLite Micro."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from functools import lru_cache, partial
 
 from qedge.fixedpoint import logistic, rounding_shift, tanh
 from qedge.quantmath import multiply_double, quantize_multiplier
-from qedge_mcu.ops import lookup
-from qedge_mcu.ops.base import Emitted, OpContext, Reason, scalar
+from qedge_mcu.ops import lookup, sigmoid
+from qedge_mcu.ops.base import Emitted, OpContext, Params, Reason, scalar
+from qedge_mcu.ops.overlap import elementwise
 
 NAMES = ("LOGISTIC", "TANH")
+
+FEW = 64
+"""Values at most that are computed."""
 
 INTEGER_BITS = 4
 """The argument is taken in Q4: from -16 to 16."""
@@ -27,8 +31,30 @@ def check(c: OpContext) -> list[Reason]:
 
 
 def emit(c: OpContext) -> Emitted:
-    """Return the call of the table."""
-    return lookup.emit(c, partial(_value, c.op.op == "LOGISTIC", *scalar(c.input(0))))
+    """Return the call that computes few values where that is exact, else that of a table.
+
+    A value takes 18 instructions in place of 4, a table 256 bytes.
+    """
+    logistic, (scale, zero_point), count = c.op.op == "LOGISTIC", scalar(c.input(0)), c.output.elements
+    line = None
+    if count <= FEW and c.core.divides:
+        line = _line(logistic, scale, zero_point)
+    if line is None:
+        return lookup.emit(c, partial(_value, logistic, scale, zero_point))
+    return Emitted(
+        function="qe_sigmoid_s8",
+        args=("{params}", "{in0}", "{out0}"),
+        kernels=("qe_sigmoid_s8.c",),
+        headers=("qe_high.h",),
+        params=Params("qe_sigmoid_params", (("factor", line[0]), ("start", line[1]), ("count", count))),
+        overlap={0: elementwise()},
+    )
+
+
+@lru_cache(maxsize=4096)
+def _line(is_logistic: bool, scale: float, zero_point: int) -> tuple[int, int] | None:
+    expected = [min(max(_value(is_logistic, scale, zero_point, q), -128), 127) for q in lookup.INT8_VALUES]
+    return sigmoid.exact_line(scale if is_logistic else 2 * scale, zero_point, expected)
 
 
 @lru_cache(maxsize=4096)  # the steps of an unrolled layer share their tables

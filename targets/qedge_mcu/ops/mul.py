@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from qedge.quantmath import quantize_multiplier
 from qedge_mcu.ops import broadcast
-from qedge_mcu.ops.base import Emitted, OpContext, Reason, expect_activation, output_members, scalar
+from qedge_mcu.ops.base import (
+    Emitted,
+    OpContext,
+    Params,
+    Reason,
+    expect_activation,
+    fused_range,
+    output_members,
+    scalar,
+)
+from qedge_mcu.ops.overlap import elementwise
+from qedge_mcu.structs import first_that_fits
 
 NAMES = ("MUL",)
 
@@ -15,9 +28,43 @@ def check(c: OpContext) -> list[Reason]:
 
 
 def emit(c: OpContext) -> Emitted:
-    """Return the call."""
-    (scale_a, zero_a), (scale_b, zero_b), (scale, _) = (scalar(t) for t in (c.input(0), c.input(1), c.output))
-    multiplier, shift = quantize_multiplier(scale_a * scale_b / scale)
+    """Return the call of the kernel for two tensors of one shape where it applies, else of the general one."""
+    return first_that_fits(partial(_same, c), partial(_general, c))
+
+
+def _multiplier(c: OpContext) -> tuple[int, int]:
+    (scale_a, _), (scale_b, _), (scale, _) = (scalar(t) for t in (c.input(0), c.input(1), c.output))
+    return quantize_multiplier(scale_a * scale_b / scale)
+
+
+def _same(c: OpContext) -> Emitted | None:
+    if not broadcast.none(c) or fused_range(c) != (-128, 127):
+        return None
+    multiplier, shift = _multiplier(c)
+    if multiplier == 0:  # with the shift 0
+        shift = -1
+    return Emitted(
+        function="qe_mul_same_s8",
+        args=("{params}", "{in0}", "{in1}", "{out0}"),
+        kernels=("qe_mul_same_s8.c",),
+        headers=("qe_high.h",),
+        params=Params(
+            "qe_mul_same_params",
+            (
+                ("multiplier", multiplier),
+                ("zero_a", scalar(c.input(0))[1]),
+                ("zero_b", scalar(c.input(1))[1]),
+                ("shift", -shift),
+                ("output_zero_point", scalar(c.output)[1]),
+                ("count", c.output.elements),
+            ),
+        ),
+        overlap={0: elementwise(), 1: elementwise()},
+    )
+
+
+def _general(c: OpContext) -> Emitted:
+    multiplier, shift = _multiplier(c)
     return broadcast.emit(
         c,
         "qe_mul_s8",
@@ -25,8 +72,8 @@ def emit(c: OpContext) -> Emitted:
         "qe_mul_params",
         (
             ("multiplier", multiplier),
-            ("offset_a", -zero_a),
-            ("offset_b", -zero_b),
+            ("offset_a", -scalar(c.input(0))[1]),
+            ("offset_b", -scalar(c.input(1))[1]),
             ("shift", shift),
             *output_members(c),
         ),

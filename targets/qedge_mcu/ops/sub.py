@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from qedge.quantmath import quantize_multiplier
 from qedge_mcu.ops import broadcast
-from qedge_mcu.ops.base import Emitted, OpContext, Reason, expect_activation, output_members, scalar
+from qedge_mcu.ops.base import (
+    Emitted,
+    OpContext,
+    Params,
+    Reason,
+    expect_activation,
+    fused_range,
+    output_members,
+    scalar,
+)
+from qedge_mcu.ops.overlap import elementwise
+from qedge_mcu.structs import first_that_fits
 
 NAMES = ("SUB",)
 
@@ -21,7 +34,42 @@ def check(c: OpContext) -> list[Reason]:
 
 
 def emit(c: OpContext) -> Emitted:
-    """Return the call."""
+    """Return the call of the kernel for two tensors of one shape where it applies, else of the general one."""
+    return first_that_fits(partial(_same, c), partial(_general, c))
+
+
+def _same(c: OpContext) -> Emitted | None:
+    if not broadcast.none(c) or fused_range(c) != (-128, 127):
+        return None
+    large, small = (0, 1) if scalar(c.input(0))[0] >= scalar(c.input(1))[0] else (1, 0)
+    scales = _scales(c)
+    (multiplier, shift), (out_multiplier, out_shift) = scales[small], scales[2]
+    return Emitted(
+        function="qe_sub_same_s8",
+        args=("{params}", f"{{in{large}}}", f"{{in{small}}}", "{out0}"),
+        kernels=("qe_sub_same_s8.c",),
+        headers=("qe_high.h",),
+        params=Params(
+            "qe_sub_same_params",
+            (
+                ("small_multiplier", multiplier),
+                ("output_multiplier", out_multiplier),
+                ("large_zero", scalar(c.input(large))[1]),
+                ("small_zero", scalar(c.input(small))[1]),
+                ("small_shift", max(-shift, 1)),
+                ("output_shift", -out_shift),
+                ("output_zero_point", scalar(c.output)[1]),
+                # A multiplier of one half has no shift: one more bit before it is exact, and is shifted out.
+                ("small_bits", LEFT_SHIFT + 1 if shift < 0 else LEFT_SHIFT + 2),
+                ("reversed", large),
+                ("count", c.output.elements),
+            ),
+        ),
+        overlap={0: elementwise(), 1: elementwise()},
+    )
+
+
+def _general(c: OpContext) -> Emitted:
     a, b, out = _scales(c)
     return broadcast.emit(
         c,

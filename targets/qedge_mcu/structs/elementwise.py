@@ -16,6 +16,7 @@ _SUM = (
     *_OFFSETS,
     *fields("int8_t", "shift_a shift_b out_shift", *SHIFT),
 )
+_COUNT = fields("uint32_t", "count", 1, (1 << 31) - 1)
 _REDUCE = (
     *pointers("int32_t", "kept reduced"),
     *fields("int32_t", "row", 1),
@@ -29,7 +30,7 @@ STRUCTS = (
     struct("qe_squared_difference_params", _SUM, fields("int8_t", "output_zero_point")),
     struct(
         "qe_add_params",
-        fields("uint32_t", "count", 1, (1 << 31) - 1),
+        _COUNT,
         fields("int32_t", "small_factor small_multiplier output_multiplier", 0),
         fields("int16_t", "large_offset small_offset", -127, 128),
         fields("uint8_t", "small_shift output_shift", 1, 31),
@@ -60,6 +61,28 @@ STRUCTS = (
         fields("int8_t", "shift_positive shift_negative", *SHIFT),
         fields("int8_t", "output_zero_point"),
     ),
+    struct(
+        "qe_mul_same_params",
+        fields("int32_t", "multiplier", 0),
+        fields("int8_t", "zero_a zero_b"),
+        fields("int8_t", "shift", 1, 22),
+        fields("int8_t", "output_zero_point"),
+        _COUNT,
+        by_value=True,
+    ),
+    struct(
+        "qe_sub_same_params",
+        fields("int32_t", "small_multiplier output_multiplier", 0),
+        fields("int8_t", "large_zero small_zero"),
+        fields("int8_t", "small_shift", 1, 31),
+        fields("int8_t", "output_shift", 1, 20),
+        fields("int8_t", "output_zero_point"),
+        fields("int8_t", "small_bits", 21, 22),
+        fields("int8_t", "reversed", 0, 1),
+        _COUNT,
+        by_value=True,
+    ),
+    struct("qe_sigmoid_params", fields("int32_t", "factor start"), _COUNT, by_value=True),
     struct("qe_lookup_params", pointers("int8_t", "table"), fields("int32_t", "count", 0)),
     struct(
         "qe_quantize_params",

@@ -105,10 +105,17 @@ class Field:
 
 @dataclass(frozen=True)
 class Struct:
-    """A parameter struct: its C name, and its members in the order of the declaration."""
+    """A parameter struct.
+
+    Args:
+        name: as in C.
+        fields: its members in the order of the declaration.
+        by_value: a call has the members as arguments, those of one byte by fours (``QE_BYTES``).
+    """
 
     name: str
     fields: tuple[Field, ...]
+    by_value: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -120,10 +127,33 @@ class Struct:
             at = -(-at // size) * size + size * max(field.count, 1)
         return -(-at // align) * align
 
+    def arguments(self, values: Sequence[str]) -> str:
+        """Return the arguments of a call, from the C text of each member's value.
 
-def struct(name: str, *groups: Sequence[Field]) -> Struct:
+        >>> struct("s", fields("int32_t", "m"), fields("int8_t", "a b c"), by_value=True).arguments("1234")
+        '1, QE_BYTES(2, 3, 4, 0)'
+        """
+        found: list[str] = []
+        bytes_: list[str] = []
+
+        def flush() -> None:
+            for k in range(0, len(bytes_), 4):
+                found.append(f"QE_BYTES({', '.join([*bytes_[k : k + 4], '0', '0', '0'][:4])})")
+            bytes_.clear()
+
+        for field, value in zip(self.fields, values):
+            if _ITEM_BYTES[field.type] == 1:
+                bytes_.append(value)
+            else:
+                flush()
+                found.append(value)
+        flush()
+        return ", ".join(found)
+
+
+def struct(name: str, *groups: Sequence[Field], by_value: bool = False) -> Struct:
     """Return the struct of several groups of members."""
-    return Struct(name, tuple(field for group in groups for field in group))
+    return Struct(name, tuple(field for group in groups for field in group), by_value)
 
 
 def fields(type: str, names: str, low: int | None = None, high: int | None = None) -> tuple[Field, ...]:

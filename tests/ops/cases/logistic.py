@@ -13,4 +13,9 @@ CASES = [
         for scale in (0.003, 0.047, 0.5)
         for zero in (-128, 3, 127)
     ),
+    *(
+        unary(f"few-{op.lower()}-{scale}", op, (scale, -5), target, shape=(1, 3, 21))
+        for op, target in (("LOGISTIC", (1 / 256, -128)), ("TANH", (1 / 128, 0)))
+        for scale in (0.004, 0.06)
+    ),
 ]

@@ -53,6 +53,11 @@ static inline int32_t qe_requantize(int32_t x, int32_t multiplier, int32_t shift
     return qe_rounding_shift(qe_high_mul((int32_t)((uint32_t)x << left), multiplier), right);
 }
 
+/* Four parameters of one byte each as an argument, and one of them again. */
+#define QE_BYTES(a, b, c, d) \
+    ((uint32_t)(uint8_t)(a) | (uint32_t)(uint8_t)(b) << 8 | (uint32_t)(uint8_t)(c) << 16 | (uint32_t)(uint8_t)(d) << 24)
+#define QE_BYTE(bytes, index) ((int32_t)(int8_t)(uint8_t)((bytes) >> (8 * (index))))
+
 static inline int32_t qe_clamp(int32_t x, int32_t low, int32_t high)
 {
     return x < low ? low : (x > high ? high : x);

@@ -8,8 +8,10 @@
 #define QE_DSP_ASM 1
 #include <arm_acle.h>
 #define QE_NAKED __attribute__((naked, noinline))
+#define QE_DSP_APART __attribute__((noinline))
 #else
 #define QE_DSP_ASM 0
+#define QE_DSP_APART
 #endif
 
 /* Requantisation of the DSP kernels. A channel has two words: its bias and shift, bias << 8 | (n - 1) with
