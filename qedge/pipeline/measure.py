@@ -20,6 +20,7 @@ from qedge.quantize.inputs import coarse_features
 BLAMED_SAMPLES = 16
 # Warnings that are no loss: what a rescue took is told, and --strict asks for no loss.
 HARMLESS = ("mixed-precision",)
+FEWEST_ANSWERS = 20  # samples; fewer may be alike by chance
 WAY_OUT = (
     "keep the layer in 16 bit (a recipe, see docs/models_and_data.md), give more and better calibration samples,"
     " or accept the loss; --strict makes it exit 6"
@@ -82,7 +83,8 @@ def assess(
 
 def figure_findings(comparison: Comparison) -> list[Finding]:
     """Return outputs that never change and labels that the float model knows no better than a guess."""
-    return [f for output in comparison.outputs for f in (_constant(output), _unrelated(output)) if f]
+    checks = (_constant, _one_answer, _unrelated)
+    return [f for output in comparison.outputs for check in checks if (f := check(output))]
 
 
 def without_losses(findings: Sequence[Finding], names: Sequence[str]) -> list[Finding]:
@@ -122,6 +124,20 @@ def _constant(output: OutputFigures) -> Finding | None:
         f"the output {output.name!r} is the same for all {output.samples} samples: it says nothing of its input",
         "a softmax over one class is always 1 (one class wants a sigmoid); else look for dead layers, or samples in"
         " other units than those of the training",
+        tensor=output.name,
+    )
+
+
+def _one_answer(output: OutputFigures) -> Finding | None:
+    """Return the warning that the float model answers all samples alike, so that agreement says nothing."""
+    if output.answers != 1 or output.constant or output.samples < FEWEST_ANSWERS:
+        return None
+    return Finding(
+        "warning",
+        "one-answer",
+        f"the float model gives one and the same answer for all {output.samples} samples (output {output.name!r}):"
+        " that int8 gives it too says nothing",
+        "samples of every class; and is the pre-processing that of the training (--range, --mean, --color)?",
         tensor=output.name,
     )
 

@@ -60,6 +60,7 @@ class OutputFigures:
         agreement_interval: 95 %.
         overlap: of a map, F1 of all its answers but the commonest (Dice), against the float model's: a background
             that fills the map hides nothing. None where the float model gives one answer alone.
+        answers: how many different answers the float model gives, where an output is classes, yes or no, or a map.
         metric: ``accuracy``, ``f1``, ``map`` (mAP50-95) or ``mae`` (mean absolute error), None without labels.
         float_metric, quantized_metric: the metric of both models.
         float_interval, quantized_interval: 95 %.
@@ -83,6 +84,7 @@ class OutputFigures:
     agreement: float | None = None
     agreement_interval: Interval | None = None
     overlap: float | None = None
+    answers: int = 0
     metric: str | None = None
     float_metric: float | None = None
     quantized_metric: float | None = None
@@ -135,7 +137,7 @@ class Sums:
         self.placed = np.zeros((3, 0), np.int64)
 
     def place(self, said: Array, found: Array) -> None:
-        """Count, answer by answer, at how many places of a map both models give it, the float one, the other one."""
+        """Count, answer by answer, how often both models give it, the float one, the other one."""
         said, found = said.astype(np.int64), found.astype(np.int64)
         count = 1 + int(max(said.max(initial=0), found.max(initial=0)))
         each = (said[said == found], said, found)
@@ -202,7 +204,7 @@ class OutputTally:
             self._sums.scores.append((said, found))
         elif self.task.kind != "values":
             self._sums.same.append(float((said == found).mean()) if said.size else 1.0)
-        if self.task.kind == "places":
+        if self.task.kind in ("places", "classes", "yes_no"):
             self._sums.place(said, found)
         if truth is None:
             return
@@ -248,7 +250,8 @@ class OutputTally:
             parts=self._parts(varied),
             constant=not whole and self.samples > 1 and bool((self._sums.low == self._sums.high).all()),
             **self._agreement(),
-            overlap=_overlap(self._sums.placed),
+            overlap=_overlap(self._sums.placed) if self.task.kind == "places" else None,
+            answers=int((self._sums.placed[1] > 0).sum()),
             **self._metric(),
         )
 
@@ -289,6 +292,8 @@ class OutputTally:
             if not counts[:, [0, 2]].any():  # the float model never says yes: there is nothing to agree on
                 return {}
             return {"agreement": f1(counts), "agreement_interval": f1_interval(counts)}
+        if self.task.kind == "places" and (self._sums.placed[1] > 0).sum() == 1:
+            return {}  # it says one thing everywhere: there is nothing to agree on
         share = float(np.mean(self._sums.same))
         if all(v in (0.0, 1.0) for v in self._sums.same):
             return {

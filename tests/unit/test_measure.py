@@ -14,6 +14,7 @@ from quantize_models import f32
 from qedge.bundle import read_bundle
 from qedge.cli.build import figure_rows, measured_on
 from qedge.datasets import InputInfo, linter, open_dataset, values
+from qedge.datasets.outputs import OutputInfo
 from qedge.datasets.split import hold_out
 from qedge.errors import AccuracyError, DataError, ModelError
 from qedge.findings import Finding, condensed
@@ -21,7 +22,10 @@ from qedge.graph import Graph
 from qedge.pipeline import BuildRequest, Prepared, build, prepare
 from qedge.pipeline.existing import open_labelled, raw_samples
 from qedge.pipeline.gate import stop
-from qedge.quantize import QuantizeOptions, prove_full_integer, quantize
+from qedge.pipeline.measure import figure_findings
+from qedge.quantize import Comparison, QuantizeOptions, prove_full_integer, quantize
+from qedge.quantize.figures import OutputTally
+from qedge.quantize.tasks import task_of
 from qedge.runtime import load
 from qedge.target import resolve_all
 from qedge.testing.opmodels import ModelBuilder, Spec, constant
@@ -283,14 +287,16 @@ def _two_heads() -> bytes:
     scores = g.tensor(Spec((1, 4), "float32", name="kind"))
     g.operator("SOFTMAX", [layer(ROWS, "logits")], [scores], {"beta": 1.0})
     g.output(scores)
-    g.output(layer(np.eye(3, 6) * [[500.0], [400.0], [1.0]], "where"))
+    where = g.tensor(Spec((1, 3), "float32", name="where"))  # no scale and offset of columns at the end
+    g.operator("ABS", [layer(np.eye(3, 6) * [[500.0], [400.0], [1.0]], "signed")], [where])
+    g.output(where)
     return builder.pack()
 
 
 def test_table_report_and_json_have_every_output_and_say_of_which_samples(tmp_path: Path) -> None:
     x, y = classes(200)
     (tmp_path / "m.tflite").write_bytes(_two_heads())
-    np.savez(tmp_path / "d.npz", x=x, y_kind=y, y_where=(x[:, :3] * [500, 400, 1]).astype(np.float32))
+    np.savez(tmp_path / "d.npz", x=x, y_kind=y, y_where=np.abs(x[:, :3] * [500, 400, 1]).astype(np.float32))
     options = replace(MINMAX, mixed=False)
     request = BuildRequest(
         tmp_path / "m.tflite", resolve_all(["rpi"]), tmp_path / "out", tmp_path / "d.npz",
@@ -454,3 +460,14 @@ def test_labels_are_looked_at_where_they_are_measured_and_nowhere_else(tmp_path:
             open_labelled(bundle, tmp_path / "wrong.npz", None)
         assert [f.rule for f in open_labelled(bundle, tmp_path / "text.npz", None)[1]] == ["labels"]
         assert len(raw_samples(bundle, tmp_path / "wrong.npz", 5)) == 5
+
+
+def test_a_model_that_answers_all_samples_alike_is_told_of() -> None:
+    rng = np.random.default_rng(0)
+    info = OutputInfo("kind", (1, 3), "softmax")
+    for last, told in ((0.1, ["one-answer"]), (0.9, [])):
+        tally = OutputTally(info, task_of(info))
+        for k in range(30):
+            scores = np.array([[0.6, 0.1, last if k == 29 else 0.1]]) + 0.01 * rng.random((1, 3))
+            tally.add(scores, scores + 0.001, None)
+        assert [f.rule for f in figure_findings(Comparison(30, (tally.result(),)))] == told
