@@ -205,6 +205,23 @@ def large_embedding(rng: np.random.Generator) -> Stranger:
     return Stranger(model, {"x": ids.astype(np.int32)}, y)
 
 
+def weather(rng: np.random.Generator) -> Stranger:
+    """Five numbers in units of their own, from 1013 hPa to thousandths of a millimetre."""
+    import keras
+    from keras import layers
+
+    x = rng.normal(size=(1200, 12)).astype(np.float32)
+    a, b, c = np.tanh(x[:, 0] + x[:, 1] / 2), np.sin(x[:, 2]) * x[:, 3], np.tanh(x[:, 4] - x[:, 5])
+    y = np.stack([1013 + 8 * a, 15 + 10 * b, 0.5 + 0.2 * c, 3 * np.abs(x[:, 6]), 0.001 * (a + c)], axis=1)
+    mean, size = y[:800].mean(axis=0), y[:800].std(axis=0)
+    model = keras.Sequential(
+        [layers.Input((12,)), layers.Dense(64, "elu"), layers.Dense(64, "elu"), layers.Dense(5)]
+    )
+    fitted(model, x[:800], (y[:800] - mean) / size, "mse", 40)
+    units = layers.Rescaling(size.tolist(), mean.tolist())(model.outputs[0])
+    return Stranger(keras.Model(model.inputs, units), {"x": x})
+
+
 STRANGERS: dict[str, Callable[[np.random.Generator], Stranger]] = {
     f.__name__: f
     for f in (
@@ -216,6 +233,7 @@ STRANGERS: dict[str, Callable[[np.random.Generator], Stranger]] = {
         gated_waves,
         depth_map,
         large_embedding,
+        weather,
     )
 }
 

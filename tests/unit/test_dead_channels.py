@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from qedge.graph import Graph
 from qedge.quantize.interpreter import Runner
+from qedge.quantize.rewrites import dead_channels
 from qedge.quantize.rewrites.dead_channels import Removed, without_dead_channels
 from qedge.testing.opmodels import ModelBuilder, Spec, constant
 
@@ -208,3 +209,18 @@ def test_any_mixture_says_the_same(
 
 def _convs(graph: Graph) -> list[int]:
     return [op.index for op in graph if op.op == "CONV_2D"]
+
+
+def test_many_layers_take_no_more_rounds_than_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    silent = np.array([0, 3])
+    net = Net()
+    for _ in range(16):
+        net.conv(6, 1, zero=silent, bias=np.array([0.5, 1, -1, 0.2, 0.1, 0.3]))
+    model = net.mean().dense(4).done()
+    rounds = []
+    real = dead_channels.Editor.from_bytes
+    monkeypatch.setattr(dead_channels.Editor, "from_bytes", lambda data: rounds.append(data) or real(data))
+    graph, removed = pruned(model)
+    assert channels(graph) == [*[4] * 17, 4]
+    assert sum(removed.channels.values()) == 32
+    assert len(rounds) == 2

@@ -11,7 +11,7 @@ convolutions and dense layers that read it. Where it goes elsewhere (a sum of br
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +49,12 @@ class _Path:
     reshapes: list[Operator] = field(default_factory=list)
     readers: list[tuple[Operator, Array]] = field(default_factory=list)
 
+    @property
+    def operators(self) -> set[int]:
+        """Indices of all operators that change with the channels."""
+        ends = [op for op, _ in self.readers]
+        return {op.index for op in (self.maker, *self.depthwise, *self.reshapes, *ends)}
+
 
 @dataclass(frozen=True)
 class Removed:
@@ -85,23 +91,34 @@ class Removed:
 
 def without_dead_channels(model: bytes) -> tuple[bytes, Removed]:
     """Return a float model that says the same with fewer channels, and what was left out."""
-    graph = Graph.from_bytes(model)
-    first, found = graph, True
+    first = graph = Graph.from_bytes(model)
     channels: dict[str, int] = {}
-    while found:
-        found = False
-        for op in graph.operators:
-            path = _path_of(graph, op)
-            keep = None if path is None else _alive(graph, path)
-            if path is None or keep is None or keep.all():
-                continue
-            name = graph.tensors[op.outputs[0]].name
+    while found := list(_apart(graph)):
+        editor = Editor.from_bytes(graph.data)
+        editor.forget_dynamic()
+        for path, keep in found:
+            name = graph.tensors[path.maker.outputs[0]].name
             channels[name] = channels.get(name, 0) + int((~keep).sum())
-            graph = Graph.from_bytes(_shrunk(graph, path, keep))
-            found = True
-            break
+            _shrink(editor, graph, path, keep)
+        editor.sweep()
+        graph = Graph.from_bytes(editor.pack())
     before, after = _size(first), _size(graph)
     return graph.data, Removed(channels, before[0] - after[0], before[1] - after[1])
+
+
+def _apart(graph: Graph) -> Iterator[tuple[_Path, npt.NDArray[np.bool_]]]:
+    """Yield the layers that have channels to leave out and which ones stay, no operator in two of their paths.
+
+    What overlaps waits for the next round: one shrinks what the other one looked at.
+    """
+    taken: set[int] = set()
+    for op in graph.operators:
+        path = None if op.index in taken else _path_of(graph, op)
+        keep = None if path is None else _alive(graph, path)
+        if path is None or keep is None or keep.all() or taken & path.operators:
+            continue
+        taken |= path.operators
+        yield path, keep
 
 
 def _path_of(graph: Graph, op: Operator) -> _Path | None:
@@ -186,10 +203,7 @@ def _alive(graph: Graph, path: _Path) -> npt.NDArray[np.bool_] | None:
     return keep
 
 
-def _shrunk(graph: Graph, path: _Path, keep: npt.NDArray[np.bool_]) -> bytes:
-    editor = Editor.from_bytes(graph.data)
-    editor.forget_dynamic()
-
+def _shrink(editor: Editor, graph: Graph, path: _Path, keep: npt.NDArray[np.bool_]) -> None:
     def put(op: Operator, slot: int, values: Array) -> None:
         if len(op.inputs) > slot and op.inputs[slot] >= 0:
             editor.set_constant(op.inputs[slot], np.ascontiguousarray(values, np.float32))
@@ -212,12 +226,10 @@ def _shrunk(graph: Graph, path: _Path, keep: npt.NDArray[np.bool_]) -> bytes:
         editor.graph.tensors[t].shape = np.asarray(shape, np.int32)
     for op in path.reshapes:
         shape = (*graph.tensors[op.outputs[0]].shape[:-1], int(keep.sum()))
-        editor.replace([node := editor.node(op.index)], [_reshape(editor, node, op, shape)])
-    editor.sweep()
-    return editor.pack()
+        editor.replace([editor.node(op.index)], [_reshape(editor, op, shape)])
 
 
-def _reshape(editor: Editor, node: Any, op: Operator, shape: tuple[int, ...]) -> Any:
+def _reshape(editor: Editor, op: Operator, shape: tuple[int, ...]) -> Any:
     wanted = editor.constant(np.asarray(shape, np.int32))
     return editor.operator("RESHAPE", [op.inputs[0], wanted], op.outputs)
 
