@@ -19,6 +19,7 @@ from qedge.quantize.layers import LayerError
 from qedge.quantize.plan import default_modes
 from qedge.quantize.recipe import Recipe
 from qedge.quantize.rules import RULES
+from qedge.quantize.tables import find_tables
 
 Meets = Callable[[Verdict], bool]
 Unseen = Callable[[Recipe], Verdict]
@@ -151,10 +152,14 @@ class _Trials:
         self._known: dict[Recipe, _Attempt | None] = {}
         self._held: dict[Recipe, Verdict] = {}
         graph = builder.model.graph
+        # In float the operators of a table compute what it holds, all of them or none.
+        tables = find_tables(graph) if mode == "float" else ()
+        self._together = {k: table.operators for table in tables for k in table.operators}
         self.able: list[int] = [
             op.index
             for op, default in zip(graph.operators, default_modes(graph))
-            if default == "int8" and (mode == "float" or RULES[op.op].version_int16 is not None)
+            if op.index in self._together
+            or (default == "int8" and (mode == "float" or RULES[op.op].version_int16 is not None))
         ]
 
     def by(self, way: Way) -> _Trials:
@@ -170,8 +175,8 @@ class _Trials:
         for index, _ in region.recipe.mixed:
             op = graph.operators[index]
             values = sum(graph.tensors[t].elements for t in op.outputs)
-            rule = RULES[op.op]
-            if rule.kind == "weights":
+            rule = RULES.get(op.op)
+            if rule is not None and rule.kind == "weights":
                 shape = graph.tensors[op.inputs[rule.weight]].shape
                 values *= graph.tensors[op.inputs[rule.weight]].elements // shape[rule.axis]
             total += values
@@ -197,7 +202,8 @@ class _Trials:
         """Return what the recipe gives with these operators in the mode, or None where that misses the demand."""
         if not operators:
             return None
-        trial = replace(recipe, mixed=tuple((index, self._mode) for index in sorted(operators)))
+        chosen = {k for index in operators for k in self._together.get(index, (index,))}
+        trial = replace(recipe, mixed=tuple((index, self._mode) for index in sorted(chosen)))
         if trial not in self._known:
             self._known[trial] = self._try(trial)
         found = self._known[trial]

@@ -178,6 +178,29 @@ def test_float_islands_are_the_last_way_and_only_where_they_are_allowed() -> Non
     assert "xfloat" not in met.method
 
 
+def test_functions_that_int8_holds_in_tables_go_to_float_as_well() -> None:
+    """Root of a square, as spectra have it: of small values eight bits of the square say nothing."""
+    builder = ModelBuilder()
+    g = builder.subgraph()
+    x = g.input(Spec((1, 32), "float32", name="x"))
+    weights = g.tensor(constant(np.random.default_rng(0).normal(size=(32, 32)), "float32"))
+    spectrum, square, root, out = (g.tensor(f32(1, 32)) for _ in range(4))
+    g.operator("FULLY_CONNECTED", [x, weights, -1], [spectrum])
+    g.operator("MUL", [spectrum, spectrum], [square])
+    g.operator("SQRT", [square], [root])
+    g.operator("FULLY_CONNECTED", [root, weights, -1], [out])
+    g.output(out)
+    model, samples = builder.pack(), _tailed(80, 3)
+    demand = QuantizeOptions("minmax", min_sqnr=60.0)
+    with pytest.raises(AccuracyError):
+        quantize(model, samples, demand)
+    found = quantize(model, samples, replace(demand, floats=True))
+    assert compare(model, found.data, samples).sqnr_db >= 60
+    graph = Graph.from_bytes(found.data)
+    (taken,) = [op for op in graph if op.op == "SQRT"]
+    assert {t.dtype for t in (*graph.input_tensors(taken), *graph.output_tensors(taken)) if t} == {"float32"}
+
+
 def test_what_layers_go_to_can_be_chosen() -> None:
     demand = QuantizeOptions("minmax", min_sqnr=44.0, floats=True)
     assert "xint16" in quantize(cnn(), images(), replace(demand, lift="int16")).method
