@@ -6,11 +6,14 @@ On a computer: ``qedge.build(model, (x, y), targets=["rpi", "mcu"])``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from qedge._version import __version__
 
+# Not that of typing, which takes ten times as long to import as all of this.
+TYPE_CHECKING = False
+
 if TYPE_CHECKING:
+    from typing import Any
+
     from qedge.api import Build, build, check, evaluate, verify
     from qedge.drift import monitor
     from qedge.errors import QedgeError
@@ -45,11 +48,14 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    import gc
     import importlib
 
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'qedge' has no attribute {name!r}")
+    collecting = gc.isenabled()
+    gc.disable()  # modules stay: to look through them and all of numpy takes a tenth of a start on a device
     try:
         return getattr(importlib.import_module(home), name)
     except ImportError as problem:
@@ -61,6 +67,9 @@ def __getattr__(name: str) -> Any:
         raise ToolError(
             f"qedge.{name} needs {problem.name}, which is not installed", hint=install_command("host")
         ) from None
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def __dir__() -> list[str]:

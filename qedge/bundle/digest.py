@@ -29,7 +29,8 @@ def expect(total: int) -> None:
 
 # Where hashlib finds its own, without the other algorithms that it sets up: as its last resort it serves anyway.
 _OPENSSL = (("_hashlib", "openssl_sha256"), ("hashlib", "sha256"))
-_PLAIN = (("_sha2", "sha256"), ("_sha256", "sha256"), ("hashlib", "sha256"))
+# One name a version: to look in vain costs a walk along the whole import path, for every file again.
+_PLAIN = (("_sha2" if sys.version_info >= (3, 12) else "_sha256", "sha256"), ("hashlib", "sha256"))
 
 
 def _function(homes: Sequence[tuple[str, str]]) -> Any:

@@ -6,7 +6,6 @@ import os
 import stat
 from typing import TYPE_CHECKING, Any
 
-from qedge.archives import check_archive, zip_faults
 from qedge.bundle.digest import expect, sha256
 from qedge.bundle.manifest import (
     HINT,
@@ -282,6 +281,8 @@ def _same_names(root: str, present: set[str], manifest: Manifest) -> None:
 def _from_zip(root: str) -> Bundle:
     import zipfile
 
+    from qedge.archives import zip_faults
+
     try:
         with zipfile.ZipFile(root) as archive:
             return _from_archive(root, archive)
@@ -298,6 +299,8 @@ def _from_zip(root: str) -> Bundle:
 
 
 def _from_archive(root: str, archive: Any) -> Bundle:
+    from qedge.archives import check_archive
+
     names: set[str] = set()
     check_archive(archive.infolist(), os.path.getsize(root), root, IntegrityError)
     for info in archive.infolist():

@@ -1,6 +1,6 @@
 """A model's own first step, taken off it: what is done to an input in float before it is quantised."""
 
-from __future__ import annotations
+# Annotations are no strings here: NamedTuple would compile each of them, at every start on a device.
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,13 +29,13 @@ class InputStep(NamedTuple):
     offset: tuple[float, ...]
     factor: tuple[float, ...]
 
-    def apply(self, values: npt.NDArray[Any]) -> Float:
+    def apply(self, values: "npt.NDArray[Any]") -> "Float":
         """Return what the model takes for an input in the author's units, float32, the same shape."""
         offset, factor = (np.asarray(v, np.float32) for v in (self.offset, self.factor))
         result: Float = (np.asarray(values, np.float32) - offset) * factor
         return result
 
-    def real(self, values: npt.NDArray[Any]) -> Float:
+    def real(self, values: "npt.NDArray[Any]") -> "Float":
         """Return the author's units for what the model takes: :meth:`apply` backwards, up to rounding."""
         offset, factor = (np.asarray(v, np.float32) for v in (self.offset, self.factor))
         result: Float = np.asarray(values, np.float32) / factor + offset
@@ -46,7 +46,7 @@ class InputStep(NamedTuple):
         return {"offset": list(self.offset), "factor": list(self.factor)}
 
     @classmethod
-    def of(cls, offset: npt.ArrayLike, factor: npt.ArrayLike) -> InputStep:
+    def of(cls, offset: "npt.ArrayLike", factor: "npt.ArrayLike") -> "InputStep":
         """Return the step with these values rounded to float32; equal ones for every channel become one."""
         columns = np.broadcast_arrays(*(np.asarray(v, np.float32).reshape(-1) for v in (offset, factor)))
         if all((c == c[0]).all() for c in columns):
@@ -64,7 +64,7 @@ class OutputStep(NamedTuple):
     factor: tuple[float, ...]
     offset: tuple[float, ...]
 
-    def apply(self, values: npt.NDArray[Any]) -> Float:
+    def apply(self, values: "npt.NDArray[Any]") -> "Float":
         """Return the author's units, float32, the same shape."""
         factor, offset = (np.asarray(v, np.float32) for v in (self.factor, self.offset))
         result: Float = np.asarray(values, np.float32) * factor + offset
@@ -75,7 +75,7 @@ class OutputStep(NamedTuple):
         return {"factor": list(self.factor), "offset": list(self.offset)}
 
     @classmethod
-    def of(cls, factor: npt.ArrayLike, offset: npt.ArrayLike) -> OutputStep:
+    def of(cls, factor: "npt.ArrayLike", offset: "npt.ArrayLike") -> "OutputStep":
         """Return the step with these values rounded to float32."""
         columns = (np.asarray(v, np.float32).reshape(-1) for v in (factor, offset))
         first, second = (tuple(float(v) for v in c) for c in columns)
@@ -120,7 +120,7 @@ def finishes_in(metadata: bytes) -> dict[int, Finish]:
     return {int(k): read(note) for k, note in json.loads(metadata or b"{}").items()}
 
 
-def finish(values: Float, left: Finish | None) -> Float:
+def finish(values: "Float", left: "Finish | None") -> "Float":
     """Return an output in real numbers with what was left to be done to it done: ``softmax``, a step or None."""
     if left is None:
         return values
@@ -131,6 +131,6 @@ def finish(values: Float, left: Finish | None) -> Float:
     return softmax(values)
 
 
-def apply_steps(steps: Sequence[InputStep | None], sample: Sequence[npt.NDArray[Any]]) -> list[Any]:
+def apply_steps(steps: Sequence[InputStep | None], sample: "Sequence[npt.NDArray[Any]]") -> list[Any]:
     """Return a sample with the step of each input done; None leaves an input as it is."""
     return [values if step is None else step.apply(values) for step, values in zip(steps, sample)]

@@ -30,17 +30,22 @@ def share(threads: int | None, streams: int, model_bytes: int) -> int:
     Raises:
         UsageError: ``threads`` is 0 or no integer, or ``streams`` is no positive one.
     """
+    check(threads, streams)
+    spare = -threads if threads is not None and threads < 0 else 0
+    limit = max(1, (available() - spare) // streams)
+    if threads is None or spare:
+        return 1 if model_bytes < SMALL_MODEL_BYTES else limit
+    return min(threads, limit)
+
+
+def check(threads: int | None, streams: int) -> None:
+    """Raise UsageError as :func:`share` does, without a look at the machine."""
     if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads == 0):
         raise UsageError(
             f"threads: found {threads!r}, expected an integer of at least 1, or below 0 to spare cores"
         )
     if not isinstance(streams, int) or isinstance(streams, bool) or streams < 1:
         raise UsageError(f"streams: found {streams!r}, expected an integer of at least 1")
-    spare = -threads if threads is not None and threads < 0 else 0
-    limit = max(1, (available() - spare) // streams)
-    if threads is None or spare:
-        return 1 if model_bytes < SMALL_MODEL_BYTES else limit
-    return min(threads, limit)
 
 
 def _quota() -> int | None:

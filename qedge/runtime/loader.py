@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from qedge._version import __version__
 from qedge.bundle.read import Bundle, read_bundle
 from qedge.errors import PluginError, QedgeError, ToolError, UsageError
 from qedge.runtime.model import Model
@@ -94,7 +95,15 @@ def runtimes() -> dict[str, str]:
 
 
 def _home(target: str) -> str | None:
-    """Return where the runtime of ``target`` lives, looking first into qedge's own distribution."""
+    """Return where the runtime of ``target`` lives, looking first into qedge's own distribution.
+
+    To open a file that may not be there is quicker than to list a folder of packages.
+    """
+    own = os.path.join(f"qedge-{__version__}.dist-info", "entry_points.txt")
+    for folder in sys.path:
+        for known, home in _entry_points(os.path.join(folder, own)):
+            if known == target:
+                return home
     for folder, names in _distributions():
         for name in names:
             if name.startswith("qedge-"):

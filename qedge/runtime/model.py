@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qedge import quantmath
 from qedge.bundle.manifest import TensorSpec
 from qedge.bundle.read import Bundle
 from qedge.errors import DataError, UsageError
@@ -389,4 +388,6 @@ def _read_npy(path: str) -> Array:
 def _dequantized(array: Array, spec: TensorSpec) -> npt.NDArray[np.float32]:
     if spec.scale is None or spec.zero_point is None:
         return finish(array.astype(np.float32, copy=False), spec.finish)
+    from qedge import quantmath
+
     return finish(quantmath.dequantize(array, spec.scale, spec.zero_point), spec.finish)
