@@ -10,6 +10,7 @@ from typing import Any, Literal
 from qedge.errors import ModelError
 from qedge.findings import Finding
 from qedge.frontends.customs import known_customs
+from qedge.frontends.dilation import fold_dilations
 from qedge.frontends.names import shorten
 from qedge.frontends.protocol import Names
 from qedge.frontends.runnable import require_runnable
@@ -46,7 +47,7 @@ def normalize(
     """Return a model as static ``.tflite`` of batch 1; full-integer ones stay as they are but for the batch.
 
     Weights stored as float16, sparse or as 8-bit codes become dense float32; shapes computed from a dynamic batch
-    become constants; metadata goes.
+    become constants; dilated convolutions that were split into a batch become one operator again; metadata goes.
 
     Args:
         data: the ``.tflite``.
@@ -83,7 +84,11 @@ def _normalize(
         require_runnable(graph, origin)
         findings += plain_weights(tree)
     changed = make_static(tree, origin, input_shapes)
-    if kind == "quantized" and not changed:
+    folded = fold_dilations(tree)
+    if folded:
+        message = f"{folded} convolutions over a batch of interleaved images were made dilated convolutions"
+        findings.append(Finding("info", "dilated-convolutions", message))
+    if kind == "quantized" and not changed and not folded:
         return Normalized(graph.data, kind, findings)
     if kind == "float":
         tree.drop_metadata()

@@ -12,6 +12,8 @@ from qedge.frontends.protocol import Refusal
 from qedge.frontends.tree import Tree
 
 _SHAPE_OF = "SHAPE"
+_MOVE_BATCH = ("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND")
+"""What makes other batches of one; a file with a dynamic batch says 1 for them too."""
 
 
 def make_static(tree: Tree, origin: str, input_shapes: Mapping[str, Sequence[int]]) -> bool:
@@ -31,7 +33,8 @@ def make_static(tree: Tree, origin: str, input_shapes: Mapping[str, Sequence[int
     )
     if not dynamic and not shape_ops and all(tree.shape(t) == s for t, s in wanted.items()):
         return False
-    if not shape_ops and all(tree.shape(t) == s for t, s in wanted.items()):
+    moved = any(tree.op(o) in _MOVE_BATCH for o in tree.operators)
+    if not shape_ops and not moved and all(tree.shape(t) == s for t, s in wanted.items()):
         tree.forget_dynamic()
         return True
     _settle(tree, origin, wanted)

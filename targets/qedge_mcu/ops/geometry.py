@@ -102,7 +102,6 @@ def expect_batch_1(data: Tensor) -> list[Reason]:
     return [
         Reason(
             f"the input is {list(shape)}, expected batch 1 in four dimensions",
-            "convert with batch 1; where a converter split a dilated convolution into batches, build from the "
-            "float model",
+            "convert with batch 1",
         )
     ]
