@@ -25,8 +25,9 @@ CHOICES = ("threshold", "iou", "limit", "per_class", "candidates")
 """Fields of a stated post-processing that hold wherever the decoding is done."""
 LETTERBOX = {"fit": "letterbox", "fill": 114, "resize": "opencv", "range": [0.0, 1.0]}
 """How Ultralytics' package feeds its detectors."""
-FED_SO = ("detect", "pose", "segment")
-"""Tasks of that package that are fed so, and that are decoded here."""
+FED_SO = ("detect", "pose", "segment", "obb")
+"""Tasks of that package that are fed so."""
+ROTATED = "obb"
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ def bring(source: SourceModel, request: BuildRequest) -> Brought:
     if exported is not None:
         found = _noted(found, exported)
     stated = request.postprocess
+    if exported is not None and exported.task == ROTATED and stated is None:
+        return _rotated(found, request)
     if request.cut_head is False or not isinstance(stated, Detect | None):
         return found
     if stated is not None and stated.box_outputs:
@@ -108,6 +111,23 @@ def _noted(found: Brought, exported: Exported) -> Brought:
 
 def _shown(value: Any) -> str:
     return ",".join(f"{v:g}" for v in value) if isinstance(value, list) else str(value).lower()
+
+
+def _rotated(found: Brought, request: BuildRequest) -> Brought:
+    """Return the model as it came, and say that nothing here decodes boxes that are turned.
+
+    Raises:
+        UnsupportedError: ``cut_head`` is asked for.
+    """
+    message = "the boxes are turned (task obb), which no post-processing of qedge decodes"
+    if request.cut_head:
+        raise UnsupportedError(f"{request.model}: {message}", hint="train the task detect: upright boxes")
+    said = Finding(
+        "warning", "detector-outputs", f"{message}: the bundle gives the model's own numbers",
+        "decode them in your program (Result.outputs), or train the task detect; one int8 output of pixels and scores"
+        " together is coarse: see the figures",
+    )  # fmt: skip
+    return replace(found, findings=(*found.findings, said))
 
 
 def _by_shapes(found: Brought, request: BuildRequest) -> Brought:

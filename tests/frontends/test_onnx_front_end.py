@@ -484,3 +484,50 @@ def test_rows_that_a_model_chose_may_change_places() -> None:
     assert not same_rows(shifted.astype(np.float32), rows.astype(np.float32))
     assert not same_rows(rows[0, 0], rows[0, 0])
     assert not same_rows(np.zeros((1, 5000, 6), np.float32), np.zeros((1, 5000, 6), np.float32))
+
+
+def test_of_equal_scores_any_may_be_chosen() -> None:
+    from qedge.frontends.onnx.prove import same_rows
+
+    rng = np.random.default_rng(5)
+    rows = np.concatenate(
+        [rng.random((1, 300, 4)) * 320, np.ones((1, 300, 1)), rng.integers(1, 9, (1, 300, 1))], 2
+    )
+    others = rows.copy()
+    others[:, 260:, :4] = rng.random((1, 40, 4)) * 320  # as many others with the same score
+    for last, fine in ((1.0, True), (0.9, False)):
+        others[:, 260:, 4] = last
+        assert same_rows(others.astype(np.float32), rows.astype(np.float32)) == fine
+    others[..., 4] = 1
+    others[:, 100:, :4] += 5  # most are others: no proof of anything
+    assert not same_rows(others.astype(np.float32), rows.astype(np.float32))
+    zeros = rows.copy()
+    zeros[..., 4:] = np.linspace(1, 0.5, 300)[:, None] * (1, 0)  # one class, number 0
+    moved = zeros.copy()
+    moved[:, 260:, :4] += 5
+    assert not same_rows(moved.astype(np.float32), zeros.astype(np.float32))
+
+
+def test_nodes_in_any_order_are_taken(tmp_path: Path) -> None:
+    """Converters to half precision put the casts of inputs and constants at the end; onnxruntime takes such files."""
+    from qedge.frontends.onnx.reading import proto_of
+
+    model = onnx.load_model_from_string(model_of(NET))
+    plain = proto_of(model.SerializeToString())
+    for order in ([3, 1, 0, 2], [2, 3, 0, 1], [3, 2, 1, 0]):
+        turned = onnx.ModelProto.FromString(model.SerializeToString())
+        nodes = [turned.graph.node[k] for k in order]
+        copies = [onnx.NodeProto.FromString(n.SerializeToString()) for n in nodes]
+        del turned.graph.node[:]
+        turned.graph.node.extend(copies)
+        read = proto_of(turned.SerializeToString())
+        assert [n.output[0] for n in read.graph.node] == ["a", "r", "p", "y"]
+        assert read.graph.SerializeToString() == plain.graph.SerializeToString()
+    path = tmp_path / "turned.onnx"
+    path.write_bytes(turned.SerializeToString())
+    assert _ops(load_model(path, workdir=tmp_path).data)
+    circle = onnx.ModelProto.FromString(model.SerializeToString())
+    circle.graph.node[0].input[0] = "y"
+    path.write_bytes(circle.SerializeToString())
+    with pytest.raises(ModelError):
+        load_model(path, workdir=tmp_path)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from test_head_cut import CLASSES, SIDE, STRIDES, Net
 
 import qedge
+from qedge.errors import UnsupportedError
+from qedge.frontends import SourceModel
 from qedge.graph import Graph
 from qedge.graph.edit import Editor
+from qedge.pipeline.detector import bring
+from qedge.pipeline.request import BuildRequest
 from qedge.processing.detect import Detect
 from qedge.quantize.heads import cut_head
 from qedge.quantize.heads.shapes import read_shapes
@@ -175,6 +181,21 @@ def test_a_build_says_what_it_reads_and_a_stated_meaning_holds(tmp_path) -> None
         assert len(model.outputs) == 4
     kept = qedge.build(tmp_path / "net.tflite", data, **options, cut_head=False)
     assert "detector-outputs" not in {f.rule for f in kept.report.findings}
+
+
+def test_turned_boxes_are_not_taken_for_upright_ones(tmp_path) -> None:
+    net = Net(8)
+    outputs = net.flat([net.conv(level, 4 + CLASSES + 1) for level in net.levels], 4 + CLASSES + 1)
+    model = ended(net, [outputs])
+    notes = {"task": "obb", "names": "{0: 'a', 1: 'b', 2: 'c'}"}
+    source = SourceModel(model, "float", "onnx", "net", "0" * 64, (), {}, notes)
+    request = BuildRequest(tmp_path / "net.onnx", [], tmp_path)
+    brought = bring(source, request)
+    assert brought.postprocess is None
+    (said,) = [f for f in brought.findings if f.rule == "detector-outputs"]
+    assert "the boxes are turned" in said.message
+    with pytest.raises(UnsupportedError, match="the boxes are turned"):
+        bring(source, replace(request, cut_head=True))
 
 
 def test_the_editor_keeps_the_layers_as_they_were() -> None:

@@ -27,6 +27,8 @@ ROUNDING = 4e-6
 """What rounding in float32 may amount to beside the largest value of an output."""
 INTEGERS_THAT_MAY_DIFFER = 0.02
 """Fraction of integers that may differ: positions of values that are equal but for rounding."""
+SAME_OF_A_TIE = 0.5
+"""Share of rows that must be the same where the others have equal scores."""
 MOST_ROWS = 1000
 POINTER_BYTES = 48 << 20
 """What XNNPACK's pointers may take, one to each value that a convolution reads for each that it writes."""
@@ -89,7 +91,9 @@ def same_rows(ours: Array, theirs: Array) -> bool:
     """Return whether two lists of rows are the same but for rounding, their order, and a few of them.
 
     What is chosen by score changes places where two scores are equal but for rounding, and at the end one is left out
-    for another: of equal scores any one. Numbers are held against the largest of their column.
+    for another: of equal scores any one. So are rows whose score is that of the last, where many have it (a net with
+    random weights, whose scores are all 1), as long as most rows are the same. Numbers are held against the largest of
+    their column.
     """
     if theirs.ndim < 2 or theirs.dtype.kind != "f" or theirs.size > MOST_ROWS * theirs.shape[-1]:
         return False
@@ -99,9 +103,23 @@ def same_rows(ours: Array, theirs: Array) -> bool:
     for a, b in zip(*lists):
         far = TOLERANCE * np.abs(b).max(axis=0, initial=0.0) + ABSOLUTE
         same = np.all(np.abs(a[:, None] - b) <= far, axis=2)
-        if min(np.sum(same.any(axis=k)) for k in (0, 1)) < least:
+        known = [same.any(axis=1), same.any(axis=0)]
+        if min(map(np.sum, known)) >= least:
+            continue
+        if min(map(np.sum, known)) < SAME_OF_A_TIE * count or not _tied(a, b, known):
             return False
     return True
+
+
+def _tied(ours: Array, theirs: Array, known: Sequence[Array]) -> bool:
+    """Return whether all rows that have no partner share a score with the last that was chosen."""
+    for column in np.flatnonzero(np.all(np.diff(theirs, axis=0) <= ABSOLUTE, axis=0)):  # scores fall
+        last = theirs[-1, column]
+        if last > 0 and all(
+            np.all(seen | (np.abs(v[:, column] - last) <= ABSOLUTE)) for v, seen in zip((ours, theirs), known)
+        ):
+            return True
+    return False
 
 
 class Prover:

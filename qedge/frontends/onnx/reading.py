@@ -57,8 +57,43 @@ def proto_of(data: bytes, folder: Path | None = None) -> Any:
         except Exception as error:
             raise Refusal(f"its functions cannot be inlined: {_first(error)}", _DAMAGED) from None
     _refuse_quantised(model.graph)
+    _in_order(model.graph)
     widen(model)
     return model
+
+
+def _in_order(graph: Any) -> None:
+    """Move nodes behind those whose results they read: converters to half precision add theirs at the end.
+
+    onnxruntime takes such files. Nodes that are in order stay as they are; so does a graph with a circle.
+    """
+    made = {o for node in graph.node for o in node.output if o}
+    known: set[str] = set()
+    left, found = list(graph.node), []
+    while left:
+        later = []
+        for node in left:
+            if all(name not in made or name in known for name in _read(node)):
+                known.update(node.output)
+                found.append(node)
+            else:
+                later.append(node)
+        if len(later) == len(left):
+            return
+        left = later
+    if [id(n) for n in found] != [id(n) for n in graph.node]:
+        copies = [type(n).FromString(n.SerializeToString()) for n in found]
+        del graph.node[:]
+        graph.node.extend(copies)
+
+
+def _read(node: Any) -> Iterator[str]:
+    """Yield the names that a node reads, those within its branches included."""
+    yield from (name for name in node.input if name)
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            for inner in graph.node:
+                yield from _read(inner)
 
 
 def _first(error: BaseException) -> str:

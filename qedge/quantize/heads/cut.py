@@ -176,6 +176,8 @@ def _apart(a: Array, b: Array) -> float:
     """Return the largest difference of corners, of those far outside the image as a share of themselves."""
     other = a != b  # two infinities are the same
     a, b = a[other], b[other]
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return float("inf")
     far = np.maximum(1.0, np.maximum(np.abs(a), np.abs(b)))
     return float((np.abs(a - b) / far).max(initial=0.0))
 
