@@ -47,7 +47,10 @@ def export(folder: Path, sizes: list[int], names: list[str], steps: int) -> None
             model.model.end2end = True  # the branch that is exported
         weights = Path(f"{name}.pt")
         if not weights.exists():
-            train(model.model, steps)
+            if steps:
+                train(model.model, steps)
+            else:
+                settle(model.model, _scenes(256, np.random.default_rng(7))[0])
             torch.save(model.model.state_dict(), weights)
         model.model.load_state_dict(torch.load(weights))
         for size in sizes:
@@ -65,8 +68,7 @@ def train(net: Any, steps: int) -> None:
     from ultralytics.cfg import get_cfg
 
     rng = np.random.default_rng(7)
-    drawn = [scene(rng, SIDE) for _ in range(POOL)]
-    photos = torch.from_numpy(np.stack([image for image, _ in drawn])).permute(0, 3, 1, 2)
+    photos, shapes = _scenes(POOL, rng)
     given, net.args = net.args, get_cfg(overrides={"epochs": EPOCHS})
     net.train()
     optimizer = torch.optim.AdamW(net.parameters(), RATE, weight_decay=1e-4, fused=True)
@@ -77,7 +79,7 @@ def train(net: Any, steps: int) -> None:
         optimizer.param_groups[0]["lr"] = RATE * rate
         chosen = rng.integers(0, POOL, BATCH)
         images = photos[chosen].float() / 255
-        loss, parts = net.loss({"img": images, **_truths([drawn[k][1] for k in chosen])})
+        loss, parts = net.loss({"img": images, **_truths([shapes[k] for k in chosen])})
         optimizer.zero_grad()
         loss.sum().backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
@@ -96,6 +98,15 @@ def train(net: Any, steps: int) -> None:
             value.copy_(mean[name])
     net.args, net.criterion = given, None
     settle(net, photos[:256])
+
+
+def _scenes(count: int, rng: np.random.Generator) -> tuple[Any, list[np.ndarray]]:
+    """Return drawn scenes, uint8 (count, 3, side, side), and the shapes in each."""
+    import torch
+
+    drawn = [scene(rng, SIDE) for _ in range(count)]
+    photos = torch.from_numpy(np.stack([image for image, _ in drawn])).permute(0, 3, 1, 2)
+    return photos, [shapes for _, shapes in drawn]
 
 
 def _truths(listed: list[np.ndarray]) -> dict[str, Any]:
@@ -155,7 +166,7 @@ def main() -> None:
     one.add_argument("folder", type=Path)
     one.add_argument("--sizes", type=int, nargs="+", default=[320, 640])
     one.add_argument("--models", nargs="+", default=list(MODELS))
-    one.add_argument("--steps", type=int, default=STEPS)
+    one.add_argument("--steps", type=int, default=STEPS, help="of training; 0: random weights")
     two = commands.add_parser("detect")
     two.add_argument("model", type=Path)
     two.add_argument("images", type=Path)
