@@ -10,6 +10,7 @@ from qedge.datasets.outputs import OutputInfo
 from qedge.errors import AccuracyError
 from qedge.findings import Finding
 from qedge.graph import Graph
+from qedge.processing.affine import OUTPUTS_KEY, OutputStep, finishes_in
 from qedge.quantize import Comparison, LayerError, QuantizeOptions, layer_errors
 from qedge.quantize.budget import CANNOT_APPLY, accuracy_error, missed, unusable_gate
 from qedge.quantize.compare import tasks_of
@@ -28,7 +29,7 @@ WAY_OUT = (
 
 
 WAY_OUT_COLUMNS = (
-    "the columns of an output share one scale: give those of unlike size as outputs of their own, or let the model end"
+    "give columns of unlike size as outputs of their own, or let the model end"
     " in standardised values and turn them back behind it; --strict makes it exit 6"
 )
 
@@ -76,9 +77,15 @@ def assess(
         raise accuracy_error(why, layers, options.mixed)
     graph = Graph.from_bytes(quantized, "the quantised model")
     coarse = coarse_features(graph, calibration)
-    outputs = comparison.outputs
-    ways = [WAY_OUT if outputs[m.output].worst_part is None else WAY_OUT_COLUMNS for m in misses]
-    return findings + coarse + loss_findings(misses, layers, ways, graph)
+    shared = {m.name for m in misses if comparison.outputs[m.output].worst_part is not None} - _stepped(graph)
+    ways = [WAY_OUT_COLUMNS if m.name in shared else WAY_OUT for m in misses]
+    return findings + coarse + loss_findings(misses, layers, ways, graph, shared)
+
+
+def _stepped(graph: Graph) -> set[str]:
+    """Return the outputs each of whose columns has a scale of its own."""
+    left = finishes_in(graph.metadata.get(OUTPUTS_KEY, b""))
+    return {graph.output_names[k] for k, step in left.items() if isinstance(step, OutputStep)}
 
 
 def figure_findings(comparison: Comparison) -> list[Finding]:

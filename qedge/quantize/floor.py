@@ -9,7 +9,7 @@ above a sixth of how much the values vary (15 dB about their mean).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from qedge.findings import Finding
@@ -141,7 +141,11 @@ def lifted_finding(graph: Graph, recipe: Recipe, before: bytes, after: bytes) ->
 
 
 def loss_findings(
-    misses: Sequence[Miss], layers: Sequence[LayerError], ways_out: Sequence[str], graph: Graph
+    misses: Sequence[Miss],
+    layers: Sequence[LayerError],
+    ways_out: Sequence[str],
+    graph: Graph,
+    shared: Collection[str] = (),
 ) -> list[Finding]:
     """Return one warning for each output that loses: what, the layer ahead of it that adds most noise, and the way out.
 
@@ -149,14 +153,17 @@ def loss_findings(
         layers: by the noise that they add themselves, worst first.
         ways_out: what the user can do about each.
         graph: of the quantised model.
+        shared: outputs whose columns are of unlike size and share one scale: no layer ahead is to blame.
     """
     found = []
     for miss, way_out in zip(misses, ways_out):
-        ahead = _ahead_of(graph, miss.name)
+        ahead = set() if miss.name in shared else _ahead_of(graph, miss.name)
         worst = next((layer for layer in layers if layer.index in ahead), None)
         blamed = (
             "" if worst is None else f"; most noise comes from #{worst.index} {worst.op} ({worst.tensor})"
         )
+        if miss.name in shared:
+            blamed = "; its columns are of unlike size and share one scale"
         said = f"int8 loses on the output {miss.name!r}: {miss.why}{blamed}"
         op = None if worst is None else f"#{worst.index} {worst.op}"
         found.append(Finding("warning", LOSS_RULE, said, way_out, op=op, tensor=miss.name))

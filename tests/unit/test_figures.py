@@ -195,6 +195,10 @@ def test_a_loss_names_the_layer_and_the_way_out() -> None:
     assert finding.hint == "keep it in 16 bit"
     (alone,) = loss_findings(below_floor(_agreeing(45, 50)), layers[:1], ["-"], graph)
     assert (alone.op, "most noise" in alone.message) == (None, False)
+    # Where its own columns share a scale, no layer ahead is to blame.
+    (shared,) = loss_findings(below_floor(_agreeing(45, 50)), layers, ["-"], graph, {"scores"})
+    assert shared.op is None
+    assert "share one scale" in shared.message
 
 
 def _two_branches() -> Graph:
