@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from qedge.tune.job import MODEL, SAMPLES, SETTINGS, START, Job, Start, write_sa
 
 Array = npt.NDArray[Any]
 Look = Callable[[int, int, float], None]
+GRACE, STARTING = 1.25, 30.0
+"""Times the stated time, and seconds beside it, after which a child is ended that did not end by itself."""
 
 
 @dataclass(frozen=True)
@@ -77,15 +80,19 @@ def learn(
         (folder / SETTINGS).write_text(job.dump())
         start.save(folder / START)
         write_samples(folder / SAMPLES, samples, held, labels)
-        why, stopped = _run(folder, look)
+        why, stopped = _run(folder, look, GRACE * job.settings.seconds + STARTING)
         kept = folder / "best.npz"
         best = Start.read(kept) if kept.is_file() else None
     return Lesson(best, "" if best is not None else why, stopped)
 
 
-def _run(folder: Path, look: Look) -> tuple[str, bool]:
-    """Run the child; return why it found nothing ("" when it did not say) and whether the user ended it."""
-    why = ""
+def _run(folder: Path, look: Look, seconds: float) -> tuple[str, bool]:
+    """Run the child; return why it found nothing ("" when it did not say) and whether the user ended it.
+
+    The child minds its time between steps. What is still busy after ``seconds``, with a graph that takes long to build,
+    is ended from here.
+    """
+    why, late = "", threading.Event()
     with (
         open(folder / "said", "wb") as said,
         subprocess.Popen(
@@ -100,6 +107,13 @@ def _run(folder: Path, look: Look) -> tuple[str, bool]:
         ) as process,
     ):
         assert process.stdout is not None
+
+        def end() -> None:
+            late.set()
+            process.kill()
+
+        watch = threading.Timer(seconds, end)
+        watch.start()
         try:
             for line in process.stdout:
                 told = json.loads(line) if line.startswith("{") else {}
@@ -110,7 +124,10 @@ def _run(folder: Path, look: Look) -> tuple[str, bool]:
         except KeyboardInterrupt:
             return "it was ended early", True
         finally:
+            watch.cancel()
             process.kill()
+    if late.is_set():
+        return f"it took longer than {seconds:.0f} s: allow more with --tune-minutes", False
     if process.returncode and not why:
         last = (folder / "said").read_text(errors="replace").strip().splitlines()[-1:]
         why = f"the child process ended with status {process.returncode}: {''.join(last)[:200]}"

@@ -24,7 +24,7 @@ from qedge.quantize.model import FloatModel
 from qedge.quantize.recipe import Recipe
 from qedge.quantize.samples import split
 from qedge.report import BuildReport
-from qedge.tune import Settings, Tuner, tuner_of
+from qedge.tune import Settings, Tuner, child, tuner_of
 from qedge.tune.job import Job, Start, job_of, learnable, start_of
 from qedge.tune.refine import learned_of
 from tests.unit.quantize_models import ArrayDataset, cnn, images
@@ -210,3 +210,12 @@ def test_a_child_learns_and_repeats_itself() -> None:
     assert first.sqnr_db > plain.sqnr_db + 1
     assert first.data == again.data
     assert any(stage.startswith("tune (") for stage in looks)
+
+
+def test_a_child_that_does_not_mind_its_time_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorflow", reason="tuning is TensorFlow's")
+    monkeypatch.setattr(child, "STARTING", 0.05)  # it cannot even have imported TensorFlow by then
+    tuned = quantize(cnn(spread=300.0), images(24), TUNED, refiner=Tuner(Settings(seconds=0.01)))
+    (said,) = [f for f in tuned.findings if f.rule == "not-tuned"]
+    assert said.severity == "warning"
+    assert "took longer than 0 s: allow more with --tune-minutes" in said.message
