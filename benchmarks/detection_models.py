@@ -8,8 +8,9 @@ That package is under the AGPL, so nothing of qedge imports it: ``detection.py``
 
 ``export`` builds each graph from the package's yaml with seeded weights and trains it, by the package's own loss and
 the same recipe for each, on the scenes of ``detection_scenes.py``; then it settles every BatchNormalization. A net with
-random weights will not do: it puts hundreds of boxes of equal score on an image, and which of them suppression keeps is
-chance. What is trained here is a weak detector of drawn shapes, but it answers as detectors do: a few distinct boxes.
+random weights will not do: what int8 rounds grows from layer to layer until little is left (``detection.py --seeded``
+shows it). What is trained here is a weak detector of drawn shapes, but it answers as detectors do: a few distinct
+boxes.
 ``detect`` runs a file in onnxruntime and the outputs through the package's own post-processing.
 """
 

@@ -90,6 +90,8 @@ class Detect(Postprocess):
         points: key points of an object (``yolov8``), three channels a point: x, y and how sure. They stand behind the
             class scores where all is one output.
         point_outputs: positions of the outputs with the key points of each level.
+        point_scale: cells that one step of their x and y is: 2, counted from the corner of a cell (YOLOv8, 11), or 1,
+            from its middle (YOLO26).
         masks: weights of an object's mask (``yolov8``), which stand behind the class scores where all is one output.
         mask_outputs: positions of the outputs with those of each level.
         prototypes: position of the output with the maps that they weight, (1, h, w, masks).
@@ -129,6 +131,7 @@ class Detect(Postprocess):
     candidates: int = 3000
     points: int = 0
     point_outputs: tuple[int, ...] = ()
+    point_scale: int = 2
     masks: int = 0
     mask_outputs: tuple[int, ...] = ()
     prototypes: int = 1
@@ -147,6 +150,7 @@ class Detect(Postprocess):
             require(is_number(value) and 0 <= value <= 1, name, value, "a number from 0 to 1")
         for name in ("background", "per_class", "decoded", "suppress"):
             require(isinstance(getattr(self, name), bool), name, getattr(self, name), "true or false")
+        require(self.point_scale in (1, 2), "point_scale", self.point_scale, "1 or 2")
         require(self.channel_axis in (-1, 1), "channel_axis", self.channel_axis, "-1 or 1")
         for name, size in (("input_size", 2), ("box_scales", 4)):
             value = getattr(self, name)

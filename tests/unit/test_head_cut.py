@@ -81,7 +81,9 @@ class Net:
     def count(self, tensor) -> int:
         return int(np.prod(self.editor.shape(tensor)[1:3]))
 
-    def anchor_free(self, classes, bins, strides, share: bool = False, marks: int = 0) -> bytes:
+    def anchor_free(
+        self, classes, bins, strides, share: bool = False, marks: int = 0, doubled: bool = True
+    ) -> bytes:
         boxes = self.flat([self.conv(level, 4 * bins) for level in self.levels], 4 * bins)
         scores = self.flat([self.conv(level, classes) for level in self.levels], classes)
         places = self.editor.shape(boxes)[1]
@@ -97,7 +99,9 @@ class Net:
         box = self.join([centre, self.both("SUB", high, low)], 2)
         box = self.both("MUL", box, self.value(steps / SIDE if share else steps))
         parts = [box, self.op("LOGISTIC", [scores], self.editor.shape(scores))]
-        return self.finish(self.join([*parts, *([self.marks(marks, points, steps)] if marks else [])], 2))
+        return self.finish(
+            self.join([*parts, *([self.marks(marks, points, steps, doubled)] if marks else [])], 2)
+        )
 
     def segmented(self, classes, bins, strides, masks) -> bytes:
         """Return rows with weights behind the scores, and maps with an activation of their own."""
@@ -112,14 +116,16 @@ class Net:
         self.editor.sweep()
         return self.editor.pack()
 
-    def marks(self, count, points, steps) -> int:
+    def marks(self, count, points, steps, doubled) -> int:
         """Return decoded key points, (x, y, score) each."""
         flat = self.flat([self.conv(level, 3 * count) for level in self.levels], 3 * count)
         places = self.editor.shape(flat)[1]
         each = self.reshape(flat, 1, places, count, 3)
-        place = self.both(
-            "ADD", self.both("MUL", self.pick(each, 0, 2), self.value(2.0)), self.value(points[:, None])
-        )
+        place = self.pick(each, 0, 2)
+        if doubled:
+            place = self.both("ADD", self.both("MUL", place, self.value(2.0)), self.value(points[:, None]))
+        else:
+            place = self.both("ADD", place, self.value(points[:, None] + 0.5))
         place = self.both("MUL", place, self.value(steps[:, None]))
         sure = self.op("LOGISTIC", [self.pick(each, 2, 1)], (1, places, count, 1))
         return self.reshape(self.join([place, sure], 3), 1, places, 3 * count)
@@ -180,8 +186,8 @@ def anchor_free(share: bool = False) -> bytes:
     return Net().anchor_free(CLASSES, BINS, STRIDES, share)
 
 
-def posed() -> bytes:
-    return Net(5).anchor_free(1, BINS, STRIDES, marks=4)
+def posed(doubled: bool = True) -> bytes:
+    return Net(5).anchor_free(1, BINS, STRIDES, marks=4, doubled=doubled)
 
 
 def segmented() -> bytes:
@@ -229,6 +235,7 @@ HEADS = {
     "anchor-free": (anchor_free, "yolov8", 4),
     "anchor-free, shares of the image": (lambda: anchor_free(True), "yolov8", 4),
     "key points": (posed, "yolov8", 6),
+    "key points from the middles of cells": (lambda: posed(False), "yolov8", 6),
     "masks": (segmented, "yolov8", 7),
     "yolox": (lambda: yolox(False), "yolox", 6),
     "yolox, decoded": (lambda: yolox(True), "yolox", 6),

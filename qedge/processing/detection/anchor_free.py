@@ -59,13 +59,9 @@ def decode(spec: Detect, outputs: Sequence[Floats]) -> Candidates:
     middles = cells[places] + np.float32(spec.cell_middle)
     corners = from_distances(distances(encoded, spec.bins), middles, strides[places], spec.input_size)
     if spec.points:
-        marks = np.concatenate(
-            [
-                (marks[..., :2] * 2 + cells[places][:, None]) * strides[places][:, None],
-                sigmoid(marks[..., 2:]),
-            ],
-            2,
-        )
+        start = cells[places] if spec.point_scale == 2 else middles
+        spots = (marks[..., :2] * spec.point_scale + start[:, None]) * strides[places][:, None]
+        marks = np.concatenate([spots, sigmoid(marks[..., 2:])], 2)
     return Candidates(corners, kept.classes, kept.scores, _as_shares(marks, spec), masks)
 
 

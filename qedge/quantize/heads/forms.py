@@ -122,10 +122,13 @@ def _with_points(
     """Yield readings of three convolutions a level as distances, class scores and key points."""
     names, count = _named(levels, "boxes", "scores", "points"), len(levels)
     for tensors, cut, (classes, further) in _with_distances(graph, levels, size):
-        if further % 3 == 0:
-            posed = cut.replace(points=further // 3, point_outputs=tuple(range(2 * count, 3 * count)))
-            for whole in _readings(output, _places(levels, size), 4 + classes + further, size, "yolov8"):
-                yield Head(tensors, names, posed, whole.replace(points=further // 3))
+        if further % 3:
+            continue
+        posed = cut.replace(points=further // 3, point_outputs=tuple(range(2 * count, 3 * count)))
+        for whole in _readings(output, _places(levels, size), 4 + classes + further, size, "yolov8"):
+            for scale in (2, 1):
+                once = posed.replace(point_scale=scale)
+                yield Head(tensors, names, once, whole.replace(points=further // 3))
 
 
 def _with_masks(
