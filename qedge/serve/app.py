@@ -42,9 +42,9 @@ class Answer(NamedTuple):
 class _Refused(Exception):
     """An answer that is an error: its status and what is wrong."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, *headers: tuple[bytes, bytes]) -> None:
         super().__init__(message)
-        self.answer = Answer(status, _json({"error": message}))
+        self.answer = Answer(status, _json({"error": message}), headers)
 
 
 class Server:
@@ -314,8 +314,11 @@ def _length(headers: Mapping[bytes, bytes]) -> int | None:
 
 
 def _require(method: str, wanted: str) -> None:
-    if method != wanted:
-        raise _Refused(405, f"found {method[:10]}, expected {wanted}")
+    """Refuse another method; HEAD is a GET whose body the server leaves out, as probes of load balancers ask."""
+    allowed = ("GET", "HEAD") if wanted == "GET" else (wanted,)
+    if method not in allowed:
+        allow = (b"allow", ", ".join(allowed).encode())
+        raise _Refused(405, f"found {method[:10]}, expected {' or '.join(allowed)}", allow)
 
 
 def _json(document: object) -> bytes:

@@ -8,7 +8,7 @@ import json
 import re
 import threading
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 from qedge.errors import DataError, IntegrityError, ToolError
@@ -39,16 +39,16 @@ class Registry:
             ToolError: no connection, or the registry refuses.
         """
         headers = {"Accept": accept} if accept else {}
-        answer = self.request("GET", path, headers=headers, missing_ok=True)
+        answer = self.request("GET", path, headers=headers, missing=(404,))
         if answer is None:
             return None
         with answer:
             return self._read(answer, limit, path), dict(answer.headers.items())
 
     def head(self, path: str, accept: str | None = None) -> Mapping[str, str] | None:
-        """Return the headers of what the registry has there, in lower case; None where there is nothing."""
+        """Return the headers of what the registry has there, in lower case; None where there is nothing, or no HEAD."""
         headers = {"Accept": accept} if accept else {}
-        answer = self.request("HEAD", path, headers=headers, missing_ok=True)
+        answer = self.request("HEAD", path, headers=headers, missing=(404, 405, 501))
         if answer is None:
             return None
         answer.close()
@@ -87,9 +87,9 @@ class Registry:
         *,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-        missing_ok: bool = False,
+        missing: Sequence[int] = (),
     ) -> Answer | None:
-        """Return the open answer, or None for a 404 where that is allowed.
+        """Return the open answer, or None where its status is one of ``missing``.
 
         ``path`` is below the repository, or a whole URL that the registry gave.
         """
@@ -110,7 +110,7 @@ class Registry:
                 answer.close()
                 answer = self._follow(method, url, body, headers or {}, authorization)
         status = answer.status
-        if status == 404 and missing_ok:
+        if status in missing:
             answer.close()
             return None
         if status >= 400:

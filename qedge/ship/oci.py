@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from qedge.archives import MAX_ENTRIES
 from qedge.bundle.manifest import (
     MANIFEST,
     MAX_FILE_BYTES,
@@ -214,10 +215,9 @@ def resolve(reference: str) -> str:
     """
     place = Reference.parse(reference)
     with Registry(place) as registry:
-        head = registry.head(f"manifests/{place.key}", MANIFEST_TYPE)
-        if head is None:
-            raise _missing(place)
-        digest = head.get("docker-content-digest", "")
+        digest = (registry.head(f"manifests/{place.key}", MANIFEST_TYPE) or {}).get(
+            "docker-content-digest", ""
+        )
         if not is_digest(digest):
             return digest_of(_manifest(registry, place))
         if place.digest not in (None, digest):
@@ -265,7 +265,10 @@ def _layers(data: bytes, where: str) -> dict[str, Blob]:
     if root["artifactType"].value not in (ARTIFACT, None) or root["config"]["mediaType"].value != CONFIG:
         raise DataError(f"{where}: an artefact that is no qedge bundle", hint="what does the tag point at?")
     found = {MANIFEST: named_blob(root["config"], MAX_MANIFEST_BYTES)}
-    for layer in root["layers"].items():
+    layers = list(root["layers"].items())
+    if len(layers) > MAX_ENTRIES:
+        raise root["layers"].fail(f"at most {MAX_ENTRIES:,} files")
+    for layer in layers:
         name = layer["annotations"].object((TITLE,), None)[TITLE].string()
         check_name(name, layer.path)
         if name in found or name == SIGNATURE:

@@ -202,6 +202,31 @@ def test_a_tunnel_is_refused_and_so_is_a_wrong_request_with_an_offer(application
     assert (400 <= connect < 500, wrong, after) == (True, 400, 200)
 
 
+def test_a_head_is_a_get_without_its_body_and_other_methods_are_told_what_is_there(application) -> None:
+    async def ask() -> tuple[list[bytes], list]:
+        async with listening(application) as (port, _):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            paths = ["/v2/health/ready", "/v2/models/tiny", "/v2", "/metrics"]
+            heads = []
+            for path in paths:
+                writer.write(get(path).replace(b"GET", b"HEAD"))
+                heads.append(await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60))
+            writer.write(get())
+            after = await answer_of(reader)
+            refused = []
+            for wrong in (get(PATH), get().replace(b"GET", b"DELETE")):
+                writer.write(wrong)
+                refused.append(await answer_of(reader))
+            writer.close()
+            return heads, [after, *refused]
+
+    heads, (after, post_only, get_only) = asyncio.run(ask())
+    assert {head.split()[1] for head in heads} == {b"200"}
+    assert (after[0], json.loads(after[2])["name"]) == (200, "qedge")
+    assert (post_only[0], b"allow: post\r\n" in post_only[1]) == (405, True)
+    assert (get_only[0], b"allow: get, head\r\n" in get_only[1]) == (405, True)
+
+
 def test_a_connection_closes_where_the_client_says_so(application) -> None:
     async def ask() -> tuple[bytes, bytes]:
         async with listening(application) as (port, _):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from qedge.errors import ToolError
+from qedge.errors import DataError, ToolError
 from qedge.ship import pull, push
 from qedge.ship.artefacts import MAX_ALL_INSIDE_BYTES, MAX_INSIDE_BYTES, chosen_inside
 from qedge.ship.connections import Connections
@@ -73,6 +73,22 @@ def test_a_device_that_asks_for_news_fetches_nothing(tmp_path: Path) -> None:
         assert [(method, path) for method, path, _ in liar.seen] == [("HEAD", "/v2/tiny/manifests/1")]
         liar.digests = {"1": "sha256:short"}
         assert resolve(f"oci://{host}/tiny:1") == pushed.digest
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_a_registry_that_answers_no_head_is_asked_for_the_whole(status: int, tmp_path: Path) -> None:
+    liar = Liar()
+    with liar.serve() as host:
+        real = liar.answer
+
+        def answer(method: str, path: str, full: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
+            return (status, {}, b"") if method == "HEAD" else real(method, path, full, body)
+
+        liar.answer = answer  # type: ignore[method-assign]
+        pushed = push(make_bundle(tmp_path / "bundle"), f"oci://{host}/tiny:1")
+        assert resolve(f"oci://{host}/tiny:1") == pushed.digest
+        with pytest.raises(DataError, match="no such bundle"):
+            resolve(f"oci://{host}/tiny:2")
 
 
 @contextmanager

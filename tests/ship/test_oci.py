@@ -207,6 +207,19 @@ REGISTRY_ATTACKS: dict[str, tuple[Callable[[Liar], None], int]] = {
     "a manifest too large": (lambda r: r.manifests.update({"1": b" " * (5 << 20)}), 9),
     "an image of something else": (lambda r: put(r, manifest_of(r) | {"artifactType": "x/y"}), 3),
     "layers of a wrong type": (lambda r: put(r, manifest_of(r) | {"layers": 7}), 9),
+    "15,000 files": (
+        lambda r: put(
+            r,
+            manifest_of(r)
+            | {
+                "layers": [
+                    manifest_of(r)["layers"][0] | {"annotations": {"org.opencontainers.image.title": str(k)}}
+                    for k in range(15_000)
+                ]
+            },
+        ),
+        9,
+    ),
     "a size of petabytes": (lambda r: with_layer(r, size=1 << 50), 9),
     "a size below zero": (lambda r: with_layer(r, size=-1), 9),
     "a digest of another kind": (lambda r: with_layer(r, digest="md5:00"), 9),
