@@ -12,11 +12,13 @@ import subprocess
 from qedge.errors import ToolError
 
 HELPER_TIMEOUT_S = 30
+IDENTITY = "<token>"
+"""The user that docker gives a secret which is no password: a token service takes it by OAuth 2 (Azure's registry)."""
 _HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
 
 
 def credentials(host: str) -> tuple[str, str] | None:
-    """Return user and secret for a registry's host, or None where there are none.
+    """Return user and secret for a registry's host, or None where there are none; an identity token's user is IDENTITY.
 
     Looked for in ``QEDGE_REGISTRY_AUTH`` (``user:secret``), then in docker's ``config.json`` (of
     ``DOCKER_CONFIG``, else ``~/.docker``) and podman's ``auth.json``: credential helpers first, as docker does.
@@ -60,7 +62,11 @@ def _from_document(document: dict[str, object], host: str) -> tuple[str, str] | 
     auths = document.get("auths")
     for name in names:
         entry = auths.get(name) if isinstance(auths, dict) else None
-        if isinstance(entry, dict) and isinstance(entry.get("auth"), str):
+        if not isinstance(entry, dict):
+            continue
+        if isinstance(entry.get("identitytoken"), str) and entry["identitytoken"]:
+            return IDENTITY, entry["identitytoken"]
+        if isinstance(entry.get("auth"), str):
             try:
                 text = base64.b64decode(entry["auth"], validate=True).decode()
             except (binascii.Error, UnicodeDecodeError):

@@ -13,7 +13,7 @@ from types import TracebackType
 
 from qedge.errors import DataError, IntegrityError, ToolError
 from qedge.ship.connections import SLOWEST_BYTES_S, Answer, Connections
-from qedge.ship.credentials import credentials
+from qedge.ship.credentials import IDENTITY, credentials
 from qedge.ship.reference import Reference, is_loopback
 
 MAX_REDIRECTS = 5
@@ -198,7 +198,7 @@ class Registry:
         known = credentials(self._reference.host)
         scheme, _, rest = challenge.partition(" ")
         if scheme.lower() == "basic":
-            return _basic(*known) if known else None
+            return _basic(*known) if known and known[0] != IDENTITY else None
         if scheme.lower() != "bearer":
             return None
         fields = dict(re.findall(r'(\w+)="([^"]*)"', rest))
@@ -210,10 +210,8 @@ class Registry:
                 hint="a token service needs https",
             )
         query = {key: fields[key] for key in ("service", "scope") if key in fields}
-        url = f"{place}{'&' if realm.query else '?'}{urllib.parse.urlencode(query)}"
-        headers = {"Authorization": _basic(*known)} if known else {}
         try:
-            with self._connections.ask("GET", url, None, headers) as answer:
+            with self._asked(place, query, known) as answer:
                 if answer.status != 200:
                     raise ValueError(f"the answer is {answer.status}")
                 document = json.loads(self._read(answer, MAX_TOKEN_BYTES, "token"))
@@ -224,6 +222,18 @@ class Registry:
                 hint="docker login, or QEDGE_REGISTRY_AUTH=user:secret",
             ) from None
         return f"Bearer {token}"
+
+    def _asked(self, service: str, query: Mapping[str, str], known: tuple[str, str] | None) -> Answer:
+        """Return the answer of a token service: to a GET by user and password, or to OAuth 2's POST."""
+        if known is not None and known[0] == IDENTITY:
+            form = {"grant_type": "refresh_token", "refresh_token": known[1], "client_id": "qedge", **query}
+            kind = {"Content-Type": "application/x-www-form-urlencoded"}
+            return self._connections.ask("POST", service, urllib.parse.urlencode(form).encode(), kind)
+        separator = "&" if urllib.parse.urlsplit(service).query else "?"
+        headers = {"Authorization": _basic(*known)} if known else {}
+        return self._connections.ask(
+            "GET", f"{service}{separator}{urllib.parse.urlencode(query)}", None, headers
+        )
 
     def _read(self, answer: Answer, limit: int, what: str) -> bytes:
         pieces, left = [], limit

@@ -12,6 +12,7 @@ import ssl
 import subprocess
 import threading
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -220,6 +221,34 @@ def test_a_token_whose_time_is_over_gives_way_to_a_new_one() -> None:
         guarded(liar, host, lambda method, token: False)
         with pytest.raises(ToolError, match="answered 401"):
             registry.get(f"blobs/{digest(data[0])}", 9000)
+
+
+def test_an_identity_token_is_given_to_the_token_service_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    liar, asked_for = Liar(), []
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.delenv("QEDGE_REGISTRY_AUTH", raising=False)
+    with liar.serve() as host:
+        auths = {host: {"auth": "MDAwOg==", "identitytoken": "a+b/c="}}
+        (tmp_path / "config.json").write_text(json.dumps({"auths": auths}))
+        guarded(liar, host, lambda method, token: token == "access")
+        inner = liar.answer
+
+        def answer(method: str, path: str, full: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
+            if path != "/token":
+                return inner(method, path, full, body)
+            asked_for.append((method, dict(urllib.parse.parse_qsl(body.decode()))))
+            return 200, {}, b'{"access_token": "access"}'
+
+        liar.answer = answer  # type: ignore[method-assign]
+        push(make_bundle(tmp_path / "bundle"), f"oci://{host}/tiny:1")
+        assert pull(f"oci://{host}/tiny:1", tmp_path / "got").files > 2
+    form = {"grant_type": "refresh_token", "refresh_token": "a+b/c=", "client_id": "qedge", "scope": "read"}
+    assert ("POST", form) in asked_for
+    assert {method for method, _ in asked_for} == {"POST"}
+    assert {h.get("Authorization") for _, path, h in liar.seen if path != "/token"} == {None, "Bearer access"}
+    assert {h.get("Authorization") for _, path, h in liar.seen if path == "/token"} == {None}
 
 
 class Proxy(http.server.BaseHTTPRequestHandler):

@@ -117,13 +117,18 @@ def test_docker_s_own_files_say_who_one_is(tmp_path: Path, monkeypatch: pytest.M
     helper.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     document = {
-        "auths": {"plain.example": {"auth": token}, "odd.example": {"auth": "%%%"}},
+        "auths": {
+            "plain.example": {"auth": token},
+            "odd.example": {"auth": "%%%"},
+            "azure.example": {"auth": token, "identitytoken": "long"},
+        },
         "credHelpers": {"held.example": "desk", "gone.example": "absent", "evil.example": "../../bin/sh"},
     }
     (tmp_path / "config.json").write_text(json.dumps(document))
     assert credentials("plain.example") == ("anna", "se:cret")
     assert credentials("held.example") == ("ben", "kept")
     assert credentials("odd.example") is None
+    assert credentials("azure.example") == ("<token>", "long")
     assert credentials("other.example") is None
     for host in ("gone.example", "evil.example"):
         with pytest.raises(ToolError):
