@@ -275,7 +275,8 @@ def _apart(graph: Graph, op: Operator, t: int, ranges: Mapping[int, Range]) -> b
     It keeps its own scale then, and is converted where it is joined: the way across a U-Net, for instance.
     """
     parts = data_slots(graph, op)
-    if len(parts) < 2 or len(graph.consumers[t]) < 2 or t not in ranges:
+    # What PACK joins are steps of one thing: they stay alike.
+    if op.op != "CONCATENATION" or len(graph.consumers[t]) < 2 or t not in ranges:
         return False
     low, high = _union(_constant_range(graph, op.inputs[s], ranges) for s in parts)
     return high - low >= APART * (ranges[t][1] - ranges[t][0])

@@ -14,7 +14,7 @@ from qedge.testing.opmodels import ModelBuilder, constant
 DATA = ArrayDataset(np.random.default_rng(0).normal(size=(40, 6, 6, 4)).astype(np.float32))
 
 
-def _across(size: float, *, read_twice: bool = True) -> bytes:
+def _across(size: float, *, read_twice: bool = True, pack: bool = False) -> bytes:
     """Return a layer whose output goes on through another one and, beside a part of ``size``, into a join."""
     rng = np.random.default_rng(1)
     builder = ModelBuilder()
@@ -30,8 +30,13 @@ def _across(size: float, *, read_twice: bool = True) -> bytes:
 
     x = g.input(replace(f32(1, 6, 6, 4), name="x"))
     first, large = conv(x, "first"), conv(x, "large", size)
-    joined = g.tensor(replace(f32(1, 6, 6, 8), name="joined"))
-    g.operator("CONCATENATION", [first, large], [joined], {"axis": 3, "fused_activation_function": "NONE"})
+    joined = g.tensor(replace(f32(*((1, 2, 6, 6, 4) if pack else (1, 6, 6, 8))), name="joined"))
+    if pack:
+        g.operator("PACK", [first, large], [joined], {"values_count": 2, "axis": 1})
+    else:
+        g.operator(
+            "CONCATENATION", [first, large], [joined], {"axis": 3, "fused_activation_function": "NONE"}
+        )
     g.output(joined)
     if read_twice:
         g.output(conv(first, "on"))
@@ -55,8 +60,8 @@ def test_a_part_that_others_read_keeps_its_own_scale() -> None:
     assert compare(model, result.data, DATA).outputs[1].sqnr_db > 30
 
 
-def test_parts_of_like_size_or_with_one_reader_share_a_scale() -> None:
-    for model in (_across(2), _across(40, read_twice=False)):
+def test_parts_of_like_size_or_with_one_reader_and_steps_share_a_scale() -> None:
+    for model in (_across(2), _across(40, read_twice=False), _across(40, pack=True)):
         graph, scales = _scales(quantize(model, DATA, QuantizeOptions("minmax")).data)
         assert "QUANTIZE" not in [op.op for op in graph]
         assert scales["first"] == scales["large"] == scales["joined"]
