@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib.util
 import re
 import shutil
 import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +138,46 @@ def test_a_loop_takes_no_more_code_for_more_steps() -> None:
         for steps in (10, 40)
     ]
     assert len(texts[1]) < 1.05 * len(texts[0])
+
+
+@pytest.mark.parametrize("form", ["long", "odd"])
+def test_a_loop_takes_fewer_instructions_than_its_steps_written_out(form: str, tmp_path: Path) -> None:
+    program = build(Graph.from_bytes(unrolled(**FORMS[form])), core("cortex-m4"), "model", tries=0)
+    sample = [np.zeros(program.graph.tensors[t].shape, np.int8) for t in program.graph.inputs]
+    found = []
+    for name, one in (("loop", program), ("steps", replace(program, runs=()))):
+        generated = emit(one)
+        generated.write(tmp_path / name)
+        found.append(Library(tmp_path / name, describe(one, generated.sources)).measure(sample))
+    loop, steps = found
+    assert loop.instructions < steps.instructions
+    assert loop.code_bytes < steps.code_bytes
+    assert loop.data_bytes == steps.data_bytes
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:keras.*")
+@pytest.mark.parametrize(("kind", "steps", "golden"), [("LSTM", 50, 334_897), ("GRU", 12, None)])
+def test_a_recurrent_layer_takes_little_more_than_its_weights(
+    kind: str, steps: int, golden: int | None, tmp_path: Path
+) -> None:
+    pytest.importorskip("keras")
+    if not tflm.available():
+        pytest.skip("the tflite-micro wheel is not installed")
+    path = Path(__file__).resolve().parents[2] / "benchmarks" / "mcu_recurrent.py"
+    spec = importlib.util.spec_from_file_location("mcu_recurrent", path)
+    assert spec is not None
+    assert spec.loader is not None
+    benchmark = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = benchmark
+    spec.loader.exec_module(benchmark)
+    options = argparse.Namespace(core="cortex-m4", units=16, steps=steps, features=8)
+    row = benchmark.measure(kind, options, tmp_path)
+    assert row.exact
+    assert row.code <= 12 * 1024
+    assert row.constants <= 1.1 * row.weights_and_biases
+    assert row.instructions <= row.unrolled_instructions
+    assert golden is None or abs(row.instructions - golden) <= 0.02 * golden
 
 
 def test_the_quantiser_gives_all_steps_one_scale() -> None:
