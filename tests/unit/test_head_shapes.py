@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_head_cut import CLASSES, SIDE, STRIDES, Net
+from test_head_cut import ANCHORS, CLASSES, SIDE, STRIDES, Net, anchored
 
 import qedge
 from qedge.errors import UnsupportedError
@@ -112,6 +112,31 @@ def test_anchors_are_asked_for() -> None:
     assert reading.postprocess is None
     assert "whose sizes the model does not hold" in reading.what
     assert "box_outputs = [0, 1], strides = [8, 16], input_size = [64, 64]" in reading.hint
+
+
+def test_anchors_stated_as_the_hint_says_decode_what_the_head_means() -> None:
+    """What the finding asks for is all that is missing: the same boxes as the head with its decoding."""
+    net = Net(2)
+    outputs = [net.conv(level, 2 * (5 + CLASSES)) for level in net.levels]
+    cut = cut_head(anchored())
+    assert cut is not None
+    stated = Detect(
+        "yolov5", decoded=False, box_outputs=(0, 1), strides=STRIDES, input_size=(SIDE, SIDE),
+        anchor_sizes=tuple(np.ravel(ANCHORS)),
+    )  # fmt: skip
+    wanted, boxes = found_by(cut.data, cut.postprocess), found_by(ended(net, outputs), stated)
+    assert len(wanted) > 5
+    np.testing.assert_allclose([d.box for d in boxes], [d.box for d in wanted], atol=1e-4)
+
+
+@pytest.mark.parametrize(("numbers", "said"), [(4, "state them"), (16, "in your program")])
+def test_boxes_against_anchors_are_named(numbers: int, said: str) -> None:
+    net = Net(9)
+    boxes, scores = (net.flat([net.conv(level, n) for level in net.levels], n) for n in (numbers, 1))
+    reading = read_shapes(ended(net, [boxes, scores]))
+    assert reading is not None
+    assert reading.postprocess is None
+    assert said in reading.hint
 
 
 @pytest.mark.parametrize("turned", [True, False])

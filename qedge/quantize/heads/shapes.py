@@ -214,15 +214,7 @@ def _of_rows(shapes: Sequence[Sequence[int]], size: tuple[int, int], model: byte
     if len(shapes) == 2 and all(len(s) == 3 for s in shapes):
         for boxes, scores in (shapes, shapes[::-1]):
             if boxes[1] == scores[1] and boxes[2] != scores[2] and (boxes[2] == SIDES or scores[2] == 1):
-                what = (
-                    f"{boxes[1]} times {boxes[2]} numbers and {scores[2]} scores: perhaps boxes against anchors, which"
-                    " the model does not hold"
-                )
-                hint = (
-                    'state them: [postprocess] kind = "detect", form = "anchors" with its fields (docs/detection.md),'
-                    " or end the model with its last layers"
-                )
-                return Reading(what, None, model, hint=hint)
+                return _of_two(boxes, scores[2], model)
     if len(shapes) != 1 or len(shapes[0]) != 3:
         return None
     grids = [sum((size[0] // s) * (size[1] // s) for s in STRIDES[:n]) for n in (2, 3, 4, 5)]
@@ -235,6 +227,21 @@ def _of_rows(shapes: Sequence[Sequence[int]], size: tuple[int, int], model: byte
         f"{max(shapes[0][1:])} places of {channels} numbers, whose decoding is not known", None, model,
         hint=f'state them: [postprocess] kind = "detect", form = "yolov8" or "yolov5", channel_axis = {axis},'
         f" input_size = {list(size)} (docs/detection.md), or end the model with its last layers",
+    )  # fmt: skip
+
+
+def _of_two(boxes: Sequence[int], scores: int, model: bytes) -> Reading:
+    what = f"{boxes[1]} times {boxes[2]} numbers and {scores} scores: perhaps boxes"
+    if boxes[2] != SIDES:
+        return Reading(
+            f"{what} with key points against anchors (MediaPipe's faces and palms), which no post-processing of qedge"
+            " decodes",
+            None, model, hint="decode them in your program: Result.outputs",
+        )  # fmt: skip
+    return Reading(
+        f"{what} against anchors, which the model does not hold", None, model,
+        hint='state them: [postprocess] kind = "detect", form = "anchors" with its fields (docs/detection.md), or end'
+        " the model with its last layers",
     )  # fmt: skip
 
 
