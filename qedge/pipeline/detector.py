@@ -18,6 +18,7 @@ from qedge.processing.detect import Detect
 from qedge.processing.spec import Postprocess
 from qedge.quantize.heads import Cut, cut_head, joined
 from qedge.quantize.heads.gain import Gain, gain
+from qedge.quantize.heads.own import cut_own
 from qedge.quantize.heads.shapes import read_shapes
 from qedge.target import Target
 
@@ -70,7 +71,7 @@ def bring(source: SourceModel, request: BuildRequest) -> Brought:
         return found
     if stated is not None and stated.box_outputs:
         return found  # its outputs are the head's own already
-    cut = cut_head(source.data) if source.kind == "float" else None
+    cut = (cut_head(source.data) or cut_own(source.data)) if source.kind == "float" else None
     if cut is not None:
         if request.export == "frigate" and cut.postprocess.form == "yolov8":
             cut = joined(cut)
@@ -182,7 +183,7 @@ def _without_head(found: Brought, cut: Cut, stated: Detect | None) -> Brought:
     ended = Graph.from_bytes(cut.data)
     said = Finding(
         "info", "head-cut",
-        f"the last {cut.operators} operators decode boxes (read as {post.form}): the bundle's post-processing does it"
+        f"the last {_counted(cut.operators)} boxes (read as {post.form}): the bundle's post-processing does it"
         f" instead, equal within {max(cut.error, 1e-7):.0e}, and {len(ended.outputs)} outputs have a scale each",
         "--no-cut-head keeps them in the model",
     )  # fmt: skip
@@ -194,6 +195,10 @@ def _without_head(found: Brought, cut: Cut, stated: Detect | None) -> Brought:
         cut=cut,
         whole=source.data,
     )
+
+
+def _counted(operators: int) -> str:
+    return "operator decodes" if operators == 1 else f"{operators} operators decode"
 
 
 def classes_of(post: Detect, shapes: Sequence[Sequence[int]]) -> int | None:
@@ -209,8 +214,8 @@ def gain_findings(
     brought: Brought, dataset: Dataset, targets: Sequence[tuple[Target, Mapping[str, Any]]], name: str
 ) -> list[Finding]:
     """Return what taking the decoding off gained on a few samples; [] where nothing was taken off."""
-    if brought.cut is None:
-        return []
+    if brought.cut is None or brought.cut.whole.form == "ssd":
+        return []  # that operator lists objects: there are no places to compare
     found = gain(brought.whole, brought.cut, dataset)
     mapped = _mapped(found, targets, name)
     if found.before is None:

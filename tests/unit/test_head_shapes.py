@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from flatbuffers import flexbuffers
 from test_head_cut import ANCHORS, CLASSES, SIDE, STRIDES, Net, anchored
 
 import qedge
@@ -17,6 +18,7 @@ from qedge.pipeline.detector import bring
 from qedge.pipeline.request import BuildRequest
 from qedge.processing.detect import Detect
 from qedge.quantize.heads import cut_head
+from qedge.quantize.heads.own import cut_own
 from qedge.quantize.heads.shapes import read_shapes
 from qedge.quantize.interpreter import Runner
 
@@ -162,22 +164,63 @@ def test_a_grid_of_classes_is_told_by_its_softmax() -> None:
     assert read_shapes(ended(plain, [plain.conv(plain.levels[0], 1 + CLASSES)])) is None
 
 
-def test_the_models_own_post_processing_is_told_by_its_name() -> None:
+def with_own_operator(**fields: object) -> bytes:
+    """Return a net that ends with LiteRT's own post-processing, whose outputs are in another order than usual."""
     net = Net(5)
     boxes, scores = (net.flat([net.conv(level, n) for level in net.levels], n) for n in (4, 1 + CLASSES))
     places = net.editor.shape(boxes)[1]
+    corners = np.random.default_rng(1).random((places, 2))
+    anchors = net.value(np.concatenate([corners, np.full((places, 2), 0.3)], axis=1))
     results = [
         net.editor.tensor(name, shape, "float32")
         for name, shape in (("b", (1, 10, 4)), ("c", (1, 10)), ("s", (1, 10)), ("n", (1,)))
     ]
-    inputs = [boxes, scores, net.value(np.ones((places, 4)))]
-    net.editor.append(net.editor.operator("CUSTOM", inputs, results, custom="TFLite_Detection_PostProcess"))
-    reading = read_shapes(ended(net, [results[3], results[0], results[2], results[1]]))
+    said = {"max_detections": 10, "max_classes_per_detection": 1, "num_classes": CLASSES}
+    said |= {"nms_iou_threshold": 0.5, "nms_score_threshold": 0.3, "use_regular_nms": False}
+    said |= {"y_scale": 10.0, "x_scale": 10.0, "h_scale": 5.0, "w_scale": 5.0, **fields}
+    inputs = [boxes, squashed(net, scores), anchors]
+    options = bytes(flexbuffers.Dumps(said))
+    name = "TFLite_Detection_PostProcess"
+    net.editor.append(net.editor.operator("CUSTOM", inputs, results, custom=name, custom_options=options))
+    return ended(net, [results[3], results[0], results[2], results[1]])
+
+
+def test_the_models_own_post_processing_is_told_by_its_name() -> None:
+    reading = read_shapes(with_own_operator())
     assert reading is not None
     assert reading.proved
     post = reading.postprocess
     assert post is not None
     assert (post.form, post.boxes, post.classes, post.scores_output, post.count) == ("ssd", 1, 3, 2, 0)
+
+
+def test_the_models_own_post_processing_is_taken_off_with_its_anchors(tmp_path) -> None:
+    model = with_own_operator()
+    cut = cut_own(model)
+    assert cut is not None
+    assert (cut.postprocess.form, cut.postprocess.background, cut.postprocess.limit) == ("anchors", True, 10)
+    assert "CUSTOM" not in {op.op for op in Graph.from_bytes(cut.data)}
+    wanted = cut.whole.replace(threshold=0.4).apply(Runner(model).predict([IMAGE]), ())
+    found = cut.postprocess.replace(threshold=0.4).apply(Runner(cut.data).predict([IMAGE]), ())
+    assert len(wanted) > 3
+    assert [d.label for d in found] == [d.label for d in wanted]
+    np.testing.assert_allclose([d.box for d in found], [d.box for d in wanted], atol=1e-5)
+    (tmp_path / "net.tflite").write_bytes(model)
+    data = np.repeat(IMAGE, 4, axis=0)
+    made = qedge.build(tmp_path / "net.tflite", data, targets="rpi", out=tmp_path / "build", method="minmax")
+    rules = {f.rule: f.message for f in made.report.findings}
+    assert "the last operator decodes boxes (read as anchors)" in rules["head-cut"]
+    assert "stays-float" not in rules
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"y_scale": 0.0}, {"nms_score_threshold": 2.0}, {"max_detections": "ten"}, {"use_regular_nms": True}],
+)
+def test_an_operator_that_is_not_met_stays(fields: dict) -> None:
+    """Fields that are none, nothing that is found, and a suppression a class with a limit of its own."""
+    model = with_own_operator(detections_per_class=1, **fields)
+    assert cut_own(model) is None
 
 
 def test_what_is_no_detector_is_left_alone() -> None:

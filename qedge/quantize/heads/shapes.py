@@ -9,8 +9,8 @@ from qedge.graph import Graph
 from qedge.processing.detect import LEVELS, Detect
 from qedge.quantize.heads.cut import without_tail
 from qedge.quantize.heads.forms import IOU, LIMIT, THRESHOLD, Head
+from qedge.quantize.heads.own import OPERATOR, own_meaning, own_operator
 
-DONE = "TFLite_Detection_PostProcess"
 MOVES = ("CONCATENATION", "RESHAPE", "TRANSPOSE")
 BINS = {32: 8, 64: 16, 68: 17}
 """Steps of a distance's distribution by the channels of four: NanoDet and PicoDet, YOLOv8's family, GFL."""
@@ -47,9 +47,10 @@ def read_shapes(model: bytes) -> Reading | None:
     if len(graph.inputs) != 1 or len(shape) != 4 or shape[0] != 1 or 0 in shape:
         return None
     size = (shape[1], shape[2])
-    for op in graph:
-        if op.custom_name == DONE and all(t in graph.outputs for t in op.outputs):
-            return _done(model, graph, op.outputs, size)
+    own = own_operator(graph)
+    if own is not None:
+        what = f"boxes, classes, scores and their count, which {OPERATOR} gives"
+        return Reading(what, own_meaning(graph, own), model, True)
     ends = [t for output in graph.outputs for t in _ends(graph, output)]
     levels = _levels(graph, ends, size)
     if levels and len(set(ends)) == len(ends):
@@ -57,15 +58,6 @@ def read_shapes(model: bytes) -> Reading | None:
         if found is not None:
             return found
     return _of_rows([graph.tensors[t].shape for t in graph.outputs], size, model)
-
-
-def _done(model: bytes, graph: Graph, outputs: Sequence[int], size: tuple[int, int]) -> Reading:
-    boxes, classes, scores, count = (list(graph.outputs).index(t) for t in outputs[:4])
-    post = Detect(
-        "ssd", boxes=boxes, classes=classes, scores_output=scores, count=count, input_size=size,
-        score_form="probabilities",
-    )  # fmt: skip
-    return Reading(f"boxes, classes, scores and their count, which {DONE} gives", post, model, True)
 
 
 def _ends(graph: Graph, output: int) -> list[int]:
