@@ -1,8 +1,9 @@
-"""Models of the older kind of quantisation: uint8 for the targets that run it as it is, int8 for the others."""
+"""Full-integer models in another form for the targets that refuse theirs: uint8, the older kind of quantisation, in
+int8; functions that are left in float as tables."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from qedge.oracle.golden import Samples, golden_samples, reference_outputs
 from qedge.pipeline.forms import Targets
 from qedge.pipeline.opinion import what_it_says
 from qedge.pipeline.request import Prepared
+from qedge.quantize.islands import in_tables
 from qedge.quantize.signed import Signed, in_int8, is_unsigned, lowered
 from qedge.report.verdict import IN_INT8
 from qedge.target import Target
@@ -35,19 +37,43 @@ def in_int8_where_refused(prepared: Prepared, targets: Targets) -> Prepared:
     except UnsupportedError as problem:
         told = Finding("warning", "no-int8-form", str(problem), problem.hint)
         return replace(prepared, findings=(*prepared.findings, told))
+    return _where_it_helps(prepared, targets, before, signed.data, lambda: _finding(prepared, signed))
+
+
+def in_tables_where_refused(prepared: Prepared, targets: Targets) -> Prepared:
+    """Return a full-integer model with, apart from it, one whose float functions are tables for targets that have less
+    against it."""
+    if prepared.apart or not any(op.op == "DEQUANTIZE" for op in prepared.graph):
+        return prepared
+    before = {pair[0].info.name: _against(prepared, *pair, prepared.model) for pair in targets}
+    tabled = in_tables(prepared.model) if any(before.values()) else None
+    if tabled is None:
+        return prepared
+    message = f"{', '.join(tabled.operators)} in float between integers became tables of their 256 codes"
+    told = Finding("info", "float-in-tables", message)
+    return _where_it_helps(prepared, targets, before, tabled.data, lambda: told)
+
+
+def _where_it_helps(
+    prepared: Prepared,
+    targets: Targets,
+    before: Mapping[str, int],
+    model: bytes,
+    told: Callable[[], Finding],
+) -> Prepared:
+    """Return what targets get that have less against ``model`` than ``before``: all of them, or these apart."""
     helped = [
         name
         for target, options in targets
-        if before[name := target.info.name]
-        and _against(prepared, target, options, signed.data) < before[name]
+        if before[name := target.info.name] and _against(prepared, target, options, model) < before[name]
     ]
     if not helped:
         return prepared
     form = replace(
         prepared,
-        model=signed.data,
-        graph=Graph.from_bytes(signed.data, prepared.name),
-        findings=(*prepared.findings, _finding(prepared, signed)),
+        model=model,
+        graph=Graph.from_bytes(model, prepared.name),
+        findings=(*prepared.findings, told()),
     )
     if len(helped) == len(targets):
         return form

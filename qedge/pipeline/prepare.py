@@ -24,7 +24,7 @@ from qedge.pipeline.detector import bring
 from qedge.pipeline.forms import Waist, forms
 from qedge.pipeline.gate import stop
 from qedge.pipeline.measure import require_usable_gate
-from qedge.pipeline.older import in_int8_where_refused
+from qedge.pipeline.older import in_int8_where_refused, in_tables_where_refused
 from qedge.pipeline.request import BuildRequest, MeasuredOn, Prepared
 from qedge.processing.detect import Detect
 from qedge.processing.image import ImagePreprocess
@@ -87,7 +87,8 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
             source, name, source.data, graph, dataset, labels, preprocess, None, None, tuple(findings),
             postprocess=postprocess,
         )  # fmt: skip
-        return in_int8_where_refused(taken, request.targets)
+        signed = in_int8_where_refused(taken, request.targets)
+        return in_tables_where_refused(signed, request.targets)
     if dataset is None:
         raise needs_data(request.model)
     if not objects:

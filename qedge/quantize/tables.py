@@ -73,7 +73,7 @@ def _grow(graph: Graph, op: Operator) -> Table | None:
     best = None
     end: Operator | None = op
     while end is not None:
-        table = _upwards(graph, end)
+        table = function_up_from(graph, end)
         if table is not None and op.index in table.operators:
             best = table
         readers = graph.consumers[end.outputs[0]]
@@ -81,7 +81,7 @@ def _grow(graph: Graph, op: Operator) -> Table | None:
     return best
 
 
-def _upwards(graph: Graph, end: Operator) -> Table | None:
+def function_up_from(graph: Graph, end: Operator) -> Table | None:
     """Return the function that ends in an operator and reads one activation as far up as can be."""
     if not _each_value(graph, end) or graph.tensors[end.outputs[0]].dtype != "float32":
         return None
@@ -150,16 +150,21 @@ def reach(source: Editor, table: Table, low: float, high: float) -> tuple[float,
     return float(inputs[max(first[0] - 1, 0)]), float(inputs[min(last[-1] + 1, GRID - 1)])
 
 
+def flattened(part: Editor, count: int) -> None:
+    """Make a function of each value one of ``count`` values in one dimension, in place."""
+    for t in range(len(part.tensors)):
+        raw = part.raw(t)
+        if raw is None:
+            part.tensors[t].shape = np.array([count], np.int32)
+        elif part.shape(t):
+            one = len(raw) // int(np.prod(part.shape(t)))
+            part.set_constant(t, np.frombuffer(raw[:one], part.dtype(t).replace("bool", "uint8")).reshape(1))
+
+
 def _values(source: Editor, table: Table, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """Return the function's values for inputs (N,)."""
     nodes = [source.node(k) for k in table.operators]
     part = source.part(nodes, [table.source], [table.result])
-    for t in range(len(part.tensors)):
-        raw = part.raw(t)
-        if raw is None:
-            part.tensors[t].shape = np.array([len(inputs)], np.int32)
-        elif part.shape(t):
-            one = len(raw) // int(np.prod(part.shape(t)))
-            part.set_constant(t, np.frombuffer(raw[:one], part.dtype(t).replace("bool", "uint8")).reshape(1))
+    flattened(part, len(inputs))
     with np.errstate(all="ignore"):
         return Runner(part.pack(), threads=1).predict([inputs])[0].astype(np.float64)
