@@ -44,6 +44,25 @@ def test_the_bundle_of_the_voice_app_knows_the_shipped_clips() -> None:
     assert right >= 54
 
 
+@pytest.mark.parametrize("app", APPS, ids=lambda app: app.name)
+def test_the_bundle_says_what_calibration_looked_like(app: Path) -> None:
+    with qedge.load(app / "bundle") as model, qedge.monitor(model, window=10) as watch:
+        assert watch.sketch.samples >= 60
+        spec = model.inputs[0]
+        for _ in range(10):
+            model.run([np.full(spec.shape, -128, spec.dtype)])
+        assert watch.inputs_changed  # ten times the same that is no sample
+
+
+def test_the_shipped_clips_are_no_drift() -> None:
+    clips = sorted((ROOT / "examples" / "digits" / "clips").glob("*/*.wav"))
+    bundle = ROOT / "sample_apps" / "voice" / "bundle"
+    with qedge.load(bundle) as model, qedge.monitor(model, window=len(clips)) as watch:
+        for clip in clips:
+            model(clip)
+        assert (watch.windows, watch.changed) == (1, [])
+
+
 def test_no_picture_of_the_training_is_in_the_bundle_of_the_camera_app() -> None:
     from make_bundles import drawn
 
@@ -51,6 +70,7 @@ def test_no_picture_of_the_training_is_in_the_bundle_of_the_camera_app() -> None
         samples = [inputs for inputs, _ in bundle.golden()]
         np.testing.assert_array_equal(samples, drawn(bundle.manifest))
         assert sorted(bundle.manifest.files) == [
+            "drift.json",  # histograms of sums: no picture can be made of them
             "golden/builtin_0.npy",
             "golden/input_0.npy",
             "golden/output_0.npy",
