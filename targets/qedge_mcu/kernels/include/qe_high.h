@@ -4,7 +4,7 @@
 
 #include "qe_common.h"
 
-#if defined(__ARM_FEATURE_DSP) && !defined(QE_NO_ASM)
+#if defined(__ARM_FEATURE_DSP) && __ARM_ARCH >= 6 && !defined(QE_NO_ASM)
 #define QE_HIGH_ASM(instruction, result, a, b, c) \
     __asm__(instruction " %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(c))
 #define QE_SATURATE_ASM(instruction, result, x) __asm__(instruction : "=r"(result) : "r"(x))
