@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+OVERLAP = "qedge.suppression.iou"
+"""The note of a front end that left a suppression out: how far boxes may overlap."""
 MOST_CHARACTERS = 1 << 16
 """Longest note that is read; the names of thousands of classes are shorter."""
 
@@ -45,6 +47,16 @@ def read_exported(notes: Mapping[str, str]) -> Exported | None:
         (size[0], size[1]) if good else None,
         stride if isinstance(stride, int) else None,
     )
+
+
+def noted_overlap(notes: Mapping[str, str]) -> float | None:
+    """Return how far boxes may overlap where a suppression was left out of the model, 0 to 1; None where none was.
+
+    >>> noted_overlap({OVERLAP: "0.45"}), noted_overlap({OVERLAP: "much"}), noted_overlap({})
+    (0.45, None, None)
+    """
+    value = _value(notes.get(OVERLAP))
+    return float(value) if isinstance(value, (int, float)) and 0 <= value <= 1 else None
 
 
 def _value(text: str | None) -> Any:

@@ -10,7 +10,7 @@ from qedge.datasets import Dataset
 from qedge.errors import DataError, QedgeError, UnsupportedError
 from qedge.findings import Finding
 from qedge.frontends import SourceModel
-from qedge.frontends.exported import Exported, read_exported
+from qedge.frontends.exported import Exported, noted_overlap, read_exported
 from qedge.graph import Graph
 from qedge.pipeline.opinion import on_accelerator, what_it_says
 from qedge.pipeline.request import BuildRequest
@@ -175,6 +175,9 @@ def _check_labels(labels: Sequence[str] | None, post: Detect, data: bytes) -> No
 
 def _without_head(found: Brought, cut: Cut, stated: Detect | None) -> Brought:
     post = cut.postprocess
+    overlap = noted_overlap(found.source.notes)
+    if overlap is not None and post.suppress:
+        post = post.replace(iou=overlap)
     if stated is not None:
         given = {key: getattr(stated, key) for key in CHOICES if getattr(stated, key) != getattr(Detect, key)}
         post = post.replace(**given)

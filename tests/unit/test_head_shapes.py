@@ -12,6 +12,7 @@ from test_head_cut import ANCHORS, CLASSES, SIDE, STRIDES, Net, anchored
 import qedge
 from qedge.errors import UnsupportedError
 from qedge.frontends import SourceModel
+from qedge.frontends.exported import OVERLAP
 from qedge.graph import Graph
 from qedge.graph.edit import Editor
 from qedge.pipeline.detector import bring
@@ -264,6 +265,16 @@ def test_turned_boxes_are_not_taken_for_upright_ones(tmp_path) -> None:
     assert "the boxes are turned" in said.message
     with pytest.raises(UnsupportedError, match="the boxes are turned"):
         bring(source, replace(request, cut_head=True))
+
+
+def test_the_overlap_of_a_suppression_that_was_left_out_is_taken_over(tmp_path) -> None:
+    model = Net(7).anchor_free(CLASSES, 16, STRIDES)
+    source = SourceModel(model, "float", "onnx", "net", "0" * 64, (), {}, {OVERLAP: "0.45"})
+    request = BuildRequest(tmp_path / "net.onnx", [], tmp_path)
+    for asked, iou in ((request, 0.45), (replace(request, postprocess=Detect("yolov8", iou=0.2)), 0.2)):
+        brought = bring(source, asked)
+        assert isinstance(brought.postprocess, Detect)
+        assert brought.postprocess.iou == iou
 
 
 def test_the_editor_keeps_the_layers_as_they_were() -> None:

@@ -27,7 +27,8 @@ class Converted:
             dimension ``order[i]``.
         error: largest difference from onnxruntime, relative to the output's largest value.
         prover: compares further samples.
-        notes: the file's own metadata.
+        notes: the file's own metadata, and what is noted of what was left out.
+        findings: what was left out.
     """
 
     data: bytes
@@ -36,6 +37,7 @@ class Converted:
     error: float
     prover: Any
     notes: Mapping[str, str] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
 
     def for_registry(self) -> protocol.Converted:
         """Return it as the registry of front ends takes it."""
@@ -46,7 +48,7 @@ class Converted:
         return protocol.Converted(
             self.data,
             orders={name: order for name, order in orders.items() if order != tuple(range(len(order)))},
-            findings=(proof,),
+            findings=(*self.findings, proof),
             notes=self.notes,
         )
 
@@ -133,9 +135,12 @@ def _convert(
     from qedge.frontends.onnx.prove import Prover
     from qedge.frontends.onnx.shapes import Model, unsupported
     from qedge.frontends.onnx.simplify import simplify
+    from qedge.frontends.onnx.suppression import leave_out
 
     notes = {entry.key: entry.value for entry in proto.metadata_props if len(entry.value) <= MOST_CHARACTERS}
     _refuse_foreign(proto, table())
+    left_out = leave_out(proto)
+    notes |= left_out.notes if left_out else {}
     model = Model(proto, input_shapes, input_values)
     net = model.net()
     if not net.inputs:
@@ -156,7 +161,8 @@ def _convert(
     }
     prover = Prover(model, data, {n: orders[n] for n in inputs}, {n: orders[n] for n in outputs}, values)
     proof = prover.random(samples)
-    return Converted(data, prover.inputs, prover.outputs, proof.error, prover, notes)
+    findings = (left_out.finding,) if left_out else ()
+    return Converted(data, prover.inputs, prover.outputs, proof.error, prover, notes, findings)
 
 
 def _refuse_foreign(proto: Any, handlers: Collection[str]) -> None:
