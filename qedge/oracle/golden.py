@@ -50,8 +50,30 @@ def _noise(graph: Graph, index: int, rng: np.random.Generator) -> npt.NDArray[An
         return rng.standard_normal(tensor.shape).astype(np.float32)
     if tensor.dtype not in ("int8", "uint8", "int16", "int32"):
         raise ModelError(f"input {tensor.name!r} is {tensor.dtype}, expected an integer or float type")
+    rows = _rows(graph, index) if tensor.dtype == "int32" else None
+    if rows is not None:
+        return rng.integers(0, rows, tensor.shape).astype(tensor.dtype)
     info = np.iinfo(tensor.dtype) if tensor.dtype != "int32" else np.iinfo(np.int8)
     return rng.integers(info.min, info.max, tensor.shape, dtype=np.int64, endpoint=True).astype(tensor.dtype)
+
+
+def _rows(graph: Graph, index: int) -> int | None:
+    """Return how many rows the smallest table has that an input's integers are places of; None where it has none."""
+    found, known, pending = [], {index}, [index]
+    while pending:
+        tensor = pending.pop()
+        for op in graph.consumers[tensor]:
+            table, places = _TABLES.get(op.op, (None, None))
+            if table is not None and places is not None and op.inputs[places] == tensor:
+                found.append(graph.tensors[op.inputs[table]].shape[int(op.options.get("axis", 0))])
+            further = {t for t in op.outputs if graph.tensors[t].dtype == "int32"} - known
+            known |= further
+            pending += further
+    return min(found, default=None)
+
+
+_TABLES = {"GATHER": (0, 1), "EMBEDDING_LOOKUP": (1, 0)}
+"""Which input of an operator is a table, and which the places in it."""
 
 
 def reference_outputs(model: bytes, samples: Sequence[Sequence[npt.NDArray[Any]]]) -> Samples:

@@ -2,8 +2,9 @@
 
 What it lacks is written in operators that it has, which compute the same bytes: a table of a function as CAST, ADD and
 GATHER, slices and turns of many dimensions as GATHER, TILE as concatenations, weights of 4 bits as those of 8, the
-padding of SPACE_TO_BATCH_ND, which it leaves to chance, as PAD. All tensors keep their index. The tables themselves
-are held to the functions by tests.
+padding of SPACE_TO_BATCH_ND, which it leaves to chance, as PAD, a choice of int32 (the places of
+an embedding) as a sum of products. All tensors keep their index. The tables themselves are held to the functions by
+tests.
 """
 
 from __future__ import annotations
@@ -61,6 +62,8 @@ def rewrite(model: bytes) -> tuple[bytes, tuple[str, ...]]:
 def _form(graph: Graph, op: Operator) -> Callable[[Editor, OpContext], list[Node]] | None:
     if op.op in _LACKING and graph.tensors[op.outputs[0]].dtype == "int8":
         return _table
+    if op.op == "SELECT_V2" and graph.tensors[op.outputs[0]].dtype == "int32":
+        return _weighed
     if op.op == "SPACE_TO_BATCH_ND":
         padding = graph.tensors[op.inputs[2]].data
         return _padded if padding is not None and np.any(padding) else None
@@ -93,6 +96,22 @@ def _table(editor: Editor, c: OpContext) -> list[Node]:
         editor.operator("CAST", [c.op.inputs[0]], [wide]),
         editor.operator("ADD", [wide, editor.constant(np.array(128, np.int32))], [index]),
         editor.operator("GATHER", [table, index], [c.op.outputs[0]], {"axis": 0}),
+    ]
+
+
+def _weighed(editor: Editor, c: OpContext) -> list[Node]:
+    """Return a choice between int32 values as the sum of both, one times 1 and the other times 0."""
+    condition, *values = c.op.inputs
+    label, shape = c.op.label, c.input(0).shape
+    wholes = [np.broadcast_shapes(shape, c.input(k).shape) for k in (1, 2)]
+    other = editor.tensor(f"{label} not", shape, "bool")
+    factors = [editor.tensor(f"{label} factor {k}", shape, "int32") for k in range(2)]
+    parts = [editor.tensor(f"{label} part {k}", whole, "int32") for k, whole in enumerate(wholes)]
+    return [
+        editor.operator("LOGICAL_NOT", [condition], [other]),
+        *(editor.operator("CAST", [given], [made]) for given, made in zip((condition, other), factors)),
+        *(editor.operator("MUL", [f, v], [made]) for f, v, made in zip(factors, values, parts)),
+        editor.operator("ADD", parts, list(c.op.outputs)),
     ]
 
 

@@ -13,6 +13,7 @@ from qedge.errors import ModelError, UsageError
 from qedge.graph import Graph
 from qedge.graph.pieces import pieces
 from qedge.oracle.builtin import builtin_outputs
+from qedge.oracle.golden import golden_samples
 from qedge.runtime.golden import run_golden
 from qedge.runtime.litert import BUILTIN, REFERENCE, XNNPACK, Binding, find_binding, open_engine, tensor_specs
 from qedge.runtime.model import Model
@@ -211,3 +212,26 @@ def test_a_bundle_without_golden_vectors_says_so(tmp_path) -> None:
 def test_tflite_runtime_never_has_xnnpack() -> None:
     assert find_binding("ai-edge-litert").kernels == XNNPACK
     assert Binding("tflite-runtime", "2.14.0", None).kernels == BUILTIN
+
+
+def test_noise_for_the_places_of_a_table_lies_in_it() -> None:
+    builder = ModelBuilder()
+    graph = builder.subgraph()
+    words = graph.input(Spec((1, 40), "int32", name="words"))
+    codes = graph.input(Spec((1, 400), scale=0.1, name="codes"))
+    for rows, shift in ((9, 0), (7, 1)):
+        table = graph.tensor(Spec((rows, 2), scale=0.1, data=np.ones((rows, 2), np.int8)))
+        places = graph.tensor(Spec((1, 40), "int32"))
+        offset = graph.tensor(Spec((), "int32", data=np.int32(shift)))
+        graph.operator("MUL", [words, offset], [places])
+        made = graph.tensor(Spec((1, 40, 2), scale=0.1))
+        graph.operator("GATHER", [table, places], [made], {"axis": 0})
+        graph.output(made)
+    wide, found = graph.tensor(Spec((1, 400), "int32")), graph.tensor(Spec((1, 400), scale=0.1))
+    graph.operator("CAST", [codes], [wide])
+    row = graph.tensor(Spec((256,), scale=0.1, data=np.arange(-128, 128)))
+    graph.operator("GATHER", [row, wide], [found], {"axis": 0})
+    graph.output(found)
+    samples = golden_samples(Graph.from_bytes(builder.pack()), None, 4)
+    assert {int(v) for places, _ in samples for v in places.reshape(-1)} == set(range(7))
+    assert min(int(codes.min()) for _, codes in samples) < -100  # a code is no place, whatever reads it

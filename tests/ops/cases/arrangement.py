@@ -62,6 +62,7 @@ CASES = [
         [bools(S), Spec(S, "int16", 0.1), Spec(S, "int16", 0.1)],
         [Spec(S, "int16", 0.1)],
     ),
+    Case("select-int32", "SELECT_V2", [bools(S), Spec(S, "int32"), Spec((4,), "int32")], [Spec(S, "int32")]),
     update((5, 4), (2, 3), (1, 1)),
     update((5, 4), (2, 3), (9, -4), -128),
     update((2, 3, 4), (1, 3, 2), (1, 0, 2), 127),
