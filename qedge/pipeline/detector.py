@@ -81,7 +81,7 @@ def bring(source: SourceModel, request: BuildRequest) -> Brought:
             f"{request.model}: no decoding of a detector that is known follows its last layers",
             hint="export it without its decoding, and state the outputs: [postprocess], docs/detection.md",
         )
-    return found if stated is not None else _by_shapes(found, request)
+    return found if stated is not None else _by_shapes(found, request, exported)
 
 
 def _noted(found: Brought, exported: Exported) -> Brought:
@@ -131,12 +131,12 @@ def _rotated(found: Brought, request: BuildRequest) -> Brought:
     return replace(found, findings=(*found.findings, said))
 
 
-def _by_shapes(found: Brought, request: BuildRequest) -> Brought:
+def _by_shapes(found: Brought, request: BuildRequest, exported: Exported | None) -> Brought:
     """Return the model with what the shapes of its outputs tell; a finding says that nothing else does."""
     source = found.source
     reading = read_shapes(source.data)
     if reading is None or (source.kind != "float" and reading.data is not source.data):
-        return found
+        return found if exported is None or exported.task not in FED_SO else _not_decoded(found, exported)
     post, data = reading.postprocess, reading.data
     if post is None:
         said = Finding("info", "detector-outputs", f"the outputs are {reading.what}", reading.hint)
@@ -155,6 +155,17 @@ def _by_shapes(found: Brought, request: BuildRequest) -> Brought:
     if data is not source.data:
         source = replace(source, data=data, orders=_orders_of_inputs(source))
     return replace(found, source=source, postprocess=post, findings=(*found.findings, said))
+
+
+def _not_decoded(found: Brought, exported: Exported) -> Brought:
+    """Return the model as it came, and say that its exporter's task is known and its outputs are not."""
+    said = Finding(
+        "warning", "detector-outputs",
+        f"the outputs of this model (task {exported.task}) are none that is decoded here: the bundle gives the model's"
+        " own numbers",
+        "export it with end2end=False and nms=False: then they are read, and its decoding is taken off",
+    )  # fmt: skip
+    return replace(found, findings=(*found.findings, said))
 
 
 def _orders_of_inputs(source: SourceModel) -> Mapping[str, Sequence[int]]:

@@ -267,6 +267,20 @@ def test_turned_boxes_are_not_taken_for_upright_ones(tmp_path) -> None:
         bring(source, replace(request, cut_head=True))
 
 
+def test_outputs_of_a_known_task_that_are_not_decoded_are_named(tmp_path) -> None:
+    """Rows of a box, score, class and key points, as YOLO26 ends with where it chooses itself."""
+    net = Net(8)
+    rows = net.reshape(net.conv(net.levels[1], 9), 1, 16, 9)
+    model = ended(net, [net.op("TANH", [rows], (1, 16, 9))])
+    for task, told in (("pose", 1), ("classify", 0)):
+        notes = {"task": task, "names": "{0: 'a'}"}
+        source = SourceModel(model, "float", "onnx", "net", "0" * 64, (), {}, notes)
+        brought = bring(source, BuildRequest(tmp_path / "net.onnx", [], tmp_path))
+        said = [f for f in brought.findings if f.rule == "detector-outputs"]
+        assert len(said) == told
+        assert all("end2end=False" in f.hint for f in said)
+
+
 def test_the_overlap_of_a_suppression_that_was_left_out_is_taken_over(tmp_path) -> None:
     model = Net(7).anchor_free(CLASSES, 16, STRIDES)
     source = SourceModel(model, "float", "onnx", "net", "0" * 64, (), {}, {OVERLAP: "0.45"})
