@@ -140,7 +140,7 @@ class Assignment:
         if first is None:
             return chosen
         self._first = first
-        steps = (self._as_it_is, self._narrowed, self._widened, self._tuned, self._passing)
+        steps = (self._as_it_is, self._narrowed, self._unequalised, self._widened, self._tuned, self._passing)
         if any(step(chosen) is not None for step in steps):
             good = (p.tried for p in self.known.values() if p.good)
             return min(good, key=noise_of)
@@ -195,6 +195,12 @@ class Assignment:
             if priced.good or missed == MISSES:
                 break
         return next((p for p in self._fitting() if p.good), None)
+
+    def _unequalised(self, chosen: Tried) -> Priced | None:
+        """Return the same from the model without equalisation on, which suits 8 bits and may not suit 4; or None."""
+        if chosen.recipe.equalize is None or not self._fitting():
+            return None
+        return self._narrowed(replace(chosen, recipe=replace(chosen.recipe, equalize=None)))
 
     def _foretold(self, recipe: Recipe) -> list[Foretold]:
         """Return what sets of layers with int4 weights are expected to take, least noise first.
@@ -271,7 +277,7 @@ class Assignment:
         passes = self.passes
         if passes is None:
             return None
-        for found in self._fitting()[:MISSES]:
+        for found in self._fitting()[: 2 * MISSES]:
             if passes(found.tried):
                 price = found.price if found.price.exact else self.pricer(found.tried.data, exact=True)
                 priced = replace(found, price=price or found.price, holds=True)

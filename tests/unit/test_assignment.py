@@ -175,6 +175,16 @@ def test_what_other_samples_let_pass_is_taken_before_all_is_refused(
         run()
 
 
+def test_where_no_equalised_candidate_holds_the_model_is_tried_as_it_was(
+    parts: tuple[Builder, Judge], everything: list[tuple[float, dict[str, float]]]
+) -> None:
+    search, _ = searched(parts, {"flash": min(f["flash"] for _, f in everything)}, 1.0)
+    search.holds = lambda tried: tried.recipe.equalize is None
+    found = search.of(attempt(*parts, Recipe(rounding=True, equalize=0.5)))
+    assert found.recipe.equalize is None
+    assert found.recipe.narrow
+
+
 def test_16_bits_are_left_where_nothing_comes_near(parts: tuple[Builder, Judge]) -> None:
     search, run = searched(parts, {"flash": 300.0}, 1.0, wide=True)
     with pytest.raises(CapacityError):
