@@ -9,9 +9,16 @@ import pytest
 
 import qedge_mcu
 from qedge.emulate import Machine, compile_c, compile_host, run_host
+from qedge.graph import Graph
+from qedge.oracle.golden import reference_outputs
 from qedge.quantmath import multiply_double
+from qedge.testing.opmodels import Spec, single_op
+from qedge_mcu.cores import core
+from qedge_mcu.emit import emit
+from qedge_mcu.library import Library, describe
 from qedge_mcu.ops import dsp
 from qedge_mcu.ops.requantize import Requantize
+from qedge_mcu.program import build
 
 KERNELS = Path(qedge_mcu.__file__).parent / "kernels"
 FULL = dsp.Output(0, -128, 127)
@@ -176,3 +183,21 @@ def test_requantisation_in_c_is_double_rounding(tmp_path: Path) -> None:
     machine.write(at[2], channel)
     machine.call("probe", at[0], at[1], 1000, at[2])
     assert np.array_equal(np.frombuffer(machine.read(at[1], 1000), np.int8), expected)
+
+
+@pytest.mark.parametrize("other", ["cortex-m4", "cortex-m3"])
+def test_a_step_keeps_its_name_on_a_core_without_the_extension(tmp_path: Path, other: str) -> None:
+    shape = (1, 4, 9)
+    scales = [Spec(shape, scale=s, zero_point=z) for s, z in ((0.05, 3), (0.02, -9), (0.06, 1))]
+    graph = Graph.from_bytes(single_op("ADD", scales[:2], scales[2:]))
+    program = build(graph, core("cortex-m4"), "sum")
+    generated = emit(program)
+    generated.write(tmp_path)
+    library = Library(tmp_path, describe(program, generated.sources), core=other)
+    rng = np.random.default_rng(3)
+    samples = [[rng.integers(-128, 128, shape).astype(np.int8) for _ in range(2)] for _ in range(2)]
+    expected = reference_outputs(graph.data, samples)
+    found = np.asarray(library.run(samples)).reshape(np.shape(expected))
+    assert np.abs(np.subtract(found, expected, dtype=np.int32)).max() <= 1  # LiteRT rounds once
+    (step,) = library.description.steps
+    assert library.image.symbol(step.function).is_function

@@ -11,7 +11,11 @@
 #define QE_DSP_APART __attribute__((noinline))
 #else
 #define QE_DSP_ASM 0
+#if defined(__GNUC__)
+#define QE_DSP_APART __attribute__((noinline))
+#else
 #define QE_DSP_APART
+#endif
 #endif
 
 /* Requantisation of the DSP kernels. A channel has two words: its bias and shift, bias << 8 | (n - 1) with
