@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,7 @@ class Builder:
         self.loops = loops
         self.narrow = narrow_operators(model.graph) if narrow else ()
         self.learned: dict[Recipe, Learned] = {}
+        self.built: dict[Recipe, bytes] = {}  # what a fit of the last layers need not write again
         self._limits: dict[tuple[float | None, int], npt.NDArray[np.float64]] = {}
         self.statistics = Statistics(model, dataset, indices, held=held, threads=threads, progress=progress)
         self.links, self.trained = self.statistics.links, self.statistics.trained
@@ -91,7 +93,7 @@ class Builder:
     def without_held(self) -> Builder:
         """Return a builder that knows nothing of the samples that are held out."""
         found = copy(self)
-        found._fit, found._factors, found._ranges = True, {}, {}
+        found._fit, found._factors, found._ranges, found.built = True, {}, {}, {}
         return found
 
     def build(self, recipe: Recipe) -> bytes:
@@ -115,7 +117,8 @@ class Builder:
             return learned.codes(plan), learned.biases
         codes, biases = self._round(recipe, model, plan) if recipe.rounding else ({}, {})
         if recipe.last_layer:
-            ahead = self._written(recipe, model, plan, codes, biases)
+            known = self.built.get(replace(recipe, last_layer=False))
+            ahead = known or self._written(recipe, model, plan, codes, biases)
             last = fit_last(model, plan, ahead, self.dataset, self._fitted_on(), self.threads)
             codes, biases = {**codes, **last[0]}, {**biases, **last[1]}
         return codes, biases

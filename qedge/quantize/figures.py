@@ -140,13 +140,14 @@ class Sums:
         """Count, answer by answer, how often both models give it, the float one, the other one."""
         said, found = said.astype(np.int64), found.astype(np.int64)
         count = 1 + int(max(said.max(initial=0), found.max(initial=0)))
-        each = (said[said == found], said, found)
-        self._add(np.stack([np.bincount(v, minlength=count) for v in each]))
+        self._grow(count)
+        for row, answers in zip(self.placed, (said[said == found], said, found)):
+            row[:count] += np.bincount(answers, minlength=count)
 
-    def _add(self, placed: npt.NDArray[np.int64]) -> None:
-        count = max(self.placed.shape[1], placed.shape[1])
-        self.placed, placed = (np.pad(v, ((0, 0), (0, count - v.shape[1]))) for v in (self.placed, placed))
-        self.placed = self.placed + placed
+    def _grow(self, count: int) -> None:
+        more = count - self.placed.shape[1]
+        if more > 0:
+            self.placed = np.pad(self.placed, ((0, 0), (0, more)))
 
     def merge(self, later: Sums) -> None:
         """Take in what was added up over later samples."""
@@ -160,7 +161,8 @@ class Sums:
         self.same += later.same
         self.scores += later.scores
         self.labels += later.labels
-        self._add(later.placed)
+        self._grow(later.placed.shape[1])
+        self.placed[:, : later.placed.shape[1]] += later.placed
 
 
 class OutputTally:

@@ -145,8 +145,10 @@ class _Pairs:
         return self._sums[op.index]
 
     def _take(self, op: Operator, real: Array, found: Array) -> None:
-        read, shape = self._plan.reads(op, 0), self._graph.tensors[op.inputs[0]].shape
-        found = read.real(read.codes(found))
+        shape = self._graph.tensors[op.inputs[0]].shape
+        if (op.index, 0) in self._plan.wanted or op.inputs[0] in self._graph.inputs:
+            read = self._plan.reads(op, 0)
+            found = read.real(read.codes(found))
         count = positions_of(self._graph, op, self._samples)
         rows = [
             rows_of(self._graph, op, values.reshape(shape), count, random)

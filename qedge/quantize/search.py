@@ -223,7 +223,9 @@ def with_last_layer(builder: Builder, judge: Judge, held_out: HeldOut, chosen: T
     if len(held_out.judge.indices) < FEWEST_TO_FIT:
         return None
     recipe = replace(chosen.recipe, last_layer=True)
-    before, after = held_out.of(chosen.recipe), held_out.of(recipe)
+    before = held_out.of(chosen.recipe)
+    builder.built, held_out.fit.built = {chosen.recipe: chosen.data}, {chosen.recipe: before.data}
+    after = held_out.of(recipe)
     if after.score <= before.score or disagrees(after.result, before.result):
         return None
     found = attempt(builder, judge, recipe)
