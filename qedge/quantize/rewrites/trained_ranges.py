@@ -133,8 +133,10 @@ def hold_trained_weights(model: bytes) -> bytes:
 
 
 def _without(model: FloatModel, chosen: Callable[[Graph, Operator], bool]) -> FloatModel:
-    graph, editor = model.graph, model.editor()
-    ranges = _noted(graph)
+    graph = model.graph
+    if not any(op.op in ("FAKE_QUANT", "QUANTIZE") for op in graph.operators):
+        return model
+    editor, ranges = model.editor(), _noted(graph)
     gone: list[Node] = []
     renamed: dict[int, int] = {}
     for op in graph.operators:
