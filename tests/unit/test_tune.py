@@ -199,7 +199,7 @@ def test_a_person_reads_what_came_of_it(capsys: pytest.CaptureFixture[str], rule
 def test_a_child_learns_and_repeats_itself() -> None:
     pytest.importorskip("tensorflow", reason="tuning is TensorFlow's")
     model, data = cnn(spread=300.0), images(48)
-    settings = Settings(steps=120, seconds=60, threads=1)
+    settings = Settings(steps=120, seconds=1800, threads=1)
     plain = quantize(model, data, QuantizeOptions(method="minmax"))
     looks: list[str] = []
     first, again = (
