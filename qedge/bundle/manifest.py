@@ -4,15 +4,19 @@
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qedge._version import __version__
 from qedge.bundle import canonical
 from qedge.bundle.digest import sha256
 from qedge.errors import IntegrityError
 from qedge.fields import Field
-from qedge.processing.affine import FINISHES, Finish, InputStep, OutputStep
 from qedge.processing.spec import Postprocess, Preprocess, postprocess_from_json, preprocess_from_json
+
+if TYPE_CHECKING:
+    from qedge.processing.affine import Finish, InputStep
+else:
+    Finish = InputStep = Any  # few models have such a step: its module is loaded for those alone
 
 FORMAT = "qedge-bundle"
 VERSION = 1
@@ -104,11 +108,19 @@ class TensorSpec(NamedTuple):
             zero_point=zero_point.integer(-(1 << 31), (1 << 31) - 1) if known else None,
             order=order,
             finish=None if entry["finish"].value is None else _finish(entry["finish"], shape),
-            step=None if entry["step"].value is None else InputStep(*_lists(entry["step"], shape)),
+            step=None if entry["step"].value is None else _step(entry["step"], shape),
         )
 
 
+def _step(entry: Field, shape: tuple[int, ...]) -> InputStep:
+    from qedge.processing import affine
+
+    return affine.InputStep(*_lists(entry, shape))
+
+
 def _finish(entry: Field, shape: tuple[int, ...]) -> Finish:
+    from qedge.processing.affine import FINISHES, OutputStep
+
     if isinstance(entry.value, str):
         return entry.string(FINISHES)
     offset, factor = _lists(entry, shape)

@@ -14,7 +14,6 @@ import numpy as np
 from qedge.bundle.manifest import TensorSpec
 from qedge.bundle.read import Bundle
 from qedge.errors import DataError, UsageError
-from qedge.processing.affine import finish
 from qedge.processing.spec import Postprocess, quantize_in_place
 
 if TYPE_CHECKING:
@@ -387,7 +386,13 @@ def _read_npy(path: str) -> Array:
 
 def _dequantized(array: Array, spec: TensorSpec) -> npt.NDArray[np.float32]:
     if spec.scale is None or spec.zero_point is None:
-        return finish(array.astype(np.float32, copy=False), spec.finish)
-    from qedge import quantmath
+        real = array.astype(np.float32, copy=False)
+    else:
+        from qedge import quantmath
 
-    return finish(quantmath.dequantize(array, spec.scale, spec.zero_point), spec.finish)
+        real = quantmath.dequantize(array, spec.scale, spec.zero_point)
+    if spec.finish is None:
+        return real
+    from qedge.processing.affine import finish
+
+    return finish(real, spec.finish)
