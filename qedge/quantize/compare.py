@@ -19,8 +19,9 @@ from qedge.processing.spec import Postprocess
 from qedge.quantize.answers import AnswerLog, Answers, Row
 from qedge.quantize.boxes import Objects, ObjectTally
 from qedge.quantize.calibrate import Progress
-from qedge.quantize.figures import OutputFigures, OutputTally, Sums, decibels
+from qedge.quantize.figures import OutputFigures, OutputTally, decibels
 from qedge.quantize.interpreter import Runner
+from qedge.quantize.sums import Sums
 from qedge.quantize.tasks import Task, task_of
 from qedge.shards import Executor, Here, portions_of
 from qedge.shards.protocol import Tick

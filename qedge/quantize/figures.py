@@ -21,6 +21,7 @@ from qedge.quantize.intervals import (
     paired_drop,
     wilson,
 )
+from qedge.quantize.sums import Sums
 from qedge.quantize.tasks import Kind, Task, decisions
 
 Array = npt.NDArray[Any]
@@ -118,51 +119,6 @@ class OutputFigures:
         """Return all fields for JSON: rounded to 4 decimals, None for what is not finite."""
         plain: dict[str, Any] = _plain(asdict(self))
         return plain
-
-
-class Sums:
-    """What an :class:`OutputTally` adds up: moments of each value or column, and lists with an entry a sample.
-
-    Args:
-        size: values or columns.
-    """
-
-    def __init__(self, size: int) -> None:
-        self.samples = self.seen = 0
-        self.sum, self.square, self.noise = (np.zeros(size) for _ in range(3))
-        self.low, self.high = np.full(size, math.inf), np.full(size, -math.inf)
-        self.same: list[float] = []
-        self.scores: list[tuple[Any, Any]] = []
-        self.labels: list[Array] = []
-        self.placed = np.zeros((3, 0), np.int64)
-
-    def place(self, said: Array, found: Array) -> None:
-        """Count, answer by answer, how often both models give it, the float one, the other one."""
-        said, found = said.astype(np.int64), found.astype(np.int64)
-        count = 1 + int(max(said.max(initial=0), found.max(initial=0)))
-        self._grow(count)
-        for row, answers in zip(self.placed, (said[said == found], said, found)):
-            row[:count] += np.bincount(answers, minlength=count)
-
-    def _grow(self, count: int) -> None:
-        more = count - self.placed.shape[1]
-        if more > 0:
-            self.placed = np.pad(self.placed, ((0, 0), (0, more)))
-
-    def merge(self, later: Sums) -> None:
-        """Take in what was added up over later samples."""
-        self.samples += later.samples
-        self.seen += later.seen
-        self.sum += later.sum
-        self.square += later.square
-        self.noise += later.noise
-        np.minimum(self.low, later.low, out=self.low)
-        np.maximum(self.high, later.high, out=self.high)
-        self.same += later.same
-        self.scores += later.scores
-        self.labels += later.labels
-        self._grow(later.placed.shape[1])
-        self.placed[:, : later.placed.shape[1]] += later.placed
 
 
 class OutputTally:
