@@ -9,6 +9,7 @@ import io
 import json
 import pickletools
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,9 +109,11 @@ def _imports(data: bytes) -> list[str]:
     found: list[str] = []
     stream = io.BytesIO(data)
     try:
-        found.extend(_named(stream))
-        while stream.tell() < len(data):  # before there were archives, torch.save wrote five
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes in strings that nobody meant as such
             found.extend(_named(stream))
+            while stream.tell() < len(data):  # before there were archives, torch.save wrote five
+                found.extend(_named(stream))
     except (ValueError, IndexError, EOFError, UnicodeDecodeError, OverflowError) as error:
         found.append(f"what cannot be read ({type(error).__name__})")
     return list(dict.fromkeys(found))

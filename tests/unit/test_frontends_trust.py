@@ -208,6 +208,8 @@ LISTED = json.dumps({"config": {"w": {"path_name": "weight_0", "use_pickle": Tru
             {"m/data/sample_inputs/model.pt": b"PK\n" + pickle.dumps(Runs(), 0) + HONEST},
             "sample_inputs/model.pt",
         ),
+        # what follows it is no pickle, and looks like an escape that Python warns of
+        ({"m/data/sample_inputs/model.pt": pickle.dumps(Runs(), 0) + b"S'\\q'\n."}, "sample_inputs/model.pt"),
         ({"m/data/aotinductor/model/x.so": b"\x7fELF"}, "x.so is compiled code"),
     ],
 )
