@@ -1,8 +1,9 @@
 """What 4-bit weights save on a Cortex-M4: flash, RAM and instructions beside int8, and the accuracy that is left.
 
-Needs the third-party models and data beside the project. ``python benchmarks/int4.py [--json] [--tune] [name ...]``:
-each model is built with int8 weights and with ``--weights mixed --max-drop 1%``, verified byte for byte on the emulated
-core, and measured on samples that calibrate neither.
+Needs the third-party models and data beside the project. ``python benchmarks/int4.py [--json] [--tune] [--share S]
+[name ...]``: each model is built with int8 weights and with ``--weights mixed --max-drop 1%``, verified byte for byte
+on the emulated core, and measured on samples that calibrate neither. ``--share 0.72`` states ``--flash`` beside it, as
+a share of what int8 takes: a search looks until that is met, where mixed weights alone stop at the first that fail.
 """
 
 from __future__ import annotations
@@ -49,13 +50,15 @@ def write(samples: bench.Samples, place: Path) -> Path:
     return place
 
 
-def measure(name: str, scratch: Path, extra: list[str]) -> dict[str, Any]:
-    """Return one model's figures: int8, then mixed."""
+def measure(name: str, scratch: Path, extra: list[str], share: float | None) -> dict[str, Any]:
+    """Return one model's figures: int8, then mixed, in a share of int8's flash where one is stated."""
     calibration, test = READ[name]()
     data, held = write(calibration, scratch / f"{name}.npz"), write(test, scratch / f"{name}_test.npz")
     row: dict[str, Any] = {"model": name}
     for kind, flags in (("int8", []), ("mixed", ["--weights", "mixed", "--max-drop", "1%", *extra])):
         out = scratch / kind
+        if share is not None and kind == "mixed":
+            flags = [*flags, "--flash", str(int(share * row["int8_flash"]))]
         built = qedge(
             "build", bench.SHARED / MODELS[name], "--data", data, "--eval-data", held, "-t", "mcu", "--board", BOARD,
             "--io", "int8", "-o", out, "--name", name, *flags,
@@ -81,13 +84,16 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=list(MODELS))
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--tune", action="store_true")
+    parser.add_argument("--share", type=float, help="flash that is asked for, as a share of int8's")
     given = parser.parse_args()
     if not (bench.SHARED / "models").is_dir():
         print("skipped: the third-party models and data are not beside the project")
         return
     options = ["--tune"] if given.tune else []
     with tempfile.TemporaryDirectory() as scratch:
-        printed((measure(name, Path(scratch), options) for name in given.names), as_json=given.json)
+        printed(
+            (measure(name, Path(scratch), options, given.share) for name in given.names), as_json=given.json
+        )
 
 
 if __name__ == "__main__":
