@@ -99,6 +99,44 @@ def test_a_mask_that_the_model_computes() -> None:
         np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+def test_a_huge_number_that_is_taken_away() -> None:
+    """scores - 1e9 * hidden, the other way to write it."""
+
+    def mask(g: object, x: int, y: int) -> None:
+        held = g.tensor(constant(np.where(CAUSAL, 0.0, 1e9)[None], "float32"))
+        g.operator("SUB", [x, held], [y])
+
+    bounded = bound_masks(attention(mask), samples())
+    graph = Graph.from_bytes(bounded)
+    assert max(t.data.max() for t in graph.tensors if t.data is not None and t.dtype == "float32") < 100
+    assert compare(bounded, quantize(bounded, samples()).data, samples()).sqnr_db > 20
+
+
+def test_a_sharp_choice_is_no_mask() -> None:
+    """Distances times a large negative number: what soft assignments to clusters do."""
+
+    def mask(g: object, x: int, y: int) -> None:
+        g.operator("MUL", [x, g.tensor(constant(np.float32(-2000.0), "float32"))], [y])
+
+    assert bound_masks(attention(mask), samples()) == attention(mask)
+
+
+def test_a_mask_that_is_read_elsewhere_behind_a_step_stays() -> None:
+    def mask(g: object, x: int, y: int) -> None:
+        low = g.tensor(constant(np.where(CAUSAL, 0.0, -1e9)[None], "float32"))
+        ones, moved, other = (
+            g.tensor(constant(np.float32(1.0), "float32")),
+            g.tensor(f32("moved")),
+            g.tensor(f32("o")),
+        )
+        g.operator("MUL", [low, ones], [moved])
+        g.operator("ADD", [x, moved], [y])
+        g.operator("MAXIMUM", [x, moved], [other])
+        g.output(other)
+
+    assert bound_masks(attention(mask), samples()) == attention(mask)
+
+
 def test_what_is_no_mask_stays() -> None:
     def used_elsewhere(g: object, x: int, y: int) -> None:
         low = g.tensor(constant(np.where(CAUSAL, 0, -1e9)[None], "float32"))

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from qedge.datasets.protocol import Dataset
 from qedge.graph import Graph
 from qedge.graph.edit import Editor
 from qedge.quantize.interpreter import Runner
 
+Array = npt.NDArray[Any]
 HUGE = -1000.0  # no score is as low: what is, masks
 CLEAR = 16.0  # how far what is masked stays under all scores: e^-16 of the least of them
 SAMPLES = 16
+SAME = 1e-4
 _MOVES = frozenset(
     {
         "RESHAPE",
@@ -32,58 +35,78 @@ _MOVES = frozenset(
 """What may lie between the constant of a mask and its softmax."""
 
 
-@dataclass(frozen=True)
-class _Masked:
-    """A softmax with constants ahead of it that mask.
-
-    Args:
-        read: what it reads.
-        operators: those between, by index.
-        constants: tensors with huge negative values.
-    """
-
-    read: int
-    operators: frozenset[int]
-    constants: frozenset[int]
-
-
 def bound_masks(float_model: bytes, dataset: Dataset) -> bytes:
-    """Return the model with huge negative constants that only mask a softmax made as low as its scores need.
+    """Return the model with huge constants that only mask a softmax made no larger than its scores need.
 
     -1e9 and minus infinity leave no step of an 8-bit range for the scores themselves. ``CLEAR`` under the lowest
-    score that samples show is as good as either: the softmax gives less than 1e-7 of the least score there is.
+    score that samples show is as good as either: the softmax gives less than 1e-7 of the least score there is. A model
+    whose softmaxes say anything else on those samples stays as it is: its constants were no masks.
 
     Args:
         float_model: a float ``.tflite``.
         dataset: samples that show how far the scores go.
     """
     graph = Graph.from_bytes(float_model)
-    found = list(_masked(graph))
+    found = _masked(graph)
     if not found or not len(dataset):
         return float_model
-    lowest = _lowest(float_model, {m.read for m in found}, dataset)
+    samples = [dataset[k] for k in range(min(SAMPLES, len(dataset)))]
+    lowest = _lowest(float_model, list(found), samples)
     values: dict[int, float] = {}
-    for masked in found:
-        for t in masked.constants:
-            values[t] = min(values.get(t, 0.0), lowest[masked.read])
+    for end, constants in found.items():
+        for t in constants:
+            values[t] = min(values.get(t, 0.0), lowest[graph.operators[end].inputs[0]])
     editor = Editor.from_bytes(float_model)
     for t, value in values.items():
         data = graph.tensors[t].data
         assert data is not None
-        editor.set_constant(t, np.where(data <= HUGE, np.float32(value), data).astype(np.float32))
-    return editor.pack()
+        bounded = np.where(np.abs(data) >= -HUGE, -np.sign(data) * np.float32(value), data)
+        editor.set_constant(t, bounded.astype(np.float32))
+    made = editor.pack()
+    return made if _same_shares(float_model, made, list(found), samples) else float_model
 
 
-def _masked(graph: Graph) -> Iterator[_Masked]:
-    """Yield every softmax that constants mask, where they and all on the way lead to masked softmaxes alone."""
-    ends = [op for op in graph.operators if op.op == "SOFTMAX"]
-    ways = {op.index: _way(graph, op.inputs[0]) for op in ends}
-    inside = {k for way, _ in ways.values() for k in way} | {op.index for op in ends}
-    for op in ends:
-        way, constants = ways[op.index]
-        alone = {t for t in constants if all(reader.index in inside for reader in graph.consumers[t])}
-        if alone and not any(t in graph.outputs for k in way for t in graph.operators[k].outputs):
-            yield _Masked(op.inputs[0], frozenset(way), frozenset(alone))
+def _masked(graph: Graph) -> dict[int, set[int]]:
+    """Return the huge constants ahead of each softmax, by its index, that lead to softmaxes and nowhere else."""
+    ends = [op.index for op in graph.operators if op.op == "SOFTMAX"]
+    ways = {end: _way(graph, graph.operators[end].inputs[0]) for end in ends}
+    inside = {*ends, *(k for way, _ in ways.values() for k in way)}
+    found = {
+        end: {t for t in constants if _leads_to(graph, t, ends, inside)}
+        for end, (_, constants) in ways.items()
+    }
+    return {end: constants for end, constants in found.items() if constants}
+
+
+def _leads_to(graph: Graph, tensor: int, ends: Collection[int], inside: Collection[int]) -> bool:
+    """Return whether all that depends on a tensor is inside, as far as the ends."""
+    waiting, seen = [tensor], {tensor}
+    while waiting:
+        t = waiting.pop()
+        if t in graph.outputs:
+            return False
+        for reader in graph.consumers[t]:
+            if reader.index not in inside:
+                return False
+            more = set() if reader.index in ends else set(reader.outputs) - seen
+            seen |= more
+            waiting += more
+    return True
+
+
+def _same_shares(
+    before: bytes, after: bytes, ends: Sequence[int], samples: Sequence[Sequence[Array]]
+) -> bool:
+    """Return whether softmaxes give the same in both models."""
+    runners = [Runner(model, keep_all=True) for model in (before, after)]
+    results = [[Graph.from_bytes(model).operators[k].outputs[0] for k in ends] for model in (before, after)]
+    for sample in samples:
+        for runner in runners:
+            runner.run(sample)
+        for first, second in zip(*results):
+            if not np.allclose(runners[0].read(first), runners[1].read(second), atol=SAME, equal_nan=True):
+                return False
+    return True
 
 
 def _way(graph: Graph, tensor: int) -> tuple[set[int], set[int]]:
@@ -94,7 +117,7 @@ def _way(graph: Graph, tensor: int) -> tuple[set[int], set[int]]:
     while waiting:
         t = waiting.pop()
         held, maker = graph.tensors[t], graph.producer.get(t)
-        if held.data is not None and held.dtype == "float32" and held.data.size and held.data.min() <= HUGE:
+        if held.data is not None and held.dtype == "float32" and (np.abs(held.data) >= -HUGE).any():
             constants.add(t)
         elif maker is not None and maker.op in _MOVES and maker.index not in operators:
             operators.add(maker.index)
@@ -102,12 +125,15 @@ def _way(graph: Graph, tensor: int) -> tuple[set[int], set[int]]:
     return operators, constants
 
 
-def _lowest(float_model: bytes, tensors: set[int], dataset: Dataset) -> Mapping[int, float]:
+def _lowest(
+    float_model: bytes, ends: Sequence[int], samples: Sequence[Sequence[Array]]
+) -> Mapping[int, float]:
     """Return for what each softmax reads how low a mask must be: added to a score, or in its place."""
-    runner = Runner(float_model, keep_all=True)
+    graph, runner = Graph.from_bytes(float_model), Runner(float_model, keep_all=True)
+    tensors = {graph.operators[end].inputs[0] for end in ends}
     low, high = (dict.fromkeys(tensors, 0.0) for _ in range(2))
-    for k in range(min(SAMPLES, len(dataset))):
-        runner.run([np.asarray(v) for v in dataset[k]])
+    for sample in samples:
+        runner.run(sample)
         for t in tensors:
             scores = runner.read(t)
             real = scores[scores > HUGE / 2]
