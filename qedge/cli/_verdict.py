@@ -105,7 +105,7 @@ def _beside(form: pipeline.Prepared, ms: float) -> str:
 
     from qedge.quantize.interpreter import Runner
 
-    if form.quantized is None or form.quantized.plain is None:
+    if form.quantized is None or form.quantized.plain is None or "xint16" not in form.quantized.method:
         return ""
     zeros = [np.zeros(form.graph.tensors[t].shape, np.float32) for t in form.graph.inputs]
     try:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from qedge.findings import Finding
 from qedge.frontends.tree import Tree
+from qedge.graph.reader import unpack_int4
 
 Array = npt.NDArray[Any]
 
@@ -74,11 +75,9 @@ def _decode_in_place(tree: Tree) -> int:
 def _stored(tree: Tree, tensor: int) -> Array:
     """Return a constant's values as they are stored, in its shape."""
     raw, dtype, shape = tree.raw(tensor) or b"", tree.dtype(tensor), tree.shape(tensor)
-    if dtype != "int4":
-        return np.frombuffer(raw, np.dtype(dtype).newbyteorder("<")).reshape(shape)
-    pairs = np.frombuffer(raw, np.int8)
-    nibbles = np.stack([pairs << 4, pairs], axis=-1).reshape(-1) >> 4
-    return nibbles[: int(np.prod(shape))].reshape(shape)
+    if dtype == "int4":
+        return unpack_int4(raw, int(np.prod(shape))).reshape(shape)
+    return np.frombuffer(raw, np.dtype(dtype).newbyteorder("<")).reshape(shape)
 
 
 def _decoded(tree: Tree, tensor: int) -> Array:

@@ -33,6 +33,18 @@ def read(data: bytes, origin: str = "model") -> Graph:
         ) from error
 
 
+def unpack_int4(raw: bytes, count: int) -> Array:
+    """Return int4 codes that TFLite stores two a byte, the first one in the low half, as int8.
+
+    >>> unpack_int4(bytes.fromhex("f107"), 3).tolist()
+    [1, -1, 7]
+    """
+    packed = np.frombuffer(raw, np.uint8)
+    both = np.stack([packed & 15, packed >> 4], axis=-1).reshape(-1)[:count].astype(np.int8)
+    codes: Array = np.where(both > 7, both - 16, both).astype(np.int8)
+    return codes
+
+
 def _ints(value: Any) -> tuple[int, ...]:
     return () if value is None else tuple(int(v) for v in value)
 
@@ -121,9 +133,7 @@ class _Reader:
             return None
         count = int(np.prod(shape, dtype=np.int64))
         if dtype == "int4":
-            packed = np.frombuffer(raw, np.uint8)
-            both = np.stack([packed & 15, packed >> 4], axis=-1).reshape(-1)[:count].astype(np.int8)
-            values: Array = np.where(both > 7, both - 16, both).astype(np.int8)
+            values = unpack_int4(raw, count)
         elif dtype in _NUMPY:
             values = np.frombuffer(raw, np.dtype(dtype).newbyteorder("<"))
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from ai_edge_litert.interpreter import Interpreter
 from qedge.errors import ModelError
 from qedge.frontends.normalize import normalize
 from qedge.graph import Graph, schema
-from qedge.graph.edit import Editor, affine
+from qedge.graph.edit import Editor, affine, pack_int4
 
 RNG = np.random.default_rng(0)
 
@@ -68,7 +69,7 @@ def sparse(editor: Editor, levels: list[tuple[int, list[int], list[int]]], block
         told.dimMetadata.append(level)
 
 
-def store(editor: Editor, values: npt.NDArray[np.float32]) -> None:
+def store(editor: Editor, values: npt.NDArray[Any]) -> None:
     """Keep only these bytes of the first constant."""
     tensor = next(t for t in editor.tensors if t.name == "w")
     editor.model.buffers[tensor.buffer].data = np.frombuffer(values.tobytes(), np.uint8)
@@ -133,6 +134,17 @@ def test_codes_that_the_kernel_reads_itself(channels: int) -> None:
     np.testing.assert_allclose(
         weights_of(found), codes * (scale[:, None] if channels > 1 else scale), rtol=1e-6
     )
+
+
+def test_codes_of_four_bits() -> None:
+    codes = RNG.integers(-7, 8, (3, 5)).astype(np.int8)
+    editor = dense_layer(codes, quantization=affine([0.02], [0]))
+    store(editor, np.frombuffer(pack_int4(codes), np.uint8))
+    (held,) = [k for k, t in enumerate(editor.tensors) if t.name == "w"]
+    editor.set_dtype(held, "int4")
+    found = normalize(editor.pack(), "m.tflite")
+    assert [f.rule for f in found.findings] == ["dynamic-range"]
+    np.testing.assert_allclose(weights_of(Graph.from_bytes(found.data)), codes * np.float32(0.02), rtol=1e-6)
 
 
 def test_codes_behind_dequantize() -> None:
