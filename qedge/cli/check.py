@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from qedge import pipeline
+from qedge.cli import _flags as flags
 from qedge.cli import _inputs as i
 from qedge.cli._console import Ui
 from qedge.config import load_config
@@ -16,26 +17,26 @@ from qedge.target import CheckReport
 def command(
     ui: Ui,
     target_options: Mapping[str, Any],
-    model: i.ModelArg = None,
-    data: i.DataOpt = None,
-    target: i.TargetOpt = None,
-    config: i.ConfigOpt = None,
-    labels: i.LabelsOpt = None,
-    samples: i.SamplesOpt = None,
-    seed: i.SeedOpt = None,
-    io: i.IoOpt = None,
-    method: i.MethodOpt = None,
-    resize: i.ResizeOpt = None,
-    fit: i.FitOpt = None,
-    color: i.ColorOpt = None,
-    range_: i.RangeOpt = None,
-    mean: i.MeanOpt = None,
-    std: i.StdOpt = None,
-    pre: i.PreOpt = None,
-    input_shape: i.ShapeOpt = None,
-    input_value: i.ValueOpt = None,
-    trust_model: i.TrustOpt = False,
-    cut_head: i.CutOpt = None,
+    model: flags.ModelArg = None,
+    data: flags.DataOpt = None,
+    target: flags.TargetOpt = None,
+    config: flags.ConfigOpt = None,
+    labels: flags.LabelsOpt = None,
+    samples: flags.SamplesOpt = None,
+    seed: flags.SeedOpt = None,
+    io: flags.IoOpt = None,
+    method: flags.MethodOpt = None,
+    resize: flags.ResizeOpt = None,
+    fit: flags.FitOpt = None,
+    color: flags.ColorOpt = None,
+    range_: flags.RangeOpt = None,
+    mean: flags.MeanOpt = None,
+    std: flags.StdOpt = None,
+    pre: flags.PreOpt = None,
+    input_shape: flags.ShapeOpt = None,
+    input_value: flags.ValueOpt = None,
+    trust_model: flags.TrustOpt = False,
+    cut_head: flags.CutOpt = None,
 ) -> None:
     """Say for every operator where it runs and why, before anything is compiled.
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from qedge.bundle import read_bundle
-from qedge.cli import _inputs as i
+from qedge.cli import _flags as flags
 from qedge.cli._bundles import BundleArg, layer_rows, layer_table
 from qedge.cli._console import Ui
 from qedge.cli.build import figure_rows
@@ -36,9 +36,9 @@ LayersOpt = Annotated[bool, typer.Option("--layers", help="Also the SQNR of each
 def command(
     ui: Ui,
     bundle: BundleArg,
-    data: i.DataOpt = None,
+    data: flags.DataOpt = None,
     float_model: FloatOpt = None,
-    samples: i.SamplesOpt = None,
+    samples: flags.SamplesOpt = None,
     layers: LayersOpt = False,
     workers: WorkersOpt = 1,
     cluster: ClusterOpt = None,

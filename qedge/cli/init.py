@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from qedge.cli import _flags as flags
 from qedge.cli import _inputs as i
 from qedge.cli._console import Ui
 from qedge.config import FILE_NAME, load_config, to_toml
@@ -27,19 +28,19 @@ PathOpt = Annotated[Path, typer.Option("--config", help="The file to write.")]
 
 def command(
     ui: Ui,
-    model: i.ModelArg = None,
-    data: i.DataOpt = None,
-    target: i.TargetOpt = None,
+    model: flags.ModelArg = None,
+    data: flags.DataOpt = None,
+    target: flags.TargetOpt = None,
     config: PathOpt = Path(FILE_NAME),
-    labels: i.LabelsOpt = None,
-    io: i.IoOpt = None,
-    resize: i.ResizeOpt = None,
-    fit: i.FitOpt = None,
-    color: i.ColorOpt = None,
-    range_: i.RangeOpt = None,
-    mean: i.MeanOpt = None,
-    std: i.StdOpt = None,
-    pre: i.PreOpt = None,
+    labels: flags.LabelsOpt = None,
+    io: flags.IoOpt = None,
+    resize: flags.ResizeOpt = None,
+    fit: flags.FitOpt = None,
+    color: flags.ColorOpt = None,
+    range_: flags.RangeOpt = None,
+    mean: flags.MeanOpt = None,
+    std: flags.StdOpt = None,
+    pre: flags.PreOpt = None,
     force: ForceOpt = False,
     yes: YesOpt = False,
 ) -> None:

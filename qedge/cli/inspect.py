@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from qedge.bundle import Bundle, read_bundle
-from qedge.cli import _inputs as i
+from qedge.cli import _flags as flags
 from qedge.cli._bundles import is_bundle, layer_rows, layer_table
 from qedge.cli._console import Ui, size
 from qedge.config import SECTIONS, load_config, variable_of
@@ -30,13 +30,13 @@ def command(
     ui: Ui,
     path: PathArg = None,
     layers: LayersOpt = False,
-    data: i.DataOpt = None,
-    samples: i.SamplesOpt = None,
+    data: flags.DataOpt = None,
+    samples: flags.SamplesOpt = None,
     float_model: Annotated[
         Path | None, typer.Option("--float", help="The float .tflite to compare with.")
     ] = None,
     effective: EffectiveOpt = False,
-    config: i.ConfigOpt = None,
+    config: flags.ConfigOpt = None,
 ) -> None:
     """Show a model's operators, tensors and quantisation, or a bundle's manifest."""
     if effective:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from qedge.bundle import Bundle, read_bundle
-from qedge.cli import _inputs as i
+from qedge.cli import _flags as flags
 from qedge.cli._bundles import BundleArg
 from qedge.cli._console import Ui, size
 from qedge.cli._options import options_of
@@ -35,9 +35,9 @@ def command(
     ui: Ui,
     target_options: Mapping[str, Any],
     bundle: BundleArg,
-    data: i.DataOpt = None,
-    samples: i.SamplesOpt = None,
-    config: i.ConfigOpt = None,
+    data: flags.DataOpt = None,
+    samples: flags.SamplesOpt = None,
+    config: flags.ConfigOpt = None,
     signed_by: SignedByOpt = None,
     least_serial: SerialOpt = None,
     openssf: OpenssfOpt = False,
