@@ -134,10 +134,15 @@ def _rotated(found: Brought, request: BuildRequest) -> Brought:
 def _by_shapes(found: Brought, request: BuildRequest, exported: Exported | None) -> Brought:
     """Return the model with what the shapes of its outputs tell; a finding says that nothing else does."""
     source = found.source
-    reading = read_shapes(source.data)
-    if reading is None or (source.kind != "float" and reading.data is not source.data):
+    reading = read_shapes(source.data, None if found.labels is None else len(found.labels))
+    if reading is None:
         return found if exported is None or exported.task not in FED_SO else _not_decoded(found, exported)
     post, data = reading.postprocess, reading.data
+    if source.kind != "float" and data is not source.data:
+        reading = replace(
+            reading, hint="bring the float model: its outputs are taken apart, and then decoded"
+        )
+        post = None
     if post is None:
         said = Finding("info", "detector-outputs", f"the outputs are {reading.what}", reading.hint)
         return replace(found, findings=(*found.findings, said))
@@ -145,7 +150,7 @@ def _by_shapes(found: Brought, request: BuildRequest, exported: Exported | None)
         whole = joined(Cut(data, post, post, 0, 0.0))
         post, data = whole.postprocess, whole.data
     _check_labels(found.labels, post, data)
-    told = "" if reading.proved else ", by their shapes alone"
+    told = "" if reading.proved else f", {reading.told_by}"
     said = Finding(
         "info" if reading.proved else "warning",
         "detector-outputs",
@@ -217,8 +222,12 @@ def _counted(operators: int) -> str:
 
 def classes_of(post: Detect, shapes: Sequence[Sequence[int]]) -> int | None:
     """Return how many classes a head without its decoding has, by the shapes of its outputs; None where untold."""
+    if post.form == "pairs":
+        channels = shapes[post.scores_output][post.channel_axis] if len(shapes[post.scores_output]) > 2 else 1
+        other = 4 if post.boxes == post.scores_output else 0
+        return channels - other - post.background - post.last_is_none
     if post.score_outputs:
-        return shapes[post.score_outputs[0]][-1]
+        return shapes[post.score_outputs[0]][post.channel_axis]
     if post.form == "yolov5" and post.box_outputs:
         return shapes[post.box_outputs[0]][-1] * 2 * len(post.strides) // len(post.anchor_sizes) - 5
     return None

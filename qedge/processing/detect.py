@@ -31,6 +31,7 @@ FORMS: Mapping[str, str] = {
     "yolov8": "anchor_free:decode",
     "yolox": "yolox:decode",
     "top_k": "top_k:decode",
+    "pairs": "pairs:decode",
     "centernet": "heat_map:centres",
     "fomo": "heat_map:cells",
 }
@@ -64,12 +65,14 @@ class Detect(Postprocess):
         form: ``ssd``: four outputs as ``TFLite_Detection_PostProcess`` gives them; ``anchors``: raw box
             encodings (1, anchors, 4) as (y, x, h, w) and class scores (1, anchors, classes); ``yolov5`` (v5 and v7
             with anchors), ``yolov8`` (anchor-free: v8, v9, v11, and v10 and 26 before their own choice), ``yolox``;
-            ``top_k``: rows (1, k, 6) as v10 and 26 end with; ``centernet``; ``fomo``. Their layout: the decoder's
-            module in :mod:`qedge.processing.detection`.
-        boxes, classes, scores_output, count: positions of the model's outputs; ``anchors`` and ``fomo`` use the
-            first and third, ``centernet`` takes offsets from the fourth.
+            ``top_k``: rows (1, k, 6) as v10 and 26 end with; ``pairs``: decoded boxes and scores; ``centernet``;
+            ``fomo``. Their layout: the decoder's module in :mod:`qedge.processing.detection`.
+        boxes, classes, scores_output, count: positions of the model's outputs; ``anchors``, ``pairs`` and ``fomo`` use
+            the first and third, ``centernet`` takes offsets from the fourth.
         score_form: what the scores are; a function other than none is applied here.
         background: class 0 is the background, and the labels start with class 1.
+        last_is_none: the last class of ``pairs`` says that nothing is there, and is no label (DETR's softmax).
+        corners: boxes of ``pairs`` are (left, top, right, bottom); else centres and sizes.
         threshold: least score.
         iou: boxes that overlap a surer one by more than this are dropped (intersection over union).
         per_class: whether only boxes of the same class count as overlapping.
@@ -108,6 +111,8 @@ class Detect(Postprocess):
     count: int = 3
     score_form: str = "sigmoid"
     background: bool = False
+    last_is_none: bool = False
+    corners: bool = False
     threshold: float = 0.5
     iou: float = 0.6
     per_class: bool = True
@@ -148,7 +153,7 @@ class Detect(Postprocess):
         for name in ("threshold", "iou", "min_scale", "max_scale", "cell_middle"):
             value = getattr(self, name)
             require(is_number(value) and 0 <= value <= 1, name, value, "a number from 0 to 1")
-        for name in ("background", "per_class", "decoded", "suppress"):
+        for name in ("background", "last_is_none", "corners", "per_class", "decoded", "suppress"):
             require(isinstance(getattr(self, name), bool), name, getattr(self, name), "true or false")
         require(self.point_scale in (1, 2), "point_scale", self.point_scale, "1 or 2")
         require(self.channel_axis in (-1, 1), "channel_axis", self.channel_axis, "-1 or 1")
@@ -255,8 +260,8 @@ class Detect(Postprocess):
         ]
         if self.form in ("ssd", "centernet"):
             used += [self.scores_output, self.count, *([self.classes] if self.form == "ssd" else [])]
-        elif self.form in ("anchors", "fomo"):
-            used = [self.scores_output, *([self.boxes] if self.form == "anchors" else [])]
+        elif self.form in ("anchors", "pairs", "fomo"):
+            used = [self.scores_output, *([] if self.form == "fomo" else [self.boxes])]
         if max(used) >= len(outputs):
             raise DataError(
                 f"{self.form}: the post-processing reads output {max(used)}, the model has {len(outputs)} outputs",

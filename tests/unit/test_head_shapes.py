@@ -135,11 +135,24 @@ def test_anchors_stated_as_the_hint_says_decode_what_the_head_means() -> None:
 @pytest.mark.parametrize(("numbers", "said"), [(4, "state them"), (16, "in your program")])
 def test_boxes_against_anchors_are_named(numbers: int, said: str) -> None:
     net = Net(9)
-    boxes, scores = (net.flat([net.conv(level, n) for level in net.levels], n) for n in (numbers, 1))
+    boxes, scores = (
+        net.join([net.reshape(net.conv(x, 2 * n), 1, 2 * net.count(x), n) for x in net.levels], 1)
+        for n in (numbers, 1)
+    )
     reading = read_shapes(ended(net, [boxes, scores]))
     assert reading is not None
     assert reading.postprocess is None
     assert said in reading.hint
+
+
+def test_two_maps_that_may_both_be_distances_are_told_by_their_names() -> None:
+    for names, told in (([], False), (["cls_8", "reg_8", "cls_16", "reg_16"], True)):
+        net = Net(6)
+        level = [[net.conv(level, 64), net.conv(level, 32)] for level in net.levels]
+        reading = read_shapes(ended(net, [t for both in level for t in both], names))
+        assert reading is not None
+        assert (reading.postprocess is not None) == told
+        assert "distances of 8 bins" in reading.what if told else "either may be distances" in reading.what
 
 
 @pytest.mark.parametrize("turned", [True, False])
@@ -162,7 +175,20 @@ def test_a_grid_of_classes_is_told_by_its_softmax() -> None:
     assert reading is not None
     assert reading.postprocess is not None
     assert (reading.postprocess.form, reading.postprocess.background) == ("fomo", True)
-    assert read_shapes(ended(plain, [plain.conv(plain.levels[0], 1 + CLASSES)])) is None
+    bare = ended(plain, [plain.conv(plain.levels[0], 1 + CLASSES)])
+    named, told = read_shapes(bare), read_shapes(bare, CLASSES)
+    assert named is not None
+    assert named.postprocess is None
+    assert "perhaps FOMO's grid of 3 classes" in named.what
+    assert told is not None
+    assert told.postprocess is not None
+    assert (told.postprocess.form, told.postprocess.score_form) == ("fomo", "softmax")
+    first, second = (
+        r.postprocess.replace(threshold=0.4).decode(Runner(r.data).predict([IMAGE])) for r in (reading, told)
+    )
+    assert len(first.boxes) > 3
+    np.testing.assert_allclose(first.boxes, second.boxes)
+    np.testing.assert_allclose(first.scores, second.scores, atol=1e-6)
 
 
 def with_own_operator(**fields: object) -> bytes:
@@ -226,12 +252,9 @@ def test_an_operator_that_is_not_met_stays(fields: dict) -> None:
 
 def test_what_is_no_detector_is_left_alone() -> None:
     net = Net(6)
-    assert read_shapes(ended(net, [net.conv(net.levels[0], 16)])) is None
+    assert read_shapes(ended(net, [net.conv(net.levels[0], 40)])) is None
     net = Net(6)  # two backbone features of other widths
     assert read_shapes(ended(net, [net.conv(net.levels[0], 16), net.conv(net.levels[1], 40)])) is None
-    net = Net(6)  # either could be the distances
-    level = [[net.conv(level, 64), net.conv(level, 32)] for level in net.levels]
-    assert read_shapes(ended(net, [t for both in level for t in both])) is None
     net = Net(6)
     row = net.reshape(net.conv(net.levels[1], 1), 1, 16)
     assert read_shapes(ended(net, [row])) is None

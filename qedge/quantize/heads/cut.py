@@ -72,7 +72,7 @@ def cut_head(model: bytes, seed: int = 0) -> Cut | None:
     ended: dict[tuple[int, ...], tuple[bytes, list[list[Array]]]] = {}
     for head in heads:
         if head.tensors not in ended:
-            data = without_tail(model, head)
+            data = without_tail(model, head.tensors, head.names)
             ending = Runner(data)
             ended = {head.tensors: (data, [ending.predict(sample) for sample in samples])}
         data, found = ended[head.tensors]
@@ -84,18 +84,18 @@ def cut_head(model: bytes, seed: int = 0) -> Cut | None:
     return None
 
 
-def without_tail(model: bytes, head: Head) -> bytes:
-    """Return the model that ends at the head's tensors, which become its outputs under the head's names."""
+def without_tail(model: bytes, tensors: Sequence[int], names: Sequence[str]) -> bytes:
+    """Return the model that ends at these tensors, which become its outputs under these names."""
     graph, editor = Graph.from_bytes(model), Editor.from_bytes(model)
-    kept, wanted = [], set(head.tensors)
+    kept, wanted = [], set(tensors)
     for op in reversed(graph.operators):
         if any(t in wanted for t in op.outputs):
             kept.append(op.index)
             wanted.update(op.inputs)
     editor.remove([editor.node(op.index) for op in graph if op.index not in set(kept)])
-    editor.outputs = head.tensors
-    editor.rename(dict(zip(head.tensors, head.names)))
-    editor.sign(list(zip(graph.input_names, graph.inputs)), list(zip(head.names, head.tensors)))
+    editor.outputs = tensors
+    editor.rename(dict(zip(tensors, names)))
+    editor.sign(list(zip(graph.input_names, graph.inputs)), list(zip(names, tensors)))
     editor.sweep()
     return editor.pack()
 

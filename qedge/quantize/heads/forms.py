@@ -107,8 +107,11 @@ def _anchor_free(
     """Yield readings of two convolutions a level as distances and class scores."""
     places, names = _places(levels, size), _named(levels, "boxes", "scores")
     for tensors, cut, (classes,) in _with_distances(graph, levels, size):
-        for whole in _readings(output, places, 4 + classes, size, "yolov8"):
-            yield Head(tensors, names, cut, whole)
+        for middle in (cut, cut.replace(cell_middle=0.0)):
+            for whole in _readings(output, places, 4 + classes, size, "yolov8"):
+                yield Head(tensors, names, middle, whole)
+        for whole in _readings(output, places, FIRST_CLASS + classes, size, "yolox"):
+            yield Head(tensors, names, cut, whole)  # YOLOv6 says of every place that something is there
         if output[2] == 6 and output[1] <= places * classes:
             once = cut.replace(suppress=False, limit=min(LIMIT, output[1]))
             for scale in (size, (1, 1)):

@@ -11,7 +11,6 @@ from qedge.errors import QedgeError
 from qedge.graph import Graph, Operator
 from qedge.processing.detect import Detect, Detection
 from qedge.quantize.heads.cut import PROOFS, TOLERANCE, Cut, without_tail
-from qedge.quantize.heads.forms import Head
 from qedge.quantize.interpreter import Runner
 
 OPERATOR = "TFLite_Detection_PostProcess"
@@ -63,7 +62,7 @@ def cut_own(model: bytes, seed: int = 0) -> Cut | None:
     except (KeyError, TypeError, ValueError, QedgeError):
         return None
     whole = own_meaning(graph, op)
-    data = without_tail(model, Head(op.inputs[:2], ("boxes", "scores"), post, whole))
+    data = without_tail(model, op.inputs[:2], ("boxes", "scores"))
     rng, shape, worst, seen = np.random.default_rng(seed), graph.tensors[graph.inputs[0]].shape, 0.0, 0
     real, ended = Runner(model), Runner(data)
     for _ in range(PROOFS):

@@ -3,45 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from qedge.graph import Graph
 from qedge.processing.detect import LEVELS, Detect
 from qedge.quantize.heads.cut import without_tail
-from qedge.quantize.heads.forms import IOU, LIMIT, THRESHOLD, Head
+from qedge.quantize.heads.forms import IOU, LIMIT, THRESHOLD
 from qedge.quantize.heads.own import OPERATOR, own_meaning, own_operator
+from qedge.quantize.heads.reading import SIDES, Reading, listed
+from qedge.quantize.heads.rows import read_rows, squashed
+from qedge.quantize.heads.tail import is_layer
+from qedge.quantize.heads.unknown import BINS, name_grid, name_levels, name_rows
 
 MOVES = ("CONCATENATION", "RESHAPE", "TRANSPOSE")
-BINS = {32: 8, 64: 16, 68: 17}
-"""Steps of a distance's distribution by the channels of four: NanoDet and PicoDet, YOLOv8's family, GFL."""
-STRIDES = (8, 16, 32, 64, 128)
 CELL = 8
 """Pixels of a cell of FOMO's grid."""
 TWO = 2
-SIDES = 4
+MAP = 4
+"""Dimensions of a map (1, h, w, channels)."""
+NAMES = ("box", "reg", "dist")
+"""What the outputs with distances are often called."""
+MOST_CLASSES = 32
+"""Of a grid that may be FOMO's; more are rather features."""
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What a model's outputs are, by their shapes.
+def read_shapes(model: bytes, classes: int | None = None) -> Reading | None:
+    """Return what the outputs of a detector are; None where they are no detector's.
 
     Args:
-        what: in words.
-        postprocess: what they mean; None where the shapes do not tell all of it.
-        data: the model, whose outputs are those that ``postprocess`` reads.
-        proved: whether the model says it itself.
-        hint: how to state what they mean.
+        classes: how many labels there are, where that is known.
     """
-
-    what: str
-    postprocess: Detect | None
-    data: bytes
-    proved: bool = False
-    hint: str = "see the boxes of a photo or two; [postprocess] states another meaning"
-
-
-def read_shapes(model: bytes) -> Reading | None:
-    """Return what the outputs of a detector are; None where they are no detector's."""
     graph = Graph.from_bytes(model)
     shape = graph.tensors[graph.inputs[0]].shape
     if len(graph.inputs) != 1 or len(shape) != 4 or shape[0] != 1 or 0 in shape:
@@ -52,21 +42,40 @@ def read_shapes(model: bytes) -> Reading | None:
         what = f"boxes, classes, scores and their count, which {OPERATOR} gives"
         return Reading(what, own_meaning(graph, own), model, True)
     ends = [t for output in graph.outputs for t in _ends(graph, output)]
-    levels = _levels(graph, ends, size)
-    if levels and len(set(ends)) == len(ends):
-        found = _of_levels(model, graph, levels, size)
-        if found is not None:
-            return found
-    return _of_rows([graph.tensors[t].shape for t in graph.outputs], size, model)
+    named = None
+    for tensors in (ends, list(graph.outputs)):
+        levels = _levels(graph, tensors, size)
+        if levels and len(set(tensors)) == len(tensors):
+            found = _of_levels(model, graph, levels, size, classes)
+            if found is not None and found.postprocess is not None and _a_place_a_cell(graph):
+                return found
+            if found is not None and found.postprocess is None:
+                named = named or found
+    found = read_rows(model, graph, size, classes)
+    if found is None and (named is None or len(graph.outputs) > 1):
+        found = name_rows(model, graph, size)
+    return found or named
 
 
 def _ends(graph: Graph, output: int) -> list[int]:
-    """Return the tensors that an output is put together of, without anything being computed."""
+    """Return the tensors that an output is put together of, without anything being computed but scores of rows."""
     op = graph.producer.get(output)
+    if op is not None and op.op == "LOGISTIC" and len(graph.tensors[output].shape) != MAP:
+        return _ends(graph, op.inputs[0])
     if op is None or op.op not in MOVES:
         return [output]
     parts = op.inputs if op.op == "CONCATENATION" else op.inputs[:1]
     return [t for part in parts for t in _ends(graph, part)]
+
+
+def _a_place_a_cell(graph: Graph) -> bool:
+    """Return whether every output of rows has as many as the cells of the maps that it is put together of."""
+    for output in graph.outputs:
+        shape = graph.tensors[output].shape
+        maps = {graph.tensors[t].shape[1:3] for t in _ends(graph, output)}
+        if len(shape) < MAP and sum(height * width for height, width in maps) not in shape[1:]:
+            return False
+    return True
 
 
 def _levels(graph: Graph, ends: Sequence[int], size: tuple[int, int]) -> dict[int, list[int]]:
@@ -84,23 +93,31 @@ def _levels(graph: Graph, ends: Sequence[int], size: tuple[int, int]) -> dict[in
 
 
 def _of_levels(
-    model: bytes, graph: Graph, levels: Mapping[int, list[int]], size: tuple[int, int]
+    model: bytes, graph: Graph, levels: Mapping[int, list[int]], size: tuple[int, int], classes: int | None
 ) -> Reading | None:
-    shapes = [tuple(graph.tensors[t].shape[3] for t in tensors) for tensors in levels.values()]
-    if len(levels) > 1 and len(set(map(tuple, map(sorted, shapes)))) != 1:
-        return None
-    first = shapes[0]
-    if len(levels) == 1 and len(first) == 3 and sorted(first)[:2] == [TWO, TWO] and max(first) != TWO:
-        return _centres(model, graph, next(iter(levels.values())), size)
-    if len(levels) == 1 and len(first) == 1:
-        return _cells(model, graph, next(iter(levels)), next(iter(levels.values()))[0], size)
+    shapes = {stride: [graph.tensors[t].shape[3] for t in tensors] for stride, tensors in levels.items()}
+    first = next(iter(shapes.values()))
     if len(levels) == 1:
-        return None
+        return _of_one_level(model, graph, levels, size, classes)
+    if len({tuple(sorted(channels)) for channels in shapes.values()}) != 1:
+        return name_levels(model, shapes)
     if len(first) == 2:
-        return _distances(model, graph, levels, size)
+        return _distances(model, graph, levels, size) or name_levels(model, shapes)
     if len(first) == 3 and sorted(first)[0] == 1 and SIDES in first:
-        return _yolox(model, graph, levels, size)
-    return _anchored(model, levels, first, size) if len(first) == 1 else None
+        return _yolox(model, graph, levels, size) or name_levels(model, shapes)
+    return _anchored(model, graph, levels, size) if len(first) == 1 else name_levels(model, shapes)
+
+
+def _of_one_level(
+    model: bytes, graph: Graph, levels: Mapping[int, list[int]], size: tuple[int, int], classes: int | None
+) -> Reading | None:
+    ((stride, tensors),) = levels.items()
+    channels = [graph.tensors[t].shape[3] for t in tensors]
+    if len(channels) == 3 and sorted(channels)[:2] == [TWO, TWO] and max(channels) != TWO:
+        return _centres(model, graph, tensors, size)
+    if len(channels) == 1:
+        return _cells(model, graph, stride, tensors[0], size, classes)
+    return name_levels(model, {stride: channels})
 
 
 def _distances(
@@ -108,11 +125,11 @@ def _distances(
 ) -> Reading | None:
     """Read two maps a level as distances and class scores, where their channels tell which is which."""
     boxes, scores = [], []
-    for tensors in levels.values():
-        wide = [t for t in tensors if graph.tensors[t].shape[3] in BINS]
+    for stride, tensors in levels.items():
+        wide = _wide(graph, tensors)
         if len(wide) != 1:
             return None
-        boxes.append(wide[0])
+        boxes.append(_in_cells(graph, wide[0], stride))
         scores += [t for t in tensors if t != wide[0]]
     bins = BINS[graph.tensors[boxes[0]].shape[3]]
     count, strides = len(levels), tuple(levels)
@@ -122,11 +139,38 @@ def _distances(
         score_form=_score_form(graph, scores),
     )  # fmt: skip
     classes = graph.tensors[scores[0]].shape[3]
-    what = f"distances of {bins} bins and scores of {classes} classes at strides {_listed(strides)}"
+    how = "in cells" if bins == 1 else f"of {bins} bins"
+    what = f"distances {how} and scores of {classes} classes at strides {listed(strides)}"
     if bins == BINS[32] and len(graph.outputs) == 1 and next(iter(levels.values()))[0] in scores:
         what += ", from the corners of cells, as NanoDet-Plus has them"
         post = post.replace(cell_middle=0.0)
+    if bins == 1 and not set(boxes) & {t for tensors in levels.values() for t in tensors}:
+        what += ", from the corners of cells, as RTMDet has them"
+        post = post.replace(cell_middle=0.0)
     return _taken(model, graph, (*boxes, *scores), _names(levels, "boxes", "scores"), post, what)
+
+
+def _wide(graph: Graph, tensors: Sequence[int]) -> list[int]:
+    """Return which tensors have the channels of distances; of several those of bins, or those that are named so."""
+    wide = [t for t in tensors if graph.tensors[t].shape[3] in BINS]
+    if len(wide) > 1:
+        wide = [t for t in wide if graph.tensors[t].shape[3] != SIDES] or wide
+    if len(wide) > 1:
+        names = dict(zip(graph.outputs, graph.output_names))
+        wide = [t for t in wide if any(word in names.get(t, "").lower() for word in NAMES)] or wide
+    return wide
+
+
+def _in_cells(graph: Graph, tensor: int, stride: int) -> int:
+    """Return what a tensor was before its stride was multiplied in, where it was: distances in cells."""
+    op = graph.producer.get(tensor)
+    if op is None or op.op != "MUL":
+        return tensor
+    factors = [graph.tensors[t].data for t in op.inputs]
+    for plain, factor in zip(op.inputs, reversed(factors)):
+        if factor is not None and factor.size == 1 and float(factor.reshape(-1)[0]) == stride:
+            return plain
+    return tensor
 
 
 def _yolox(
@@ -139,7 +183,7 @@ def _yolox(
         box = [t for t in tensors if deep[t] == SIDES][:1]
         sure = [t for t in tensors if deep[t] == 1][:1]
         rest = [t for t in tensors if t not in (*box, *sure)]
-        if len(box) != 1 or len(sure) != 1 or len(rest) != 1:
+        if len(box) != 1 or len(sure) != 1 or len(rest) != 1 or not _plain(graph, box[0]):
             return None
         for kind, found in zip(kinds, (box, sure, rest)):
             kind += found
@@ -153,23 +197,29 @@ def _yolox(
         score_outputs=tuple(range(2 * count, 3 * count)), score_form=form,
     )  # fmt: skip
     classes = graph.tensors[kinds[2][0]].shape[3]
-    what = f"boxes, objectness and scores of {classes} classes at strides {_listed(strides)}"
+    what = f"boxes, objectness and scores of {classes} classes at strides {listed(strides)}"
     whole = tuple(t for kind in kinds for t in kind)
     return _taken(model, graph, whole, _names(levels, "boxes", "objects", "scores"), post, what)
 
 
 def _anchored(
-    model: bytes, levels: Mapping[int, list[int]], first: Sequence[int], size: tuple[int, int]
+    model: bytes, graph: Graph, levels: Mapping[int, list[int]], size: tuple[int, int]
 ) -> Reading | None:
     """Say of one map a level that it may have anchors, whose sizes are nowhere in the model."""
-    if first[0] % 3 or first[0] // 3 < SIDES + 1:
+    channels = graph.tensors[next(iter(levels.values()))[0]].shape[3]
+    if channels % 3 or channels // 3 < SIDES + 1:
         return None
-    what = f"maps of {first[0]} channels at strides {_listed(tuple(levels))}: perhaps 3 anchors a cell (YOLOv5, v7)"
-    hint = (
-        'state them: [postprocess] kind = "detect", form = "yolov5", decoded = false,'
-        f" box_outputs = {list(range(len(levels)))}, strides = {list(levels)}, input_size = {list(size)},"
-        " anchor_sizes = [w, h of each, in pixels, level by level]; or export it with its decoding, which tells them"
+    what = f"maps of {channels} channels at strides {listed(tuple(levels))}: perhaps 3 anchors a cell (YOLOv5, v7)"
+    ends = [_ends(graph, output) for output in graph.outputs]
+    places = [ends.index([t]) for (t,) in levels.values() if [t] in ends]
+    lines = (
+        f'state them: [postprocess] kind = "detect", form = "yolov5", decoded = false, box_outputs = {places},'
+        f" strides = {list(levels)}, input_size = {list(size)}, anchor_sizes = [w, h of each, in pixels, level by"
+        f" level; YOLOv5's own begin with 10, 13, 16, 30, 33, 23, YOLOv7's with 12, 16, 19, 36, 40, 28]"
     )
+    if len(places) != len(levels) or any(squashed(graph, output) for output in graph.outputs):
+        lines = "end it with a map a level, before any sigmoid, and state their anchors (docs/detection.md)"
+    hint = f"{lines}; or export it with its decoding, which tells them"
     return Reading(f"{what}, whose sizes the model does not hold", None, model, hint=hint)
 
 
@@ -188,53 +238,30 @@ def _centres(model: bytes, graph: Graph, tensors: Sequence[int], size: tuple[int
     return _taken(model, graph, (heat, *two), ("peaks", "sizes", "offsets"), post, what)
 
 
-def _cells(model: bytes, graph: Graph, stride: int, tensor: int, size: tuple[int, int]) -> Reading | None:
-    """Read a softmax over classes in cells of 8 pixels as FOMO's grid."""
+def _cells(
+    model: bytes, graph: Graph, stride: int, tensor: int, size: tuple[int, int], classes: int | None
+) -> Reading | None:
+    """Read classes in cells of 8 pixels as FOMO's grid, where a softmax or the number of labels tells it."""
     op = graph.producer.get(tensor)
-    classes = graph.tensors[tensor].shape[3]
-    if stride != CELL or classes < TWO or op is None or op.op != "SOFTMAX":
+    channels = graph.tensors[tensor].shape[3]
+    softmax = op is not None and op.op == "SOFTMAX"
+    if (
+        stride != CELL
+        or channels < TWO
+        or (channels > MOST_CLASSES and not softmax)
+        or _squashed(graph, tensor)
+    ):
         return None
+    if not softmax and classes != channels - 1:
+        return name_grid(model, channels, stride)
     post = Detect(
-        "fomo", scores_output=0, input_size=size, background=True, score_form="probabilities", limit=LIMIT
-    )
-    what = f"a grid of {classes - 1} classes and a background in cells of {CELL} pixels, as FOMO has it"
+        "fomo", scores_output=0, input_size=size, background=True, limit=LIMIT,
+        score_form="probabilities" if softmax else "softmax",
+    )  # fmt: skip
+    what = f"a grid of {channels - 1} classes and a background in cells of {CELL} pixels, as FOMO has it"
+    if not softmax:
+        return _taken(model, graph, (tensor,), ("grid",), post, f"{what}, before its softmax")
     return Reading(what, post, model)
-
-
-def _of_rows(shapes: Sequence[Sequence[int]], size: tuple[int, int], model: bytes) -> Reading | None:
-    """Say of boxes and scores whose decoding is not known what is missing; None where they look like nothing known."""
-    if len(shapes) == 2 and all(len(s) == 3 for s in shapes):
-        for boxes, scores in (shapes, shapes[::-1]):
-            if boxes[1] == scores[1] and boxes[2] != scores[2] and (boxes[2] == SIDES or scores[2] == 1):
-                return _of_two(boxes, scores[2], model)
-    if len(shapes) != 1 or len(shapes[0]) != 3:
-        return None
-    grids = [sum((size[0] // s) * (size[1] // s) for s in STRIDES[:n]) for n in (2, 3, 4, 5)]
-    places = {each * count for count in grids for each in (1, 3)}
-    channels = min(shapes[0][1:])
-    if max(shapes[0][1:]) not in places or channels < SIDES + 1:
-        return None
-    axis = 1 if shapes[0][1] == channels else -1
-    return Reading(
-        f"{max(shapes[0][1:])} places of {channels} numbers, whose decoding is not known", None, model,
-        hint=f'state them: [postprocess] kind = "detect", form = "yolov8" or "yolov5", channel_axis = {axis},'
-        f" input_size = {list(size)} (docs/detection.md), or end the model with its last layers",
-    )  # fmt: skip
-
-
-def _of_two(boxes: Sequence[int], scores: int, model: bytes) -> Reading:
-    what = f"{boxes[1]} times {boxes[2]} numbers and {scores} scores: perhaps boxes"
-    if boxes[2] != SIDES:
-        return Reading(
-            f"{what} with key points against anchors (MediaPipe's faces and palms), which no post-processing of qedge"
-            " decodes",
-            None, model, hint="decode them in your program: Result.outputs",
-        )  # fmt: skip
-    return Reading(
-        f"{what} against anchors, which the model does not hold", None, model,
-        hint='state them: [postprocess] kind = "detect", form = "anchors" with its fields (docs/detection.md), or end'
-        " the model with its last layers",
-    )  # fmt: skip
 
 
 def _taken(
@@ -242,7 +269,7 @@ def _taken(
 ) -> Reading:
     """Return the reading; a model whose outputs are these tensors stays as it is, in its own order."""
     if set(tensors) != set(graph.outputs):
-        return Reading(what, post, without_tail(model, Head(tensors, names, post, post)))
+        return Reading(what, post, without_tail(model, tensors, names))
     place = [list(graph.outputs).index(t) for t in tensors]
     if post.form == "centernet":
         return Reading(what, post.replace(scores_output=place[0], boxes=place[1], count=place[2]), model)
@@ -254,6 +281,16 @@ def _names(levels: Mapping[int, list[int]], *kinds: str) -> tuple[str, ...]:
     return tuple(f"{kind}_{stride}" for kind in kinds for stride in levels)
 
 
+def _plain(graph: Graph, tensor: int) -> bool:
+    """Return whether a tensor is a layer's, with nothing done to it: YOLOX' boxes are, FCOS' distances are not."""
+    op = graph.producer.get(tensor)
+    return (
+        op is not None
+        and is_layer(graph, op)
+        and op.options.get("fused_activation_function", "NONE") == "NONE"
+    )
+
+
 def _squashed(graph: Graph, tensor: int) -> bool:
     op = graph.producer.get(tensor)
     return op is not None and op.op == "LOGISTIC"
@@ -261,7 +298,3 @@ def _squashed(graph: Graph, tensor: int) -> bool:
 
 def _score_form(graph: Graph, tensors: Sequence[int]) -> str:
     return "probabilities" if all(_squashed(graph, t) for t in tensors) else "sigmoid"
-
-
-def _listed(strides: Sequence[int]) -> str:
-    return ", ".join(map(str, strides))
