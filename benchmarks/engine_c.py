@@ -2,8 +2,8 @@
 
 Run: python benchmarks/engine_c.py [--json] [--runs N]. The digit spotter, and where the third-party models lie beside
 the project two of MLPerf Tiny. Calls and starts are taken by turns in one run. A start is a fresh Python from nothing
-to the first result, in CPU milliseconds of the whole process, numpy included: ours with every file's digest checked,
-the bare binding's with a model file.
+to the first result, in CPU milliseconds of the whole process, numpy included: ours with the digests of a bundle
+checked, the bare binding's with a model file.
 """
 
 from __future__ import annotations

@@ -1,12 +1,24 @@
-"""JSON values that know their path, so that an error names the field: ``$.inputs[0].scale``."""
+"""Frozen records, and JSON values that know their path, so that an error names the field: ``$.inputs[0].scale``."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from qedge.errors import QedgeError, UsageError, nearest
+
+if TYPE_CHECKING:
+    from typing_extensions import dataclass_transform
+else:
+
+    def dataclass_transform(**_: bool):
+        """Return a decorator that changes nothing: only type checkers take note of it."""
+        return lambda decorated: decorated
+
+
+R = TypeVar("R", bound="Record")
 
 _NAMES = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
 
@@ -21,6 +33,67 @@ def describe(value: Any) -> str:
         text = repr(value)
         return text if len(text) <= 60 else text[:57] + "..."
     return _NAMES.get(type(value), type(value).__name__)
+
+
+@dataclass_transform(frozen_default=True)
+class Record:
+    """A frozen record, for what every start on a device needs.
+
+    A subclass declares its fields; what stands beside one is its default. To the eye and to type checkers it is a
+    frozen dataclass; making one of those, or a named tuple, takes so long that every start would notice.
+    """
+
+    _fields: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """The type of every field, as it is written."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        own = cls.__annotations__ if "__annotations__" in vars(cls) else {}
+        fields = {name: str(kind) for name, kind in own.items() if not str(kind).startswith("ClassVar")}
+        cls._fields = MappingProxyType({**cls._fields, **fields})
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        name = type(self).__name__
+        given = dict(zip(self._fields, values))
+        if len(values) > len(self._fields):
+            raise TypeError(f"{name} takes {len(self._fields)} fields, found {len(values)}")
+        for field in named:
+            if field in given or field not in self._fields:
+                raise TypeError(f"{name} got {'twice' if field in given else 'the unknown field'} {field!r}")
+        given.update(named)
+        for field in self._fields:
+            if field not in given and not hasattr(type(self), field):
+                raise TypeError(f"{name} lacks {field!r}")
+            vars(self)[field] = given[field] if field in given else getattr(type(self), field)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{type(self).__name__} is frozen: cannot set {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{type(self).__name__} is frozen: cannot delete {name!r}")
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(vars(self)[field] for field in self._fields)
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def __repr__(self) -> str:
+        fields = (f"{name}={value!r}" for name, value in zip(self._fields, self._values()))
+        return f"{type(self).__name__}({', '.join(fields)})"
+
+    def replace(self: R, **fields: Any) -> R:
+        """Return the record with other ``fields``, checked anew; ``copy.replace`` does the same.
+
+        Raises:
+            TypeError: an unknown field.
+        """
+        return type(self)(**{**dict(zip(self._fields, self._values())), **fields})
+
+    __replace__ = replace
 
 
 class Field:

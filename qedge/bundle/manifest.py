@@ -1,27 +1,27 @@
 """The manifest of a bundle: what ``manifest.json`` holds, and every check on it."""
 
-# Annotations are no strings here: NamedTuple would compile each of them, at every start on a device.
+from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from qedge._version import __version__
 from qedge.bundle import canonical
 from qedge.bundle.digest import sha256
 from qedge.errors import IntegrityError
-from qedge.fields import Field
-from qedge.processing.spec import Postprocess, Preprocess, postprocess_from_json, preprocess_from_json
+from qedge.fields import Field, Record
 
 if TYPE_CHECKING:
     from qedge.processing.affine import Finish, InputStep
-else:
-    Finish = InputStep = Any  # few models have such a step: its module is loaded for those alone
+    from qedge.processing.spec import Postprocess, Preprocess
 
 FORMAT = "qedge-bundle"
 VERSION = 1
 MANIFEST = "manifest.json"
 MODEL = "model.tflite"
+LIBRARIES = "lib/"
+"""Folder of shared libraries, of which a machine loads one."""
 SIGNATURE = "signature.json"
 """May lie beside the manifest, whose digest it signs; no part of what it signs."""
 DTYPES = ("int8", "uint8", "int16", "int32", "int64", "float32", "bool")
@@ -36,7 +36,7 @@ _KEYS = (
 )  # fmt: skip
 
 
-class TensorSpec(NamedTuple):
+class TensorSpec(Record):
     """One input or output of the model.
 
     Args:
@@ -85,7 +85,7 @@ class TensorSpec(NamedTuple):
         return fields
 
     @classmethod
-    def from_json(cls, entry: Field) -> "TensorSpec":
+    def from_json(cls, entry: Field) -> TensorSpec:
         """Return what :meth:`to_json` wrote."""
         entry.object(("name", "shape", "dtype", "scale", "zero_point"), ("order", "step", "finish"))
         scale, zero_point = entry["scale"], entry["zero_point"]
@@ -141,7 +141,7 @@ MAX_MODEL_NAME = 200
 _NAME_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")
 
 
-class FileEntry(NamedTuple):
+class FileEntry(Record):
     """Size in bytes and SHA-256 (hexadecimal) of one file of the bundle."""
 
     size: int
@@ -152,12 +152,12 @@ class FileEntry(NamedTuple):
         return {"bytes": self.size, "sha256": self.sha256}
 
     @classmethod
-    def of(cls, data: bytes) -> "FileEntry":
+    def of(cls, data: bytes) -> FileEntry:
         """Return the entry for a file's contents."""
         return cls(len(data), sha256(data))
 
 
-class Manifest(NamedTuple):
+class Manifest(Record):
     """What a bundle says about itself.
 
     Args:
@@ -210,12 +210,12 @@ class Manifest(NamedTuple):
         text = json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
         return (text + "\n").encode()
 
-    def with_files(self, files: Mapping[str, bytes]) -> "Manifest":
+    def with_files(self, files: Mapping[str, bytes]) -> Manifest:
         """Return the manifest with the entries of ``files``."""
-        return self._replace(files={name: FileEntry.of(data) for name, data in files.items()})
+        return self.replace(files={name: FileEntry.of(data) for name, data in files.items()})
 
     @classmethod
-    def decoded(cls, data: bytes, origin: str) -> "Manifest":
+    def decoded(cls, data: bytes, origin: str) -> Manifest:
         """Return the manifest in ``data``; ``origin`` is where it is from, for messages.
 
         Raises:
@@ -245,7 +245,8 @@ def check_name(name: str, where: str = "file name") -> None:
         not name
         or len(name) > 240
         or any(part in ("", ".", "..") or len(part.encode("utf-8", "replace")) > 255 for part in parts)
-        or any(c in "\\:" or ord(c) < 32 or 0xD800 <= ord(c) <= 0xDFFF for c in name)
+        or not set(name).isdisjoint("\\:")
+        or any(ord(c) < 32 or 0xD800 <= ord(c) <= 0xDFFF for c in ("" if name.isprintable() else name))
     )
     if bad:
         raise IntegrityError(f"{where}: found {name!r}, expected a path inside the bundle", hint=HINT)
@@ -330,8 +331,8 @@ def _from_document(document: Any) -> Manifest:
         target=root["target"].string(),
         inputs=tuple(TensorSpec.from_json(t) for t in root["inputs"].items()),
         outputs=tuple(TensorSpec.from_json(t) for t in root["outputs"].items()),
-        preprocess=preprocess_from_json(root["preprocess"].value, "$.preprocess", IntegrityError),
-        postprocess=postprocess_from_json(root["postprocess"].value, "$.postprocess", IntegrityError),
+        preprocess=_preprocess(root["preprocess"]),
+        postprocess=_postprocess(root["postprocess"]),
         labels=root["labels"].strings(),
         quantization=root["quantization"].object(optional=None).value,
         target_data=root["target_data"].object(optional=None).value,
@@ -340,9 +341,26 @@ def _from_document(document: Any) -> Manifest:
     )
 
 
+# Many models have no processing, and start without its module.
+def _preprocess(entry: Field) -> Preprocess | None:
+    if entry.value is None:
+        return None
+    from qedge.processing.spec import preprocess_from_json
+
+    return preprocess_from_json(entry.value, entry.path, entry.error)
+
+
+def _postprocess(entry: Field) -> Postprocess | None:
+    if entry.value is None:
+        return None
+    from qedge.processing.spec import postprocess_from_json
+
+    return postprocess_from_json(entry.value, entry.path, entry.error)
+
+
 def _sha256(entry: Field) -> str:
     text = entry.string()
-    if len(text) != 64 or not set(text) <= set("0123456789abcdef"):
+    if len(text) != 64 or text.strip("0123456789abcdef"):
         raise entry.fail("a SHA-256 of 64 hexadecimal digits")
     return text
 

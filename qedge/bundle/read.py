@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qedge.bundle.digest import expect, sha256
 from qedge.bundle.manifest import (
     HINT,
+    LIBRARIES,
     MANIFEST,
     MAX_MANIFEST_BYTES,
     MAX_SIGNATURE_BYTES,
@@ -56,6 +57,7 @@ class Bundle:
         self._model = model
         self.manifest = manifest
         self._contents = contents
+        self._read: set[str] = set()
         self._unpacked: tempfile.TemporaryDirectory[str] | None = None
 
     @property
@@ -78,7 +80,27 @@ class Bundle:
         if name == MODEL and self._model is not None:
             model, self._model = self._model, None
             return model
+        self._read.add(name)
         return _read_file(self._origin, name, self.manifest)
+
+    def check(self) -> None:
+        """Hash every file that was not read yet, but for models and libraries: who runs one reads it.
+
+        A bundle may have as many libraries as there are architectures, each as large as the model; a device runs one.
+
+        Raises:
+            IntegrityError: a file's bytes are not those of the manifest.
+        """
+        if self._contents is not None:
+            return
+        left = [
+            n
+            for n in self.manifest.files
+            if n not in self._read and not n.startswith(LIBRARIES) and n != MODEL
+        ]
+        expect(sum(self.manifest.files[name].size for name in left))
+        for name in left:
+            self.read(name)
 
     def path(self, name: str) -> Path:
         """Return where one file lies; a ``.zip`` is unpacked into a temporary folder first."""
@@ -164,7 +186,8 @@ def read_bundle(path: str | os.PathLike[str], *, verify: bool = True) -> Bundle:
     """Return the bundle at ``path``, a folder or a ``.zip``.
 
     Args:
-        verify: also hash every file now; without it each file is still hashed when it is read.
+        verify: also hash every file now; without it each file is still hashed when it is read, or by
+            :meth:`Bundle.check`.
 
     Raises:
         DataError: nothing there, or something that is no bundle.

@@ -113,20 +113,20 @@ def specs(
     for index, name in zip(tensors, names):
         order = orders.get(name)
         spec = tensor_spec(graph.tensors[index], name)
-        found.append(spec if order is None else spec._replace(order=tuple(int(d) for d in order)))
+        found.append(spec if order is None else spec.replace(order=tuple(int(d) for d in order)))
     return tuple(found)
 
 
 def with_steps(inputs: Sequence[TensorSpec], notes: bytes) -> tuple[TensorSpec, ...]:
     """Return the inputs with the step of each; ``notes`` are those of the model at the waist."""
     steps = steps_in(notes)
-    return tuple(spec._replace(step=steps.get(k)) for k, spec in enumerate(inputs))
+    return tuple(spec.replace(step=steps.get(k)) for k, spec in enumerate(inputs))
 
 
 def with_finishes(outputs: Sequence[TensorSpec], notes: bytes) -> tuple[TensorSpec, ...]:
     """Return the outputs with what is left to be done to each; ``notes`` are those of the model at the waist."""
     finishes = finishes_in(notes)
-    return tuple(spec._replace(finish=finishes.get(k)) for k, spec in enumerate(outputs))
+    return tuple(spec.replace(finish=finishes.get(k)) for k, spec in enumerate(outputs))
 
 
 def tensor_spec(tensor: Tensor, name: str) -> TensorSpec:

@@ -9,24 +9,17 @@ from __future__ import annotations
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
 from qedge.errors import QedgeError, UsageError
-from qedge.fields import Field
+from qedge.fields import Field, Record
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    from typing_extensions import dataclass_transform
 
     Array = npt.NDArray[Any]
-else:
-
-    def dataclass_transform(**_: bool):
-        """Return a decorator that changes nothing: only type checkers take note of it."""
-        return lambda decorated: decorated
 
 
 S = TypeVar("S", bound="Spec")
@@ -46,74 +39,25 @@ POSTPROCESS_KINDS: Mapping[str, str] = {
 }
 
 
-@dataclass_transform(frozen_default=True)
-class Spec(ABC):
-    """A frozen record that is written as one flat JSON object.
+class Spec(Record, ABC):
+    """A record that is written as one flat JSON object.
 
     A subclass declares ``kind``, its fields (``str``, ``int``, ``float``, ``bool``, ``None``, or tuples of
-    these) and checks them in ``__post_init__`` with :func:`require`. To the eye and to type checkers it is a
-    frozen dataclass; making one of those takes so long that every start on a device would notice.
+    these) and checks them in ``__post_init__`` with :func:`require`.
     """
 
     kind: ClassVar[str]
-    _fields: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    _key: tuple[Any, ...]
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        own = cls.__annotations__ if "__annotations__" in vars(cls) else {}
-        fields = {name: str(kind) for name, kind in own.items() if not str(kind).startswith("ClassVar")}
-        cls._fields = MappingProxyType({**cls._fields, **fields})
 
     def __init__(self, *values: Any, **named: Any) -> None:
-        name = type(self).__name__
-        given = dict(zip(self._fields, values))
-        if len(values) > len(self._fields):
-            raise TypeError(f"{name} takes {len(self._fields)} fields, found {len(values)}")
-        for field in named:
-            if field in given or field not in self._fields:
-                raise TypeError(f"{name} got {'twice' if field in given else 'the unknown field'} {field!r}")
-        given.update(named)
-        for field in self._fields:
-            if field not in given and not hasattr(type(self), field):
-                raise TypeError(f"{name} lacks {field!r}")
-            vars(self)[field] = given[field] if field in given else getattr(type(self), field)
+        super().__init__(*values, **named)
         self.__post_init__()
-        vars(self)["_key"] = tuple(vars(self)[field] for field in self._fields)
 
-    def __post_init__(self) -> None:  # noqa: B027
+    def __post_init__(self) -> None:
         """Check the fields; a subclass raises UsageError."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"{type(self).__name__} is frozen: cannot set {name!r}")
-
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"{type(self).__name__} is frozen: cannot delete {name!r}")
-
-    def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and self._key == other._key
-
-    def __hash__(self) -> int:
-        return hash(self._key)
-
-    def __repr__(self) -> str:
-        fields = (f"{name}={value!r}" for name, value in zip(self._fields, self._key))
-        return f"{type(self).__name__}({', '.join(fields)})"
-
-    def replace(self: S, **fields: Any) -> S:
-        """Return the description with other ``fields``, checked anew; ``copy.replace`` does the same.
-
-        Raises:
-            TypeError: an unknown field.
-            UsageError: a value that is not allowed.
-        """
-        return type(self)(**{**dict(zip(self._fields, self._key)), **fields})
-
-    __replace__ = replace
 
     def to_json(self) -> dict[str, Any]:
         """Return ``kind`` and every field as JSON; tuples become lists."""
-        fields = dict(zip(self._fields, self._key))
+        fields = dict(zip(self._fields, self._values()))
         return {"kind": self.kind, **{k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}}
 
     @classmethod

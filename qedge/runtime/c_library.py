@@ -1,15 +1,14 @@
 """The engine that is a shared library in the bundle: the model's own C, called through ctypes."""
 
-# Annotations are no strings here: NamedTuple would compile each of them, at every start on a device.
+from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from qedge.errors import IntegrityError, ToolError
-from qedge.fields import Field
-from qedge.runtime import cores
+from qedge.fields import Field, Record
 from qedge.runtime.machines import ARCHITECTURES, loadable
 from qedge.runtime.pool import PooledEngine
 
@@ -29,7 +28,7 @@ ALIGN = 64
 _MOST_BYTES = 1 << 31
 
 
-class Layout(NamedTuple):
+class Layout(Record):
     """What calling the libraries needs.
 
     Args:
@@ -48,16 +47,17 @@ class Layout(NamedTuple):
     def to_json(self) -> dict[str, Any]:
         """Return the layout as a JSON object."""
         return {
-            **self._asdict(),
+            "context_bytes": self.context_bytes,
             "inputs": list(self.inputs),
             "outputs": list(self.outputs),
             "libraries": dict(self.libraries),
+            "compiler": self.compiler,
         }
 
 
 def read_layout(data: Field) -> Layout:
     """Return the layout that :meth:`Layout.to_json` wrote; raise the field's error where it is none."""
-    data.object(Layout._fields)
+    data.object(tuple(Layout._fields))
     size = data["context_bytes"].integer(1, _MOST_BYTES)
     libraries = {}
     for name, path in data["libraries"].members():
@@ -70,7 +70,7 @@ def read_layout(data: Field) -> Layout:
     return Layout(size, inputs, outputs, libraries, data["compiler"].string())
 
 
-def layout_of(bundle: "Bundle") -> Layout | None:
+def layout_of(bundle: Bundle) -> Layout | None:
     """Return the layout of a bundle's libraries, None where it has none."""
     data = bundle.manifest.target_data.get(KEY)
     if data is None:
@@ -78,7 +78,7 @@ def layout_of(bundle: "Bundle") -> Layout | None:
     return read_layout(Field(data, f"{bundle.origin}: $.target_data.{KEY}", IntegrityError))
 
 
-def open_c_engine(bundle: "Bundle", *, threads: int | None = None, streams: int = 1) -> PooledEngine:
+def open_c_engine(bundle: Bundle, *, threads: int | None = None, streams: int = 1) -> PooledEngine:
     """Return an engine for the bundle's library of this machine; every stream has its own memory, and one thread.
 
     Raises:
@@ -93,7 +93,10 @@ def open_c_engine(bundle: "Bundle", *, threads: int | None = None, streams: int 
         here = machines[0] if machines else "this machine"
         hint = f"build it with: qedge build MODEL -t {bundle.manifest.target} --engine c; or install a TFLite binding"
         raise ToolError(f"{bundle.origin}: has {found}, expected one for {here}", hint=hint)
-    cores.check(threads, streams)  # the C has one thread
+    if (threads, streams) != (1, 1):  # of the C, which has one thread
+        from qedge.runtime import cores
+
+        cores.check(threads, streams)
     library = _load(bundle.place(layout.libraries[name]))
     manifest = bundle.manifest
     instances = [_Instance(library, layout, manifest.inputs, manifest.outputs) for _ in range(streams)]
@@ -127,7 +130,7 @@ class _Instance:
     """One context of the model, with the functions of a TFLite interpreter that the engine needs."""
 
     def __init__(
-        self, library: Any, layout: Layout, inputs: "Sequence[TensorSpec]", outputs: "Sequence[TensorSpec]"
+        self, library: Any, layout: Layout, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]
     ) -> None:
         memory = np.zeros(layout.context_bytes + ALIGN, np.uint8)
         start = -memory.ctypes.data % ALIGN
@@ -144,7 +147,7 @@ class _Instance:
         if library.qedge_init(self._address) != 0:
             raise ToolError("the C library does not start")
 
-    def _view(self, place: int, spec: "TensorSpec") -> "Array":
+    def _view(self, place: int, spec: TensorSpec) -> Array:
         try:
             return np.ndarray(spec.shape, spec.dtype, self._context.data, place)
         except (TypeError, ValueError) as problem:
@@ -156,10 +159,10 @@ class _Instance:
     def get_output_details(self) -> list[dict[str, int]]:
         return [{"index": k} for k in range(self._inputs, len(self._views))]
 
-    def set_tensor(self, index: int, array: "Array") -> None:
+    def set_tensor(self, index: int, array: Array) -> None:
         self._views[index][...] = array
 
-    def get_tensor(self, index: int) -> "Array":
+    def get_tensor(self, index: int) -> Array:
         return self._views[index].copy()
 
     def invoke(self) -> None:

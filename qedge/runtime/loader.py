@@ -47,10 +47,12 @@ def load(
     Raises:
         DataError: no bundle.
         IntegrityError: a bundle that is damaged, altered or of another version, or not signed as ``trusted`` asks.
+            All its files are looked at but for models and libraries that this machine does not run
+            (``read_bundle`` looks at those too).
         UsageError: a bundle for a target that does not run in Python here, or an unknown option.
         ToolError: no TFLite binding, or with ``strict`` no accelerator.
     """
-    opened = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
+    opened = bundle if isinstance(bundle, Bundle) else read_bundle(bundle, verify=False)
     signature = None
     if trusted is not None:
         from qedge.trust.signature import check_signature
@@ -75,6 +77,11 @@ def load(
         raise
     except Exception as problem:
         raise _blame(target, "failed to open the bundle", problem, PluginError) from problem
+    try:
+        opened.check()
+    except QedgeError:
+        engine.close()
+        raise
     model = Model(opened, engine)
     if signature is not None:
         model._provenance = {**model.provenance, **signature.to_json()}

@@ -14,12 +14,12 @@ import numpy as np
 from qedge.bundle.manifest import TensorSpec
 from qedge.bundle.read import Bundle
 from qedge.errors import DataError, UsageError
-from qedge.processing.spec import Postprocess, quantize_in_place
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from qedge.processing.affine import InputStep
+    from qedge.processing.spec import Postprocess
     from qedge.runtime.engine import Engine
 
     Array = npt.NDArray[Any]
@@ -146,7 +146,7 @@ class Model:
         finishes = [spec.finish for spec in manifest.outputs]
         self.outputs = engine.outputs
         if any(finishes):
-            self.outputs = tuple(s._replace(finish=f) for s, f in zip(engine.outputs, finishes))
+            self.outputs = tuple(s.replace(finish=f) for s, f in zip(engine.outputs, finishes))
         self._provenance: dict[str, Any] = {}
         self._steps = [spec.step for spec in manifest.inputs]
         self._one_output = len(engine.outputs) == 1
@@ -344,6 +344,8 @@ def as_input(value: Any, spec: TensorSpec, step: InputStep | None = None) -> Arr
         )
     found = array.astype(np.float32) if step is None else step.apply(array)
     _refuse_other_units(found, spec)
+    from qedge.processing.spec import quantize_in_place
+
     return quantize_in_place(found, spec.scale, spec.zero_point, spec.dtype)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from _thread import allocate_lock
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,18 +11,53 @@ import numpy as np
 from qedge.bundle.manifest import TensorSpec
 from qedge.errors import DataError, ToolError, UsageError
 
-try:
-    # queue.SimpleQueue itself, without the modules that the rest of queue needs: they would slow every start.
-    from _queue import SimpleQueue
-except ImportError:
-    from queue import SimpleQueue
-
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     Array = npt.NDArray[Any]
     # What one inference needs of one interpreter: set_tensor, invoke, get_tensor.
     Slot = tuple[Callable[[int, Array], None], Callable[[], None], Callable[[int], Array]]
+
+
+class _Alone:
+    """The pool of one slot: a lock, as every start would notice the import of a queue."""
+
+    def __init__(self, slot: Slot) -> None:
+        self._slot: Slot | None = slot
+        self._taken = allocate_lock()
+
+    def get(self) -> Slot | None:
+        """Return the slot, once it is free; None when the pool is closed."""
+        self._taken.acquire()
+        return self._slot
+
+    def put(self, slot: Slot | None) -> None:
+        """Give back what :meth:`get` returned, or None for it."""
+        self._slot = slot
+        self._taken.release()
+
+    def close(self) -> None:
+        """Drop the slot, unless somebody has it."""
+        if self._taken.acquire(False):
+            self.put(None)
+
+
+class _Several:
+    """The pool of several slots."""
+
+    def __init__(self, slots: Sequence[Slot]) -> None:
+        from queue import SimpleQueue
+
+        self._free: SimpleQueue[Slot | None] = SimpleQueue()
+        self.get, self.put = self._free.get, self._free.put
+        for slot in slots:
+            self.put(slot)
+
+    def close(self) -> None:
+        """Drop the slots that nobody has; who waits for one gets None."""
+        while not self._free.empty():
+            self.get()
+        self.put(None)
 
 
 class PooledEngine:
@@ -45,7 +81,6 @@ class PooledEngine:
         self.outputs = outputs
         self._described = described
         self._closed = False
-        self._free: SimpleQueue[Slot | None] = SimpleQueue()
         first = interpreters[0]
         self._wanted = tuple(
             (detail["index"], np.dtype(spec.dtype), spec.shape)
@@ -53,8 +88,8 @@ class PooledEngine:
         )
         self._results = tuple(detail["index"] for detail in first.get_output_details())
         self._result = self._results[0] if len(self._results) == 1 else None
-        for interpreter in interpreters:
-            self._free.put((interpreter.set_tensor, interpreter.invoke, interpreter.get_tensor))
+        slots = [(i.set_tensor, i.invoke, i.get_tensor) for i in interpreters]
+        self._free = _Alone(slots[0]) if len(slots) == 1 else _Several(slots)
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
         """Return the outputs for the inputs; see :class:`qedge.runtime.engine.Engine`."""
@@ -70,7 +105,7 @@ class PooledEngine:
         if self._closed:
             raise UsageError("the model is closed", hint="load it again, or run it inside the with block")
         slot = self._free.get()
-        if slot is None:
+        if slot is None or self._closed:
             self._free.put(None)
             raise UsageError("the model was closed while this call waited for it")
         set_tensor, invoke, get_tensor = slot
@@ -84,7 +119,7 @@ class PooledEngine:
         except (RuntimeError, ValueError) as problem:
             raise ToolError(f"the inference failed: {problem}") from problem
         finally:
-            self._free.put(slot)
+            self._free.put(None if self._closed else slot)
 
     def describe(self) -> dict[str, Any]:
         """Return binding, device, threads and streams."""
@@ -93,9 +128,7 @@ class PooledEngine:
     def close(self) -> None:
         """Free the interpreters; those in use are freed when their call returns."""
         self._closed = True
-        while not self._free.empty():
-            self._free.get()
-        self._free.put(None)
+        self._free.close()
 
     def _mismatch(self, arrays: Sequence[Any]) -> DataError:
         found = ", ".join(

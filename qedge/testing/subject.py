@@ -81,7 +81,7 @@ class Subject:
         """Return a copy of the bundle whose manifest says something else; ``golden`` are other golden pairs."""
         golden = fields.pop("golden", None)
         with read_bundle(self.bundle) as opened:
-            manifest: Manifest = opened.manifest._replace(**fields)
+            manifest: Manifest = opened.manifest.replace(**fields)
             files = {name: opened.read(name) for name in manifest.files}
         if golden is not None:
             files = {n: d for n, d in files.items() if not n.startswith("golden/")}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from qedge.bundle import Bundle, read_bundle
-from qedge.bundle.manifest import MODEL
+from qedge.bundle.manifest import LIBRARIES, MODEL
 from qedge.emulate import compile_shared, find_compiler
 from qedge.errors import ToolError, UsageError, unknown
 from qedge.findings import Finding
@@ -83,19 +83,20 @@ def compile_libraries(request: Request) -> Compiled:
     wanted = architectures(request.options)
     prefix = library["prefix"]
     exports = {"qedge_init": f"{prefix}_init", "qedge_run": f"{prefix}_run"}
-    files = {f"lib/{name}.so": compile_shared(sources, name, exports=exports) for name in wanted}
+    paths = {name: f"{LIBRARIES}{name}.so" for name in wanted}
+    files = {path: compile_shared(sources, name, exports=exports) for name, path in paths.items()}
     layout = Layout(
         int(library["context_bytes"]),
         tuple(t["offset"] for t in library["inputs"]),
         tuple(t["offset"] for t in library["outputs"]),
-        {name: f"lib/{name}.so" for name in wanted},
+        paths,
         find_compiler().name,
     )
     return Compiled(
         files=files,
         extra={KEY: layout.to_json()},
         metrics={
-            "library_bytes": {name: len(files[f"lib/{name}.so"]) for name in wanted},
+            "library_bytes": {name: len(files[path]) for name, path in paths.items()},
             "context_bytes": layout.context_bytes,
         },
         golden={MICRO: expected_outputs(request.model, request.golden_inputs)},

@@ -60,7 +60,7 @@ def rewritten(bundle: Path, place: Path, files: dict[str, bytes] | None = None, 
     with read_bundle(bundle) as opened:
         layout = {**opened.manifest.target_data[KEY], **data}
         kept = {name: opened.read(name) for name in opened.manifest.files}
-        write_bundle(place, opened.manifest._replace(target_data={KEY: layout}), {**kept, **(files or {})})
+        write_bundle(place, opened.manifest.replace(target_data={KEY: layout}), {**kept, **(files or {})})
     return place
 
 
@@ -111,6 +111,25 @@ def test_options_that_do_not_fit(bundle, plain, no_binding) -> None:
         qedge.load(bundle, engine="litert")
     with pytest.raises(UsageError, match="streams"):
         qedge.load(bundle, streams=0)
+
+
+def test_an_altered_file_is_refused_by_whoever_uses_it(bundle, tmp_path) -> None:
+    def damaged(name: str) -> Path:
+        place = tmp_path / name.replace("/", "-")
+        rewritten(bundle, place, {"lib/other.so": b"of another architecture"})
+        data = bytearray((place / name).read_bytes())
+        data[-1] ^= 1
+        (place / name).write_bytes(data)
+        with pytest.raises(IntegrityError, match=rf"{name}: was altered"), read_bundle(place):
+            pass  # looks at all of them
+        return place
+
+    for name in (f"lib/{HERE[0]}.so", "report.json", "golden/input_0.npy"):
+        with pytest.raises(IntegrityError, match=rf"{name}: was altered"):
+            qedge.load(damaged(name), engine="c")
+    for name in ("lib/other.so", "model.tflite"):
+        with qedge.load(damaged(name), engine="c") as model:
+            assert run_golden(model).bit_exact
 
 
 def test_a_library_for_other_machines_says_which(bundle, tmp_path) -> None:

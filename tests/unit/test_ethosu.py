@@ -352,7 +352,7 @@ def test_verify_is_the_twin_and_the_placement_and_says_so(bundle: Path, tmp_path
 def rewritten(bundle: Path, place: Path, change: Any, **data: Any) -> Path:
     with read_bundle(bundle) as opened:
         files = {name: opened.read(name) for name in opened.manifest.files}
-        manifest = opened.manifest._replace(target_data={**opened.manifest.target_data, **data})
+        manifest = opened.manifest.replace(target_data={**opened.manifest.target_data, **data})
     change(files)
     write_bundle(place, manifest, files)
     return place

@@ -146,7 +146,7 @@ def test_a_step_of_outputs_survives_in_notes_and_manifests() -> None:
         assert TensorSpec.from_json(Field(found.to_json(), "$", IntegrityError)) == found
     read = Result([np.full((1, 5), 5, np.int8)], [spec], (), None)
     np.testing.assert_allclose(read.outputs[0], [SIZES + MEANS], rtol=1e-6)
-    for wrong in (spec._replace(finish=OutputStep((1.0, 2.0), (0.0,))), plain._replace(finish="sofmax")):
+    for wrong in (spec.replace(finish=OutputStep((1.0, 2.0), (0.0,))), plain.replace(finish="sofmax")):
         with pytest.raises(IntegrityError, match="finish"):
             TensorSpec.from_json(Field(wrong.to_json(), "$", IntegrityError))
 

@@ -217,7 +217,7 @@ def test_the_c_function_gives_the_codes_of_python(tmp_path: Path) -> None:
     spec = TensorSpec("x", (2000, 6), "int8", scale, -3, step=step)
     expected = quantmath.quantize(step.apply(values), scale, -3, np.dtype("int8"))
     assert run_host(program, values.tobytes()) == expected.tobytes()
-    np.testing.assert_array_equal(as_input(values[2:], spec._replace(shape=(1998, 6)), step), expected[2:])
+    np.testing.assert_array_equal(as_input(values[2:], spec.replace(shape=(1998, 6)), step), expected[2:])
 
 
 def many_classes(sharp: float) -> bytes:
@@ -259,7 +259,7 @@ def test_a_softmax_that_is_sure_of_its_classes_stays() -> None:
 def test_a_step_of_the_manifest_has_a_value_a_channel() -> None:
     spec = TensorSpec("x", (1, 3), "int8", 0.5, 1, step=InputStep.of([1, 2, 3], 0.5))
     assert TensorSpec.from_json(Field(spec.to_json(), "$", IntegrityError)) == spec
-    wrong = spec._replace(step=InputStep((1.0, 2.0), (0.5, 0.5)))
+    wrong = spec.replace(step=InputStep((1.0, 2.0), (0.5, 0.5)))
     with pytest.raises(IntegrityError, match="one a channel"):
         TensorSpec.from_json(Field(wrong.to_json(), "$", IntegrityError))
 

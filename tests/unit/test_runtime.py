@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from qedge.graph.view import Operator
 from qedge.processing.image import ImagePreprocess
 from qedge.runtime import cores, litert
 from qedge.runtime.loader import runtimes
+from qedge.runtime.pool import PooledEngine
 from qedge.testing.opmodels import ModelBuilder, Spec
 from qedge.testing.requests import request
 from qedge_rpi.target import TARGET
@@ -282,6 +284,40 @@ def test_many_inferences_do_not_grow(place) -> None:
         assert resident() - before < 1 << 20
 
 
+@pytest.mark.parametrize("streams", [1, 2])
+def test_a_call_that_waits_for_a_model_is_told_when_it_is_closed(streams) -> None:
+    entered, go_on = threading.Semaphore(0), threading.Event()
+
+    class Slow:
+        def get_input_details(self) -> list[dict[str, int]]:
+            return [{"index": 0}]
+
+        get_output_details = get_input_details
+
+        def set_tensor(self, index: int, array: np.ndarray) -> None:
+            entered.release()
+            assert go_on.wait(30)
+
+        def invoke(self) -> None:
+            pass
+
+        def get_tensor(self, index: int) -> np.ndarray:
+            return np.zeros(1, np.int8)
+
+    specs = (TensorSpec("x", (1,), "int8"),)
+    engine = PooledEngine([Slow() for _ in range(streams)], specs, specs, {})
+    with ThreadPoolExecutor(2 * streams) as pool:
+        calls = [pool.submit(engine.run, [np.zeros(1, np.int8)]) for _ in range(2 * streams)]
+        for _ in range(streams):
+            assert entered.acquire(timeout=30)
+        engine.close()
+        engine.close()
+        go_on.set()
+        ended = [call.exception(timeout=30) for call in calls]
+    assert sum(e is None for e in ended) == streams  # those that ran when it was closed
+    assert all("closed" in str(e) for e in ended if e is not None)
+
+
 def test_a_closed_model_says_so(place) -> None:
     model = qedge.load(place)
     model.close()
@@ -515,10 +551,10 @@ def test_whole_numbers_are_in_the_model_s_own_units(tmp_path) -> None:
     with qedge.load(make_bundle(tmp_path / "b")) as model:
         from qedge.runtime.model import as_input
 
-        spec = model.inputs[0]._replace(scale=1.0, zero_point=-128)
+        spec = model.inputs[0].replace(scale=1.0, zero_point=-128)
         levels = np.arange(np.prod(spec.shape)).reshape(spec.shape) % 256
         expected = (levels - 128).astype(np.int8)
         for kind in (np.uint8, np.int16, np.int32, np.int64, np.float32):
             assert np.array_equal(as_input(levels.astype(kind), spec), expected)
         with pytest.raises(DataError, match="found int8"):
-            as_input(levels.astype(np.int8), spec._replace(dtype="uint8", zero_point=0))
+            as_input(levels.astype(np.int8), spec.replace(dtype="uint8", zero_point=0))
