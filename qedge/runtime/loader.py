@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -52,7 +53,21 @@ def load(
         UsageError: a bundle for a target that does not run in Python here, or an unknown option.
         ToolError: no TFLite binding, or with ``strict`` no accelerator.
     """
-    opened = bundle if isinstance(bundle, Bundle) else read_bundle(bundle, verify=False)
+    collecting = gc.isenabled()
+    gc.disable()  # what comes is modules and records, and stays
+    try:
+        opened = bundle if isinstance(bundle, Bundle) else read_bundle(bundle, verify=False)
+        return _opened(
+            opened, trusted, least_serial, strict=strict, threads=threads, device=device, **options
+        )
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _opened(
+    opened: Bundle, trusted: str | os.PathLike[str] | None, least_serial: int | None, **options: Any
+) -> Model:
     signature = None
     if trusted is not None:
         from qedge.trust.signature import check_signature
@@ -72,7 +87,7 @@ def load(
         )
     open_runtime = _import(target, home)
     try:
-        engine = open_runtime(opened, strict=strict, threads=threads, device=device, **options)
+        engine = open_runtime(opened, **options)
     except QedgeError:
         raise
     except Exception as problem:
