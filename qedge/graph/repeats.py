@@ -8,6 +8,7 @@ it read. Biases are not compared, as their codes follow from scales that may dif
 from __future__ import annotations
 
 import hashlib
+import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -51,21 +52,45 @@ def find_repeats(graph: Graph, after: Mapping[int, Iterable[int]] | None = None)
     Args:
         after: by operator, those that must have run for another reason than data.
     """
-    orders = (tuple(range(len(graph.operators))), tuple(_depth_first(graph, after or {})))
+    needs = _needs(graph, after or {})
+    orders = (tuple(_own_order(needs)), tuple(_depth_first(needs)))
     kinds = [_kind(graph, op) for op in graph]
     found = [Repeats(order, tuple(_runs(graph, order, kinds))) for order in orders]
     return max(found, key=lambda r: sum(run.length for run in r.runs))
 
 
-def _depth_first(graph: Graph, after: Mapping[int, Iterable[int]]) -> list[int]:
-    """Return the operators so that each comes right behind the last of those that it needs, first input first."""
-    needs = [
+def _needs(graph: Graph, after: Mapping[int, Iterable[int]]) -> list[list[int]]:
+    """Return by operator those that must have run before it, those that make its inputs first."""
+    return [
         [
             *(graph.producer[t].index for t in op.inputs if t in graph.producer),
             *sorted(after.get(op.index, ())),
         ]
         for op in graph
     ]
+
+
+def _own_order(needs: Sequence[Sequence[int]]) -> list[int]:
+    """Return the operators in the graph's order, but for those that must wait for later ones."""
+    waits = [set(found) for found in needs]
+    followers: list[list[int]] = [[] for _ in needs]
+    for op, found in enumerate(waits):
+        for other in found:
+            followers[other].append(op)
+    ready = [op for op, found in enumerate(waits) if not found]
+    heapq.heapify(ready)
+    order: list[int] = []
+    while ready:
+        order.append(heapq.heappop(ready))
+        for op in followers[order[-1]]:
+            waits[op].discard(order[-1])
+            if not waits[op]:
+                heapq.heappush(ready, op)
+    return order
+
+
+def _depth_first(needs: Sequence[Sequence[int]]) -> list[int]:
+    """Return the operators so that each comes right behind the last of those that it needs, first input first."""
     read = {n for found in needs for n in found}
     done: dict[int, None] = {}
     for last in range(len(needs)):

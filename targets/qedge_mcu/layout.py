@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from qedge.graph import Graph, Operator, Tensor
-from qedge.graph.repeats import Repeat, find_repeats
+from qedge.graph.repeats import Repeat, Repeats, find_repeats
 from qedge_mcu.ops.base import Emitted
 from qedge_mcu.planner import Buffer, Plan, Problem, Sharing, plan, tie
 from qedge_mcu.schedule import Task, best_order
@@ -53,12 +53,13 @@ def lay_out(graph: Graph, streams: Streams, tries: int) -> Layout:
 def _layouts(graph: Graph, streams: Streams, views: Views, tries: int) -> Iterator[Layout]:
     after = _after(graph, streams)
     repeats = find_repeats(graph, after)
-    order = repeats.order if repeats.runs else streams.order()
+    runs = tuple(run for run in repeats.runs if _has_code(graph, streams, repeats, run))
+    order = repeats.order if runs else streams.order()
     steps = tuple(Step(graph.operators[i], views.emitted[i]) for i in order)
     problem = _problem(graph, steps, views, streams.places)
-    if repeats.runs:
-        tied = tie(problem, _together(steps, repeats.runs, views))
-        yield Layout(steps, views, plan(tied, tries=tries), repeats.runs)
+    if runs:
+        tied = tie(problem, _together(steps, runs, views))
+        yield Layout(steps, views, plan(tied, tries=tries), runs)
         return
     yield Layout(steps, views, plan(problem, tries=tries))
     if tries:
@@ -67,6 +68,13 @@ def _layouts(graph: Graph, streams: Streams, views: Views, tries: int) -> Iterat
             yield Layout(
                 reordered, views, plan(_problem(graph, reordered, views, streams.places), tries=tries)
             )
+
+
+def _has_code(graph: Graph, streams: Streams, repeats: Repeats, run: Repeat) -> bool:
+    """Whether a loop would hold a call: variables that are read in place repeat, and make no code."""
+    return any(
+        streams.emitted[repeats.steps(graph, run, place)[0].index].function for place in range(run.period)
+    )
 
 
 def in_arena(tensor: Tensor) -> bool:

@@ -47,6 +47,27 @@ def test_a_state_is_written_after_everything_that_reads_it() -> None:
     assert order.index("ASSIGN_VARIABLE") == len(order) - 1
 
 
+@pytest.mark.parametrize("tries", [0, 4])
+def test_variables_that_are_all_read_first_are_shifted_after_their_readers(tries: int, tmp_path: Path) -> None:
+    (case,) = (c for c in variable.CASES if c.name == "layers")
+    built = build(Graph.from_bytes(merge([case]).data), core("cortex-m4"), "model", tries=tries)
+    order = [s.op for s in built.steps]
+    assert "READ_VARIABLE" not in {order[run.start].op for run in built.runs}, "what makes no code is no loop"
+    shifted = [i for i, op in enumerate(order) if op.op == "ASSIGN_VARIABLE"]
+    joined = [op.outputs[0] for op in order if op.op == "CONCATENATION"]
+    read = [max(i for i, op in enumerate(order) if tensor in op.inputs) for tensor in joined]
+    assert len(shifted) == 5
+    assert all(last < at for last, at in zip(read, shifted))
+    if tflm.available():
+        generated = emit(built)
+        generated.write(tmp_path)
+        library = Library(tmp_path, describe(built, generated.sources))
+        rng = np.random.default_rng(0)
+        samples = [[rng.integers(-128, 128, (1, 1, 4), np.int8)] for _ in range(4)]
+        runs = tflm.run(built.graph.data, samples, inner=True)
+        assert compare_layers(library, samples, [r.tensors for r in runs]) == []
+
+
 def test_a_stream_makes_the_whole_journey(tmp_path: Path) -> None:
     (case,) = (c for c in variable.CASES if c.name == "stream")
     (tmp_path / "stream.tflite").write_bytes(merge([case]).data)

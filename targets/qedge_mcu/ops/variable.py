@@ -44,14 +44,15 @@ def emit(c: OpContext) -> Emitted:
 
 
 def _state(graph: Graph, name: str, nbytes: int) -> State:
-    """Return the memory of a variable, with what CALL_ONCE assigns to it; zeros where nothing is assigned."""
+    """Return the memory of a variable, with what CALL_ONCE assigns to it, else zeros as its type writes them."""
     names = sorted({_shared_name(graph, op) for op in graph if op.op in ("READ_VARIABLE", "ASSIGN_VARIABLE")})
     same = [n for n in names if c_name(n) == c_name(name)]
     identifier = c_name(name) + (f"_{same.index(name)}" if len(same) > 1 else "")
     contents = _contents(graph, name)
     if len(set(contents)) > 1:
         return State(identifier, nbytes, 0, contents)
-    return State(identifier, nbytes, int(np.frombuffer(contents[:1] or b"\0", np.int8)[0]))
+    start = int(np.frombuffer(contents[:1], np.int8)[0]) if contents else _zero(graph, name)
+    return State(identifier, nbytes, start)
 
 
 def c_name(shared_name: str) -> str:
@@ -91,6 +92,15 @@ def _check_initializer(graph: Graph) -> list[Reason]:
         if value.data is None
     ]
     return reasons
+
+
+def _zero(graph: Graph, name: str) -> int:
+    """Return the byte that TFLite Micro fills a variable with: the zero point of what is assigned to it first."""
+    for assigned, value in _assignments(graph):
+        if assigned == name:
+            known = value.quantization
+            return 0 if known is None else int(np.asarray(known.zero_point[0]).astype(np.int8))
+    return 0
 
 
 def _contents(graph: Graph, name: str) -> bytes:

@@ -98,6 +98,30 @@ def stream(name: str, rows: int, new: int, keep: slice, *, first: bool = False, 
     return Case(name, "READ_VARIABLE", build=build)
 
 
+def layers(name: str, count: int) -> Case:
+    """Return a case of streaming layers whose variables are all read ahead of the first, as some converters sort it."""
+    shapes = {"kept": (1, 2, 4), "joined": (1, 3, 4), "row": (1, 1, 4)}
+
+    def build(model: ModelBuilder, graph: SubgraphBuilder) -> None:
+        x = graph.input(q(shapes["row"]))
+        variables = [handle(graph, f"{name}/{k}") for k in range(count)]
+        before = [graph.tensor(q(shapes["kept"])) for _ in variables]
+        for variable, kept in zip(variables, before):
+            graph.operator("READ_VARIABLE", [variable], [kept])
+        for variable, kept in zip(variables, before):
+            joined, last, row = (graph.tensor(q(shapes[k])) for k in ("joined", "kept", "row"))
+            graph.operator("CONCATENATION", [kept, x], [joined], {"axis": 1})
+            graph.operator(
+                "SLICE", [joined, graph.tensor(ints(0, 1, 0)), graph.tensor(ints(*shapes["kept"]))], [last]
+            )
+            graph.operator("ASSIGN_VARIABLE", [variable, last], [])
+            graph.operator("MEAN", [joined, graph.tensor(ints(1))], [row], {"keep_dims": True})
+            x = row
+        graph.output(x)
+
+    return Case(name, "READ_VARIABLE", build=build)
+
+
 def recurrent(name: str) -> Case:
     """Return a case whose variable is half of itself plus the input, and is read twice."""
 
@@ -145,6 +169,7 @@ CASES = [
     stream("stream-more-new-than-kept", 2, 5, slice(5, 7)),
     stream("stream-new-first", 4, 1, slice(0, 4), first=True),
     stream("stream-middle", 2, 3, slice(1, 3), later=True),
+    layers("layers", 5),
     recurrent("recurrent"),
     swap("swap"),
     ring("ring", -128),
