@@ -11,6 +11,7 @@ from qedge.errors import ModelError
 from qedge.findings import Finding
 from qedge.frontends.customs import known_customs
 from qedge.frontends.dilation import fold_dilations
+from qedge.frontends.fused_lstm import expand_lstms
 from qedge.frontends.names import shorten
 from qedge.frontends.protocol import Names
 from qedge.frontends.runnable import require_runnable
@@ -47,7 +48,8 @@ def normalize(
     """Return a model as static ``.tflite`` of batch 1; full-integer ones stay as they are but for the batch.
 
     Weights stored as float16, sparse or as 8-bit codes become dense float32; shapes computed from a dynamic batch
-    become constants; dilated convolutions that were split into a batch become one operator again; metadata goes.
+    become constants; dilated convolutions that were split into a batch become one operator again; fused float LSTM
+    layers are written out; metadata goes.
 
     Args:
         data: the ``.tflite``.
@@ -88,6 +90,8 @@ def _normalize(
     if folded:
         message = f"{folded} convolutions over a batch of interleaved images were made dilated convolutions"
         findings.append(Finding("info", "dilated-convolutions", message))
+    if kind == "float":
+        findings += expand_lstms(tree)
     if kind == "quantized" and not changed and not folded:
         return Normalized(graph.data, kind, findings)
     if kind == "float":

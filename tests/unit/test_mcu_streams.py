@@ -48,7 +48,9 @@ def test_a_state_is_written_after_everything_that_reads_it() -> None:
 
 
 @pytest.mark.parametrize("tries", [0, 4])
-def test_variables_that_are_all_read_first_are_shifted_after_their_readers(tries: int, tmp_path: Path) -> None:
+def test_variables_that_are_all_read_first_are_shifted_after_their_readers(
+    tries: int, tmp_path: Path
+) -> None:
     (case,) = (c for c in variable.CASES if c.name == "layers")
     built = build(Graph.from_bytes(merge([case]).data), core("cortex-m4"), "model", tries=tries)
     order = [s.op for s in built.steps]
