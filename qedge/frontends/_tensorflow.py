@@ -8,7 +8,7 @@ from typing import Any
 
 from qedge.findings import Finding
 from qedge.frontends.protocol import Refusal, require
-from qedge.frontends.runnable import LOG_MEL
+from qedge.graph.custom_names import LOG_MEL
 
 ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "-1",

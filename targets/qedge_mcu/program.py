@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 from qedge.errors import UnsupportedError
 from qedge.findings import Finding
 from qedge.graph import Graph, Tensor
+from qedge.graph.custom_names import way_out
 from qedge.graph.repeats import Repeat
 from qedge.target import Placement
 from qedge_mcu.cores import Core
@@ -176,12 +177,13 @@ def _reasons(c: OpContext) -> list[Reason]:
             )
         ]
     if module is None:
-        return [
-            Reason(
-                f"{c.op.custom_name or c.op.op} has no C kernel",
-                "replace the layer, or build for a target that runs it on a CPU",
-            )
-        ]
+        name = c.op.custom_name or c.op.op
+        way = (
+            way_out(name)
+            if c.op.custom_name
+            else "replace the layer, or build for a target that runs it on a CPU"
+        )
+        return [Reason(f"{name} has no C kernel", way)]
     tensors = [t for t in (*c.inputs, *c.outputs) if t is not None]
     reasons = [r for t in tensors for r in expect_static(t, what=f"tensor {t.name!r}")]
     return reasons or _legacy(tensors, module.check(c))

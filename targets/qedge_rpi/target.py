@@ -13,6 +13,7 @@ from qedge.emulate import find_compiler
 from qedge.errors import ToolError, UsageError
 from qedge.fields import Field
 from qedge.findings import Finding
+from qedge.graph.custom_names import way_out
 from qedge.runtime.c_library import KEY, read_layout
 from qedge.runtime.litert import find_binding
 from qedge.runtime.machines import ARCHITECTURES
@@ -32,10 +33,6 @@ from qedge.target import (
 from qedge_rpi import c_engine
 from qedge_rpi.constraints import no_kernel
 from qedge_rpi.runtime import ENGINES
-
-_HINT = (
-    "replace it with TFLite operators before converting; Edge TPU models run with the target that made them"
-)
 
 
 class RpiTarget(Target):
@@ -79,8 +76,9 @@ class RpiTarget(Target):
             if reason is None:
                 placements.append(Placement(op.index, name, "cpu", "LiteRT has a kernel for it"))
             else:
-                placements.append(Placement(op.index, name, "unsupported", reason, _HINT))
-                findings.append(Finding("error", "unsupported-op", reason, hint=_HINT, op=op.label))
+                way = way_out(name)
+                placements.append(Placement(op.index, name, "unsupported", reason, way))
+                findings.append(Finding("error", "unsupported-op", reason, hint=way, op=op.label))
         return CheckReport(tuple(findings), tuple(placements))
 
     def compile(self, request: Request) -> Compiled:

@@ -353,3 +353,27 @@ def test_a_bound_that_no_number_passes_is_none(op: str, bound: float) -> None:
     assert [o.op for o in rewrite(FloatModel.from_bytes(model)).graph] == ["FULLY_CONNECTED", "RESHAPE"]
     data = ArrayDataset(RNG.normal(size=(50, 6)).astype(np.float32))
     assert compare(model, quantize(model, data).data, data).sqnr_db > 30
+
+
+@pytest.mark.parametrize("activation", ["NONE", "RELU"])
+@pytest.mark.parametrize("bias", [None, 0.0, 0.7])
+def test_weights_that_are_computed_become_a_product_of_matrices(activation: str, bias: float | None) -> None:
+    """The scores of an attention: TFLiteConverter multiplies two activations by FULLY_CONNECTED."""
+    net = Net(1, 5, 6)
+    key = net.op("FULLY_CONNECTED", [net.input, net.const(RNG.normal(size=(6, 6)) / 2), -1], (5, 6), NONE)
+    last = net.op("SLICE", [key, net.const([4, 0], "int32"), net.const([1, 6], "int32")], (1, 6))
+    given = -1 if bias is None else net.const([bias])
+    options = {"fused_activation_function": activation}
+    scores = net.op("FULLY_CONNECTED", [net.input, last, given], (5, 1), options)
+    model = net.done(scores)
+    rewritten = rewrite(FloatModel.from_bytes(model)).data
+    found = [op.op for op in Graph.from_bytes(rewritten)]
+    assert found.count("FULLY_CONNECTED") == 1
+    assert ("ADD" in found) == bool(bias)
+    for _ in range(3):
+        x = RNG.normal(size=(1, 5, 6)).astype(np.float32)
+        before, after = (Runner(m).predict([x])[0] for m in (model, rewritten))
+        np.testing.assert_allclose(after, before, atol=1e-6)
+    samples = RNG.normal(size=(40, 5, 6)).astype(np.float32)
+    result = quantize(model, ArrayDataset(samples), QuantizeOptions("minmax"))
+    assert prove_full_integer(Graph.from_bytes(result.data)) == []

@@ -26,8 +26,22 @@ def emit(c: OpContext) -> Emitted:
     """Return the call; a transposed side is only read with other strides."""
     rows, depth = _sides(c, 0, "adj_x")
     _, columns = _sides(c, 1, "adj_y")
+    transposed = bool(c.option("adj_x", False)), bool(c.option("adj_y", False))
+    return product(c, (rows, depth, columns), transposed, _batches(c))
+
+
+def product(
+    c: OpContext, sizes: tuple[int, int, int], transposed: tuple[bool, bool], levels: list[Level]
+) -> Emitted:
+    """Return the call for input 0 (rows x depth) times input 1 (depth x columns).
+
+    Args:
+        sizes: rows, depth, columns.
+        transposed: whether a side is stored the other way round.
+        levels: the loops over batches, see :func:`qedge_mcu.ops.walk.merge`.
+    """
+    rows, depth, columns = sizes
     requantize = per_tensor(c.input(0), c.input(1), c.output)
-    levels = _batches(c)
     return Emitted(
         function="qe_batch_matmul_s8",
         args=("{params}", "{in0}", "{in1}", "{out0}"),
@@ -41,10 +55,10 @@ def emit(c: OpContext) -> Emitted:
                 ("rows", rows),
                 ("columns", columns),
                 ("depth", depth),
-                ("a_row", 1 if c.option("adj_x", False) else depth),
-                ("a_step", rows if c.option("adj_x", False) else 1),
-                ("b_column", depth if c.option("adj_y", False) else 1),
-                ("b_step", 1 if c.option("adj_y", False) else columns),
+                ("a_row", 1 if transposed[0] else depth),
+                ("a_step", rows if transposed[0] else 1),
+                ("b_column", depth if transposed[1] else 1),
+                ("b_step", 1 if transposed[1] else columns),
                 ("offset_a", -scalar(c.input(0))[1]),
                 ("offset_b", -scalar(c.input(1))[1]),
                 ("rank", len(levels)),

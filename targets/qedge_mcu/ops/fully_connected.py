@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qedge_mcu.cores import Family
-from qedge_mcu.ops import fully_connected_dsp, mve
+from qedge_mcu.ops import computed_weights, fully_connected_dsp, mve
 from qedge_mcu.ops.base import (
     Emitted,
     OpContext,
@@ -34,8 +34,10 @@ NAMES = ("FULLY_CONNECTED",)
 
 
 def check(c: OpContext) -> list[Reason]:
-    """Return what stands in the way: types, weights at run time, shuffled weights."""
+    """Return what stands in the way: types, weights at run time with a bias or a function, shuffled weights."""
     weights, bias = c.input(1), c.optional(2)
+    if not weights.is_constant and weights.dtype == "int8":
+        return computed_weights.check(c)
     reasons = expect_weighted_sum(c, c.input(0), weights, bias, dtypes=("int8", "int4"))
     if c.option("weights_format", "DEFAULT") != "DEFAULT":
         reasons.append(Reason(f"weights are {c.option('weights_format')}, expected DEFAULT"))
@@ -44,6 +46,8 @@ def check(c: OpContext) -> list[Reason]:
 
 def emit(c: OpContext) -> Emitted:
     """Return the call of the kernel for the core's extension where it applies, else of the general one."""
+    if not c.input(1).is_constant:
+        return computed_weights.emit(c)
     return first_that_fits(*(partial(kernel, c) for kernel in (*_SPECIAL[c.core.family], _general)))
 
 

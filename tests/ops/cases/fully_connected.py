@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from qedge.testing.cases import Case
 from qedge.testing.opmodels import constant
 from tests.ops.building import q, random_int8
@@ -54,7 +56,23 @@ def case(
     )
 
 
+def computed(
+    name: str, shape: tuple[int, ...], outputs: int, zeros: tuple[int, int, int], bias: bool
+) -> Case:
+    """Return a case whose weights are an activation too, as the scores of an attention have them."""
+    rows = int(np.prod(shape[:-1]))
+    none = constant(np.zeros(outputs), "int32", 0.05 * 0.04) if bias else None
+    return Case(
+        name,
+        "FULLY_CONNECTED",
+        [q(shape, 0.05, zeros[0]), q((outputs, shape[-1]), 0.04, zeros[1]), none],
+        [q((rows, outputs), 0.2, zeros[2])],
+    )
+
+
 CASES = [
+    computed("computed", (1, 10, 16), 1, (3, -5, 7), True),
+    computed("computed-zeros", (4, 7), 5, (-128, 127, -128), False),
     case("8x8", (1, 8), 8),
     case("odd", (1, 13), 5, quantized_in=(0.05, -128), quantized_out=(0.2, 127)),
     case("one-output", (1, 33), 1, quantized_in=(0.05, 127), quantized_out=(0.2, -128)),
