@@ -25,10 +25,13 @@ import numpy.typing as npt
 
 from qedge.errors import ModelError, ToolError
 from qedge.graph import Graph
+from qedge.graph.edit import Editor
 
 Array = npt.NDArray[Any]
 
 DISTRIBUTION = "tflite-micro"
+_MOST_PRESERVED = 1024
+"""Buffers that the interpreter plans at most where it preserves every tensor; an operator may want one of its own."""
 _READABLE = {"float32", "int8", "uint8", "int16", "int32", "int64", "bool"}
 
 
@@ -119,7 +122,11 @@ def inner_tensors(graph: Graph) -> list[int]:
 
 def _write(folder: Path, index: int, job: Job, graph: Graph) -> dict[str, Any]:
     stem = folder / str(index)
-    stem.with_suffix(".tflite").write_bytes(job.model)
+    tensors = inner_tensors(graph) if job.inner else []
+    computed = sum(not t.is_constant for t in graph.tensors)
+    as_outputs = bool(tensors) and computed + len(graph.operators) > _MOST_PRESERVED
+    model = _with_outputs(job.model, tensors) if as_outputs else job.model
+    stem.with_suffix(".tflite").write_bytes(model)
     values = {
         f"{n}.{k}": np.ascontiguousarray(value)
         for n, sample in enumerate(job.samples)
@@ -131,9 +138,17 @@ def _write(folder: Path, index: int, job: Job, graph: Graph) -> dict[str, Any]:
         "runs": len(job.samples),
         "inputs": len(graph.inputs),
         "outputs": len(graph.outputs),
-        "tensors": inner_tensors(graph) if job.inner else [],
+        "tensors": tensors,
+        "as_outputs": as_outputs,
         "arena_bytes": job.arena_bytes or _ample_arena(graph),
     }
+
+
+def _with_outputs(model: bytes, tensors: Sequence[int]) -> bytes:
+    """Return a model with more outputs behind its own: they keep their memory to the end of a run."""
+    editor = Editor.from_bytes(model)
+    editor.outputs = [*editor.outputs, *tensors]
+    return editor.pack()
 
 
 def _ample_arena(graph: Graph) -> int:
@@ -184,7 +199,7 @@ def _read(folder: Path, job: dict[str, Any]) -> list[Run] | ModelError:
     if refused.exists():
         return ModelError(
             f"{DISTRIBUTION} refuses the model: {refused.read_text()}",
-            hint="it names an operator: put another layer in its place, or build for a target with LiteRT",
+            hint="where it names an operator, put another layer in its place; qedge build -t rpi runs it with LiteRT",
         )
     with np.load(stem.with_suffix(".out.npz")) as results:
         return [

@@ -31,7 +31,7 @@ def main(folder: Path) -> None:
 
 
 def _run(runtime: Any, job: dict[str, Any], stem: Path) -> dict[str, Any]:
-    preserve = bool(job["tensors"])
+    preserve = bool(job["tensors"]) and not job["as_outputs"]
     kind = runtime.InterpreterConfig
     interpreter = runtime.Interpreter.from_bytes(
         stem.with_suffix(".tflite").read_bytes(),
@@ -46,8 +46,13 @@ def _run(runtime: Any, job: dict[str, Any], stem: Path) -> dict[str, Any]:
             interpreter.invoke()
             for k in range(job["outputs"]):
                 results[f"{run}.output.{k}"] = interpreter.get_output(k)
-            for t in job["tensors"]:
-                results[f"{run}.tensor.{t}"] = interpreter.GetTensor(t, 0)["tensor_data"]
+            for k, t in enumerate(job["tensors"], job["outputs"]):
+                held = (
+                    interpreter.get_output(k)
+                    if job["as_outputs"]
+                    else interpreter.GetTensor(t, 0)["tensor_data"]
+                )
+                results[f"{run}.tensor.{t}"] = held
     return results
 
 

@@ -90,3 +90,22 @@ def test_a_missing_wheel_is_a_tool_error(monkeypatch: pytest.MonkeyPatch) -> Non
         tflm.run(_two_layers(), [[np.zeros((1, 4), np.int8)]])
     assert caught.value.hint is not None
     assert "pip install tflite-micro" in caught.value.hint
+
+
+@needs_wheel
+def test_a_model_of_more_tensors_than_the_interpreter_preserves_shows_them_all() -> None:
+    builder = ModelBuilder()
+    graph = builder.subgraph()
+    x = last = graph.input(Spec((1, 4), scale=0.5))
+    made = []
+    for k in range(1100):
+        made.append(graph.tensor(Spec((1, 4), scale=0.5, zero_point=(k + 1) % 2)))
+        graph.operator("QUANTIZE", [last], [made[-1]])
+        last = made[-1]
+    graph.output(last)
+    values = np.array([[-100, -5, 3, 100]], np.int8)
+    (run,) = tflm.run(builder.pack(), [[values]], inner=True)
+    assert x == 0
+    assert sorted(run.tensors) == made
+    assert all((run.tensors[t] == values + t % 2).all() for t in made)
+    assert run.outputs[0].tolist() == values.tolist()
