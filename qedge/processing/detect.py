@@ -38,6 +38,8 @@ FORMS: Mapping[str, str] = {
 """The decoder of each form: module and function within :mod:`qedge.processing.detection`."""
 SETTLED = ("ssd", "top_k", "centernet", "fomo")
 """Forms that give every object once, so that nothing is suppressed."""
+WITH_PARTS = ("yolov8", "top_k")
+"""Forms whose objects may have key points or masks."""
 LEVELS = ("box_outputs", "score_outputs", "object_outputs", "point_outputs", "mask_outputs")
 SCORES = ("probabilities", "sigmoid", "softmax")
 
@@ -90,12 +92,13 @@ class Detect(Postprocess):
         bins: steps of each distance's distribution in ``yolov8``; 1: the distances themselves.
         cell_middle: where in its cell a place of ``yolov8`` is, from which distances count: 0.5, or 0 for its corner.
         anchor_sizes: (w, h) in pixels of every anchor of ``yolov5``, level by level, where it is not decoded.
-        points: key points of an object (``yolov8``), three channels a point: x, y and how sure. They stand behind the
-            class scores where all is one output.
+        points: key points of an object (``yolov8``, ``top_k``), three channels a point: x, y and how sure. They stand
+            behind the class scores where all is one output.
         point_outputs: positions of the outputs with the key points of each level.
         point_scale: cells that one step of their x and y is: 2, counted from the corner of a cell (YOLOv8, 11), or 1,
             from its middle (YOLO26).
-        masks: weights of an object's mask (``yolov8``), which stand behind the class scores where all is one output.
+        masks: weights of an object's mask (``yolov8``, ``top_k``), which stand behind the class scores where all is one
+            output.
         mask_outputs: positions of the outputs with those of each level.
         prototypes: position of the output with the maps that they weight, (1, h, w, masks).
         suppress: whether overlapping boxes are dropped; a head that was trained to give each object once needs none.
@@ -180,8 +183,8 @@ class Detect(Postprocess):
             require(good, name, value, "positions of outputs")
         for name in ("points", "masks"):
             value = getattr(self, name)
-            good = is_int(value) and value >= 0 and (value == 0 or self.form == "yolov8")
-            require(good, name, value, "an integer of at least 0, and 0 in other forms than yolov8")
+            good = is_int(value) and value >= 0 and (value == 0 or self.form in WITH_PARTS)
+            require(good, name, value, f"an integer of at least 0, and 0 in other forms than {WITH_PARTS}")
         boxes = self.box_outputs
         together = self.form == "yolov5"
         needed = {

@@ -15,6 +15,7 @@ from qedge.processing.classify import sigmoid
 from qedge.processing.detection.grids import (
     Candidates,
     Likely,
+    as_shares,
     centres_to_corners,
     grid,
     likely,
@@ -52,7 +53,7 @@ def decode(spec: Detect, outputs: Sequence[Floats]) -> Candidates:
     marks = marks.reshape(len(encoded), spec.points, 3)
     if spec.decoded and not spec.box_outputs:
         corners = centres_to_corners(encoded[:, :2], encoded[:, 2:4], spec.input_size)
-        return Candidates(corners, kept.classes, kept.scores, _as_shares(marks, spec), masks)
+        return Candidates(corners, kept.classes, kept.scores, as_shares(marks, spec), masks)
     cells, strides = grid(spec.input_size, spec.strides)
     require_places(first, len(cells), spec.form)
     places = all_of.places[kept.places]
@@ -62,16 +63,7 @@ def decode(spec: Detect, outputs: Sequence[Floats]) -> Candidates:
         start = cells[places] if spec.point_scale == 2 else middles
         spots = (marks[..., :2] * spec.point_scale + start[:, None]) * strides[places][:, None]
         marks = np.concatenate([spots, sigmoid(marks[..., 2:])], 2)
-    return Candidates(corners, kept.classes, kept.scores, _as_shares(marks, spec), masks)
-
-
-def _as_shares(marks: Floats, spec: Detect) -> Floats | None:
-    """Return key points (n, points, 3) of x and y in pixels and a score as (y, x, score), 0 to 1; None without any."""
-    if not spec.points:
-        return None
-    found: Floats = marks[..., [1, 0, 2]]
-    found[..., :2] /= np.array(spec.input_size, np.float32)
-    return found
+    return Candidates(corners, kept.classes, kept.scores, as_shares(marks, spec), masks)
 
 
 def _parts(spec: Detect, outputs: Sequence[Floats]) -> Iterator[tuple[Floats, Floats, Floats]]:

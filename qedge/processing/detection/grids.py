@@ -14,6 +14,8 @@ from qedge.processing.classify import sigmoid
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from qedge.processing.detect import Detect
+
     Floats = npt.NDArray[np.float32]
     Places = npt.NDArray[np.intp]
 
@@ -123,6 +125,15 @@ def pixels_to_corners(boxes: Floats, input_size: Sequence[int]) -> Floats:
     """Return (top, left, bottom, right), 0 to 1, from (left, top, right, bottom) in pixels: float32 (n, 4)."""
     sides = np.array([*input_size, *input_size], np.float32)
     found: Floats = np.divide(boxes[:, [1, 0, 3, 2]], sides)
+    return found
+
+
+def as_shares(marks: Floats, spec: Detect) -> Floats | None:
+    """Return key points (n, points, 3) of x and y in pixels and a score as (y, x, score), 0 to 1; None without any."""
+    if not spec.points:
+        return None
+    found: Floats = marks[..., [1, 0, 2]]
+    found[..., :2] /= np.array(spec.input_size, np.float32)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Detectors that end with their own choice: a row (left, top, right, bottom, score, class) an object."""
+"""Detectors that end with their own choice: a row (left, top, right, bottom, score, class) an object, and its parts."""
 
 from __future__ import annotations
 
@@ -8,19 +8,32 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qedge.errors import DataError
-from qedge.processing.detection.grids import Candidates, pixels_to_corners, rows
+from qedge.processing.detection.grids import Candidates, as_shares, pixels_to_corners, rows
 
 if TYPE_CHECKING:
     from qedge.processing.detect import Detect
     from qedge.processing.detection.grids import Floats
 
+FIRST_PART = 6
+
 
 def decode(spec: Detect, outputs: Sequence[Floats]) -> Candidates:
-    """Return the rows of (1, k, 6), boxes in pixels, whose score reaches the threshold."""
+    """Return the rows of (1, k, 6), boxes in pixels, whose score reaches the threshold.
+
+    Behind the class stand key points (x, y in pixels and how sure), or the weights of a mask, where the model has them.
+    """
     whole = rows(outputs[spec.boxes])
-    if whole.shape[1] != 6:
-        raise DataError(f"top_k: found an output with rows of {whole.shape[1]}, expected (box, score, class)")
+    wanted = FIRST_PART + 3 * spec.points + spec.masks
+    if whole.shape[1] != wanted:
+        raise DataError(
+            f"top_k: found an output with rows of {whole.shape[1]}, expected {wanted}: box, score, class, parts"
+        )
     whole = whole[whole[:, 4] >= spec.threshold]
+    marks = whole[:, FIRST_PART : FIRST_PART + 3 * spec.points].reshape(len(whole), spec.points, 3)
     return Candidates(
-        pixels_to_corners(whole[:, :4], spec.input_size), np.rint(whole[:, 5]).astype(np.intp), whole[:, 4]
+        pixels_to_corners(whole[:, :4], spec.input_size),
+        np.rint(whole[:, 5]).astype(np.intp),
+        whole[:, 4],
+        as_shares(marks, spec),
+        whole[:, FIRST_PART + 3 * spec.points :] if spec.masks else None,
     )

@@ -163,12 +163,16 @@ def _of_chosen(head: Head, whole: Sequence[Array], cut: Sequence[Array]) -> floa
     if not len(best) or len(best) != len(chosen.scores):
         return float("inf")
     worst = _largest(-np.sort(-chosen.scores), best)
-    for box, label, score in zip(chosen.boxes, chosen.classes, chosen.scores):
+    for k, (box, label, score) in enumerate(zip(chosen.boxes, chosen.classes, chosen.scores)):
         near = np.abs(places.scores - score) <= RELATIVE * score + SMALLEST
-        same = places.boxes[near & (places.classes == label)]
+        same = np.flatnonzero(near & (places.classes == label))
         if not len(same):
             return float("inf")
-        worst = max(worst, _apart(box, same[np.abs(same - box).max(axis=1).argmin()]))
+        nearest = same[np.abs(places.boxes[same] - box).max(axis=1).argmin()]
+        worst = max(worst, _apart(box, places.boxes[nearest]))
+        for first, second in ((chosen.points, places.points), (chosen.masks, places.masks)):
+            if first is not None and second is not None:
+                worst = max(worst, _apart(first[k], second[nearest]))
     return worst
 
 

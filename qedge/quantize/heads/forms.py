@@ -18,6 +18,8 @@ Array = npt.NDArray[Any]
 
 MOST_BINS = 64
 FIRST_CLASS = 5
+CHOSEN = 6
+"""Numbers of a row that a model chose itself: box, score and class."""
 THRESHOLD, IOU, LIMIT = 0.25, 0.7, 300  # what Ultralytics predicts with
 
 
@@ -112,11 +114,20 @@ def _anchor_free(
                 yield Head(tensors, names, middle, whole)
         for whole in _readings(output, places, FIRST_CLASS + classes, size, "yolox"):
             yield Head(tensors, names, cut, whole)  # YOLOv6 says of every place that something is there
-        if output[2] == 6 and output[1] <= places * classes:
-            once = cut.replace(suppress=False, limit=min(LIMIT, output[1]))
-            for scale in (size, (1, 1)):
-                whole = Detect("top_k", input_size=scale, threshold=THRESHOLD, limit=once.limit)
-                yield Head(tensors, names, once, whole)
+        for once, whole in _chosen(output, places * classes, cut, size):
+            yield Head(tensors, names, once, whole)
+
+
+def _chosen(
+    output: Sequence[int], most: int, cut: Detect, size: tuple[int, int]
+) -> Iterator[tuple[Detect, Detect]]:
+    """Yield a cut whose objects the model chooses itself, as rows with their parts, and what those rows mean."""
+    if output[2] == CHOSEN + 3 * cut.points + cut.masks and output[1] <= most:
+        once = cut.replace(suppress=False, limit=min(LIMIT, output[1]))
+        for scale in (size, (1, 1)):
+            yield once, Detect(
+                "top_k", input_size=scale, threshold=THRESHOLD, limit=once.limit, points=cut.points, masks=cut.masks
+            )  # fmt: skip
 
 
 def _with_points(
@@ -132,6 +143,9 @@ def _with_points(
             for scale in (2, 1):
                 once = posed.replace(point_scale=scale)
                 yield Head(tensors, names, once, whole.replace(points=further // 3))
+        for once, whole in _chosen(output, _places(levels, size) * classes, posed, size):
+            for scale in (2, 1):
+                yield Head(tensors, names, once.replace(point_scale=scale), whole)
 
 
 def _with_masks(
@@ -148,6 +162,9 @@ def _with_masks(
             for whole in _readings(output, _places(levels, size), 4 + classes + further, size, "yolov8"):
                 told = whole.replace(masks=further, prototypes=position, boxes=1 - position)
                 yield Head((*tensors, maps), names, masked, told)
+            for once, whole in _chosen(output, _places(levels, size) * classes, masked, size):
+                told = whole.replace(prototypes=position, boxes=1 - position)
+                yield Head((*tensors, maps), names, once, told)
 
 
 def _with_distances(
