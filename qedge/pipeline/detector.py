@@ -146,6 +146,7 @@ def _by_shapes(found: Brought, request: BuildRequest, exported: Exported | None)
     if post is None:
         said = Finding("info", "detector-outputs", f"the outputs are {reading.what}", reading.hint)
         return replace(found, findings=(*found.findings, said))
+    post = _as_suppressed(post, source)
     if request.export == "frigate" and post.form == "yolov8":
         whole = joined(Cut(data, post, post, 0, 0.0))
         post, data = whole.postprocess, whole.data
@@ -160,6 +161,12 @@ def _by_shapes(found: Brought, request: BuildRequest, exported: Exported | None)
     if data is not source.data:
         source = replace(source, data=data, orders=_orders_of_inputs(source))
     return replace(found, source=source, postprocess=post, findings=(*found.findings, said))
+
+
+def _as_suppressed(post: Detect, source: SourceModel) -> Detect:
+    """Return a meaning with the overlap of a suppression that was left out of the model."""
+    overlap = noted_overlap(source.notes)
+    return post if overlap is None or not post.suppress else post.replace(iou=overlap)
 
 
 def _not_decoded(found: Brought, exported: Exported) -> Brought:
@@ -190,10 +197,7 @@ def _check_labels(labels: Sequence[str] | None, post: Detect, data: bytes) -> No
 
 
 def _without_head(found: Brought, cut: Cut, stated: Detect | None) -> Brought:
-    post = cut.postprocess
-    overlap = noted_overlap(found.source.notes)
-    if overlap is not None and post.suppress:
-        post = post.replace(iou=overlap)
+    post = _as_suppressed(cut.postprocess, found.source)
     if stated is not None:
         given = {key: getattr(stated, key) for key in CHOICES if getattr(stated, key) != getattr(Detect, key)}
         post = post.replace(**given)

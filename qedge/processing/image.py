@@ -21,6 +21,7 @@ METHODS = ("nearest", "bilinear", "bicubic", "area", "opencv")
 COLORS = ("rgb", "bgr", "gray")
 FITS = ("stretch", "crop", "letterbox")
 MAX_SIDE = 16384
+UNBATCHED = 3  # dimensions of an image without a batch
 
 
 class ImagePreprocess(Preprocess):
@@ -88,7 +89,9 @@ class ImagePreprocess(Preprocess):
         if len(shape) != 4 or shape[0] != 1 or shape[3] not in (1, 3):
             raise DataError(
                 f"the model's input is {list(shape)}, expected [1, height, width, 1 or 3] for images",
-                hint="hand over the samples as .npz or .npy, in the model's own units",
+                hint="hand over the samples as .npz or .npy, in the model's own units"
+                if len(shape) != UNBATCHED
+                else "export it with a batch of one, (1, 3, height, width) in PyTorch",
             )
         color = fields.pop("color", None) or ("gray" if shape[3] == 1 else "rgb")
         made = cls(width=shape[2], height=shape[1], color=color, **fields)

@@ -531,3 +531,23 @@ def test_nodes_in_any_order_are_taken(tmp_path: Path) -> None:
     path.write_bytes(circle.SerializeToString())
     with pytest.raises(ModelError):
         load_model(path, workdir=tmp_path)
+
+
+@pytest.mark.parametrize("batched", [True, False])
+def test_an_image_that_is_taken_out_of_its_batch_is_still_fed_as_people_have_it(batched: bool) -> None:
+    """torchvision's detectors normalise and resize each image by itself, and put a batch together again."""
+    steps = [
+        ("Split", ["x"], ["s"], {"axis": 0}), ("Squeeze", ["s", "zero"], ["u"], {}), ("Sub", ["u", "mean"], ["m"], {}),
+        ("Unsqueeze", ["m", "zero"], ["k"], {}), ("Conv", ["k", "w"], ["y"], {}),
+    ]  # fmt: skip
+    if batched:
+        steps[0:2] = [("Gather", ["x", "none"], ["u"], {"axis": 0})]
+    constants = {
+        "mean": f(3, 1, 1), "w": f(4, 3, 1, 1), "zero": np.array([0], np.int64), "none": np.array(0, np.int64),
+    }  # fmt: skip
+    nodes = [helper.make_node(op, inputs, outputs, **fields) for op, inputs, outputs, fields in steps]
+    made = _converted(_model(nodes, [_value("x", (1, 3, 8, 6))], constants=constants))
+    graph = Graph.from_bytes(made.data)
+    assert [graph.tensors[t].shape for t in graph.inputs] == [(1, 8, 6, 3)]
+    assert made.error < 1e-5
+    assert "TRANSPOSE" not in {op.op for op in graph}

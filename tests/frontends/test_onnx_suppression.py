@@ -25,7 +25,7 @@ def detector(how: str, iou: float = 0.4) -> Any:
     rng = np.random.default_rng(2)
     constants = {
         "wb": rng.normal(0, 1, (4, 3, 1, 1)), "ws": rng.normal(0, 2, (CLASSES, 3, 1, 1)), "wide": [640.0],
-        "iou": [iou], "least": [0.3],
+        "iou": [iou], "least": [0.3], "least0": 0.5, "wg": rng.normal(0, 1, (3, 4)),
     }  # fmt: skip
     shapes = {
         "sb": [1, 4, PLACES],
@@ -35,6 +35,7 @@ def detector(how: str, iou: float = 0.4) -> Any:
         "no": [2],
         "end": [3],
         "axis": [1],
+        "first": 0,
     }
     stored = [numpy_helper.from_array(np.array(v, np.float32), k) for k, v in constants.items()]
     stored += [numpy_helper.from_array(np.array(v, np.int64), k) for k, v in shapes.items()]
@@ -53,29 +54,54 @@ def detector(how: str, iou: float = 0.4) -> Any:
             node("Mul", ["label", "wide"], ["shift"]), node("Add", ["boxes", "shift"], ["moved"]),
         ]  # fmt: skip
         read = ["moved", "best"]
-    elif how == "behind":
+    elif how == "second stage":
         nodes += [
-            node("NonZero", ["scores"], ["where"]),
-            node("Gather", ["boxes", "axis"], ["picked"], axis=1),
-        ]
-        nodes += [
-            node("ReduceSum", ["where"], ["count"], keepdims=0),
-            node("Cast", ["count"], ["many"], to=1),
-        ]
-        nodes += [node("Add", ["boxes", "many"], ["moved"])]
+            node("NonZero", ["scores"], ["where"]), node("Cast", ["where"], ["found"], to=1),
+            node("Transpose", ["found"], ["rows"], perm=[1, 0]), node("Gemm", ["rows", "wg"], ["sides"]),
+            node("Unsqueeze", ["sides"], ["moved"], axes=[0]),
+        ]  # fmt: skip
         read = ["moved", "scores"]
-    nodes += [
+    elif how in ("threshold", "threshold, branch"):
+        nodes += [
+            node("Gather", ["scores", "first"], ["own"], axis=0),
+            node("ReduceMax", ["own"], ["sure"], axes=[0], keepdims=0),
+            node("Greater", ["sure", "least0"], ["on"]), node("NonZero", ["on"], ["where"]),
+            node("Reshape", ["where", "flat"], ["places"]),
+            node("Gather", ["boxes", "places"], ["moved"], axis=1),
+            node("Gather", ["scores", "places"], ["kept"], axis=2), node("Sigmoid", ["kept"], ["surely"]),
+        ]  # fmt: skip
+        read = ["moved", "surely"]
+    last = [
         node("NonMaxSuppression", [*read, "most", "iou", "least"], ["chosen"], name="nms"),
         node("Slice", ["chosen", "no", "end", "axis"], ["column"]), node("Reshape", ["column", "flat"], ["index"]),
         node("Gather", ["boxes", "index"], ["y"], axis=1),
     ]  # fmt: skip
+    if "branch" in how:
+        given = onnx.ValueInfoProto(name="y")
+        none = [node("Identity", ["moved"], ["y"])]
+        branches = {
+            name: helper.make_graph(inner, name, [], [given])
+            for name, inner in (("then_branch", none), ("else_branch", last))
+        }
+        nodes += [
+            node("Size", ["moved"], ["count"]), node("Cast", ["count"], ["few0"], to=1),
+            node("Less", ["few0", "least0"], ["few"]), node("If", ["few"], ["y"], **branches),
+        ]  # fmt: skip
+    else:
+        nodes += last
     image = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 4, 4])
     graph = helper.make_graph(nodes, "g", [image], [onnx.ValueInfoProto(name="y")], stored)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 12)], ir_version=7)
 
 
 @pytest.mark.parametrize(
-    ("how", "ends"), [("plain", ["boxes", "scores"]), ("apart", ["boxes", "best", "label"])]
+    ("how", "ends"),
+    [
+        ("plain", ["boxes", "scores"]),
+        ("apart", ["boxes", "best", "label"]),
+        ("threshold", ["scores", "boxes"]),
+        ("threshold, branch", ["scores", "boxes"]),
+    ],
 )
 def test_what_it_reads_is_what_the_model_gives(how: str, ends: list[str], tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
@@ -96,9 +122,9 @@ def test_what_it_reads_is_what_the_model_gives(how: str, ends: list[str], tmp_pa
         np.testing.assert_allclose(np.sort(ours.ravel()), np.sort(theirs.ravel()), rtol=1e-4, atol=1e-5)
 
 
-def test_it_stays_refused_behind_what_has_no_known_size(tmp_path: Path) -> None:
+def test_it_stays_refused_behind_a_second_stage(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
-    path.write_bytes(detector("behind").SerializeToString())
+    path.write_bytes(detector("second stage").SerializeToString())
     with pytest.raises(UnsupportedError, match=r"(NonZero|NonMaxSuppression)"):
         load_model(path, workdir=tmp_path)
 

@@ -126,3 +126,26 @@ def test_rows_with_parts_are_decoded_as_they_stand() -> None:
     rows[0, 0, 6:] = [1, 0, 0, 0, 0, 0]
     (one,) = masked.apply([rows, maps], ("a", "b"))
     assert one.mask == ((2 / 8, 1 / 4, 4 / 8, 3 / 4),)
+
+
+def test_rows_of_corners_with_masks_behind_them_are_put_together() -> None:
+    """What an export with its own suppression leaves where that is left out."""
+    plain = Net(6).segmented(CLASSES, BINS, STRIDES, masks=6)
+    net = Net(6)
+    net.segmented(CLASSES, BINS, STRIDES, masks=6)
+    rows, maps = net.editor.outputs
+    wide = net.editor.shape(rows)[2]
+    centre, half = net.pick(rows, 0, 2), net.both("MUL", net.pick(rows, 2, 2), net.value(0.5))
+    box = [net.both("SUB", centre, half), net.both("ADD", centre, half)]
+    turned = net.join([*box, net.pick(rows, 4, wide - 4)], 2)
+    for outputs in ([turned, maps], [maps, turned]):
+        net.editor.outputs = outputs
+        net.editor.sign([("image", net.image)], [(f"out{k}", t) for k, t in enumerate(outputs)])
+        found, wanted = cut_head(net.editor.pack()), cut_head(plain)
+        assert found is not None
+        assert wanted is not None
+        assert found.view is not None
+        assert found.postprocess == wanted.postprocess
+        image = [np.random.default_rng(1).normal(0, 1, (1, SIDE, SIDE, 3)).astype(np.float32)]
+        for a, b in zip(Runner(found.data).predict(image), Runner(wanted.data).predict(image), strict=True):
+            np.testing.assert_array_equal(a, b)

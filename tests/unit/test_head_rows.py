@@ -12,6 +12,7 @@ from test_head_shapes import IMAGE, ended, squashed
 import qedge
 from qedge.errors import DataError
 from qedge.frontends import SourceModel
+from qedge.frontends.exported import OVERLAP
 from qedge.graph import Graph
 from qedge.pipeline.detector import bring
 from qedge.pipeline.request import BuildRequest
@@ -193,6 +194,42 @@ def test_what_is_read_by_its_numbers_builds_with_a_scale_each(tmp_path) -> None:
         qedge.build(
             tmp_path / "net.tflite", data, targets="rpi", out=tmp_path / "other", labels=list("abcde")
         )
+
+
+def test_the_overlap_of_a_suppression_that_was_left_out_holds(tmp_path) -> None:
+    model = decoded(Net(5), "corners")
+    source = SourceModel(model, "float", "onnx", "net", "0" * 64, (), {}, {OVERLAP: "0.45"})
+    brought = bring(source, BuildRequest(tmp_path / "net.onnx", [], tmp_path))
+    assert isinstance(brought.postprocess, Detect)
+    assert (brought.postprocess.form, brought.postprocess.iou) == ("pairs", 0.45)
+
+
+def test_planar_images_and_outputs_without_a_batch_are_read_too() -> None:
+    """SSD of torchvision without its suppression: channels first, boxes (n, 4), a softmax with the background first."""
+    net = Net(5)
+    decoded(net, "corners, shares")
+    boxes, scores = net.editor.outputs
+    places = net.editor.shape(boxes)[1]
+    spread = net.op("SOFTMAX", [scores], net.editor.shape(scores), {"beta": 30.0})
+    flat = net.reshape(boxes, places, 4)
+    planar = net.editor.tensor("planar", (1, 3, SIDE, SIDE), "float32")
+    order = net.value([0, 2, 3, 1], np.int32)
+    first = net.editor.operators[0]
+    turn = net.editor.operator("TRANSPOSE", [planar, order], [net.image])
+    net.editor.replace([first], [turn, first])
+    net.editor.inputs, net.editor.outputs = [planar], [spread, flat]
+    net.editor.sign([("planar", planar)], [("scores", spread), ("boxes", flat)])
+    model = net.editor.pack()
+    reading = read_shapes(model)
+    assert reading is not None
+    post = reading.postprocess
+    assert post is not None
+    assert (post.form, post.background, post.corners, post.input_size) == ("pairs", True, True, (1, 1))
+    image = [IMAGE.transpose(0, 3, 1, 2)]
+    odds, corners = Runner(model).predict(image)
+    found = post.replace(threshold=0.0).decode(Runner(reading.data).predict(image))
+    np.testing.assert_allclose(found.boxes, corners[:, [1, 0, 3, 2]], atol=1e-6)
+    np.testing.assert_array_equal(found.classes, odds[0, :, 1:].argmax(axis=1))
 
 
 def test_outputs_that_are_int8_already_are_named(tmp_path) -> None:

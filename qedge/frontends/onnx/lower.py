@@ -30,6 +30,12 @@ _PASSES = {
 }  # fmt: skip
 
 
+_BATCHES = {"Squeeze", "Unsqueeze", "Gather"}
+"""What takes an image out of a batch of one and puts it back, as torchvision's detectors do."""
+IMAGE = 3
+"""Dimensions of an image without its batch."""
+
+
 class Lowering(Algebra):
     """Turns the nodes of a :class:`Net` into operators of a :class:`Writer`, one handler a node.
 
@@ -110,15 +116,21 @@ class Lowering(Algebra):
         if name in seen or len(seen) > 64:
             return False
         seen.add(name)
-        rank = self.net.rank(name)
         for node in self.net.users.get(name, []):
             if node.op in _CHANNELS_FIRST:
                 return True
-            if node.op in _PASSES and any(
-                self.net.rank(o) == rank and self._wants_channels_last(o, seen) for o in node.outputs if o
+            if any(
+                self._passes(node, name, o) and self._wants_channels_last(o, seen) for o in node.outputs if o
             ):
                 return True
         return False
+
+    def _passes(self, node: Node, name: str, output: str) -> bool:
+        """Return whether an output has the dimensions of an input; of images those behind the batch."""
+        before, after = self.net.shape(name), self.net.shape(output)
+        if node.op in _BATCHES and len(before) != len(after):
+            return min(len(before), len(after)) == IMAGE and before[-IMAGE:] == after[-IMAGE:]
+        return node.op in _PASSES and len(before) == len(after)
 
     def _output_order(self, name: str) -> Order:
         """Return the order in which an output is handed over: as it lies if that is usual, else the author's."""

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from qedge.findings import Finding
 from qedge.frontends.exported import OVERLAP
+from qedge.frontends.onnx.control import captured
 
 UNKNOWN = {"NonZero", "NonMaxSuppression", "Compress", "Unique", "Loop", "Scan"}
-"""Operators ahead of it behind which nothing has a known size."""
+"""Operators behind which nothing has a known size."""
+LAYERS = {"Conv", "ConvTranspose", "Gemm", "RoiAlign"}
+"""Operators that do more than choose: behind an unknown size they are a second stage, which cannot be left out."""
+SELECTS = {"Gather", "Slice", "Split", "ReduceMax", "ArgMax", "Greater", "GreaterOrEqual", "TopK"}
+"""What takes a part of boxes or scores ahead of a choice."""
+SHAPES = {"Squeeze", "Unsqueeze", "Reshape", "Flatten", "Transpose", "Identity", "Cast"}
+POINTWISE = {"Sigmoid", "Sqrt", "Mul"}
+"""What is done to scores that were chosen already."""
+MOST_ENDS = 4
 
 
 @dataclass(frozen=True)
@@ -25,20 +34,24 @@ def leave_out(proto: Any) -> LeftOut | None:
     """End a ``ModelProto`` with the boxes and scores that its one NonMaxSuppression reads; None where it stays.
 
     Where boxes were moved apart by their class (``boxes + class * size``), boxes, best score and class are the outputs.
+    Where a choice comes first whose size nobody knows (a threshold), the values that it chooses from are the outputs.
     """
     graph = proto.graph
-    found = [n for n in graph.node if n.op_type == "NonMaxSuppression" and n.domain in ("", "ai.onnx")]
+    found = [n for n in _every(graph) if n.op_type == "NonMaxSuppression" and n.domain in ("", "ai.onnx")]
     if len(found) != 1 or len(found[0].input) < 2:
         return None
     (node,) = found
     makers = {o: n for n in graph.node for o in n.output}
-    ends = _apart(node, makers)
-    kept = _behind(ends, makers)
-    if any(n.op_type in UNKNOWN for n in kept) or any(end not in makers for end in ends):
+    ends = _apart(node, makers) if any(node is n for n in graph.node) else []
+    if not ends or any(n.op_type in UNKNOWN for n in _behind(ends, makers)):
+        ends = _ahead_of_choices(graph, makers)
+    if not ends or any(end not in makers for end in ends):
         return None
+    kept = _behind(ends, makers)
     nodes = [n for n in graph.node if any(n is k for k in kept)]
     copies = [type(n).FromString(n.SerializeToString()) for n in nodes]
     iou = _constant(proto, node, 3)
+    name = node.name or node.output[0]
     del graph.node[:]
     graph.node.extend(copies)
     del graph.output[:]
@@ -48,10 +61,54 @@ def leave_out(proto: Any) -> LeftOut | None:
     finding = Finding(
         "info",
         "suppression-left-out",
-        f"NonMaxSuppression {node.name or node.output[0]!r}{told} and what follows are left out: the model ends with"
-        f" {', '.join(map(repr, ends))}, and the bundle's post-processing drops overlapping boxes",
+        f"NonMaxSuppression {name!r}{told} and what follows are left out: the model ends with"
+        f" {', '.join(map(repr, ends))}, and dropping overlapping boxes is left to the bundle's post-processing",
     )
     return LeftOut(finding, {} if iou is None else {OVERLAP: repr(iou)})
+
+
+def _every(graph: Any) -> Iterator[Any]:
+    """Yield the nodes of a graph and of those within its nodes."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _every(attribute.g)
+
+
+def _ahead_of_choices(graph: Any, makers: Mapping[str, Any]) -> list[str]:
+    """Return the values of known size that a graph's choices of unknown size choose from, and its other outputs.
+
+    [] where more follows than a choice: layers, as in a detector of two stages.
+    """
+    unknown: set[str] = set()
+    moving = {i.name for i in graph.input} - {i.name for i in graph.initializer}
+    front: list[str] = []
+    for node in graph.node:
+        read = {*node.input, *captured(node)}
+        if node.op_type in UNKNOWN or read & unknown:
+            if node.op_type in LAYERS:
+                return []
+            unknown.update(node.output)
+            front += [name for name in (*node.input, *captured(node)) if name in moving - unknown]
+        if read & moving and node.op_type not in ("Shape", "Size"):
+            moving.update(node.output)
+    front += [output.name for output in graph.output if output.name not in unknown]
+    ends = list(dict.fromkeys(end for name in front for end in _whole(name, makers, moving)))
+    # What another end is made of tells nothing new.
+    inner = {o for end in ends for n in _behind([end], makers) for o in n.input}
+    ends = [end for end in ends if end not in inner or any(end == o.name for o in graph.output)]
+    return ends if len(ends) <= MOST_ENDS else []
+
+
+def _whole(name: str, makers: Mapping[str, Any], moving: Collection[str]) -> list[str]:
+    """Return what a value is a part of: the inputs of the first operator that takes a part, itself where none does."""
+    node = makers.get(name)
+    if node is None or node.op_type not in SELECTS | SHAPES | POINTWISE:
+        return [name]
+    ahead = [i for i in node.input if i in moving]
+    ends = [end for i in ahead for end in _whole(i, makers, moving)]
+    return ends if node.op_type in SELECTS or ends != ahead else [name]
 
 
 def _apart(node: Any, makers: Mapping[str, Any]) -> list[str]:
@@ -99,7 +156,7 @@ def _constant(proto: Any, node: Any, place: int) -> float | None:
     name = node.input[place]
     stored = [t for t in proto.graph.initializer if t.name == name]
     stored += [
-        a.t for n in proto.graph.node if n.op_type == "Constant" and name in n.output for a in n.attribute
+        a.t for n in _every(proto.graph) if n.op_type == "Constant" and name in n.output for a in n.attribute
         if a.name == "value"
     ]  # fmt: skip
     if not stored:

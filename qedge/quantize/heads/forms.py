@@ -12,7 +12,7 @@ import numpy.typing as npt
 from qedge.graph import Graph
 from qedge.processing.detect import Detect
 from qedge.quantize.heads.tail import Tail, prototypes
-from qedge.quantize.heads.views import View, views
+from qedge.quantize.heads.views import View, image_size, views
 
 Array = npt.NDArray[Any]
 
@@ -56,22 +56,24 @@ class _Level:
 
 def hypotheses(graph: Graph, tail: Tail) -> Iterator[Head]:
     """Yield what the tail may be, the most usual first; nothing where the shapes are no detector's."""
-    shape = graph.tensors[graph.inputs[0]].shape
+    size = image_size(graph.tensors[graph.inputs[0]].shape)
     maps = prototypes(graph)
     outputs = [t for t in graph.outputs if t != maps]
-    if len(graph.inputs) != 1 or len(shape) != 4 or shape[0] != 1:
+    if len(graph.inputs) != 1 or size is None:
         return
-    levels = _levels(graph, tail, shape[1:3])
+    levels = _levels(graph, tail, size)
     shapes = [graph.tensors[t].shape for t in outputs]
     if not levels or not shapes:
         return
-    size = (shape[1], shape[2])
     if len(shapes) == 1 and len(shapes[0]) == 3:
         yield from _families(graph, levels, shapes[0], size)
-    if maps is None:
-        for view in views(shapes):
-            for head in _families(graph, levels, view.shape, size):
-                yield replace(head, view=view)
+    for view in views(shapes):
+        if maps is not None:
+            place = list(graph.outputs).index(maps)
+            view = replace(view, boxes=1 - place, scores=1 - place, maps=place)
+        for head in _families(graph, levels, view.shape, size):
+            whole = head.whole if maps is None else head.whole.replace(boxes=0, prototypes=1)
+            yield replace(head, whole=whole, view=view)
 
 
 def _families(

@@ -64,7 +64,8 @@ def read_rows(model: bytes, graph: Graph, size: tuple[int, int], classes: int | 
     """
     if graph.tensors[graph.inputs[0]].dtype != "float32":
         return None
-    found = []
+    model = _batched(model, graph)
+    graph, found = Graph.from_bytes(model), []
     for pair in _pairs(model, graph, size, classes):
         reading = _read(pair, size, classes)
         if reading is not None:
@@ -140,6 +141,29 @@ def _has_objects(channels: int, classes: int | None, likely: bool) -> bool:
     return likely if classes is None else classes == channels - SIDES - 1
 
 
+def _batched(model: bytes, graph: Graph) -> bytes:
+    """Return the model whose outputs of rows without a batch, (n, channels), have one of 1 in front."""
+    shapes = [graph.tensors[t].shape for t in graph.outputs]
+    if not any(len(shape) == 2 and shape[0] >= LEAST_PLACES for shape in shapes):
+        return model
+    editor, ends = Editor.from_bytes(model), list(graph.outputs)
+    for k, shape in enumerate(shapes):
+        if len(shape) == 2 and shape[0] >= LEAST_PLACES:
+            made = editor.tensor(f"{editor.name(ends[k])}_batched", (1, *shape), "float32")
+            wanted = editor.constant(np.array([1, *shape], np.int32))
+            editor.append(editor.operator("RESHAPE", [ends[k], wanted], [made]))
+            ends[k] = made
+    return _ending(editor, graph, ends)
+
+
+def _ending(editor: Editor, graph: Graph, ends: Sequence[int]) -> bytes:
+    """Return the model with other tensors as outputs, under the names of the old ones."""
+    editor.outputs = ends
+    editor.sign(list(zip(graph.input_names, graph.inputs)), list(zip(graph.output_names, ends)))
+    editor.sweep()
+    return editor.pack()
+
+
 def _turned(model: bytes, output: int) -> bytes:
     """Return the model with the axes 1 and 2 of an output exchanged."""
     graph, editor = Graph.from_bytes(model), Editor.from_bytes(model)
@@ -147,11 +171,7 @@ def _turned(model: bytes, output: int) -> bytes:
     made = editor.tensor(f"{editor.name(output)}_turned", (1, shape[2], shape[1]), "float32")
     order = editor.constant(np.array([0, 2, 1], np.int32))
     editor.append(editor.operator("TRANSPOSE", [output, order], [made]))
-    editor.outputs = [made if t == output else t for t in graph.outputs]
-    ends = list(zip(graph.output_names, editor.outputs))
-    editor.sign(list(zip(graph.input_names, graph.inputs)), ends)
-    editor.sweep()
-    return editor.pack()
+    return _ending(editor, graph, [made if t == output else t for t in graph.outputs])
 
 
 def _named_boxes(graph: Graph, boxes: int, scores: int) -> bool:

@@ -13,6 +13,7 @@ from qedge.quantize.heads.reading import SIDES, Reading, listed
 from qedge.quantize.heads.rows import read_rows, squashed
 from qedge.quantize.heads.tail import is_layer
 from qedge.quantize.heads.unknown import BINS, name_grid, name_levels, name_rows
+from qedge.quantize.heads.views import image_size
 
 MOVES = ("CONCATENATION", "RESHAPE", "TRANSPOSE")
 CELL = 8
@@ -33,10 +34,9 @@ def read_shapes(model: bytes, classes: int | None = None) -> Reading | None:
         classes: how many labels there are, where that is known.
     """
     graph = Graph.from_bytes(model)
-    shape = graph.tensors[graph.inputs[0]].shape
-    if len(graph.inputs) != 1 or len(shape) != 4 or shape[0] != 1 or 0 in shape:
+    size = image_size(graph.tensors[graph.inputs[0]].shape)
+    if len(graph.inputs) != 1 or size is None:
         return None
-    size = (shape[1], shape[2])
     own = own_operator(graph)
     if own is not None:
         what = f"boxes, classes, scores and their count, which {OPERATOR} gives"

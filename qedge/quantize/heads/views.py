@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 SIDES = 4
+MOST_CHANNELS = 4
+"""Of an image: an input with more behind its sides has them elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class View:
         corners: boxes are (left, top, right, bottom); else centres and sizes.
         classes: position of the output with the best class, whose score alone ``scores`` has; None: it has all.
         shape: of the array; the last is 0 where the number of classes cannot be told.
+        maps: position of the output with the maps that masks are made of, which comes behind that array; None: none.
     """
 
     boxes: int
@@ -30,9 +33,10 @@ class View:
     corners: bool
     classes: int | None
     shape: tuple[int, int, int]
+    maps: int | None = None
 
     def together(self, outputs: Sequence[Array]) -> list[Array]:
-        """Return that one array, float32."""
+        """Return that one array, float32, and the maps behind it."""
         boxes = _rows(outputs[self.boxes], self.shape[1])
         if self.boxes == self.scores:
             boxes, scores = boxes[:, :SIDES], boxes[:, SIDES:]
@@ -45,7 +49,8 @@ class View:
         if self.corners:
             low, high = boxes[:, :2], boxes[:, 2:4]
             boxes = np.concatenate([(low + high) / 2, high - low], axis=1)
-        return [np.concatenate([boxes, scores], axis=1)[None].astype(np.float32)]
+        whole = np.concatenate([boxes, scores], axis=1)[None].astype(np.float32)
+        return [whole] if self.maps is None else [whole, outputs[self.maps]]
 
 
 def views(shapes: Sequence[Sequence[int]]) -> Iterator[View]:
@@ -68,6 +73,19 @@ def views(shapes: Sequence[Sequence[int]]) -> Iterator[View]:
             for scores, classes in permutations(others):
                 for corners in (True, False):
                     yield View(boxes, scores, corners, classes, (1, places, 0))
+
+
+def image_size(shape: Sequence[int]) -> tuple[int, int] | None:
+    """Return height and width of an input (1, height, width, channels), or with channels first; None for any other.
+
+    >>> image_size((1, 96, 128, 3)), image_size((1, 3, 96, 128)), image_size((1, 10)), image_size((2, 96, 128, 3))
+    ((96, 128), (96, 128), None, None)
+    """
+    if len(shape) != 4 or shape[0] != 1 or 0 in shape:
+        return None
+    if shape[1] <= MOST_CHANNELS < shape[3]:
+        return shape[2], shape[3]
+    return shape[1], shape[2]
 
 
 def _rows(output: Array, places: int) -> Array:
