@@ -8,7 +8,7 @@ from typing import Literal
 from qedge.emulate import CORES as EMULATED
 from qedge.errors import unknown
 
-Family = Literal["portable", "dsp", "mve"]
+Family = Literal["portable", "dsp", "mve", "vector"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class Core:
     Args:
         name: as in ``--core``: ``cortex-m4``.
         family: which kernels it runs: ``portable`` C, ``dsp`` (Armv7E-M and Armv8-M DSP extension: two
-            16-bit multiply-accumulates an instruction) or ``mve`` (Helium vectors).
+            16-bit multiply-accumulates an instruction), ``mve`` (Helium vectors) or ``vector`` (SSE4.1 or NEON where
+            the compiler may use them, else portable C).
         unaligned: whether 32-bit loads from odd addresses work.
         cycles_per_instruction: of our kernels, for estimates only; never part of an exact figure.
         typical_megahertz: clock of a usual part, for estimates only.
@@ -56,7 +57,7 @@ CORES: dict[str, Core] = {
         Core("cortex-m85", "mve", True, 0.9, 480, "cortex-m55"),
         Core("esp32-s3", "portable", False, 1.2, 240, "cortex-m0plus", False),
         Core("riscv32", "portable", False, 1.3, 160),
-        Core("host", "portable", True, 0.4, 3000, "cortex-m3"),
+        Core("host", "vector", True, 0.4, 3000, "cortex-m3"),
     )
 }
 

@@ -45,6 +45,7 @@ ARCH_NOTES: Mapping[str, str] = {
     "portable": "The kernels are portable C and run on any core.\n",
     "dsp": "The kernels are for cores with the DSP extension (Cortex-M4, M7, M33).\n",
     "mve": "The kernels are for cores with Helium (Cortex-M55, M85).\n",
+    "vector": "The kernels use SSE4.1 (-msse4.1) or NEON where the compiler may, and are portable C elsewhere.\n",
 }
 CORE_NOTES: Mapping[str, str] = {
     "esp32-s3": "The kernels are portable C: the vector unit of the ESP32-S3, which Espressif's own (esp-nn)\n"

@@ -1,4 +1,4 @@
-"""Where a case table runs: C on this machine with sanitizers, C on an emulated core.
+"""Where a case table runs: C on this machine with sanitizers, C on an emulated core or under an emulated Linux.
 
 An executor gets a model and the inputs of consecutive runs, and returns the outputs of each run. Before every
 run the arena is filled with rubbish, so that nothing that an earlier run left can help.
@@ -6,7 +6,9 @@ run the arena is filled with rubbish, so that nothing that an earlier run left c
 
 from __future__ import annotations
 
+import platform
 import shutil
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qedge.emulate import CORES, compile_c, compile_host, open_machine, qemu_available, run_host
+from qedge.emulate.compilers import run_tool, zig_command
+from qedge.emulate.toolchain import SUPPORT, WARNINGS
 from qedge.graph import Graph
 from qedge_mcu.cores import core
 from qedge_mcu.emit import Generated, emit
@@ -23,6 +27,14 @@ from qedge_mcu.program import Program, build
 
 Array = npt.NDArray[Any]
 NAME = "model"
+VECTORS = ("-msse4.1",) if platform.machine() in ("x86_64", "AMD64") else ()
+"""What lets the compiler of this machine use the vectors that its kernels know."""
+
+_LINUX = {
+    "aarch64": ("aarch64-linux-musl", "generic", "qemu-aarch64"),
+    "armhf": ("arm-linux-musleabihf", "cortex_a7", "qemu-arm"),
+    "armv6": ("arm-linux-musleabihf", "arm1176jzf_s", "qemu-arm"),
+}
 
 
 @dataclass(frozen=True)
@@ -35,6 +47,8 @@ class Executor:
         skips: tables that do not run here, with the reason.
         on_host: run on this machine: the kernels' portable twins, with sanitizers.
         cc: a GCC and its flags, for an emulated core; the built-in clang without one.
+        flags: further flags of this machine's compiler.
+        linux: architecture of an emulated Linux, with the code of the C engine's libraries.
     """
 
     name: str
@@ -42,12 +56,17 @@ class Executor:
     skips: Mapping[str, str] = field(default_factory=dict)
     on_host: bool = False
     cc: str | None = None
+    flags: tuple[str, ...] = ()
+    linux: str | None = None
 
     @property
     def missing(self) -> str | None:
         """Why this machine cannot run it, or None."""
         if self.cc is not None and shutil.which(self.cc.split()[0]) is None:
             return f"{self.cc.split()[0]} is not installed"
+        if self.linux is not None:
+            emulator = _LINUX[self.linux][2]
+            return None if shutil.which(emulator) else f"{emulator} is not installed"
         if not self.on_host and CORES[self.core].unicorn is None and not qemu_available(self.core):
             return f"no QEMU for {self.core} is installed"
         return None
@@ -56,8 +75,8 @@ class Executor:
         """Return the outputs of consecutive runs, in ``folder`` for what must be written."""
         graph = Graph.from_bytes(data)
         program, generated = generate(graph, self.core, folder)
-        if self.on_host:
-            results = _on_host(program, generated, samples, folder)
+        if self.on_host or self.linux is not None:
+            results = _on_host(self, program, generated, samples, folder)
         else:
             results = _on_core(self, program, generated, samples, folder)
         return [
@@ -79,8 +98,37 @@ def generate(graph: Graph, core_name: str, folder: Path) -> tuple[Program, Gener
     return program, generated
 
 
+def run_c(place: Executor, sources: Sequence[Path], includes: Sequence[Path], data: bytes = b"") -> bytes:
+    """Compile a program for this machine or an emulated Linux and return what it prints."""
+    program = sources[0].parent / "run"
+    if place.linux is None:
+        return run_host(compile_host(sources, program, includes=includes, flags=place.flags), data)
+    target, cpu, emulator = _LINUX[place.linux]
+    flags = ["-std=c11", "-O2", "-static", "-nostdlib", "-ffreestanding", "-fno-builtin", "-fno-sanitize=all"]
+    flags += ["-fomit-frame-pointer", "-DQE_NO_ASM", *WARNINGS, "-Werror"]
+    command = [
+        *zig_command(),
+        "cc",
+        "-target",
+        target,
+        f"-mcpu={cpu}",
+        *flags,
+        *(f"-I{path}" for path in includes),
+    ]
+    here = Path(__file__).parent / "linux"
+    command += [f"-I{here}", f"-I{SUPPORT / 'include'}", *map(str, sources), str(here / "start.c")]
+    run_tool([*command, "-lcompiler_rt", "-o", str(program)], 300)
+    done = subprocess.run([emulator, str(program)], input=data, capture_output=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[:3000]
+    return done.stdout
+
+
 def _on_host(
-    program: Program, generated: Generated, samples: Sequence[Sequence[Array]], folder: Path
+    place: Executor,
+    program: Program,
+    generated: Generated,
+    samples: Sequence[Sequence[Array]],
+    folder: Path,
 ) -> list[list[bytes]]:
     graph = program.graph
     spans = [
@@ -96,8 +144,7 @@ def _on_host(
         f"{reads}        if ({NAME}_run(&context) != 0) {{ return 3; }}\n{writes}    }}\n    return 0;\n}}\n"
     )
     sources = [folder / "main.c", *(folder / s for s in generated.sources)]
-    binary = compile_host(sources, folder / "run", includes=[folder / "src"])
-    said = run_host(binary, b"".join(x.tobytes() for row in samples for x in row))
+    said = run_c(place, sources, [folder / "src"], b"".join(x.tobytes() for row in samples for x in row))
     results, at = [], 0
     for _row in samples:
         found = []
@@ -144,7 +191,7 @@ def _on_core(
 
 
 EXECUTORS = (
-    Executor("host", "host", on_host=True),
+    Executor("host", "host", on_host=True, flags=VECTORS),
     Executor("cortex-m4", "cortex-m4"),
 )
 LONG = (Executor("riscv32", "riscv32"),)

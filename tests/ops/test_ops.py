@@ -27,7 +27,7 @@ from qedge_mcu.cores import core
 from qedge_mcu.ops import Emitted, OpContext, find, operators, operators_int16
 from qedge_mcu.ops.unpack import unpacked
 from qedge_mcu.oracle import rewrite
-from tests.ops.executors import EXECUTORS, LONG, Array, Executor, generate
+from tests.ops.executors import EXECUTORS, LONG, VECTORS, Array, Executor, generate
 from tests.ops.tables import TABLES
 
 TABLES_AT_ONCE = 14
@@ -102,7 +102,8 @@ def test_operator_is_bit_exact(table: str, executor: Executor, results) -> None:
 @pytest.mark.parametrize("first", range(0, len(NAMES), TABLES_AT_ONCE))
 def test_the_library_is_cpp_too(first: int, tmp_path: Path) -> None:
     _, generated = generate(Graph.from_bytes(batch(first).data), "host", tmp_path)
-    command = ["g++", "-x", "c++", "-std=c++17", "-fsyntax-only", *WARNINGS, "-Werror", f"-I{tmp_path}/src"]
+    command = ["g++", "-x", "c++", "-std=c++17", "-fsyntax-only", *VECTORS, *WARNINGS]
+    command += ["-Werror", f"-I{tmp_path}/src"]
     command += [str(tmp_path / s) for s in generated.sources]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[:3000]

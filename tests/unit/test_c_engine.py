@@ -143,7 +143,10 @@ def test_a_damaged_library_or_layout_is_refused(bundle, tmp_path) -> None:
     broken = rewritten(bundle, tmp_path / "a", {f"lib/{HERE[0]}.so": b"\x7fELF, but not for long"})
     with pytest.raises(ToolError, match="cannot be loaded"):
         qedge.load(broken, engine="c")
-    outside = rewritten(bundle, tmp_path / "b", context_bytes=64)
+    with read_bundle(bundle) as opened:
+        layout = opened.manifest.target_data[KEY]
+    last = max(*layout["inputs"], *layout["outputs"])
+    outside = rewritten(bundle, tmp_path / "b", context_bytes=last + 1)
     with pytest.raises(IntegrityError, match="does not lie in the context"):
         qedge.load(outside, engine="c")
     fewer = rewritten(bundle, tmp_path / "c", outputs=[])

@@ -1,8 +1,57 @@
 /* Products of int8 inputs and weights, portable: four outputs at a time from interleaved weights. */
 #include "qe_dot_s8.h"
 
+#ifdef QE_DOT_VECTORS
+#include "qe_vectors.h"
+#else
+#define QE_VECTORS 0
+#endif
+
+#if QE_VECTORS
+
+/* Add the products of eights of inputs; return how many those are. */
+static int32_t dot_4_eights(int32_t *sums, const int8_t *x, const int8_t *weights, int32_t n, int32_t offset)
+{
+    const qe_v8 offsets = qe_v8_repeat(offset);
+    qe_v4 s = qe_v4_load(sums);
+    int32_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        const qe_v8 a = qe_v8_add(qe_v8_load_s8(x + i), offsets);
+        const qe_v8 w0 = qe_v8_load_s8(weights + 4 * i), w1 = qe_v8_load_s8(weights + 4 * i + 8);
+        QE_V4_ADD_TWO(s, a, w0, 0);
+        QE_V4_ADD_TWO(s, a, w1, 1);
+        const qe_v8 w2 = qe_v8_load_s8(weights + 4 * i + 16), w3 = qe_v8_load_s8(weights + 4 * i + 24);
+        QE_V4_ADD_TWO(s, a, w2, 2);
+        QE_V4_ADD_TWO(s, a, w3, 3);
+    }
+    qe_v4_store(sums, s);
+    return i;
+}
+
+static int32_t dot_1_eights(int32_t *sum, const int8_t *x, const int8_t *weights, int32_t n, int32_t offset)
+{
+    const qe_v8 offsets = qe_v8_repeat(offset);
+    int32_t sums[8] = {*sum, 0, 0, 0, 0, 0, 0, 0};
+    qe_v4 low = qe_v4_load(sums), high = qe_v4_load(sums + 4);
+    int32_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        qe_v8_add_products(&low, &high, qe_v8_add(qe_v8_load_s8(x + i), offsets), qe_v8_load_s8(weights + i));
+    }
+    qe_v4_store(sums, low);
+    qe_v4_store(sums + 4, high);
+    *sum = sums[0] + sums[1] + sums[2] + sums[3] + sums[4] + sums[5] + sums[6] + sums[7];
+    return i;
+}
+#endif
+
 void qe_dot_4_s8(int32_t *sums, const int8_t *x, const int8_t *weights, int32_t n, int32_t offset)
 {
+#if QE_VECTORS
+    const int32_t done = dot_4_eights(sums, x, weights, n, offset);
+    x += done;
+    weights += 4 * done;
+    n -= done;
+#endif
     int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
     /* GCC 12 at -Os for the Cortex-M55 drops the test of what is left over when the loop counts n down. */
     for (const int8_t *end = x + (n & ~1); x != end; x += 2) {
@@ -32,6 +81,12 @@ void qe_dot_4_s8(int32_t *sums, const int8_t *x, const int8_t *weights, int32_t 
 
 void qe_dot_1_s8(int32_t *sums, const int8_t *x, const int8_t *weights, int32_t n, int32_t offset)
 {
+#if QE_VECTORS
+    const int32_t done = dot_1_eights(sums, x, weights, n, offset);
+    x += done;
+    weights += done;
+    n -= done;
+#endif
     int32_t sum = sums[0];
     for (const int8_t *end = x + n; x < end; ++x) {
         sum += (*x + offset) * *weights++;

@@ -103,6 +103,7 @@ _KERNELS: Mapping[Family, tuple[str, tuple[str, ...]]] = {
     "mve": ("qe_add_s8_mve", ("qe_add_s8.h", "qe_mve.h")),
     "dsp": ("qe_add_s8_dsp", ("qe_add_s8.h", "qe_dsp.h")),
     "portable": ("qe_add_s8", ()),
+    "vector": ("qe_add_s8", ()),
 }
 """Of each family the function, which has a file of its own, and the headers that it includes."""
 

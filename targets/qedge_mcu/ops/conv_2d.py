@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from qedge_mcu.cores import Family
-from qedge_mcu.ops import conv_2d_dsp, conv_2d_pairs, mve
+from qedge_mcu.ops import conv_2d_dsp, conv_2d_pairs, mve, vector
 from qedge_mcu.ops.base import (
     Emitted,
     OpContext,
@@ -53,7 +53,7 @@ def _general(c: OpContext) -> Emitted:
     groups = w.in_channels // weights.shape[3]
     rows = constant(weights).reshape(groups, w.out_channels // groups, -1)
     bias = wrap_int32(bias_values(c.optional(2), w.out_channels))
-    return Emitted(
+    portable = Emitted(
         function="qe_conv_2d_s8",
         args=("{params}", "{in0}", "{out0}"),
         kernels=("qe_conv_2d_s8.c", "qe_dot_s8.c"),
@@ -77,10 +77,12 @@ def _general(c: OpContext) -> Emitted:
         ),
         overlap={0: w.row_lead},
     )
+    return vector.with_dots(c, portable)
 
 
 _SPECIAL: Mapping[Family, tuple[Callable[[OpContext], Emitted | None], ...]] = {
     "mve": (mve.conv_2d, conv_2d_dsp.emit),
     "dsp": (conv_2d_dsp.emit,),
     "portable": (conv_2d_pairs.emit,),
+    "vector": (vector.conv_2d,),
 }

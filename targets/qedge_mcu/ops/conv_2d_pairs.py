@@ -14,31 +14,38 @@ from qedge_mcu.ops.base import (
     output_members,
     scalar,
 )
-from qedge_mcu.ops.geometry import window
+from qedge_mcu.ops.geometry import Window, window
 from qedge_mcu.ops.requantize import CHANNELS, bias_values, channel_arrays, per_channel, wrap_int32
+
+Weights = npt.NDArray[np.int64]
 
 SMALL_BYTES = 1024
 """Working memory that a layer may take whatever the size of its tensors."""
 
 
 def emit(c: OpContext) -> Emitted | None:
-    """Return the call of the kernel, or None where it does not apply.
-
-    It takes one group, no dilation, outputs by fours, shifts to the right, and layers that are large enough for
-    its working memory.
+    """Return the call of the kernel, or None where it does not apply: to several groups, to what `call` does not
+    take, and to layers that are too small for its working memory.
     """
     data, weights, output = c.input(0), c.input(1), c.output
     w = window(c, weights.shape[1], weights.shape[2])
-    depth = w.filter_height * w.filter_width * w.in_channels
-    scratch = 4 * (depth + 1)
+    if weights.shape[3] != w.in_channels:
+        return None
+    found = call(c, w, constant(weights).reshape(w.out_channels, -1).astype(np.int64))
+    if found is None or found.scratch_bytes > max(SMALL_BYTES, (data.elements + output.elements) // 3):
+        return None
+    return found
+
+
+def call(c: OpContext, w: Window, values: Weights) -> Emitted | None:
+    """Return the call for weights (outputs, inputs of a window), or None.
+
+    It takes no dilation, outputs by fours, shifts to the right, and weights of which no two neighbours are both -128.
+    """
+    data, weights, output = c.input(0), c.input(1), c.output
     requantize = per_channel(data, weights, output, w.out_channels)
-    if w.out_channels % 4 or weights.shape[3] != w.in_channels or np.any(requantize.shift > 0):
+    if w.out_channels % 4 or np.any(requantize.shift > 0) or (w.dilation_height, w.dilation_width) != (1, 1):
         return None
-    if (w.dilation_height, w.dilation_width) != (1, 1) or scratch > max(
-        SMALL_BYTES, (data.elements + output.elements) // 3
-    ):
-        return None
-    values = constant(weights).reshape(w.out_channels, depth).astype(np.int64)
     pairs = pair_order(values)
     if np.any((pairs.reshape(-1, 2) == -128).all(axis=1)):
         return None
@@ -73,13 +80,13 @@ def emit(c: OpContext) -> Emitted | None:
             requantize.shift,
             overhead=pairs.size - values.size,
         ),
-        scratch_bytes=scratch,
+        scratch_bytes=4 * (values.shape[1] + 1),
         overlap={0: lead},
         note="two pixels by four channels at a time",
     )
 
 
-def pair_order(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int8]:
+def pair_order(values: Weights) -> npt.NDArray[np.int8]:
     """Return weights (outputs by fours, inputs) flat, as ``qe_conv_2d_pairs_s8.h`` says.
 
     >>> pair_order(np.arange(12).reshape(4, 3)).tolist()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from qedge_mcu.cores import Family
-from qedge_mcu.ops import depthwise_conv_2d_dsp, mve
+from qedge_mcu.ops import depthwise_conv_2d_dsp, mve, vector
 from qedge_mcu.ops.base import (
     Emitted,
     OpContext,
@@ -68,8 +68,13 @@ def _general(c: OpContext) -> Emitted:
     )
 
 
+def _vector(c: OpContext) -> Emitted | None:
+    return vector.depthwise_conv_2d(c, _general(c))
+
+
 _SPECIAL: Mapping[Family, tuple[Callable[[OpContext], Emitted | None], ...]] = {
     "mve": (mve.depthwise_conv_2d, depthwise_conv_2d_dsp.emit),
     "dsp": (depthwise_conv_2d_dsp.emit,),
     "portable": (),
+    "vector": (_vector,),
 }

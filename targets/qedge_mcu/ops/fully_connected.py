@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qedge_mcu.cores import Family
-from qedge_mcu.ops import computed_weights, fully_connected_dsp, mve
+from qedge_mcu.ops import computed_weights, fully_connected_dsp, mve, vector
 from qedge_mcu.ops.base import (
     Emitted,
     OpContext,
@@ -62,7 +62,7 @@ def _general(c: OpContext) -> Emitted:
     nibbles = weights.dtype == "int4"
     function = "qe_fully_connected_s4" if nibbles else "qe_fully_connected_s8"
     array = pack_rows(values).reshape(-1) if nibbles else by_fours(values[None])
-    return Emitted(
+    portable = Emitted(
         function=function,
         args=("{params}", "{in0}", "{out0}"),
         kernels=(f"{function}.c",) if nibbles else (f"{function}.c", "qe_dot_s8.c"),
@@ -80,6 +80,7 @@ def _general(c: OpContext) -> Emitted:
         ),
         arrays=channel_arrays(array, wrap_int32(bias), requantize.multiplier, requantize.shift),
     )
+    return portable if nibbles else vector.with_dots(c, portable)
 
 
 def pack_rows(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int8]:
@@ -98,4 +99,5 @@ _SPECIAL: Mapping[Family, tuple[Callable[[OpContext], Emitted | None], ...]] = {
     "mve": (mve.fully_connected, fully_connected_dsp.emit),
     "dsp": (fully_connected_dsp.emit,),
     "portable": (),
+    "vector": (),
 }

@@ -1,0 +1,80 @@
+"""CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED for cores with SSE4.1 or NEON, which the compiler tells of.
+
+One C source serves every architecture that a bundle has a library for, so that the constants are those of the
+portable kernels, and where there are no vectors these run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from qedge_mcu.ops import conv_2d_pairs
+from qedge_mcu.ops.base import Emitted, OpContext, constant
+from qedge_mcu.ops.geometry import window
+
+_HEADERS = ("qe_vectors.h",)
+
+
+def conv_2d(c: OpContext) -> Emitted | None:
+    """Return the call of the kernel, or None where it does not apply.
+
+    It takes what `conv_2d_pairs.call` takes, in layers of any size.
+    """
+    weights = c.input(1)
+    if weights.shape[3] != c.input(0).shape[3]:
+        return None
+    return _pairs(c, constant(weights).reshape(weights.shape[0], -1).astype(np.int64))
+
+
+def depthwise_conv_2d(c: OpContext, portable: Emitted) -> Emitted | None:
+    """Return the call of the kernel in place of the portable one, or None where it does not apply.
+
+    It takes at least eight channels of depth multiplier 1 and shifts to the right. With one input channel it is a
+    convolution.
+    """
+    channels, outputs = c.input(0).shape[3], c.output.shape[3]
+    filter_height, filter_width = c.input(1).shape[1:3]
+    if channels == 1:
+        return _pairs(c, constant(c.input(1)).reshape(-1, outputs).T.astype(np.int64))
+    shift = next(a.values for a in portable.arrays if a.name == "shift")
+    if channels != outputs or channels < 8 or np.any(shift > 0):
+        return None
+    return replace(
+        portable,
+        function="qe_depthwise_conv_2d_s8_vec",
+        args=(*portable.args, "{scratch}"),
+        kernels=("qe_depthwise_conv_2d_s8_vec.c", *portable.kernels),
+        headers=_HEADERS,
+        scratch_bytes=8 * filter_height * filter_width,
+        note="eight channels at a time",
+    )
+
+
+def with_dots(c: OpContext, portable: Emitted) -> Emitted:
+    """Return a call of a kernel that uses ``qe_dot_s8.h``, by vectors where the core has them."""
+    if c.core.family != "vector":
+        return portable
+    return replace(
+        portable,
+        headers=(*portable.headers, *_HEADERS),
+        defines=portable.defines | {"QE_DOT_VECTORS"},
+    )
+
+
+def _pairs(c: OpContext, values: conv_2d_pairs.Weights) -> Emitted | None:
+    """Return the call of the convolution with weights (outputs, inputs of a window), or None."""
+    w = window(c, *c.input(1).shape[1:3])
+    portable = conv_2d_pairs.call(c, w, values)
+    filled = np.pad(values, ((0, 0), (0, -values.shape[1] % 4)))
+    if portable is None or np.any((filled.reshape(-1, 4) == -128).sum(axis=1) > 1):
+        return None
+    return replace(
+        portable,
+        function="qe_conv_2d_pairs_s8_vec",
+        kernels=("qe_conv_2d_pairs_s8_vec.c", *portable.kernels),
+        headers=_HEADERS,
+        scratch_bytes=8 * (-(-values.shape[1] // 8) * 8) + 16,
+        note="four pixels by four channels at a time",
+    )
