@@ -10,11 +10,11 @@ import pytest
 
 from qedge.oracle import tflm
 from qedge.testing.cases import Merged, merge
-from tests.ops.cases import conv_2d, depthwise_conv_2d, fully_connected
+from tests.ops.cases import add, conv_2d, depthwise_conv_2d, fully_connected, pool_2d
 from tests.ops.executors import VECTORS, Executor, run_c
 from tests.ops.vector_cases import CASES
 
-TABLES = (conv_2d, depthwise_conv_2d, fully_connected)
+TABLES = (add, conv_2d, depthwise_conv_2d, fully_connected, pool_2d)
 WITH_VECTORS = (
     Executor("host", "host", on_host=True, flags=VECTORS),
     Executor("aarch64", "host", linux="aarch64"),
@@ -111,8 +111,14 @@ def test_kernels_are_bit_exact(place: Executor, tmp_path: Path) -> None:
     }
     assert not differing
     functions = (tmp_path / "src" / "model.c").read_text()
-    for function in ("qe_conv_2d_pairs_s8_vec(", "qe_depthwise_conv_2d_s8_vec(", "qe_conv_2d_s8("):
-        assert function in functions
+    for function in (
+        "add_s8",
+        "average_pool_2d_s8",
+        "conv_2d_pairs_s8",
+        "depthwise_conv_2d_s8",
+        "max_pool_2d_s8",
+    ):
+        assert f"qe_{function}_vec(" in functions
 
 
 @pytest.mark.parametrize("place", WITH_VECTORS, ids=lambda e: e.name)

@@ -10,7 +10,8 @@ import numpy as np
 
 from qedge.testing.cases import Case
 from qedge.testing.opmodels import Spec
-from tests.ops.cases import conv_2d, depthwise_conv_2d, fully_connected
+from tests.ops.building import binary, q
+from tests.ops.cases import conv_2d, depthwise_conv_2d, fully_connected, pool_2d
 
 LOW, HIGH = (0.05, -128), (0.05, 127)
 """Zero points at the ends: the input is up to 255 away from them."""
@@ -105,12 +106,37 @@ def _fully_connected() -> list[Case]:
     ]
 
 
+def _pools() -> list[Case]:
+    return [
+        pool_2d.case(op, name, shape, filter, stride, padding, activation, zero=zero)
+        for op in ("AVERAGE_POOL_2D", "MAX_POOL_2D")
+        for name, shape, filter, stride, padding, activation, zero in (
+            ("8", (7, 5, 8), (3, 2), (2, 2), "SAME", "NONE", -128),
+            ("11", (6, 7, 11), (3, 3), (1, 2), "VALID", "RELU6", 5),
+            ("17", (4, 4, 17), (5, 5), (1, 1), "SAME", "NONE", 127),
+            ("global", (25, 19, 24), (25, 19), (25, 19), "VALID", "NONE", 0),
+        )
+    ]
+
+
+def _sums() -> list[Case]:
+    return [
+        binary("ADD", f"of-{n}-{ratio}", q((1, n), 0.1, a), q((1, n), 0.1 * ratio, b), (0.15 * ratio, c))
+        for n, a, b, c, ratio in (
+            *((n, -128, 127, 3, 1.0) for n in (1, 7, 8, 9, 250)),
+            *((251, 127, -128, -128, ratio) for ratio in (0.5, 2.0, 0.01, 31.0)),
+        )
+    ]
+
+
 CASES = [
     replace(case, name=f"{name}/{case.name}")
     for name, cases in (
         ("conv_2d", _convolutions()),
         ("depthwise_conv_2d", _depthwise()),
         ("fully_connected", _fully_connected()),
+        ("pool_2d", _pools()),
+        ("add", _sums()),
     )
     for case in cases
 ]

@@ -71,10 +71,11 @@ def emit(c: OpContext) -> Emitted:
     small_multiplier, small_shift = ((multiplier1, shift1), (multiplier2, shift2))[small]
     family = c.core.family if c.core.family != "dsp" or -output_shift <= DSP_SHIFT else "portable"
     function, headers = _KERNELS[family]
+    further = ("qe_add_s8.c",) if family == "vector" else ()
     return Emitted(
         function=function,
         args=("{params}", f"{{in{large}}}", f"{{in{small}}}", "{out0}"),
-        kernels=(f"{function}.c",),
+        kernels=(f"{function}.c", *further),
         headers=headers,
         defines=frozenset() if (low, high) == (-128, 127) else frozenset({"QE_ADD_CLAMP"}),
         params=Params(
@@ -103,7 +104,7 @@ _KERNELS: Mapping[Family, tuple[str, tuple[str, ...]]] = {
     "mve": ("qe_add_s8_mve", ("qe_add_s8.h", "qe_mve.h")),
     "dsp": ("qe_add_s8_dsp", ("qe_add_s8.h", "qe_dsp.h")),
     "portable": ("qe_add_s8", ()),
-    "vector": ("qe_add_s8", ()),
+    "vector": ("qe_add_s8_vec", ("qe_vectors.h",)),
 }
 """Of each family the function, which has a file of its own, and the headers that it includes."""
 

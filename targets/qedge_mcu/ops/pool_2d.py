@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from qedge_mcu.ops import vector
 from qedge_mcu.ops.base import (
     Emitted,
     OpContext,
@@ -50,7 +51,7 @@ def _expect_one_scale(c: OpContext) -> list[Reason]:
 
 def emit(c: OpContext) -> Emitted:
     """Return the call."""
-    return pool(c, "s8", "qe_pool_2d_params")
+    return vector.pool_2d(c, pool(c, "s8", "qe_pool_2d_params"))
 
 
 def pool(c: OpContext, suffix: str, params: str) -> Emitted:

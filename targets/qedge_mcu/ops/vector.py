@@ -1,4 +1,4 @@
-"""CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED for cores with SSE4.1 or NEON, which the compiler tells of.
+"""Convolutions, dense layers, pools and sums for cores with SSE4.1 or NEON, which the compiler tells of.
 
 One C source serves every architecture that a bundle has a library for, so that the constants are those of the
 portable kernels, and where there are no vectors these run.
@@ -60,6 +60,20 @@ def with_dots(c: OpContext, portable: Emitted) -> Emitted:
         portable,
         headers=(*portable.headers, *_HEADERS),
         defines=portable.defines | {"QE_DOT_VECTORS"},
+    )
+
+
+def pool_2d(c: OpContext, portable: Emitted) -> Emitted:
+    """Return a call of a pool, by vectors where the core has them and there are eight channels."""
+    if c.core.family != "vector" or c.output.shape[3] < 8:
+        return portable
+    return replace(
+        portable,
+        function=f"{portable.function}_vec",
+        # one file for both kinds, which falls back on either
+        kernels=("qe_pool_2d_s8_vec.c", "qe_average_pool_2d_s8.c", "qe_max_pool_2d_s8.c"),
+        headers=(*portable.headers, *_HEADERS),
+        note="eight channels at a time",
     )
 
 

@@ -48,6 +48,27 @@ static inline qe_v8 qe_v8_add(qe_v8 a, qe_v8 b)
     return _mm_add_epi16(a, b);
 }
 
+static inline qe_v8 qe_v8_max(qe_v8 a, qe_v8 b)
+{
+    return _mm_max_epi16(a, b);
+}
+
+static inline qe_v4 qe_v4_add(qe_v4 a, qe_v4 b)
+{
+    return _mm_add_epi32(a, b);
+}
+
+/* Return the lower four values times 2^shift, and the upper four. */
+static inline qe_v4 qe_v8_lower(qe_v8 x, int32_t shift)
+{
+    return _mm_sll_epi32(_mm_cvtepi16_epi32(x), _mm_cvtsi32_si128(shift));
+}
+
+static inline qe_v4 qe_v8_upper(qe_v8 x, int32_t shift)
+{
+    return _mm_sll_epi32(_mm_srai_epi32(_mm_unpackhi_epi16(x, x), 16), _mm_cvtsi32_si128(shift));
+}
+
 /* Add the eight products of x and weights to low and high. |x| <= 255 and |weight| <= 128: a product has 16 bits. */
 static inline void qe_v8_add_products(qe_v4 *low, qe_v4 *high, qe_v8 x, qe_v8 weights)
 {
@@ -210,6 +231,26 @@ static inline qe_v8 qe_v8_load_s8(const int8_t *from)
 static inline qe_v8 qe_v8_add(qe_v8 a, qe_v8 b)
 {
     return vaddq_s16(a, b);
+}
+
+static inline qe_v8 qe_v8_max(qe_v8 a, qe_v8 b)
+{
+    return vmaxq_s16(a, b);
+}
+
+static inline qe_v4 qe_v4_add(qe_v4 a, qe_v4 b)
+{
+    return vaddq_s32(a, b);
+}
+
+static inline qe_v4 qe_v8_lower(qe_v8 x, int32_t shift)
+{
+    return vshlq_s32(vmovl_s16(vget_low_s16(x)), vdupq_n_s32(shift));
+}
+
+static inline qe_v4 qe_v8_upper(qe_v8 x, int32_t shift)
+{
+    return vshlq_s32(vmovl_s16(vget_high_s16(x)), vdupq_n_s32(shift));
 }
 
 static inline void qe_v8_add_products(qe_v4 *low, qe_v4 *high, qe_v8 x, qe_v8 weights)
