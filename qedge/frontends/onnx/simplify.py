@@ -8,6 +8,7 @@ from qedge.frontends.onnx import einsum, spectrum
 from qedge.frontends.onnx.functions import recognise
 from qedge.frontends.onnx.net import Array, Net, Node, Unsupported
 from qedge.frontends.onnx.ops.norm import coefficients
+from qedge.frontends.onnx.pointwise import pointwise
 from qedge.frontends.onnx.rearrange import focus, shuffle
 
 _PLAIN = {"Add", "Sub", "Mul", "Div", "Pow", "Where", "Max", "Min", "Sum", "Equal", "Greater", "Less", "And", "Or",
@@ -17,7 +18,7 @@ _PLAIN = {"Add", "Sub", "Mul", "Div", "Pow", "Where", "Max", "Min", "Sum", "Equa
 def simplify(net: Net) -> None:
     """Rewrite a graph in place; what it computes stays the same but for rounding."""
     for rewrite in (
-        _write_out, _fold_pad, _fold_affine, _group_norm, _softmax, _roots, focus, shuffle, _drop_expand,
+        _write_out, pointwise, _fold_pad, _fold_affine, _group_norm, _softmax, _roots, focus, shuffle, _drop_expand,
     ):  # fmt: skip
         if rewrite(net):
             net.sweep()
