@@ -110,6 +110,14 @@ def test_shapes_that_depend_on_data_are_refused(op: str) -> None:
         _converted(_model(nodes, inputs))
 
 
+def test_operators_that_a_family_is_built_on_lead_out_of_it() -> None:
+    constants = {"grid": np.zeros((1, 2, 2, 2), np.float32)}
+    nodes = [helper.make_node("GridSample", ["x", "grid"], ["y"])]
+    with pytest.raises(Refusal, match="no form in TFLite: GridSample") as told:
+        _converted(_model(nodes, [_value("x", (1, 3, 8, 6))], constants=constants))
+    assert "deformable attention" in str(told.value.hint)
+
+
 def test_what_is_no_operator_of_onnx_is_named_with_its_node() -> None:
     nodes = [
         helper.make_node("Fancy", ["x"], ["a"], "first", domain="my.ops"),

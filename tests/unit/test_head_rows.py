@@ -420,3 +420,45 @@ def test_what_no_concatenation_made_is_not_taken_apart() -> None:
     graph = Graph.from_bytes(model)
     assert bounds_of(graph, graph.outputs[0], 2) == set()
     assert columns_apart(model, graph.outputs[0], 2, (0, 4, 7), ("first", "second")) is None
+
+
+def test_a_map_with_the_sum_of_the_scores_is_left_out() -> None:
+    """As Rockchip's exporter of YOLOv8 ends: distances, scores and their sum, a level each."""
+    net, other = Net(7), Net(7)
+    parts = [[net.conv(level, n) for level in net.levels] for n in (64, CLASSES, 1)]
+    same = [[other.conv(level, n) for level in other.levels] for n in (64, CLASSES)]
+    reading = read_shapes(ended(net, [t for level in zip(*parts) for t in level]))
+    plainly = read_shapes(ended(other, [t for level in zip(*same) for t in level]))
+    assert reading is not None
+    assert plainly is not None
+    assert reading.postprocess is not None
+    assert len(Graph.from_bytes(reading.data).outputs) == 4
+    boxes, wanted = (
+        r.postprocess.replace(threshold=0.3).decode(Runner(r.data).predict([IMAGE]))
+        for r in (reading, plainly)
+    )
+    assert len(wanted.boxes) > 5
+    np.testing.assert_array_equal(boxes.boxes, wanted.boxes)
+
+
+@pytest.mark.parametrize("prototypes", [False, True])
+def test_levels_with_key_points_or_masks_are_named(prototypes: bool) -> None:
+    net = Net(7)
+    maps = [net.conv(level, n) for level in net.levels for n in (64, CLASSES, 12)]
+    if prototypes:
+        maps.append(net.conv(net.image, 12, 3, 4))
+    reading = read_shapes(ended(net, maps))
+    assert reading is not None
+    assert reading.postprocess is None
+    assert "key points or weights of masks" in reading.what
+
+
+def test_a_head_and_its_auxiliary_one_are_named() -> None:
+    net = Net(7)
+    wide = 4 + CLASSES
+    rows = [net.flat([net.conv(level, wide) for level in net.levels], wide) for _ in range(2)]
+    reading = read_shapes(ended(net, [net.op("TANH", [t], net.editor.shape(t)) for t in rows]))
+    assert reading is not None
+    assert reading.postprocess is None
+    assert "2 times 80 places of 7 numbers" in reading.what
+    assert "auxiliary head" in reading.hint

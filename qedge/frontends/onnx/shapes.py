@@ -308,6 +308,16 @@ def _why_dynamic(op: str) -> str:
     }.get(op, "the shape of what it gives depends on the data")
 
 
+PLAIN = "replace them in the model, or cut it before them and do the rest in your program"
+WAYS_OUT = {
+    "GridSample": "deformable attention (RT-DETR, D-FINE) reads pixels at places that it computes: take"
+    " a detector of convolutions (YOLO, SSD, RTMDet), or of plain attention (DETR)",
+    "RoiAlign": "a detector of two stages (Faster R-CNN) looks again at what its first one finds: take one of a single"
+    " stage (SSD, RetinaNet, YOLO)",
+}
+"""What to do without an operator that a whole family of models is built on."""
+
+
 def unsupported(problems: Sequence[tuple[str, str]]) -> Refusal:
     """Return the refusal that names every node that has no form in TFLite."""
     told = "; ".join(f"{node}: {why}" for node, why in problems[:20])
@@ -315,7 +325,9 @@ def unsupported(problems: Sequence[tuple[str, str]]) -> Refusal:
     count = "1 node has" if len(problems) == 1 else f"{len(problems)} nodes have"
     return Refusal(
         f"{count} no form in TFLite: {told}{more}",
-        "replace them in the model, or cut it before them and do the rest in your program",
+        next(
+            (way for op, way in WAYS_OUT.items() if any(node.split()[0] == op for node, _ in problems)), PLAIN
+        ),
         kind="unsupported",
         findings=[Finding("error", "onnx-operator", why, op=node) for node, why in problems],
     )

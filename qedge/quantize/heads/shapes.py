@@ -43,11 +43,12 @@ def read_shapes(model: bytes, classes: int | None = None) -> Reading | None:
         return Reading(what, own_meaning(graph, own), model, True)
     ends = [t for output in graph.outputs for t in _ends(graph, output)]
     named = None
-    for tensors in (ends, list(graph.outputs)):
+    for tensors in (ends, list(graph.outputs), _without_odd(graph, ends)):
         levels = _levels(graph, tensors, size)
         if levels and len(set(tensors)) == len(tensors):
             found = _of_levels(model, graph, levels, size, classes)
-            if found is not None and found.postprocess is not None and _a_place_a_cell(graph):
+            whole = tensors == ends or tensors == list(graph.outputs)
+            if found is not None and found.postprocess is not None and whole and _a_place_a_cell(graph):
                 return found
             if found is not None and found.postprocess is None:
                 named = named or found
@@ -66,6 +67,12 @@ def _ends(graph: Graph, output: int) -> list[int]:
         return [output]
     parts = op.inputs if op.op == "CONCATENATION" else op.inputs[:1]
     return [t for part in parts for t in _ends(graph, part)]
+
+
+def _without_odd(graph: Graph, ends: Sequence[int]) -> list[int]:
+    """Return the maps but for those alone at their stride, as the one that masks are made of is."""
+    sizes = [tuple(graph.tensors[t].shape[1:3]) for t in ends]
+    return [t for t, size in zip(ends, sizes) if sizes.count(size) > 1]
 
 
 def _a_place_a_cell(graph: Graph) -> bool:
@@ -103,6 +110,11 @@ def _of_levels(
         return name_levels(model, shapes)
     if len(first) == 2:
         return _distances(model, graph, levels, size) or name_levels(model, shapes)
+    if len(first) == 3 and 1 in first and set(first) & set(BINS) - {SIDES} and first.count(1) == 1:
+        kept = {s: [t for t in tensors if graph.tensors[t].shape[3] != 1] for s, tensors in levels.items()}
+        return _distances(
+            model, graph, kept, size
+        )  # the third map is the sum of the scores (Rockchip's exporter)
     if len(first) == 3 and sorted(first)[0] == 1 and SIDES in first:
         return _yolox(model, graph, levels, size) or name_levels(model, shapes)
     return _anchored(model, graph, levels, size) if len(first) == 1 else name_levels(model, shapes)
@@ -209,7 +221,10 @@ def _anchored(
     channels = graph.tensors[next(iter(levels.values()))[0]].shape[3]
     if channels % 3 or channels // 3 < SIDES + 1:
         return None
-    what = f"maps of {channels} channels at strides {listed(tuple(levels))}: perhaps 3 anchors a cell (YOLOv5, v7)"
+    what = (
+        f"maps of {channels} channels at strides {listed(tuple(levels))}: perhaps 3 anchors a cell (YOLOv5, v7; those"
+        " of v3 and v4 decode otherwise)"
+    )
     ends = [_ends(graph, output) for output in graph.outputs]
     places = [ends.index([t]) for (t,) in levels.values() if [t] in ends]
     lines = (

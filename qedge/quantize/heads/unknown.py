@@ -33,9 +33,20 @@ def name_rows(model: bytes, graph: Graph, size: tuple[int, int]) -> Reading | No
     channels = groups[0]
     if len(by_places) == 1 and channels == [1, channels[-1]] and channels[-1] > SIDES:
         return _faces(next(iter(by_places)), channels[-1], model)
+    places = sum(by_places)
+    if (
+        len(by_places) == 1
+        and len(set(channels)) == 1
+        and channels[0] > SIDES
+        and places in _grid_sizes(size)
+    ):
+        return Reading(
+            f"{len(channels)} times {places} places of {channels[0]} numbers: perhaps a head and an auxiliary one"
+            " (YOLOv9 as it is trained)",
+            None, model, hint="export it converted, without its auxiliary head: with one output it is read",
+        )  # fmt: skip
     if SIDES not in channels:
         return None
-    places = sum(by_places)
     if len(by_places) == 1 and len(channels) == 2:
         return _against_anchors(places, channels, model)
     levels = "" if len(by_places) == 1 else f" at each of {len(groups)} levels"
@@ -59,10 +70,8 @@ def _one(shape: Sequence[int], size: tuple[int, int], model: bytes) -> Reading |
     """Say of one output, whose places are those of a grid, that its decoding is not known."""
     if len(shape) != 3 or shape[0] != 1:
         return None
-    grids = [sum((size[0] // s) * (size[1] // s) for s in STRIDES[:n]) for n in (2, 3, 4, 5)]
-    places = {each * count for count in grids for each in (1, 3)}
     channels = min(shape[1:])
-    if max(shape[1:]) not in places or channels < CLASS:
+    if max(shape[1:]) not in _grid_sizes(size) or channels < CLASS:
         return None
     axis = 1 if shape[1] == channels else -1
     return Reading(
@@ -70,6 +79,12 @@ def _one(shape: Sequence[int], size: tuple[int, int], model: bytes) -> Reading |
         hint=f'state them: [postprocess] kind = "detect", form = "yolov8" or "yolov5", channel_axis = {axis},'
         f" input_size = {list(size)} (docs/detection.md), or end the model with its last layers",
     )  # fmt: skip
+
+
+def _grid_sizes(size: tuple[int, int]) -> set[int]:
+    """Return how many places grids of the usual strides have, with one anchor a cell or three."""
+    grids = [sum((size[0] // s) * (size[1] // s) for s in STRIDES[:n]) for n in (2, 3, 4, 5)]
+    return {each * count for count in grids for each in (1, 3)}
 
 
 def _faces(places: int, numbers: int, model: bytes) -> Reading:
@@ -119,6 +134,14 @@ def name_levels(model: bytes, shapes: Mapping[int, Sequence[int]]) -> Reading | 
             None, model,
             hint='join the levels to boxes (1, n, 4) and scores (1, n, classes), and state [postprocess] kind ='
             ' "detect", form = "anchors" with its fields (docs/detection.md)',
+        )  # fmt: skip
+    if len(first) > 2 and all(set(channels) & set(BINS) - {SIDES} for channels in shapes.values()):
+        return Reading(
+            f"maps {at}, of {listed(first)} channels: perhaps distances, scores and key points or weights of masks"
+            " (YOLOv8's family), whose order nothing tells",
+            None, model,
+            hint="export it with its decoding, which tells them; or state box_outputs, score_outputs, point_outputs,"
+            " mask_outputs (docs/detection.md)",
         )  # fmt: skip
     boxed = all(SIDES in channels or list(channels).count(2) >= 2 for channels in shapes.values())
     if len(first) < 2 or not boxed or (len(first) == 2 and len(shapes) == 1 and max(first) > MOST):
