@@ -14,7 +14,7 @@ from qedge.target.options import as_int_bytes
 from qedge_mcu.cores import CORES
 
 KEYS = ("title", "core", "ram", "flash", "megahertz")
-SYSTEMS = ("arduino", "platformio", "zephyr", "esp_idf")
+SYSTEMS = ("arduino", "platformio", "zephyr", "esp_idf", "pico_sdk")
 FAMILIES = {
     "stm32": {"board": "nucleo-l4r5zi"},
     "esp32": {"board": "esp32-s3"},
@@ -37,7 +37,7 @@ class Board:
         core: a name in ``cores.CORES``.
         ram_bytes, flash_bytes: all that the chip has; firmware beside the model shares it.
         megahertz: clock that estimates assume.
-        systems: what build systems call it: ``arduino``, ``platformio``, ``zephyr``, ``esp_idf``.
+        systems: what build systems call it: ``arduino``, ``platformio``, ``zephyr``, ``esp_idf``, ``pico_sdk``.
     """
 
     name: str

@@ -20,7 +20,7 @@ from qedge.emulate.toolchain import SUPPORT, WARNINGS
 from qedge.errors import ToolError
 from qedge.processing.image import ImagePreprocess
 from qedge_mcu.boards import boards
-from qedge_mcu.packaging import board_commands
+from qedge_mcu.projects import board_commands
 
 LABELS = ("cat", 'dog "x"', "né1", "a?b", "e\\")
 SCALE, ZERO = 0.03, -3  # of the model's input
@@ -45,13 +45,25 @@ def written(tmp_path_factory) -> Path:
     return library(tmp_path_factory.mktemp("firmware"), preprocess=pre)
 
 
-def run(written: Path, place: Path, main: str, *, defines: Sequence[str] = (), data: bytes = b"") -> bytes:
+def run(
+    written: Path,
+    place: Path,
+    main: str,
+    *,
+    defines: Sequence[str] = (),
+    data: bytes = b"",
+    more: Sequence[Path] = (),
+) -> bytes:
     """Return what a program around the library prints."""
     place.mkdir(exist_ok=True)
     (place / "main.c").write_text(main)
-    includes = [written / "src", written / "examples/golden", written / "examples/classify"]
+    includes = [
+        written / part for part in ("src", "examples/golden", "examples/classify", "extras/golden")
+    ]  # main.c of an example includes ../qe_board.h
     sources = [place / "main.c", *sorted((written / "src").glob("*.c"))]
-    return run_host(compile_host(sources, place / "program", includes=includes, defines=defines), data)
+    return run_host(
+        compile_host(sources, place / "program", includes=[*includes, *more], defines=defines), data
+    )
 
 
 APP = """
@@ -229,6 +241,77 @@ def test_the_sketch_says_a_class_and_avr_is_refused(written, tmp_path) -> None:
         compile_host([tmp_path / "avr.c"], tmp_path / "avr", includes=[written / "src"], defines=["__AVR__"])
 
 
+def test_the_golden_samples_are_said_by_name(written, tmp_path) -> None:
+    """What a board prints in the first minutes: real samples by the user's labels, and whether every byte is right."""
+    *lines, last = (
+        run(written, tmp_path, (written / "extras/golden/main.c").read_text(), defines=["QE_PRINT"])
+        .decode()
+        .splitlines()
+    )
+    assert last == "tiny: 2 of 2 golden samples are bit-exact"
+    assert [line.split(": ")[0] for line in lines] == ["sample 0", "sample 1"]
+    assert {line.split(": ")[1] for line in lines} <= set(LABELS)
+    sketch = (written / "examples/golden/golden.ino").read_text()
+    assert "Serial.println(tiny_label(tiny_top(&context, NULL)));" in sketch
+    readme = (written / "README.md").read_text()
+    assert 'printf("%s\\r\\n", tiny_label(tiny_top(&context, NULL)));' in readme
+
+
+PICO_SDK = """
+function(pico_sdk_init)
+  add_library(pico_stdlib INTERFACE)
+  target_compile_definitions(pico_stdlib INTERFACE LIB_PICO_STDIO=1)
+  target_include_directories(pico_stdlib INTERFACE $ENV{PICO_SDK_PATH})
+endfunction()
+function(pico_enable_stdio_usb)
+endfunction()
+function(pico_add_extra_outputs)
+endfunction()
+"""
+PICO_STDLIB = """
+#include <stdio.h>
+#include <stdlib.h>
+static inline int stdio_init_all(void) { return puts("port"); }
+static inline void sleep_ms(unsigned ms) { exit(ms != 1000u); }
+static inline int getchar_timeout_us(unsigned us) { return (int)us * 0 - 1; }
+static inline void putchar_raw(int byte) { (void)byte; }
+"""
+
+
+@pytest.mark.long
+def test_the_pico_sdk_builds_every_example(written, tmp_path) -> None:
+    """In place of the SDK: its CMake functions, and its port as this machine's. The first pause ends the program."""
+    if shutil.which("cmake") is None:
+        pytest.skip("needs cmake")
+    for path, text in (("external/pico_sdk_import.cmake", PICO_SDK), ("pico/stdlib.h", PICO_STDLIB)):
+        (tmp_path / "sdk" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "sdk" / path).write_text(text)
+    environment = {**os.environ, "PICO_SDK_PATH": str(tmp_path / "sdk")}
+    build = tmp_path / "build"
+    said(["cmake", "-S", written / "extras/pico_sdk", "-B", build], env=environment)
+    said(["cmake", "--build", build], env=environment)
+    assert (build / "tiny_serial").is_file()
+    lines = said([build / "tiny_golden"]).splitlines()
+    assert lines[0] == "port"
+    assert lines[-1] == "tiny: 2 of 2 golden samples are bit-exact"
+    assert said([build / "tiny_classify"]).splitlines()[1].split(" ")[0] in {k.split(" ")[0] for k in LABELS}
+
+
+def test_a_program_of_esp_idf_runs_for_ever(written, tmp_path) -> None:
+    """In place of ESP-IDF: its two headers; app_main says the samples and pauses."""
+    main = (written / "extras/golden/main.c").read_text()
+    (tmp_path / "freertos").mkdir()
+    (tmp_path / "freertos/FreeRTOS.h").write_text("#define pdMS_TO_TICKS(ms) (ms)\n")
+    (tmp_path / "freertos/task.h").write_text(
+        "#include <stdlib.h>\nstatic inline void vTaskDelay(int ticks) { exit(ticks != 1000); }\n"
+    )
+    main = main.replace(
+        '#include "../qe_board.h"', '#include "../qe_board.h"\nint main(void) { app_main(); return 2; }'
+    )
+    said_there = run(written, tmp_path, main, defines=["ESP_PLATFORM"], more=[tmp_path]).decode().splitlines()
+    assert said_there[-1] == "tiny: 2 of 2 golden samples are bit-exact"
+
+
 def test_no_sketch_has_a_main_and_the_properties_keep_the_rules(written) -> None:
     """The rules of arduino-lint that a library's author can break, by its documentation."""
     sketches = sorted((written / "examples").iterdir())
@@ -267,7 +350,7 @@ def test_no_sketch_has_a_main_and_the_properties_keep_the_rules(written) -> None
 
 def test_a_board_s_names_are_in_the_readme(tmp_path) -> None:
     for found in boards().values():
-        assert all(f" {name}" in board_commands(found) for name in found.systems.values())
+        assert all(re.search(rf"[ =]{name}\b", board_commands(found)) for name in found.systems.values())
     text = (library(tmp_path, board="esp32-s3", core="esp32-s3") / "README.md").read_text()
     assert board_commands(boards()["esp32-s3"]) in text
     assert "esp-nn" in text

@@ -1,4 +1,5 @@
-// Runs the golden vectors of @name@ and prints the result and the time of one run.
+// Runs the golden vectors of @name@, real samples, and prints what they are taken for, whether every byte is right
+// and the time of one run.
 #include <@name@.h>
 #include "golden.h"
 
@@ -26,5 +27,5 @@ void loop()
     Serial.print(" golden samples are bit-exact, ");
     Serial.print(each);
     Serial.println(" us a run");
-    delay(2000);
+@golden_said_ino@    delay(2000);
 }

@@ -1,12 +1,7 @@
-/* Says once what @name@ takes the sensor's reading for, and prints it with -DQE_PRINT. read_sensor is yours. */
+/* Says what @name@ takes the sensor's reading for. read_sensor is yours. */
 #include "classify.h"
 
-#ifdef QE_PRINT
-#include <stdio.h>
-#define SAY(...) printf(__VA_ARGS__)
-#else
-#define SAY(...) ((void)0)
-#endif
+#include "../qe_board.h"
 
 static @name@_context context;
 
@@ -17,13 +12,15 @@ static void read_sensor(@sensor_type@ *values)
     }
 }
 
-int main(void)
+static int qe_program(void)
 {
+    static int started;
     float score = 0.0f;
     int32_t best;
-    if (@name@_init(&context) != @NAME@_OK) {
+    if (!started && @name@_init(&context) != @NAME@_OK) {
         return -1;
     }
+    started = 1;
     best = classify(&context, &score);
     if (best >= 0) {
         SAY("%s %ld %f\n", @class_name@, (long)best, (double)score);

@@ -7,9 +7,28 @@
 
 #include "@name@.h"
 
+#if defined(LIB_PICO_STDIO) /* the Pico SDK: the port that its stdio has, USB or UART */
+#include <pico/stdlib.h>
+
+static void board_start(void)
+{
+    stdio_init_all();
+}
+
+static int board_get(void)
+{
+    return getchar_timeout_us(500000);
+}
+
+static void board_put(uint8_t byte)
+{
+    putchar_raw(byte);
+}
+#else
 void board_start(void);         /* clock and serial port: 8 bits, no parity, 1 stop bit; --baud is 115200 by default */
 int board_get(void);            /* wait for a byte; negative after half a second without one */
 void board_put(uint8_t byte);
+#endif
 
 static inline int qe_serial_get(void)
 {
