@@ -19,6 +19,8 @@ ALIKE = 0.9
 """Least correlation of the boxes' centres with the places of a grid."""
 SPREAD = 0.1
 """Least standard deviation of the middles of corners, as a share of the image; of an even grid it is 0.29."""
+APART = 0.02
+"""Least standard deviation of each number of queries' boxes."""
 MOST_ANCHORS = 9
 LEAST_SIDE = 8
 """Pixels that the largest number of boxes in pixels is at least."""
@@ -39,7 +41,8 @@ class Boxes:
 def told_of_boxes(values: Sequence[Array], size: tuple[int, int], queries: bool) -> Boxes | None:
     """Return how the boxes (n, 4) of a few images are written; None where they need not be boxes.
 
-    Corners are told by right and bottom, which lie behind left and top in every row, with middles all over the image;
+    Corners are told by right and bottom, which lie behind left and top in every row, with middles that go with the grid
+    of the places, or all over the image where there are as many places as no usual grid has;
     sizes by none below 0, with centres where the grid of the places is, or, of ``queries``, all within the image.
     Encodings against anchors pass neither, not even those of random weights, which are all nearly the same.
 
@@ -57,14 +60,18 @@ def told_of_boxes(values: Sequence[Array], size: tuple[int, int], queries: bool)
     rows = rows / sides
     forward = np.mean((rows[:, 2] >= rows[:, 0]) & (rows[:, 3] >= rows[:, 1]))
     middles = (rows[:, :2] + rows[:, 2:]) / 2
-    if forward >= NEARLY_ALL and _within(middles) and middles.std(axis=0).min() > SPREAD:
-        return Boxes(True, pixels)
+    if forward >= NEARLY_ALL and _within(middles):
+        counted = anchors_of(len(values[0]), size) > 0
+        spread = middles.std(axis=0).min() > SPREAD and np.median(rows[:, 2:] - rows[:, :2]) <= 1
+        if on_a_grid(middles[: len(values[0])], size) if counted else spread:
+            return Boxes(True, pixels)
     if np.mean((rows[:, 2:] >= 0).all(axis=1)) < NEARLY_ALL or not _within(rows[:, :2]):
         return None
     if on_a_grid(values[0][:, :2] / sides[:2], size):
         return Boxes(False, pixels)
     alone = queries and not pixels and not anchors_of(len(values[0]), size)
-    return Boxes(False, False) if alone and rows.min() >= 0 and rows.max() <= 1 else None
+    apart = rows.std(axis=0).min() > APART and rows.min() >= 0 and rows.max() <= 1
+    return Boxes(False, False) if alone and apart else None
 
 
 def on_a_grid(centres: Array, size: tuple[int, int]) -> bool:
