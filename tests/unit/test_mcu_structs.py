@@ -111,6 +111,18 @@ def test_numbers_that_are_none_are_named() -> None:
     assert [f.tensor for f in caught.value.findings] == ["t1"]
 
 
+@pytest.mark.parametrize(("value", "refused"), [(0, False), (1, True)])
+def test_zeros_may_have_the_scale_zero(value: int, refused: bool) -> None:
+    """TFLiteConverter gives it to what has no range, an LSTM's first state for instance."""
+    state = constant(np.full((1, 4), value), "int16", 0.0)
+    data = single_op("MUL", [Spec((1, 4), "int16", 0.1), state], [Spec((1, 4), "int16", 3.6e-43)])
+    if refused:
+        with pytest.raises(ModelError, match="has the scale 0"):
+            check(Graph.from_bytes(data), core("cortex-m4"))
+    else:
+        assert check(Graph.from_bytes(data), core("cortex-m4"))[1] == []
+
+
 def test_what_can_be_built_can_be_verified() -> None:
     assert {c.runs_on for c in CORES.values()} <= set(EMULATED)
     for one in CORES.values():

@@ -154,6 +154,7 @@ CASES = [
     binary("SUB", "broadcast", w(SHAPE, 0.0003, 5), w((7,), 0.0007, -9), 0.001, 7),
     binary("SUB", "relu6", w(SHAPE, 0.0009), w(SHAPE, 0.0002), 0.0005, fused_activation_function="RELU6"),
     binary("MUL", "same", w(SHAPE), w(SHAPE), 0.003),
+    binary("MUL", "no-range", w(SHAPE), constant(np.zeros(SHAPE), "int16", 0.0), 3.6e-43),
     binary("MUL", "broadcast", w(SHAPE), w((1, 7)), 0.0001, fused_activation_function="RELU_N1_TO_1"),
     binary("SQUARED_DIFFERENCE", "same", w(SHAPE, 0.0003), w(SHAPE, 0.0002), 0.01),
     binary("SQUARED_DIFFERENCE", "broadcast", w(SHAPE, 0.0003), w((1,), 0.0003), 0.001),
