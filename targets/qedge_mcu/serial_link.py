@@ -17,6 +17,8 @@ VERSION = 1
 HAS_STEPS, HAS_CYCLES = 1, 2
 BAUD = 115200
 _ERROR = ord("E")
+_REMEMBERED = 2000
+"""Bytes of what arrives that are kept, to say what it was."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class Link:
         self._wait_s, self._patience_s = wait_s, patience_s
         # What a line of this speed takes for the longest frame there and back, and time to think.
         self._frame_s = 2 * 10 * 1100 / baud
-        self._frames = Frames()
+        self._frames, self._heard, self._echoed = Frames(), bytearray(), False
         self._number = int(time.monotonic() * 1000) & 0xFF
         try:
             self._serial = serial.Serial(port, baud, timeout=0.02, write_timeout=5)
@@ -155,7 +157,7 @@ class Link:
         try:
             while time.monotonic() < until:
                 self._serial.write(question)
-                answer = self._answer(ord(kind))
+                answer = self._answer(ord(kind), payload)
                 if answer is not None:
                     return answer
                 self._frames.forget()
@@ -163,16 +165,33 @@ class Link:
             raise ToolError(
                 f"{self.port}: the line was cut: {problem}", hint="plug the board in again"
             ) from None
-        raise ToolError(
-            f"{self.port}: no answer from the board",
-            hint="flash examples/serial of this bundle (c/examples/serial), and give its speed with --baud",
-        )
+        raise self._silence()
 
-    def _answer(self, kind: int) -> bytes | None:
+    def _silence(self) -> ToolError:
+        """Return what is to be said where no answer came: it depends on what came instead."""
+        flash = "flash examples/serial of this bundle (c/examples/serial)"
+        lines = _lines(bytes(self._heard))
+        if self._echoed:
+            said, hint = ", only an echo of what is sent", f"undo a bridge from TX to RX, and {flash}"
+        elif lines:
+            said, hint = f", which says {lines[-1][:60]!r}", f"another program runs there: {flash}"
+        elif self._heard:
+            said = f", only {len(self._heard)} bytes that are no words and no frames"
+            hint = f"give the speed that the firmware sets with --baud, or {flash}"
+        else:
+            said, hint = ": nothing arrives", f"{flash}, and give its speed with --baud"
+        return ToolError(f"{self.port}: no answer from the board{said}", hint=hint)
+
+    def _answer(self, kind: int, asked: bytes) -> bytes | None:
         until = time.monotonic() + self._wait_s + self._frame_s
         while time.monotonic() < until:
-            for found, number, payload in self._frames.feed(self._serial.read(self._serial.in_waiting or 1)):
+            arrived = self._serial.read(self._serial.in_waiting or 1)
+            self._heard = (self._heard + arrived)[-_REMEMBERED:]
+            for found, number, payload in self._frames.feed(arrived):
                 if number != self._number:
+                    continue
+                if found == kind and payload == asked:
+                    self._echoed = True  # no question has an answer of its own bytes
                     continue
                 if found == _ERROR:
                     raise ToolError(
@@ -223,3 +242,16 @@ class Link:
         status = int.from_bytes(answer[:4], "little", signed=True)
         if len(answer) < 4 or status != 0:
             raise ToolError(f"{self.port}: the model returned {status} on the board")
+
+
+def _lines(heard: bytes) -> list[str]:
+    """Return the whole lines of words in what was heard; none where it is no text.
+
+    >>> _lines(b"ple 0: one\\r\\nsample 1: two\\r\\nsam")
+    ['sample 1: two']
+    """
+    words = sum(32 <= byte < 127 or byte in b"\t\r\n" for byte in heard)
+    if words < 0.9 * len(heard):
+        return []
+    whole = heard.decode("ascii", "replace").splitlines()[1:-1]
+    return [line for line in whole if line.strip()]

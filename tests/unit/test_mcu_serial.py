@@ -207,6 +207,30 @@ def test_another_model_or_nothing_is_said(bundle, program, tmp_path) -> None:
     assert "plugged in" in caught.value.hint
 
 
+TALK = {
+    "golden": (
+        "printf 'sample 0: seven\\r\\n4 of 4 golden samples are bit-exact\\r\\n'; sleep 0.1",
+        "which says '4 of 4 golden",
+    ),
+    "garbage": ("head -c 40 /dev/urandom | tr '\\0-\\177' '\\200-\\377'; sleep 0.1", "--baud"),
+    "nothing": ("sleep 1", "nothing arrives"),
+    "echo": ("cat; exit", "only an echo"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("talk", TALK)
+def test_what_is_no_answer_is_told(talk: str, tmp_path: Path) -> None:
+    """Another example, another speed, no firmware, a bridge from TX to RX: each is told from the others."""
+    script, words = TALK[talk]
+    other = tmp_path / "firmware"
+    other.write_text(f"#!/bin/sh\nwhile true; do {script}; done\n")
+    other.chmod(0o755)
+    with plugged_in(other) as port, Link(port, wait_s=0.2) as link, pytest.raises(ToolError) as caught:
+        link.ask("I", patience_s=0.6)
+    assert words in f"{caught.value.message} {caught.value.hint}"
+    assert "examples/serial" in str(caught.value.hint)
+
+
 GCC = {
     "cortex-m4": ["arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"],
     "riscv32": [
