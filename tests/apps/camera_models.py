@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from flatbuffers import flexbuffers
 
 from qedge.bundle import Manifest, write_bundle
 from qedge.processing.classify import Classify
@@ -62,37 +63,43 @@ def _work(graph: SubgraphBuilder, image: int, side: int, layers: int) -> int:
     return found
 
 
-def square_bundle(place: Path, **fields: Any) -> Path:
-    """Return a detector of what is bright: one anchor a cell of a 4 by 4 grid, whose score is the cell's brightness."""
+def square_bundle(place: Path, own: bool = False, **fields: Any) -> Path:
+    """Return a detector of what is bright: one anchor a cell of a 4 by 4 grid, whose score is the cell's brightness.
+
+    Args:
+        own: whether the model ends with ``TFLite_Detection_PostProcess``, as SSDs do, instead of raw anchors.
+    """
     side, size = 16 // CELLS, 16
     builder = ModelBuilder()
     graph = builder.subgraph()
     image = graph.input(Spec((1, size, size, 3), scale=1.0, zero_point=-128, name="image"))
     options = {"padding": "VALID", "stride_h": side, "stride_w": side, "fused_activation_function": "NONE"}
 
-    def head(name: str, channels: int, weight: int, scale: float, out: float, zero_point: int) -> None:
-        shape = (channels, side, side, 3)
-        weights = graph.tensor(Spec(shape, scale=scale, data=np.full(shape, weight)))
+    def head(name: str, weights: tuple[int, ...], scale: float, out: float, zero_point: int) -> int:
+        channels = len(weights)
+        filters = np.tile(np.reshape(weights, (channels, 1, 1, 1)), (1, side, side, 3))
+        values = graph.tensor(Spec(filters.shape, scale=scale, data=filters))
         bias = graph.tensor(Spec((channels,), "int32", scale, data=np.zeros(channels, np.int32)))
         grid = graph.tensor(Spec((1, CELLS, CELLS, channels), scale=out, zero_point=zero_point))
-        graph.operator("CONV_2D", [image, weights, bias], [grid], options, version=3)
+        graph.operator("CONV_2D", [image, values, bias], [grid], options, version=3)
         rows = graph.tensor(Spec((1, CELLS * CELLS, channels), scale=out, zero_point=zero_point, name=name))
         to = graph.tensor(Spec((3,), "int32", data=[1, CELLS * CELLS, channels]))
         graph.operator("RESHAPE", [grid, to], [rows], {"new_shape": [1, CELLS * CELLS, channels]})
-        graph.output(rows)
+        return rows
 
-    head("boxes", 4, 0, 0.01, 0.1, 0)
-    head("scores", 1, 127, 1 / (side * side * 3 * 255 * 127), 1 / 256, -128)
-    centres = [
-        ((row + 0.5) / CELLS, (column + 0.5) / CELLS) for row in range(CELLS) for column in range(CELLS)
-    ]
-    detect = Detect(
-        form="anchors",
-        scores_output=1,
-        classes=1,
-        score_form="probabilities",
-        anchors=tuple(v for y, x in centres for v in (y, x, 1 / CELLS, 1 / CELLS)),
-    )
+    brightness = (0, 127) if own else (127,)  # the operator's class 0 is the background
+    boxes = head("boxes", (0, 0, 0, 0), 0.01, 0.1, 0)
+    scores = head("scores", brightness, 1 / (side * side * 3 * 255 * 127), 1 / 256, -128)
+    centres = (np.indices((CELLS, CELLS)).reshape(2, -1).T + 0.5) / CELLS
+    anchors = np.concatenate([centres, np.full_like(centres, 1 / CELLS)], axis=1)
+    if own:
+        _decoded(graph, boxes, scores, anchors)
+        detect = Detect()
+    else:
+        graph.output(boxes)
+        graph.output(scores)
+        told = tuple(float(v) for v in anchors.reshape(-1))
+        detect = Detect("anchors", scores_output=1, classes=1, score_form="probabilities", anchors=told)
     fields = {
         "preprocess": ImagePreprocess(size, size, resize="area"),
         "postprocess": detect,
@@ -100,6 +107,24 @@ def square_bundle(place: Path, **fields: Any) -> Path:
         **fields,
     }
     return bundle(place, builder.pack(), **fields)
+
+
+def _decoded(graph: SubgraphBuilder, boxes: int, scores: int, anchors: np.ndarray) -> None:
+    """End a detector of one class with ``TFLite_Detection_PostProcess``, in float."""
+    places = len(anchors)
+    real = [graph.tensor(Spec((1, places, n), "float32")) for n in (4, 2)]
+    for codes, values in zip((boxes, scores), real):
+        graph.operator("DEQUANTIZE", [codes], [values], version=2)
+    table = graph.tensor(Spec(anchors.shape, "float32", data=anchors))
+    shapes = ((1, places, 4), (1, places), (1, places), (1,))
+    results = [graph.tensor(Spec(shape, "float32")) for shape in shapes]
+    said = {"max_detections": places, "max_classes_per_detection": 1, "num_classes": 1}
+    said |= {"nms_iou_threshold": 0.5, "nms_score_threshold": 0.0, "use_regular_nms": False}
+    said |= {"y_scale": 10.0, "x_scale": 10.0, "h_scale": 5.0, "w_scale": 5.0}
+    options = bytes(flexbuffers.Dumps(said))
+    graph.custom("TFLite_Detection_PostProcess", [*real, table], results, options)
+    for index in results:
+        graph.output(index)
 
 
 def points_bundle(place: Path, points: list[tuple[float, float, float]], **fields: Any) -> Path:

@@ -218,13 +218,14 @@ def test_a_taken_port_is_one_clear_error(start: Callable[..., App], colors: Path
     assert [kind for kind in kinds if kind != "INFO"] == ["error", "hint"]  # LiteRT says its own
 
 
+@pytest.mark.parametrize("own", [False, True], ids=["anchors", "ssd"])
 def test_a_box_lies_around_what_was_found(
-    start: Callable[..., App], look: Callable[..., Any], tmp_path: Path
+    own: bool, start: Callable[..., App], look: Callable[..., Any], tmp_path: Path
 ) -> None:
     image = np.zeros((320, 320, 3), np.uint8)
     image[80:160, 160:240] = 255  # one of the 16 cells of the detector
     Image.fromarray(image).save(tmp_path / "square.png")
-    window = look(start(square_bundle(tmp_path / "bundle"), tmp_path / "square.png").url)
+    window = look(start(square_bundle(tmp_path / "bundle", own), tmp_path / "square.png").url)
     live(window)
     says(window, "#rows li span", "square")
     (box,) = window.evaluate("seen.boxes")

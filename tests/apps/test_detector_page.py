@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 from camera_models import square_bundle
 from chromium import live, near, pixel
+from flatbuffers import flexbuffers
 from PIL import Image, ImageDraw
 from test_camera_page import App
 
 import qedge
+from qedge.graph import Graph
 from qedge.processing.detect import in_pixels
+from qedge.quantize.heads.own import OPERATOR, own_operator
 
 pytest.importorskip("keras", reason="needs qedge[keras]")
 pytest.importorskip("pycocotools", reason="needs qedge[detection]")
@@ -80,7 +83,7 @@ def test_boxes_of_scenes_are_on_the_page(
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("model", ["shapes", "squares"])
+@pytest.mark.parametrize("model", ["shapes", "squares", "ssd"])
 def test_boxes_on_photos_are_on_the_page(
     model: str,
     built: tuple[Path, dict[str, Any]],
@@ -89,8 +92,8 @@ def test_boxes_on_photos_are_on_the_page(
     shared: Path,
     tmp_path: Path,
 ) -> None:
-    """Three photos with a shape drawn on each, by the shape detector and by one that decodes against anchors."""
-    bundle = built[0] if model == "shapes" else square_bundle(tmp_path / "squares")
+    """Three photos with a shape drawn on each, by the shape detector and by SSDs without and with their own decoding."""
+    bundle = built[0] if model == "shapes" else square_bundle(tmp_path / model, own=model == "ssd")
     for photo, label, colour in (
         ("cat.bmp", "cross", (30, 160, 60)),
         ("bird.bmp", "circle", (220, 40, 40)),
@@ -107,6 +110,40 @@ def test_boxes_on_photos_are_on_the_page(
         boxes = shown(bundle, path, look)
         if model == "shapes":
             assert is_there(boxes, label, (*points.min(axis=0), *points.max(axis=0))), (photo, boxes)
+
+
+@pytest.mark.shared
+def test_an_ssd_finds_what_is_on_photos_on_the_page(
+    look: Callable[..., Any], shared: Path, tmp_path: Path, cli: Any
+) -> None:
+    """Every trained SSD that lies beside the project, built as a person builds it."""
+    models = {path: detector for path in sorted(shared.rglob("*.tflite")) if (detector := ssd(path))}
+    if not models:
+        pytest.skip("needs a model that ends with TFLite_Detection_PostProcess beside the project")
+    images = shared / "data" / "images"
+    names = (images / "coco_labels.txt").read_text().splitlines()
+    for number, (model, count) in enumerate(models.items()):
+        labels = tmp_path / f"{number}.txt"
+        labels.write_text("\n".join(names[:count]) + "\n")
+        built = cli(
+            *("build", model, "--target", "rpi", "--labels", labels, "--range=-1,1", "--data", images),
+            *("--method", "minmax", "--name", "ssd", "--out", tmp_path / str(number)),
+        )
+        assert built.returncode == 0, built.stderr
+        for photo, label in (("cat.bmp", "cat"), ("grace_hopper.bmp", "person"), ("bird.bmp", "bird")):
+            found = {name for name, _ in shown(tmp_path / str(number) / "ssd" / "rpi", images / photo, look)}
+            wanted = {label} if label in names[:count] else set()
+            assert found >= wanted, (model, photo)
+            assert wanted or "person" not in found, (model, photo)
+
+
+def ssd(path: Path) -> int:
+    """Return how many classes a model's own SSD post-processing tells apart; 0 for other models."""
+    data = path.read_bytes()
+    if OPERATOR.encode() not in data or b"edgetpu-custom-op" in data:
+        return 0
+    op = own_operator(Graph.from_bytes(data))
+    return 0 if op is None else int(flexbuffers.Loads(op.custom_options)["num_classes"])
 
 
 def shown(bundle: Path, path: Path, look: Callable[..., Any]) -> Boxes:
