@@ -18,8 +18,13 @@ that the float model finds. An export of your own goes in as ``FOLDER/NAME_SIZE.
 ``--models NAME --sizes SIZE``. Also what the Edge TPU is predicted to run: the products of attention stay on the CPU,
 cut a net in two, and both parts are compiled. With ``--images FOLDER`` every second scene is drawn on a photo.
 ``--quick`` quantises alone, without a build's report and bundles: the same int8 model and boxes in a fraction of the
-time. ``--seeded`` does that with nets that learned nothing (in a FOLDER of their own), above the score that the surest
-50 places an image reach.
+time.
+
+``--seeded`` takes nets that learned nothing, in a FOLDER of their own: the package's seeded weights, with norms that
+keep what they are given and last layers that find about one place in a hundred (``even`` in ``detection_models.py``).
+``--seeded plain`` settles the norms' statistics alone, quantises alone, and takes as threshold the score that the
+surest 50 places an image reach. Whether the float boxes say anything: ``classes`` is how many they have, ``again`` the
+share of an image's boxes that the next image has too, ``alike`` of those that would match with another one's sides.
 """
 
 from __future__ import annotations
@@ -34,17 +39,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from detection_boxes import matched, rows, surest, variety
 from detection_scenes import scene
 
 import qedge
 from qedge.graph import Graph
 from qedge.processing.detect import Detect
-from qedge.processing.detection.nms import overlaps
 from qedge.quantize.interpreter import Runner
 
 HERE = Path(__file__).parent
-THRESHOLD, NEAR, SAME_BOX = 0.25, 0.8, 0.9
-NUDGE, SUREST = 0.03, 50
+THRESHOLD, NEAR, NUDGE = 0.25, 0.8, 0.03
 
 
 def pictures(folder: Path | None, count: int, size: int) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -60,29 +64,6 @@ def pictures(folder: Path | None, count: int, size: int) -> tuple[np.ndarray, li
         scene(rng, size, photos[k // 2 % len(photos)] if photos and k % 2 else None) for k in range(count)
     ]
     return np.stack([image for image, _ in drawn]), [shapes for _, shapes in drawn]
-
-
-def matched(wanted: np.ndarray, found: np.ndarray, least: float = SAME_BOX) -> int:
-    """Return how many rows (left, top, right, bottom, score, class) of ``wanted`` ``found`` has too."""
-    free, same = np.ones(len(found), bool), 0
-    order = [1, 0, 3, 2]
-    for row in wanted[np.argsort(-wanted[:, 4])]:
-        shared = overlaps(row[order].astype(np.float32), found[:, order].astype(np.float32))
-        shared = np.where(free & (found[:, 5] == row[5]), shared, 0)
-        if len(shared) and shared.max() >= least:
-            free[shared.argmax()] = False
-            same += 1
-    return same
-
-
-def rows(outputs: Any, spec: Detect, side: int) -> np.ndarray:
-    """Return the objects of a model's outputs as the package gives them: (n, 6)."""
-    found = spec.apply(outputs, [str(k) for k in range(80)])
-    listed = [
-        [d.box[1] * side, d.box[0] * side, d.box[3] * side, d.box[2] * side, d.score, int(d.label)]
-        for d in found
-    ]
-    return np.array(listed, np.float32).reshape(-1, 6)
 
 
 def measure(
@@ -147,7 +128,7 @@ def figures(
         for key in ("same", "strict", "before", "nudged")
     }
     return {
-        "model": name, "size": size, "boxes": counts["wanted"], "images": len(held),
+        "model": name, "size": size, "boxes": counts["wanted"], "images": len(held), **variety(wanted),
         "found": round(100 * counts["found"] / max(1, counts["drawn"]), 1), "matched": shares.pop("same"), **shares,
         "edgetpu": f"{mapped} of {len(placed)} in {parts}", "mapped": round(100 * mapped / len(placed), 1),
         "cpu_seconds": round(seconds, 1), "cut": told.get("head-cut", ""), "gain": told.get("head-gain", ""),
@@ -155,11 +136,11 @@ def figures(
 
 
 def quick(
-    name: str, size: int, folder: Path, images: np.ndarray, held: int, python: Path, seeded: bool
+    name: str, size: int, folder: Path, images: np.ndarray, held: int, python: Path, plain: bool
 ) -> dict[str, Any]:
     """Return the boxes that the quantised model alone finds, and where the Edge TPU would run its operators.
 
-    A net with random weights has no score that its threshold was made for: there it is that of the surest places.
+    A net with plain random weights has no score that its threshold was made for: there it is that of the surest places.
     """
     from qedge.datasets import InputInfo, open_dataset
     from qedge.frontends import load_model
@@ -172,7 +153,7 @@ def quick(
     with tempfile.TemporaryDirectory(prefix="detection-") as scratch:
         ended = cut_head(load_model(model, workdir=Path(scratch)).data)
         assert ended is not None
-        threshold = surest(ended, images[-held:]) if seeded else THRESHOLD
+        threshold = surest(ended, images[-held:]) if plain else THRESHOLD
         wanted = package_boxes(model, images[-held:], python, Path(scratch), threshold)
         np.savez(Path(scratch, "data.npz"), x=images[:-held].astype(np.float32) / 255)
         graph = Graph.from_bytes(ended.data)
@@ -196,18 +177,11 @@ def quick(
     placed = choose(rewrite.rewrite(Graph.from_bytes(int8)).drafted, {}).prediction
     total = sum(map(len, wanted))
     return {
-        "model": name, "size": size, "threshold": threshold, "boxes": total, "images": held,
+        "model": name, "size": size, "threshold": threshold, "boxes": total, "images": held, **variety(wanted),
         **{key: round(100 * count / max(1, total), 1) for key, count in counts.items()},
         "edgetpu": f"{len(placed.mapped)} of {len(placed.placements)} in {len(placed.subgraphs)}",
         "mapped": round(placed.mapped_percent, 1), "cut": ended.error,
     }  # fmt: skip
-
-
-def surest(ended: Any, images: np.ndarray) -> float:
-    """Return the score that SUREST places an image reach on average in the float model."""
-    runner, spec = Runner(ended.data, threads=1), ended.postprocess.replace(threshold=0.0, candidates=1 << 30)
-    scores = [spec.decode(runner.predict([x[None].astype(np.float32) / 255])).scores for x in images]
-    return float(np.sort(np.concatenate(scores))[-SUREST * len(images)])
 
 
 def package_boxes(
@@ -367,7 +341,13 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", type=int, default=[320, 640])
     parser.add_argument("--count", type=int, default=5000, help="images of map, of ours a fiftieth")
     parser.add_argument("--quick", action="store_true", help="quantise alone, without a build")
-    parser.add_argument("--seeded", action="store_true", help="untrained nets; quick, FOLDER of its own")
+    parser.add_argument(
+        "--seeded",
+        nargs="?",
+        choices=("even", "plain"),
+        const="even",
+        help="untrained nets, FOLDER of its own",
+    )
     parser.add_argument("--calibrate", type=int, default=12, help="images that calibrate")
     parser.add_argument("--measure", type=int, default=8, help="images that are compared")
     options = parser.parse_args()
@@ -389,13 +369,13 @@ def main() -> None:
             if missing:
                 command = [str(options.python), str(HERE / "detection_models.py"), "export", str(folder)]
                 command += ["--models", name, "--sizes", *map(str, missing)]
-                command += ["--steps", "0"] if options.seeded else []
+                command += ["--weights", options.seeded] if options.seeded else []
                 subprocess.run(command, check=True)
             for size in options.sizes:
                 images, truths = pictures(options.images, options.calibrate + options.measure, size)
-                if options.quick or options.seeded:
-                    given = (name, size, folder, images, options.measure, options.python, options.seeded)
-                    row = quick(*given)
+                plain = options.seeded == "plain"
+                if options.quick or plain:
+                    row = quick(name, size, folder, images, options.measure, options.python, plain)
                 else:
                     row = measure(name, size, folder, images, truths, options.measure, options.python)
                 print(json.dumps(row), flush=True)

@@ -7,10 +7,14 @@ That package is under the AGPL, so nothing of qedge imports it: ``detection.py``
     /tmp/ultralytics/bin/python benchmarks/detection_models.py detect MODEL.onnx DATA.npy OUT.npz --threshold 0.25
 
 ``export`` builds each graph from the package's yaml with seeded weights and trains it, by the package's own loss and
-the same recipe for each, on the scenes of ``detection_scenes.py``; then it settles every BatchNormalization. A net with
-random weights will not do: what int8 rounds grows from layer to layer until little is left (``detection.py --seeded``
-shows it). What is trained here is a weak detector of drawn shapes, but it answers as detectors do: a few distinct
-boxes.
+the same recipe for each, on the scenes of ``detection_scenes.py``; then it settles every BatchNormalization. What is
+trained here is a weak detector of drawn shapes, but it answers as detectors do: a few distinct boxes.
+
+``--weights even`` trains nothing: the weights stay as the package seeds them, and the scales, shifts and statistics of
+BatchNormalization and the last layers are set by the scenes (``even`` below). ``--weights plain`` settles the
+statistics alone. Such a net passes on what int8 rounds larger than it came, layer by layer: it makes every channel as
+strong as the others, those that hold little but noise too, and SiLU bends at what is usual, so that what is rare
+stands further and further out of a scale that holds both.
 ``detect`` runs a file in onnxruntime and the outputs through the package's own post-processing.
 """
 
@@ -31,9 +35,19 @@ END_TO_END = ("yolov10n", "yolo26n")
 SIDE, BATCH, POOL = 128, 8, 1500
 STEPS, RATE, EPOCHS = 1000, 2e-3, 20
 """Steps of training; largest rate; in how many parts the package's loss for end-to-end nets shifts its weight."""
+WEIGHTS = ("trained", "even", "plain")
+GAIN, SHIFT = 0.5, 1.0
+"""Of BatchNormalization in an even net: where SiLU is nearly straight."""
+BINS, FALL, DISTANCES = 0.5, 0.5, (2.0, 0.3)
+"""Deviation of the logits of a distance's bins, and how much less the bias of each next one is: distances of 1.5
+strides on average that deviate by a fifth of that, as the trained nets' do. Without bins: their mean and deviation."""
+LOGITS, UNEVEN = 1.0, 0.6
+"""Deviation of a class' logit, and of the classes' biases: some are found more often than others, as in any data."""
+SURE, FOUND = 0.25, 0.01
+"""A score, and the share of all places that reaches it."""
 
 
-def export(folder: Path, sizes: list[int], names: list[str], steps: int) -> None:
+def export(folder: Path, sizes: list[int], names: list[str], steps: int, kind: str) -> None:
     """Write ``<name>_<size>.onnx`` for every model and size, and what was trained as ``<name>.pt``."""
     import torch
     from ultralytics import YOLO
@@ -48,10 +62,11 @@ def export(folder: Path, sizes: list[int], names: list[str], steps: int) -> None
             model.model.end2end = True  # the branch that is exported
         weights = Path(f"{name}.pt")
         if not weights.exists():
-            if steps:
+            if kind == "trained":
                 train(model.model, steps)
             else:
-                settle(model.model, _scenes(256, np.random.default_rng(7))[0])
+                photos = _scenes(256, np.random.default_rng(7))[0]
+                (even if kind == "even" else settle)(model.model, photos)
             torch.save(model.model.state_dict(), weights)
         model.model.load_state_dict(torch.load(weights))
         for size in sizes:
@@ -139,6 +154,59 @@ def settle(net: Any, photos: Any) -> None:
     net.eval()
 
 
+def even(net: Any, photos: Any) -> None:
+    """Give a net with seeded weights norms that keep what the photos make of it, and last layers that find some places.
+
+    Each channel gets the share of its norm's scale that it has of what the convolution gives, so that a weak one stays
+    weak: scaled up to the others, its noise would be too.
+    """
+    import torch
+
+    def share(norm: Any, given: tuple[Any]) -> None:
+        deviations = given[0].std((0, 2, 3))
+        norm.weight.data = GAIN * deviations / deviations.square().mean().sqrt()
+        norm.bias.data.fill_(SHIFT)
+
+    norms = [m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    hooks = [norm.register_forward_pre_hook(share) for norm in norms]
+    net.train()
+    with torch.no_grad():
+        net(photos[:64].float() / 255)
+    for hook in hooks:
+        hook.remove()
+    settle(net, photos)
+    _end(net, photos[:64].float() / 255)
+
+
+def _end(net: Any, images: Any) -> None:
+    """Set what the last layers give: distances around a mean, and scores that few places reach."""
+    import torch
+
+    head = net.model[-1]
+    branch = head.one2one if head.end2end else head.one2many
+    boxes, classes = ([part[-1] for part in branch[key]] for key in ("box_head", "cls_head"))
+    given: dict[Any, Any] = {}
+    hooks = [m.register_forward_hook(lambda m, _, y: given.__setitem__(m, y)) for m in boxes + classes]
+    bins = head.reg_max
+    mean, deviation = (0.0, BINS) if bins > 1 else DISTANCES
+    falling = mean - FALL * torch.arange(bins).repeat(4)
+    uneven = UNEVEN * torch.randn(head.nc, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        net(images)
+        for layers, spread, bias in ((boxes, deviation, falling), (classes, LOGITS, uneven)):
+            for layer in layers:
+                values = given[layer] - layer.bias.view(1, -1, 1, 1)
+                factors = spread / values.std((0, 2, 3))
+                layer.weight *= factors.view(-1, 1, 1, 1)
+                layer.bias.copy_(bias - values.mean((0, 2, 3)) * factors)
+        net(images)
+        best = torch.cat([given[layer].amax(1).flatten() for layer in classes])
+        for layer in classes:
+            layer.bias += float(np.log(SURE / (1 - SURE))) - best.quantile(1 - FOUND)
+    for hook in hooks:
+        hook.remove()
+
+
 def detect(model: Path, images: np.ndarray, threshold: float, iou: float) -> list[np.ndarray]:
     """Return (x1, y1, x2, y2, score, class) of every image, in pixels of the model's input."""
     import onnxruntime
@@ -167,7 +235,8 @@ def main() -> None:
     one.add_argument("folder", type=Path)
     one.add_argument("--sizes", type=int, nargs="+", default=[320, 640])
     one.add_argument("--models", nargs="+", default=list(MODELS))
-    one.add_argument("--steps", type=int, default=STEPS, help="of training; 0: random weights")
+    one.add_argument("--steps", type=int, default=STEPS, help="of training")
+    one.add_argument("--weights", choices=WEIGHTS, default=WEIGHTS[0])
     two = commands.add_parser("detect")
     two.add_argument("model", type=Path)
     two.add_argument("images", type=Path)
@@ -176,7 +245,7 @@ def main() -> None:
     two.add_argument("--iou", type=float, default=0.7)
     options = parser.parse_args()
     if options.command == "export":
-        export(options.folder.resolve(), options.sizes, options.models, options.steps)
+        export(options.folder.resolve(), options.sizes, options.models, options.steps, options.weights)
     else:
         found = detect(options.model, np.load(options.images), options.threshold, options.iou)
         np.savez(options.out, **{str(k): boxes for k, boxes in enumerate(found)})

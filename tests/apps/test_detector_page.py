@@ -92,7 +92,7 @@ def test_boxes_on_photos_are_on_the_page(
     shared: Path,
     tmp_path: Path,
 ) -> None:
-    """Three photos with a shape drawn on each, by the shape detector and by SSDs without and with their own decoding."""
+    """Three photos with a shape drawn on each, by the shape detector and SSDs without and with their own decoding."""
     bundle = built[0] if model == "shapes" else square_bundle(tmp_path / model, own=model == "ssd")
     for photo, label, colour in (
         ("cat.bmp", "cross", (30, 160, 60)),
