@@ -40,7 +40,7 @@ def rows(outputs: Any, spec: Detect, side: int) -> np.ndarray:
 def variety(found: list[np.ndarray]) -> dict[str, Any]:
     """Return what tells whether boxes say anything about their images: how many classes there are, and shares.
 
-    ``again``: boxes that the next image has too. ``alike``: boxes that would match with the sides of the next one; percent.
+    Of boxes, in percent: ``again``: the next image has them too; ``alike``: they would match with the next one's sides.
     """
     again = sum(matched(one, other) for one, other in zip(found, [*found[1:], found[0]]))
     alike = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import yaml
@@ -10,15 +12,19 @@ from PIL import Image
 import qedge
 from qedge.bundle import read_bundle
 from qedge.cli.build import figure_rows
+from qedge.datasets import InputInfo
+from qedge.datasets.arrays import open_array
 from qedge.errors import AccuracyError, DataError, UnsupportedError
 from qedge.frontends.exported import read_exported
 from qedge.graph import Graph
 from qedge.graph.edit import Editor
 from qedge.processing.detect import Detect
+from qedge.processing.detection.grids import Candidates
 from qedge.processing.image import ImagePreprocess
 from qedge.quantize.heads import cut_head
 from qedge.quantize.heads.cut import TOLERANCE, difference
 from qedge.quantize.heads.forms import Head
+from qedge.quantize.heads.gain import gain, nearest
 from qedge.quantize.heads.tail import find_tail
 from qedge.quantize.interpreter import Runner
 from qedge.report.verdict import verdict
@@ -404,6 +410,29 @@ def test_a_build_takes_the_decoding_off_and_says_what_that_gained(built) -> None
     found = post.apply(floats, ("a", "b", "c"))
     assert len(found) > 2
     assert [d.label for d in found] == [d.label for d in wanted]
+
+
+def test_the_gain_is_of_each_place_whether_or_not_boxes_are_suppressed(built, tmp_path) -> None:
+    """Heads that are trained to give an object once sort their places, and int8 never sorts them as float does."""
+    _, _, images = built
+    model = anchor_free()
+    cut = cut_head(model)
+    assert cut is not None
+    np.save(tmp_path / "images.npy", images)
+    data = open_array(tmp_path / "images.npy", [InputInfo("image", (1, SIDE, SIDE, 3), "float32", None)])
+    once = replace(cut, postprocess=cut.postprocess.replace(suppress=False, limit=20))
+    assert gain(model, once, data) == gain(model, cut, data)
+    assert gain(model, once, data).after.boxes > 20
+
+
+def test_rows_of_any_order_are_the_objects_next_to_them() -> None:
+    rng = np.random.default_rng(0)
+    corners, order = rng.random((30, 2)), rng.permutation(30)
+    boxes = np.concatenate([corners, corners + 0.3], axis=1).astype(np.float32)
+    wanted = Candidates(boxes, rng.integers(0, 3, 30), rng.random(30).astype(np.float32))
+    shaken = boxes[order] + rng.normal(0, 1e-4, boxes.shape).astype(np.float32)
+    found = Candidates(shaken, wanted.classes[order], wanted.scores[order])
+    assert np.array_equal(order[nearest(wanted, found)], np.arange(30))
 
 
 def test_the_decoding_stays_when_asked_for(built, tmp_path) -> None:

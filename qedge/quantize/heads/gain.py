@@ -67,7 +67,15 @@ def gain(model: bytes, cut: Cut, dataset: Dataset) -> Gain:
 
 
 def _everything(spec: Detect, outputs: Sequence[npt.NDArray[Any]]) -> Candidates:
-    return spec.replace(threshold=0.0, candidates=1 << 30).decode(outputs)
+    """Return what each place says, in the order of places: a head that needs no suppression would sort them first."""
+    return spec.replace(threshold=0.0, candidates=1 << 30, suppress=True).decode(outputs)
+
+
+def nearest(wanted: Candidates, found: Candidates) -> npt.NDArray[np.intp]:
+    """Return for each row of ``wanted`` that of ``found`` whose box is next to it, of its class where there are any."""
+    apart = np.abs(wanted.boxes[:, None] - found.boxes[None]).sum(axis=2)
+    rows: npt.NDArray[np.intp] = (apart + (wanted.classes[:, None] != found.classes[None])).argmin(axis=1)
+    return rows
 
 
 def _measured(
@@ -81,8 +89,10 @@ def _measured(
         place = best
         if len(found.scores) != len(wanted.scores):
             # Rows that the model chose itself have an order of their own.
-            place = np.argsort(-found.scores, kind="stable")[:CHOSEN]
-            best = best[: len(place)]
+            if not len(found.scores):
+                continue
+            some = Candidates(wanted.boxes[best], wanted.classes[best], wanted.scores[best])
+            place = nearest(some, found)
         scores.add(wanted.scores[best], found.scores[place])
         boxes.add(wanted.boxes[best], found.boxes[place])
     return Decibels(scores.db, boxes.db)
