@@ -18,6 +18,8 @@ from qedge.findings import Finding
 from qedge.target.protocol import Progress
 
 SCHEMA_VERSION = 1
+ALWAYS_TOLD = ("detector-outputs",)
+"""Rules whose infos a person must act on: what the bundle does not decode."""
 _MARK = {"error": "error", "warning": "warning", "info": "note"}
 _NUMBER = re.compile(r"[+-]?[\d,.]+( ?(%|dB|B|kB|MB|ms|us|s))?|-")
 _STYLE = {"error": "bold red", "warning": "yellow", "info": "cyan"}
@@ -107,11 +109,11 @@ class Ui:
             self.line(f"{name:<{width}}  {value}")
 
     def findings(self, findings: Iterable[Finding]) -> None:
-        """Print findings, each with its hint on a line of its own, to stderr; infos only when verbose."""
+        """Print findings, each with its hint on a line of its own, to stderr; most infos only when verbose."""
         if self.as_json:
             return
         for finding in findings:
-            if finding.severity == "info" and not self.verbose:
+            if finding.severity == "info" and not self.verbose and finding.rule not in ALWAYS_TOLD:
                 continue
             if self.quiet and finding.severity != "error":
                 continue

@@ -10,6 +10,7 @@ from test_head_cut import CLASSES, SIDE, STRIDES, Net, cells
 from test_head_shapes import IMAGE, ended, squashed
 
 import qedge
+from qedge.cli._app import run
 from qedge.errors import DataError
 from qedge.frontends import SourceModel
 from qedge.frontends.exported import OVERLAP
@@ -163,6 +164,10 @@ def test_objectness_is_told_by_the_labels_or_by_where_it_is_joined() -> None:
         assert reading is not None
         assert reading.postprocess is not None
         assert reading.postprocess.form == "yolox"
+        graph = Graph.from_bytes(reading.data)
+        assert set(graph.output_names) == {"boxes", "objectness", "scores"}
+        names = [t.name for t in graph.tensors]
+        assert all(names.count(name) == 1 for name in graph.output_names)  # figures are looked up by name
         found = reading.postprocess.replace(threshold=0.0).decode(Runner(reading.data).predict([IMAGE]))
         np.testing.assert_allclose(found.scores, (whole[:, 5:] * whole[:, 4:5]).max(axis=1), atol=1e-6)
         np.testing.assert_allclose(found.boxes, corners_of(whole[:, :4]) / SIDE, atol=1e-5)
@@ -230,6 +235,21 @@ def test_planar_images_and_outputs_without_a_batch_are_read_too() -> None:
     found = post.replace(threshold=0.0).decode(Runner(reading.data).predict(image))
     np.testing.assert_allclose(found.boxes, corners[:, [1, 0, 3, 2]], atol=1e-6)
     np.testing.assert_array_equal(found.classes, odds[0, :, 1:].argmax(axis=1))
+
+
+def test_what_cannot_be_decoded_is_told_without_being_asked(tmp_path, capfd) -> None:
+    net = Net(3)
+    parts = [net.conv(net.levels[0], n) for n in (1, 2, 2, 10)]
+    (tmp_path / "net.tflite").write_bytes(ended(net, [squashed(net, parts[0]), *parts[1:]]))
+    np.save(
+        tmp_path / "data.npy", np.random.default_rng(0).normal(0, 1, (4, SIDE, SIDE, 3)).astype(np.float32)
+    )
+    asked = [str(tmp_path / "net.tflite"), "--data", str(tmp_path / "data.npy"), "-t", "rpi"]
+    for command in (["check"], ["build", "--out", str(tmp_path / "build"), "--method", "minmax"]):
+        assert run([*command, *asked]) == 0
+        told = " ".join("".join(capfd.readouterr()).split())
+        assert "the outputs are maps at stride 8" in told
+        assert "hint: end the model with decoded boxes" in told
 
 
 def test_outputs_that_are_int8_already_are_named(tmp_path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import count, pairwise
 
 import numpy as np
 
@@ -42,7 +42,7 @@ def columns_cut(model: bytes, place: int, axis: int, first: int, names: tuple[st
         begin, size = [0] * len(shape), list(shape)
         begin[axis], size[axis] = start, end - start
         limits = [editor.constant(np.array(values, np.int32)) for values in (begin, size)]
-        made.append(editor.tensor(f"piece_{len(editor.tensors)}", tuple(size), "float32"))
+        made.append(editor.tensor(_fresh(editor), tuple(size), "float32"))
         editor.append(editor.operator("SLICE", [source, *limits], made[-1:]))
     ends = list(zip(graph.output_names, graph.outputs))
     ends[place : place + 1] = zip(names, made)
@@ -126,9 +126,15 @@ class _Pieces:
     def _made(
         self, op: str, inputs: list[int], shape: Sequence[int], fields: dict[str, int] | None = None
     ) -> int:
-        made = self.editor.tensor(f"piece_{len(self.editor.tensors)}", tuple(shape), "float32")
+        made = self.editor.tensor(_fresh(self.editor), tuple(shape), "float32")
         self.editor.append(self.editor.operator(op, inputs, [made], fields))
         return made
+
+
+def _fresh(editor: Editor) -> str:
+    """Return a name that no tensor has."""
+    taken = {editor.name(t) for t in range(len(editor.tensors))}
+    return next(name for k in count() if (name := f"piece_{k}") not in taken)
 
 
 def _axis(graph: Graph, op: Operator) -> int:

@@ -94,7 +94,8 @@ def without_tail(model: bytes, tensors: Sequence[int], names: Sequence[str]) -> 
             wanted.update(op.inputs)
     editor.remove([editor.node(op.index) for op in graph if op.index not in set(kept)])
     editor.outputs = tensors
-    editor.rename(dict(zip(tensors, names)))
+    inner = [t for t in range(len(editor.tensors)) if t not in tensors and editor.name(t) in names]
+    editor.rename({t: f"{editor.name(t)}_inner" for t in inner} | dict(zip(tensors, names)))
     editor.sign(list(zip(graph.input_names, graph.inputs)), list(zip(names, tensors)))
     editor.sweep()
     return editor.pack()

@@ -125,7 +125,7 @@ def _of_one(
                 apart = Graph.from_bytes(data)
                 sure = squashed(apart, apart.outputs[boxes])
                 if objects and boxes == 0:
-                    yield _Pair(columns_cut(data, 1, axis, 1, ("objects", "scores")), 0, 2, axis, sure, 1)
+                    yield _Pair(columns_cut(data, 1, axis, 1, ("objectness", "scores")), 0, 2, axis, sure, 1)
                 else:
                     yield _Pair(data, boxes, 1 - boxes, axis, sure)
                 return
