@@ -52,8 +52,11 @@ class FloatModel:
             tensor = graph.tensors[t]
             pixels = tensor.dtype == "uint8" and {op.op for op in graph.consumers[t]} == {"CAST"}
             if tensor.dtype in ("int8", "uint8", "int16") and not pixels:
+                known = (
+                    "quantised already" if tensor.quantization else "integers without a scale and zero point"
+                )
                 raise ModelError(
-                    f"input {tensor.name!r} is {tensor.dtype}: quantised already; expected float32",
+                    f"input {tensor.name!r} is {tensor.dtype}: {known}; expected float32",
                     hint="pass the float model that it was made from",
                 )
         for tensor in graph.tensors:

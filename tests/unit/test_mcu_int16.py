@@ -11,10 +11,11 @@ import pytest
 
 from qedge.graph import Graph
 from qedge.oracle import tflm
+from qedge.testing.opmodels import Spec, constant, single_op
 from qedge_mcu.cores import core
 from qedge_mcu.emit import emit
 from qedge_mcu.library import Library, describe
-from qedge_mcu.program import build
+from qedge_mcu.program import build, check
 from qedge_mcu.verify import compare_layers, compare_outputs
 
 CONVERT = """
@@ -54,3 +55,14 @@ def test_keyword_spotting_with_16_bit_activations_is_exact(shared: Path, tmp_pat
     assert compare_layers(library, samples, [r.tensors for r in expected]) == []
     assert compare_outputs(library, library.run(samples), [r.outputs for r in expected]) == []
     assert len(built.steps) == 13
+
+
+def test_a_bias_of_32_bits_is_refused_with_the_way_out() -> None:
+    x, y = (Spec((1, 4), "int16", scale) for scale in (0.001, 0.01))
+    weights = constant(np.ones((4, 4)), "int8", 0.01)
+    bias = constant(np.ones(4), "int32", 1e-5)
+    _, (finding,) = check(
+        Graph.from_bytes(single_op("FULLY_CONNECTED", [x, weights, bias], [y])), core("cortex-m4")
+    )
+    assert finding.message == "the bias is int32, expected int64"
+    assert "bias of 64 bits" in str(finding.hint)

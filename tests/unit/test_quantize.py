@@ -15,7 +15,7 @@ from qedge.oracle import tflm
 from qedge.quantize import QuantizeOptions, compare, prove_full_integer, quantize
 from qedge.quantize.affine import from_range, symmetric
 from qedge.quantize.interpreter import Runner
-from qedge.testing.opmodels import ModelBuilder, Spec, constant
+from qedge.testing.opmodels import ModelBuilder, Spec, constant, single_op
 
 MINMAX = QuantizeOptions(method="minmax")
 
@@ -217,6 +217,9 @@ def test_wrong_samples_are_refused() -> None:
 def test_a_quantised_model_is_refused() -> None:
     with pytest.raises(ModelError, match="quantised already"):
         quantize(quantize(cnn(), images(), MINMAX).data, images(), MINMAX)
+    bare = single_op("RELU", [Spec((1, 4), "int8")], [Spec((1, 4), "int8")])
+    with pytest.raises(ModelError, match="integers without a scale and zero point"):
+        quantize(bare, ArrayDataset(np.zeros((8, 4))), MINMAX)
 
 
 @pytest.mark.parametrize(
