@@ -483,3 +483,32 @@ def test_a_head_and_its_auxiliary_one_are_named() -> None:
     assert reading.postprocess is None
     assert "2 times 80 places of 7 numbers" in reading.what
     assert "auxiliary head" in reading.hint
+
+
+def test_numbers_behind_the_box_that_are_no_scores_are_not_read_as_such() -> None:
+    """An angle, or key points in pixels, among scores from 0 to 1: turned boxes, faces of YOLOv5."""
+    for factor in (2.5, 90.0):
+        net = Net(5)
+        decoded(net, "centres, joined")
+        (whole,) = net.editor.outputs
+        places = net.editor.shape(whole)[1]
+        more = net.flat([net.conv(level, 1) for level in net.levels], 1)
+        more = net.both("MUL", net.op("TANH", [more], (1, places, 1)), net.value(factor))
+        model = ended(net, [net.join([whole, more], 2)])
+        for labels in (None, CLASSES):
+            reading = read_shapes(model, labels)
+            assert reading is not None
+            assert reading.postprocess is None
+            assert "80 places of 8 numbers, whose decoding is not known" in reading.what
+
+
+def test_rows_with_maps_beside_them_are_named() -> None:
+    net = Net(5)
+    decoded(net, "centres, joined")
+    (whole,) = net.editor.outputs
+    weights = net.flat([net.conv(level, 6) for level in net.levels], 6)
+    rows = net.join([whole, net.op("TANH", [weights], net.editor.shape(weights))], 2)
+    reading = read_shapes(ended(net, [rows, net.conv(net.image, 6, 3, 4)]))
+    assert reading is not None
+    assert reading.postprocess is None
+    assert "masks are made of the maps" in reading.what

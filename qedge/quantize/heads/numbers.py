@@ -125,6 +125,16 @@ def are_probabilities(values: Sequence[Array]) -> bool:
     return all(bool((v >= 0).all() and (v <= 1).all()) for v in values)
 
 
+def are_alike(values: Sequence[Array]) -> bool:
+    """Return whether the columns may all be scores: each from 0 to 1, or each beyond, as logits are.
+
+    Where some are and some are not, one is an angle, or key points stand among them.
+    """
+    columns = np.concatenate(values)
+    inside = (columns >= 0).all(axis=0) & (columns <= 1).all(axis=0)
+    return bool(inside.all()) or not bool(inside.any())
+
+
 def add_up(values: Sequence[Array]) -> bool:
     """Return whether each row of several is one distribution: its numbers add up to 1."""
     return all(v.shape[-1] > 1 and bool(np.allclose(v.sum(axis=-1), 1, atol=1e-3)) for v in values)

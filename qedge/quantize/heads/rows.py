@@ -20,6 +20,7 @@ from qedge.quantize.heads.numbers import (
     Boxes,
     add_up,
     anchors_of,
+    are_alike,
     are_probabilities,
     on_a_grid,
     told_of_boxes,
@@ -199,7 +200,7 @@ def _read(pair: _Pair, size: tuple[int, int], classes: int | None) -> Reading | 
     places, count = scores[0].shape
     few = places <= MOST_QUERIES
     told = Boxes(False, False) if pair.squashed and few else told_of_boxes(boxes, size, few)
-    if told is None or count < 1:
+    if told is None or count < 1 or not are_alike(scores):
         return None
     queries = few and not on_a_grid(_centres(boxes[0], told, size), size)
     if pair.boxes == pair.scores and queries:

@@ -22,6 +22,11 @@ def name_rows(model: bytes, graph: Graph, size: tuple[int, int]) -> Reading | No
     shapes = [tuple(graph.tensors[t].shape) for t in graph.outputs]
     if len(shapes) == 1:
         return _one(shapes[0], size, model)
+    if sorted(map(len, shapes)) == [3, 4]:
+        rows, maps = sorted(shapes, key=len)
+        found = _with_maps(rows, maps, size, model)
+        if found is not None:
+            return found
     by_places: dict[int, list[int]] = {}
     for shape in shapes:
         row = _rows(shape)
@@ -81,6 +86,21 @@ def _one(shape: Sequence[int], size: tuple[int, int], model: bytes) -> Reading |
     )  # fmt: skip
 
 
+def _with_maps(
+    rows: Sequence[int], maps: Sequence[int], size: tuple[int, int], model: bytes
+) -> Reading | None:
+    """Say of rows with maps beside them that they may be objects with masks."""
+    places, wide = max(rows[1:]), min(rows[1:])
+    if places not in _grid_sizes(size) or wide <= SIDES + min(maps[1:]):
+        return None
+    return Reading(
+        f"{places} places of {wide} numbers and maps of {maps[3]}: perhaps objects whose masks are made of the maps"
+        " (YOLOv5's), whose decoding is not known",
+        None, model,
+        hint=f"bring the same model without its masks (task detect), or one of YOLOv8's family; or {IN_PROGRAM}",
+    )  # fmt: skip
+
+
 def _grid_sizes(size: tuple[int, int]) -> set[int]:
     """Return how many places grids of the usual strides have, with one anchor a cell or three."""
     grids = [sum((size[0] // s) * (size[1] // s) for s in STRIDES[:n]) for n in (2, 3, 4, 5)]
@@ -135,7 +155,11 @@ def name_levels(model: bytes, shapes: Mapping[int, Sequence[int]]) -> Reading | 
             hint='join the levels to boxes (1, n, 4) and scores (1, n, classes), and state [postprocess] kind ='
             ' "detect", form = "anchors" with its fields (docs/detection.md)',
         )  # fmt: skip
-    if len(first) > 2 and all(set(channels) & set(BINS) - {SIDES} for channels in shapes.values()):
+    if (
+        len(first) > 2
+        and len(shapes) > 1
+        and all(set(channels) & set(BINS) - {SIDES} for channels in shapes.values())
+    ):
         return Reading(
             f"maps {at}, of {listed(first)} channels: perhaps distances, scores and key points or weights of masks"
             " (YOLOv8's family), whose order nothing tells",
