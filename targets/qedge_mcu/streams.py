@@ -8,6 +8,8 @@ that copies the state three times. Here the joined tensor *is* the variable's me
   or written there by the operator that makes them.
 * The slice that follows makes no code either, and the assignment moves those bytes to the front, once everything that
   reads the joined tensor has run.
+* Where a model cuts the variable first, joins what is left with the new rows and assigns the whole, what is left moves
+  to the front at the cut.
 
 A variable that is read or assigned more than once, or whose value is an output of the model, is copied as before.
 """
@@ -96,7 +98,10 @@ def _place(graph: Graph, groups: _Groups, streams: Streams, read: Operator, assi
     if groups.is_output(value) or graph.tensors[value].nbytes != graph.tensors[new].nbytes:
         return
     readers = groups.readers(value)
-    if len(readers) == 1 and _place_joined(graph, groups, streams, readers[0], read, assign):
+    if len(readers) == 1 and (
+        _place_joined(graph, groups, streams, readers[0], read, assign)
+        or _place_shifted(graph, groups, streams, readers[0], read, assign)
+    ):
         return
     _put(groups, streams, value, Place(state.name, 0))
     streams.emitted[read.index] = Emitted(states=(state,), placed=True, note="read in place")
@@ -160,6 +165,64 @@ def _place_joined(
     )
     watched = [joined, value, *(join.inputs[k] for k in written)]
     streams.after[assign.index] = {op.index for t in watched for op in groups.readers(t)} - {assign.index}
+    return True
+
+
+def _place_shifted(
+    graph: Graph, groups: _Groups, streams: Streams, cut: Operator, read: Operator, assign: Operator
+) -> bool:
+    """Give a variable that is cut, joined with what is new and assigned whole one memory; False where it is another
+    pattern.
+
+    What is kept moves to the front where the model cuts it, and what is new comes behind it.
+    """
+    emitted, kept = streams.emitted, cut.outputs[0]
+    join = graph.producer.get(groups.root[assign.inputs[1]])
+    if cut.op not in ("SLICE", "STRIDED_SLICE") or join is None or join.op != "CONCATENATION":
+        return False
+    joined, size = join.outputs[0], graph.tensors[kept].nbytes
+    shift, params = contiguous(emitted[cut.index], size), emitted[join.index].params
+    if shift is None or params is None or dict(params.members)["outer"] != 1:
+        return False
+    places = [k for k, t in enumerate(join.inputs) if t in groups.members(kept)]
+    ours = groups.members(kept) | groups.members(joined)
+    if places != [0] or len(groups.readers(kept)) != 1 or ours & {*graph.outputs, *streams.places}:
+        return False
+    starts = [0, size]
+    for t in join.inputs[1:-1]:
+        starts.append(starts[-1] + graph.tensors[t].nbytes)
+    others = range(1, len(join.inputs))
+    made = {k: graph.producer.get(groups.root[join.inputs[k]]) for k in others}
+    written = [
+        k
+        for k in others
+        if (maker := made[k]) is not None
+        and maker.index > cut.index
+        and _can_move(graph, groups, streams, join.inputs[k], starts[k])
+    ]
+    copied = [k for k in others if k not in written]
+    if len(copied) > 1 or len({groups.root[join.inputs[k]] for k in written}) != len(written):
+        return False
+    state = emitted[read.index].states[0]
+    for tensor in (joined, read.outputs[0], kept):
+        _put(groups, streams, tensor, Place(state.name, 0))
+    for k in written:
+        _put(groups, streams, join.inputs[k], Place(state.name, starts[k]))
+        maker = made[k]
+        assert maker is not None
+        streams.after.setdefault(maker.index, set()).add(cut.index)
+    held = f"{{state:{state.name}}}"
+    for op, note in ((read, "read in place"), (join, "joined in place"), (assign, "assigned in place")):
+        emitted[op.index] = Emitted(states=(state,), placed=True, note=note)
+    emitted[cut.index] = replace(
+        move(held, f"{held} + {shift}", size), states=(state,), note="shifted in place"
+    )
+    for k in copied:
+        emitted[join.index] = replace(
+            move(f"{held} + {starts[k]}", f"{{in{k}}}", graph.tensors[join.inputs[k]].nbytes),
+            states=(state,),
+            note="joined in place",
+        )
     return True
 
 

@@ -41,6 +41,17 @@ def test_the_joined_tensor_is_the_state(name: str) -> None:
     assert "qe_copy" not in functions
 
 
+@pytest.mark.parametrize(("name", "moves"), [("cut-first", 1), ("cut-first-many", 1), ("cut-first-early", 2)])
+def test_what_is_cut_and_joined_again_stays_in_the_state(name: str, moves: int) -> None:
+    built = program(name)
+    (state,) = built.states
+    joined = next(op.outputs[0] for op in built.graph if op.op == "CONCATENATION")
+    assert state.nbytes == built.graph.tensors[joined].nbytes
+    functions = [s.emitted.function for s in built.steps if s.emitted.function]
+    assert functions.count("qe_move") == moves  # rows that are made ahead of the cut are copied behind it
+    assert not {"qe_concatenation", "qe_copy"} & set(functions)
+
+
 def test_a_state_is_written_after_everything_that_reads_it() -> None:
     built = program("recurrent")
     order = [s.op.op for s in built.steps]

@@ -98,6 +98,37 @@ def stream(name: str, rows: int, new: int, keep: slice, *, first: bool = False, 
     return Case(name, "READ_VARIABLE", build=build)
 
 
+def cut_first(name: str, rows: int, new: int, *, early: bool = False) -> Case:
+    """Return a case of a streaming layer that cuts its variable, joins what is left with new rows, and assigns it all.
+
+    Args:
+        early: the new rows are made before the cut.
+    """
+    depth, kept = 4, rows - new
+
+    def build(model: ModelBuilder, graph: SubgraphBuilder) -> None:
+        x = graph.input(q((1, new, depth)))
+        variable, made = handle(graph, name), graph.tensor(q((1, new, depth)))
+        before, joined = (graph.tensor(q((1, rows, depth))) for _ in range(2))
+        left = graph.tensor(q((1, kept, depth)))
+        if early:
+            graph.operator("RELU", [x], [made])
+        graph.operator("READ_VARIABLE", [variable], [before])
+        cut = [graph.tensor(ints(0, new, 0)), graph.tensor(ints(1, kept, depth))]
+        graph.operator("SLICE", [before, *cut], [left])
+        if not early:
+            graph.operator("RELU", [x], [made])
+        graph.operator("CONCATENATION", [left, made], [joined], {"axis": 1})
+        graph.operator("ASSIGN_VARIABLE", [variable, joined], [])
+        mean, again = graph.tensor(q((1, depth))), graph.tensor(q((1, new, depth)))
+        graph.operator("MEAN", [joined, graph.tensor(ints(1))], [mean], {"keep_dims": False})
+        graph.operator("ADD", [made, made], [again])
+        graph.output(mean)
+        graph.output(again)
+
+    return Case(name, "READ_VARIABLE", build=build)
+
+
 def layers(name: str, count: int) -> Case:
     """Return a case of streaming layers whose variables are all read ahead of the first, as some converters sort it."""
     shapes = {"kept": (1, 2, 4), "joined": (1, 3, 4), "row": (1, 1, 4)}
@@ -169,6 +200,9 @@ CASES = [
     stream("stream-more-new-than-kept", 2, 5, slice(5, 7)),
     stream("stream-new-first", 4, 1, slice(0, 4), first=True),
     stream("stream-middle", 2, 3, slice(1, 3), later=True),
+    cut_first("cut-first", 4, 1),
+    cut_first("cut-first-many", 5, 3),
+    cut_first("cut-first-early", 4, 2, early=True),
     layers("layers", 5),
     recurrent("recurrent"),
     swap("swap"),
