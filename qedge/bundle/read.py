@@ -145,6 +145,8 @@ class Bundle:
         Raises:
             IntegrityError: the arrays are not of the shapes and types of the manifest.
         """
+        import numpy as np
+
         from qedge.bundle.golden import npy_array
 
         columns = []
@@ -164,7 +166,7 @@ class Bundle:
         count = len(self.manifest.inputs)
         if len({len(c) for c in columns}) > 1:
             raise IntegrityError(f"{self.root}/golden: the arrays differ in the number of samples", hint=HINT)
-        rows = [list(row) for row in zip(*columns)]
+        rows = [[np.asarray(value) for value in row] for row in zip(*columns)]  # a scalar stays an array
         return [(row[:count], row[count:]) for row in rows]
 
     def close(self) -> None:

@@ -128,7 +128,7 @@ def _write(folder: Path, index: int, job: Job, graph: Graph) -> dict[str, Any]:
     model = _with_outputs(job.model, tensors) if as_outputs else job.model
     stem.with_suffix(".tflite").write_bytes(model)
     values = {
-        f"{n}.{k}": np.ascontiguousarray(value)
+        f"{n}.{k}": np.asarray(value, order="C")
         for n, sample in enumerate(job.samples)
         for k, value in enumerate(sample)
     }

@@ -14,11 +14,14 @@ from qedge.graph import Graph
 from qedge.graph.pieces import pieces
 from qedge.oracle.builtin import builtin_outputs
 from qedge.oracle.golden import golden_samples
+from qedge.pipeline import BuildRequest
+from qedge.pipeline import build as journey
 from qedge.runtime.golden import run_golden
 from qedge.runtime.litert import BUILTIN, REFERENCE, XNNPACK, Binding, find_binding, open_engine, tensor_specs
 from qedge.runtime.model import Model
+from qedge.target import resolve_all
 from qedge.testing.cases import Case, merge
-from qedge.testing.opmodels import ModelBuilder, Spec
+from qedge.testing.opmodels import ModelBuilder, Spec, single_op
 from qedge_coral.target import TARGET as coral
 
 
@@ -235,3 +238,16 @@ def test_noise_for_the_places_of_a_table_lies_in_it() -> None:
     samples = golden_samples(Graph.from_bytes(builder.pack()), None, 4)
     assert {int(v) for places, _ in samples for v in places.reshape(-1)} == set(range(7))
     assert min(int(codes.min()) for _, codes in samples) < -100  # a code is no place, whatever reads it
+
+
+def test_an_input_without_dimensions_makes_the_whole_journey(tmp_path) -> None:
+    """A gain that is one number, say: arrays of no dimension stay arrays from file to board."""
+    gain = single_op("MUL", [Spec((1, 6), scale=0.1), Spec((), scale=0.02)], [Spec((1, 6), scale=0.2)])
+    (tmp_path / "gain.tflite").write_bytes(gain)
+    targets = resolve_all(["rpi", "mcu"])
+    made = journey(BuildRequest(tmp_path / "gain.tflite", targets, tmp_path / "out"), lambda *_: None)
+    for target, _ in targets:
+        report = target.verify(made.bundles[target.info.name], None, {})
+        assert report.passed, report.mismatches
+    with read_bundle(made.bundles["rpi"]) as bundle:
+        assert {value.shape for given, _ in bundle.golden() for value in given} == {(1, 6), ()}
