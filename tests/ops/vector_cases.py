@@ -11,7 +11,14 @@ import numpy as np
 from qedge.testing.cases import Case
 from qedge.testing.opmodels import Spec
 from tests.ops.building import binary, q
-from tests.ops.cases import conv_2d, depthwise_conv_2d, fully_connected, pool_2d
+from tests.ops.cases import (
+    batch_matmul,
+    conv_2d,
+    depthwise_conv_2d,
+    fully_connected,
+    pool_2d,
+    transpose_conv,
+)
 
 LOW, HIGH = (0.05, -128), (0.05, 127)
 """Zero points at the ends: the input is up to 255 away from them."""
@@ -19,10 +26,10 @@ LOW, HIGH = (0.05, -128), (0.05, 127)
 
 def with_weights(case: Case, change: Callable[[Any], Any]) -> Case:
     """Return a case with other weights."""
-    data, weights, *others = case.inputs
+    first, weights, *others = case.inputs
     assert isinstance(weights, Spec)
     assert weights.data is not None
-    return replace(case, inputs=[data, replace(weights, data=change(np.asarray(weights.data))), *others])
+    return replace(case, inputs=[first, replace(weights, data=change(np.asarray(weights.data))), *others])
 
 
 def smallest(weights: Any) -> Any:
@@ -88,6 +95,7 @@ def _depthwise() -> list[Case]:
         build("multiplier-2", (5, 5, 9), (3, 3), multiplier=2),
         build("scales-up", (3, 3, 8), (3, 3), quantized_out=(0.0001, 0)),
         build("int4", (5, 5, 13), (3, 3), dtype="int4"),
+        build("int4-one-channel", (7, 6, 1), (3, 3), multiplier=8, dtype="int4"),
     ]
 
 
@@ -103,6 +111,39 @@ def _fully_connected() -> list[Case]:
         *found,
         with_weights(build("all-128", (1, 37), 9, quantized_in=LOW), smallest),
         with_weights(build("deep", (1, 9001), 5, quantized_out=(30.0, 0)), both_ends),
+    ]
+
+
+def _products() -> list[Case]:
+    build = batch_matmul.case
+    ends = {"zeros": (-128, 127, 0), "scale_out": 9.0}
+    found = [build(f"terms-{n}", (1, 3, n), (1, 5, n), adj_y=True, **ends) for n in (1, 7, 8, 9, 16, 25)]
+    found += [build(f"columns-{n}", (1, 3, 11), (1, 11, n), **ends) for n in (8, 9, 16, 23)]
+    return [
+        *found,
+        build("even-depth", (2, 3, 8), (2, 8, 17), zeros=(127, -128, 5), scale_out=7.0),
+        build("scales-up", (1, 3, 8), (1, 8, 12), scale_out=1e-5),
+        build("four-columns", (1, 3, 9), (1, 4, 9), adj_y=True),
+        build("three-columns", (1, 3, 9), (1, 3, 9), adj_y=True),
+        build("one-term", (1, 3, 1), (1, 1, 9), zeros=(127, -128, 5), scale_out=1.0),
+        build("heads", (1, 4, 9, 24), (1, 4, 9, 24), adj_y=True),
+        build("fixed", (1, 3, 8), (1, 8, 12), fixed=True),
+        build("deep", (1, 2, 3001), (1, 3, 3001), adj_y=True, zeros=(-128, -128, -128), scale_out=900.0),
+    ]
+
+
+def _transposed() -> list[Case]:
+    build = transpose_conv.case
+    found = [
+        build(f"3x3-{n}", (4, 3, n), (3, 3, 1 + n % 5), quantized_in=(LOW, HIGH)[n % 2]) for n in range(7, 18)
+    ]
+    return [
+        *found,
+        build("stride-1", (5, 3, 16), (3, 2, 2), stride=(1, 1)),
+        build("scales-up", (2, 3, 8), (2, 2, 4), quantized_out=(1e-5, 0)),
+        build("stride-3-1-valid", (3, 5, 12), (4, 2, 3), stride=(3, 1), padding="VALID"),
+        build("gaps", (3, 3, 8), (2, 2, 2), stride=(3, 3), activation="RELU"),
+        with_weights(build("all-128", (3, 3, 11), (3, 3, 4), quantized_in=LOW), smallest),
     ]
 
 
@@ -135,6 +176,8 @@ CASES = [
         ("conv_2d", _convolutions()),
         ("depthwise_conv_2d", _depthwise()),
         ("fully_connected", _fully_connected()),
+        ("batch_matmul", _products()),
+        ("transpose_conv", _transposed()),
         ("pool_2d", _pools()),
         ("add", _sums()),
     )

@@ -5,21 +5,14 @@
 
 #if QE_VECTORS
 
-static qe_scale scale_of(int32_t multiplier, int32_t right)
-{
-    const int32_t multipliers[4] = {multiplier, multiplier, multiplier, multiplier};
-    const int8_t shift = (int8_t)-right, shifts[4] = {shift, shift, shift, shift};
-    return qe_scale_load(multipliers, shifts);
-}
-
 /* Add the values of whole eights; return how many those are. Doubled, the sums are those of qe_add_s8, of whose products
  * it takes the upper words: here they are those of qe_requantize. */
 static uint32_t add_eights(const qe_add_params *p, const int8_t *large, const int8_t *small, int8_t *output)
 {
     const int32_t small_shift = p->small_factor == (int32_t)1 << 21 ? 20 : 21;
     const qe_v8 large_offset = qe_v8_repeat(p->large_offset), small_offset = qe_v8_repeat(p->small_offset);
-    const qe_scale small_scale = scale_of(p->small_multiplier, p->small_shift);
-    const qe_scale scale = scale_of(p->output_multiplier, p->output_shift);
+    const qe_scale small_scale = qe_scale_of(p->small_multiplier, -p->small_shift);
+    const qe_scale scale = qe_scale_of(p->output_multiplier, -p->output_shift);
     const qe_range range = qe_range_of(p->output_zero_point, p->low, p->high);
     uint32_t i = 0;
     for (; i + 8 <= p->count; i += 8) {

@@ -27,21 +27,6 @@ static int32_t dot_4_eights(int32_t *sums, const int8_t *x, const int8_t *weight
     qe_v4_store(sums, s);
     return i;
 }
-
-static int32_t dot_1_eights(int32_t *sum, const int8_t *x, const int8_t *weights, int32_t n, int32_t offset)
-{
-    const qe_v8 offsets = qe_v8_repeat(offset);
-    int32_t sums[8] = {*sum, 0, 0, 0, 0, 0, 0, 0};
-    qe_v4 low = qe_v4_load(sums), high = qe_v4_load(sums + 4);
-    int32_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        qe_v8_add_products(&low, &high, qe_v8_add(qe_v8_load_s8(x + i), offsets), qe_v8_load_s8(weights + i));
-    }
-    qe_v4_store(sums, low);
-    qe_v4_store(sums + 4, high);
-    *sum = sums[0] + sums[1] + sums[2] + sums[3] + sums[4] + sums[5] + sums[6] + sums[7];
-    return i;
-}
 #endif
 
 void qe_dot_4_s8(int32_t *sums, const int8_t *x, const int8_t *weights, int32_t n, int32_t offset)
@@ -82,14 +67,14 @@ void qe_dot_4_s8(int32_t *sums, const int8_t *x, const int8_t *weights, int32_t 
 void qe_dot_1_s8(int32_t *sums, const int8_t *x, const int8_t *weights, int32_t n, int32_t offset)
 {
 #if QE_VECTORS
-    const int32_t done = dot_1_eights(sums, x, weights, n, offset);
-    x += done;
-    weights += done;
-    n -= done;
-#endif
+    qe_v4 eights = qe_v4_zero();
+    const int32_t rest = qe_dot_eights(&eights, x, weights, n, offset, 0);
+    sums[0] += rest + qe_v4_total(eights);
+#else
     int32_t sum = sums[0];
     for (const int8_t *end = x + n; x < end; ++x) {
         sum += (*x + offset) * *weights++;
     }
     sums[0] = sum;
+#endif
 }

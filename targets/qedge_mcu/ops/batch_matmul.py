@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qedge_mcu.ops import broadcast
+from qedge_mcu.ops import broadcast, vector
 from qedge_mcu.ops.base import Emitted, OpContext, Params, Reason, Ref, scalar
 from qedge_mcu.ops.requantize import per_tensor
 from qedge_mcu.ops.walk import RANK, Level, broadcast_strides, merge, steps_array
@@ -42,7 +42,7 @@ def product(
     """
     rows, depth, columns = sizes
     requantize = per_tensor(c.input(0), c.input(1), c.output)
-    return Emitted(
+    portable = Emitted(
         function="qe_batch_matmul_s8",
         args=("{params}", "{in0}", "{in1}", "{out0}"),
         kernels=("qe_batch_matmul_s8.c",),
@@ -68,6 +68,9 @@ def product(
         ),
         arrays=(steps_array(levels),),
     )
+    if requantize.shift[0] > 0:
+        return portable
+    return vector.batch_matmul(c, portable, columns, transposed)
 
 
 def _sides(c: OpContext, position: int, adjoint: str) -> tuple[int, int]:

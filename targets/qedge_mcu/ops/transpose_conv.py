@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qedge_mcu.ops import vector
 from qedge_mcu.ops.base import (
     Emitted,
     OpContext,
@@ -36,7 +37,7 @@ def emit(c: OpContext) -> Emitted:
     w = window(c, weights.shape[1], weights.shape[2])
     requantize = per_channel(data, weights, output, w.out_channels)
     bias = wrap_int32(bias_values(c.optional(3), w.out_channels))
-    return Emitted(
+    portable = Emitted(
         function="qe_transpose_conv_s8",
         args=("{params}", "{in2}", "{out0}"),
         kernels=("qe_transpose_conv_s8.c",),
@@ -52,3 +53,4 @@ def emit(c: OpContext) -> Emitted:
         ),
         arrays=channel_arrays(constant(weights).reshape(-1), bias, requantize.multiplier, requantize.shift),
     )
+    return vector.transpose_conv(c, portable)

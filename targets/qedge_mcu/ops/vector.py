@@ -1,4 +1,4 @@
-"""Convolutions, dense layers, pools and sums for cores with SSE4.1 or NEON, which the compiler tells of.
+"""Convolutions, products, pools and sums for cores with SSE4.1 or NEON, which the compiler tells of.
 
 One C source serves every architecture that a bundle has a library for, so that the constants are those of the
 portable kernels, and where there are no vectors these run.
@@ -38,8 +38,7 @@ def depthwise_conv_2d(c: OpContext, portable: Emitted) -> Emitted | None:
     filter_height, filter_width = c.input(1).shape[1:3]
     if channels == 1:
         return _pairs(c, constant(c.input(1)).reshape(-1, outputs).T.astype(np.int64))
-    shift = next(a.values for a in portable.arrays if a.name == "shift")
-    if channels != outputs or channels < 8 or np.any(shift > 0):
+    if channels != outputs or channels < 8 or _shifts_left(portable):
         return None
     return replace(
         portable,
@@ -75,6 +74,44 @@ def pool_2d(c: OpContext, portable: Emitted) -> Emitted:
         headers=(*portable.headers, *_HEADERS),
         note="eight channels at a time",
     )
+
+
+def transpose_conv(c: OpContext, portable: Emitted) -> Emitted:
+    """Return a call of TRANSPOSE_CONV, by vectors where the core has them and all shifts are to the right."""
+    if c.core.family != "vector" or _shifts_left(portable):
+        return portable
+    filter_height, filter_width = c.input(1).shape[1:3]
+    return replace(
+        portable,
+        function="qe_transpose_conv_s8_vec",
+        args=(*portable.args, "{scratch}"),
+        kernels=("qe_transpose_conv_s8_vec.c", *portable.kernels),
+        headers=_HEADERS,
+        scratch_bytes=8 * filter_height * filter_width,
+        note="eight channels at a time",
+    )
+
+
+def batch_matmul(c: OpContext, portable: Emitted, columns: int, transposed: tuple[bool, bool]) -> Emitted:
+    """Return a call of BATCH_MATMUL with a shift to the right, by vectors where core and both sides allow them.
+
+    Args:
+        columns: of the right side and the output.
+        transposed: whether a side is stored the other way round.
+    """
+    if c.core.family != "vector" or transposed[0] or not (transposed[1] or columns >= 8):
+        return portable
+    return replace(
+        portable,
+        function="qe_batch_matmul_s8_vec",
+        kernels=("qe_batch_matmul_s8_vec.c", *portable.kernels),
+        headers=(*portable.headers, *_HEADERS),
+        note="eight terms at a time" if transposed[1] else "eight columns at a time",
+    )
+
+
+def _shifts_left(portable: Emitted) -> bool:
+    return any(np.any(a.values > 0) for a in portable.arrays if a.name == "shift")
 
 
 def _pairs(c: OpContext, values: conv_2d_pairs.Weights) -> Emitted | None:

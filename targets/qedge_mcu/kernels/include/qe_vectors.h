@@ -58,6 +58,31 @@ static inline qe_v4 qe_v4_add(qe_v4 a, qe_v4 b)
     return _mm_add_epi32(a, b);
 }
 
+static inline qe_v4 qe_v4_zero(void)
+{
+    return _mm_setzero_si128();
+}
+
+/* Add the eight products of x and y, whatever is added to which sum; both are of 9 bits. */
+static inline qe_v4 qe_v4_add_dot(qe_v4 sums, qe_v8 x, qe_v8 y)
+{
+    return _mm_add_epi32(sums, _mm_madd_epi16(x, y));
+}
+
+/* Return the sum of each vector's four values. */
+static inline qe_v4 qe_v4_totals(const qe_v4 sums[4])
+{
+    return _mm_hadd_epi32(_mm_hadd_epi32(sums[0], sums[1]), _mm_hadd_epi32(sums[2], sums[3]));
+}
+
+/* Add y0 times x0 and y1 times x1, all of 9 bits, to low and high. */
+static inline void qe_v8_add_multiples(qe_v4 *low, qe_v4 *high, qe_v8 y0, int32_t x0, qe_v8 y1, int32_t x1)
+{
+    const __m128i x = _mm_set1_epi32((int32_t)(((uint32_t)x0 & 0xffffu) | (uint32_t)x1 << 16));
+    *low = _mm_add_epi32(*low, _mm_madd_epi16(_mm_unpacklo_epi16(y0, y1), x));
+    *high = _mm_add_epi32(*high, _mm_madd_epi16(_mm_unpackhi_epi16(y0, y1), x));
+}
+
 /* Return the lower four values times 2^shift, and the upper four. */
 static inline qe_v4 qe_v8_lower(qe_v8 x, int32_t shift)
 {
@@ -243,6 +268,32 @@ static inline qe_v4 qe_v4_add(qe_v4 a, qe_v4 b)
     return vaddq_s32(a, b);
 }
 
+static inline qe_v4 qe_v4_zero(void)
+{
+    return vdupq_n_s32(0);
+}
+
+static inline qe_v4 qe_v4_add_dot(qe_v4 sums, qe_v8 x, qe_v8 y)
+{
+    sums = vmlal_s16(sums, vget_low_s16(x), vget_low_s16(y));
+    return vmlal_s16(sums, vget_high_s16(x), vget_high_s16(y));
+}
+
+static inline qe_v4 qe_v4_totals(const qe_v4 sums[4])
+{
+    int32x2_t halves[4];
+    for (int32_t i = 0; i < 4; ++i) {
+        halves[i] = vpadd_s32(vget_low_s32(sums[i]), vget_high_s32(sums[i]));
+    }
+    return vcombine_s32(vpadd_s32(halves[0], halves[1]), vpadd_s32(halves[2], halves[3]));
+}
+
+static inline void qe_v8_add_multiples(qe_v4 *low, qe_v4 *high, qe_v8 y0, int32_t x0, qe_v8 y1, int32_t x1)
+{
+    *low = vmlal_n_s16(vmlal_n_s16(*low, vget_low_s16(y0), (int16_t)x0), vget_low_s16(y1), (int16_t)x1);
+    *high = vmlal_n_s16(vmlal_n_s16(*high, vget_high_s16(y0), (int16_t)x0), vget_high_s16(y1), (int16_t)x1);
+}
+
 static inline qe_v4 qe_v8_lower(qe_v8 x, int32_t shift)
 {
     return vshlq_s32(vmovl_s16(vget_low_s16(x)), vdupq_n_s32(shift));
@@ -342,6 +393,60 @@ static inline void qe_outputs_store(int8_t *to_a, int8_t *to_b, qe_v4 a, qe_v4 b
 
 #else
 #define QE_VECTORS 0
+#endif
+
+#if QE_VECTORS
+
+/* Add the products of whole eights of n values, each plus its offset, to sums; return the sum of the others. */
+static inline int32_t qe_dot_eights(qe_v4 *sums, const int8_t *x, const int8_t *y, int32_t n, int32_t x_offset,
+                                    int32_t y_offset)
+{
+    const qe_v8 x_offsets = qe_v8_repeat(x_offset), y_offsets = qe_v8_repeat(y_offset);
+    int32_t i = 0, rest = 0;
+    for (; i + 8 <= n; i += 8) {
+        *sums = qe_v4_add_dot(*sums, qe_v8_add(qe_v8_load_s8(x + i), x_offsets),
+                              qe_v8_add(qe_v8_load_s8(y + i), y_offsets));
+    }
+    for (; i < n; ++i) {
+        rest += (x[i] + x_offset) * (y[i] + y_offset);
+    }
+    return rest;
+}
+
+/* The same with four arrays y, step bytes apart: the sums of the others are added to rests. */
+static inline void qe_dot_eights_4(qe_v4 sums[4], int32_t rests[4], const int8_t *x, const int8_t *y, int32_t step,
+                                   int32_t n, int32_t x_offset, int32_t y_offset)
+{
+    const qe_v8 x_offsets = qe_v8_repeat(x_offset), y_offsets = qe_v8_repeat(y_offset);
+    int32_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        const qe_v8 eight = qe_v8_add(qe_v8_load_s8(x + i), x_offsets);
+        for (int32_t k = 0; k < 4; ++k) {
+            sums[k] = qe_v4_add_dot(sums[k], eight, qe_v8_add(qe_v8_load_s8(y + i + k * step), y_offsets));
+        }
+    }
+    for (; i < n; ++i) {
+        for (int32_t k = 0; k < 4; ++k) {
+            rests[k] += (x[i] + x_offset) * (y[i + k * step] + y_offset);
+        }
+    }
+}
+
+static inline int32_t qe_v4_total(qe_v4 x)
+{
+    int32_t values[4];
+    qe_v4_store(values, x);
+    return values[0] + values[1] + values[2] + values[3];
+}
+
+/* Return what four sums of one scale need. */
+static inline qe_scale qe_scale_of(int32_t multiplier, int32_t shift)
+{
+    const int32_t multipliers[4] = {multiplier, multiplier, multiplier, multiplier};
+    const int8_t shifts[4] = {(int8_t)shift, (int8_t)shift, (int8_t)shift, (int8_t)shift};
+    return qe_scale_load(multipliers, shifts);
+}
+
 #endif
 
 #endif
