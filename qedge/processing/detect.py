@@ -38,8 +38,11 @@ FORMS: Mapping[str, str] = {
 """The decoder of each form: module and function within :mod:`qedge.processing.detection`."""
 SETTLED = ("ssd", "top_k", "centernet", "fomo")
 """Forms that give every object once, so that nothing is suppressed."""
-WITH_PARTS = ("yolov8", "top_k")
-"""Forms whose objects may have key points or masks."""
+WITH_PARTS: Mapping[str, tuple[str, ...]] = {
+    "points": ("yolov8", "top_k", "yolox"),
+    "masks": ("yolov8", "top_k"),
+}
+"""Forms whose objects may have key points, and masks."""
 LEVELS = ("box_outputs", "score_outputs", "object_outputs", "point_outputs", "mask_outputs")
 SCORES = ("probabilities", "sigmoid", "softmax")
 
@@ -92,8 +95,9 @@ class Detect(Postprocess):
         bins: steps of each distance's distribution in ``yolov8``; 1: the distances themselves.
         cell_middle: where in its cell a place of ``yolov8`` is, from which distances count: 0.5, or 0 for its corner.
         anchor_sizes: (w, h) in pixels of every anchor of ``yolov5``, level by level, where it is not decoded.
-        points: key points of an object (``yolov8``, ``top_k``), three channels a point: x, y and how sure. They stand
-            behind the class scores where all is one output.
+        root: whether a score of ``yolox`` is the root of objectness times class score (YuNet).
+        points: key points of an object, three channels a point (``yolov8``, ``top_k``: x, y and how sure) or two
+            (``yolox``). They stand behind the class scores where all is one output.
         point_outputs: positions of the outputs with the key points of each level.
         point_scale: cells that one step of their x and y is: 2, counted from the corner of a cell (YOLOv8, 11), or 1,
             from its middle (YOLO26).
@@ -135,6 +139,7 @@ class Detect(Postprocess):
     bins: int = 16
     cell_middle: float = 0.5
     anchor_sizes: tuple[float, ...] = ()
+    root: bool = False
     suppress: bool = True
     candidates: int = 3000
     points: int = 0
@@ -156,7 +161,7 @@ class Detect(Postprocess):
         for name in ("threshold", "iou", "min_scale", "max_scale", "cell_middle"):
             value = getattr(self, name)
             require(is_number(value) and 0 <= value <= 1, name, value, "a number from 0 to 1")
-        for name in ("background", "last_is_none", "corners", "per_class", "decoded", "suppress"):
+        for name in ("background", "last_is_none", "corners", "per_class", "decoded", "suppress", "root"):
             require(isinstance(getattr(self, name), bool), name, getattr(self, name), "true or false")
         require(self.point_scale in (1, 2), "point_scale", self.point_scale, "1 or 2")
         require(self.channel_axis in (-1, 1), "channel_axis", self.channel_axis, "-1 or 1")
@@ -183,8 +188,11 @@ class Detect(Postprocess):
             require(good, name, value, "positions of outputs")
         for name in ("points", "masks"):
             value = getattr(self, name)
-            good = is_int(value) and value >= 0 and (value == 0 or self.form in WITH_PARTS)
-            require(good, name, value, f"an integer of at least 0, and 0 in other forms than {WITH_PARTS}")
+            forms = WITH_PARTS[name]
+            good = is_int(value) and value >= 0 and (value == 0 or self.form in forms)
+            require(
+                good, name, value, f"an integer of at least 0, and 0 in other forms than {', '.join(forms)}"
+            )
         boxes = self.box_outputs
         together = self.form == "yolov5"
         needed = {

@@ -105,7 +105,43 @@ def test_key_points_of_anchor_free_heads() -> None:
     for before, after in zip(objects, in_pixels(objects, fit, 3 * HEIGHT, 3 * WIDTH)):
         assert np.allclose(after.points, np.multiply(before.points, (3 * HEIGHT, 3 * WIDTH, 1)))
     with pytest.raises(UsageError, match="points"):
-        Detect("yolox", points=2)
+        Detect("yolov5", points=2)
+    with pytest.raises(UsageError, match="masks"):
+        Detect("yolox", masks=2)
+
+
+def test_faces_have_the_root_of_two_scores_and_key_points() -> None:
+    """YuNet, as its paper's code decodes it (arXiv 2202.02298): a loop over cells."""
+    rng = np.random.default_rng(16)
+    boxes, sure, scores, marks = levels(rng, 4, 0), levels(rng, 1, 0), levels(rng, 1, 0), levels(rng, 10, 0)
+    spec = Detect(
+        "yolox", **COMMON, threshold=0.7, decoded=False, root=True, points=5, box_outputs=(0, 1, 2),
+        object_outputs=(3, 4, 5), score_outputs=(6, 7, 8), point_outputs=(9, 10, 11),
+    )  # fmt: skip
+    wanted = []
+    for level, row, column, stride in cells():
+        score = math.sqrt(squash(sure[level][0, row, column, 0]) * squash(scores[level][0, row, column, 0]))
+        if score < 0.7:
+            continue
+        x, y, w, h = boxes[level][0, row, column].tolist()
+        x, y = (column + x) * stride, (row + y) * stride
+        w, h = math.exp(w) * stride / 2, math.exp(h) * stride / 2
+        each = marks[level][0, row, column].reshape(5, 2).tolist()
+        points = [((row + b) * stride / HEIGHT, (column + a) * stride / WIDTH, score) for a, b in each]
+        box = ((y - h) / HEIGHT, (x - w) / WIDTH, (y + h) / HEIGHT, (x + w) / WIDTH)
+        wanted.append((score, box, points))
+    found = spec.decode([*boxes, *sure, *scores, *marks])
+    assert len(found.scores) == len(wanted) > 5
+    for k, (score, box, points) in enumerate(wanted):
+        assert found.scores[k] == pytest.approx(score, abs=1e-5)
+        assert np.allclose(found.boxes[k], box, rtol=1e-4, atol=1e-5)
+        assert np.allclose(found.points[k], points, atol=1e-5)
+    joined = [
+        np.concatenate([p.reshape(1, -1, p.shape[-1]) for p in part], 1)
+        for part in (boxes, sure, scores, marks)
+    ]
+    one = spec.replace(box_outputs=(), object_outputs=(), score_outputs=(), point_outputs=())
+    assert np.allclose(one.decode([np.concatenate(joined, 2)]).points, found.points)
 
 
 @given(st.integers(0, 1 << 30))

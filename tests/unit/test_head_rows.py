@@ -265,13 +265,12 @@ def test_outputs_that_are_int8_already_are_named(tmp_path) -> None:
     ("widths", "said"),
     [
         ((2, 4, 10), "2, 4, 10 numbers for each of 80 places"),
-        ((1, 1, 4, 10), "1, 1, 4, 10 numbers for each of 80 places"),
         ((CLASSES, 4, 4), "3, 4, 4 numbers"),
     ],
 )
 @pytest.mark.parametrize("joined", [True, False])
 def test_rows_of_more_than_boxes_and_scores_are_named(widths: tuple, said: str, joined: bool) -> None:
-    """FCOS, YuNet, RetinaFace: something that is multiplied in, or key points."""
+    """FCOS, RetinaFace: something that is multiplied in, or key points."""
     net = Net(3)
     parts = [
         [net.reshape(net.conv(level, n), 1, net.count(level), n) for level in net.levels] for n in widths
@@ -512,3 +511,30 @@ def test_rows_with_maps_beside_them_are_named() -> None:
     assert reading is not None
     assert reading.postprocess is None
     assert "masks are made of the maps" in reading.what
+
+
+@pytest.mark.parametrize("rows", [True, False])
+def test_four_maps_a_level_are_faces_with_key_points(rows: bool) -> None:
+    """YuNet's twelve outputs, as OpenCV's file has them (rows behind a sigmoid) or as maps."""
+    net = Net(3)
+    parts = [[net.conv(level, n) for level in net.levels] for n in (1, 1, 4, 10)]
+    if rows:
+        deep = (1, 1, 4, 10)
+        parts = [[net.reshape(t, 1, net.count(t), n) for t in part] for n, part in zip(deep, parts)]
+    parts[:2] = [[squashed(net, t) for t in part] for part in parts[:2]]
+    model = ended(net, [t for part in parts for t in part])
+    reading = read_shapes(model)
+    assert reading is not None
+    post = reading.postprocess
+    assert post is not None
+    assert (post.form, post.root, post.points, post.iou) == ("yolox", True, 5, 0.3)
+    assert "5 key points at strides 8, 16, as YuNet has them" in reading.what
+    outputs = [o.reshape(1, -1, n) for o, n in zip(plain(model), (1, 1, 1, 1, 4, 4, 10, 10))]
+    one, two, box, marks = (np.concatenate(outputs[k : k + 2], axis=1)[0] for k in (0, 2, 4, 6))
+    points, steps = cells(strides=STRIDES)
+    found = post.replace(threshold=0.0).decode(Runner(reading.data).predict([IMAGE]))
+    np.testing.assert_allclose(found.scores, np.sqrt(one * two)[:, 0], atol=1e-5)
+    whole = np.concatenate([(box[:, :2] + points) * steps, np.exp(box[:, 2:]) * steps], axis=1)
+    np.testing.assert_allclose(found.boxes, corners_of(whole) / SIDE, atol=1e-4)
+    spots = (marks.reshape(-1, 5, 2) + points[:, None]) * steps[:, None] / SIDE
+    np.testing.assert_allclose(found.points[..., :2], spots[..., ::-1], atol=1e-4)

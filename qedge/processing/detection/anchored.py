@@ -52,9 +52,10 @@ def decode(spec: Detect, outputs: Sequence[Floats]) -> Candidates:
     return Candidates(corners, found.classes, found.scores)
 
 
-def objects(whole: Floats, logits: bool, threshold: float) -> Likely:
-    """Return the places (n, 5 + classes) whose objectness times best class score reaches the threshold."""
-    places = np.flatnonzero(whole[:, 4] >= (least_logit(threshold) if logits else threshold))
+def objects(whole: Floats, logits: bool, threshold: float, root: bool = False) -> Likely:
+    """Return the places (n, 5 + classes) whose objectness times best class score (``root``: its root) is enough."""
+    least = threshold**2 if root else threshold
+    places = np.flatnonzero(whole[:, 4] >= (least_logit(least) if logits else least))
     picked = whole[places, 4:]
     if logits:
         picked = sigmoid(picked)
@@ -63,6 +64,7 @@ def objects(whole: Floats, logits: bool, threshold: float) -> Likely:
         return Likely(places, np.zeros(len(places), np.intp), objectness)
     classes = scores.argmax(axis=1)
     confidence = scores[np.arange(len(scores)), classes] * objectness
+    confidence = np.sqrt(confidence) if root else confidence
     sure = np.flatnonzero(confidence >= threshold)
     return Likely(places[sure], classes[sure], confidence[sure])
 

@@ -19,6 +19,9 @@ MOVES = ("CONCATENATION", "RESHAPE", "TRANSPOSE")
 CELL = 8
 """Pixels of a cell of FOMO's grid."""
 TWO = 2
+FACES = [1, 1, SIDES]
+"""Channels of YuNet's maps but for its key points."""
+SURE_FACE, FACE_IOU = 0.6, 0.3  # what OpenCV's sample of YuNet asks for
 MAP = 4
 """Dimensions of a map (1, h, w, channels)."""
 NAMES = ("box", "reg", "dist")
@@ -117,6 +120,8 @@ def _of_levels(
         )  # the third map is the sum of the scores (Rockchip's exporter)
     if len(first) == 3 and sorted(first)[0] == 1 and SIDES in first:
         return _yolox(model, graph, levels, size) or name_levels(model, shapes)
+    if sorted(first)[:3] == FACES and len(first) == 4 and max(first) % 2 == 0:
+        return _faces(model, graph, levels, size)
     return _anchored(model, graph, levels, size) if len(first) == 1 else name_levels(model, shapes)
 
 
@@ -212,6 +217,31 @@ def _yolox(
     what = f"boxes, objectness and scores of {classes} classes at strides {listed(strides)}"
     whole = tuple(t for kind in kinds for t in kind)
     return _taken(model, graph, whole, _names(levels, "boxes", "objects", "scores"), post, what)
+
+
+def _faces(model: bytes, graph: Graph, levels: Mapping[int, list[int]], size: tuple[int, int]) -> Reading:
+    """Read four maps a level as YuNet's: class score and objectness, whose product has no order, box and key points."""
+    deep = {t: graph.tensors[t].shape[3] for tensors in levels.values() for t in tensors}
+    kinds: list[list[int]] = [[], [], [], []]
+    for tensors in levels.values():
+        ones = [t for t in tensors if deep[t] == 1]
+        rest = sorted((t for t in tensors if deep[t] != 1), key=lambda t: deep[t])
+        for kind, t in zip(kinds, (rest[0], *ones, rest[1])):
+            kind.append(t)
+    count, strides = len(levels), tuple(levels)
+    places = [tuple(range(k * count, (k + 1) * count)) for k in range(4)]
+    points = deep[kinds[3][0]] // 2
+    post = Detect(
+        "yolox", threshold=SURE_FACE, iou=FACE_IOU, limit=LIMIT, input_size=size, strides=strides, decoded=False,
+        box_outputs=places[0], object_outputs=places[1], score_outputs=places[2], point_outputs=places[3],
+        points=points, root=True, score_form=_score_form(graph, (*kinds[1], *kinds[2])),
+    )  # fmt: skip
+    what = (
+        f"boxes, two scores whose product counts and {points} key points at strides {listed(strides)}, as YuNet has"
+        " them (which takes BGR images from 0 to 255)"
+    )
+    names = _names(levels, "boxes", "objects", "scores", "points")
+    return _taken(model, graph, tuple(t for kind in kinds for t in kind), names, post, what)
 
 
 def _anchored(

@@ -172,7 +172,7 @@ def name_levels(model: bytes, shapes: Mapping[int, Sequence[int]]) -> Reading | 
         return None
     return Reading(
         f"maps {at}, of {listed(first)} channels: perhaps boxes or sizes, scores and more (how central, key points, as"
-        " FCOS, YuNet and CenterFace have them), which no post-processing of qedge decodes together",
+        " FCOS and CenterFace have them), which no post-processing of qedge decodes together",
         None, model, hint=f"{APART}; or {IN_PROGRAM}",
     )  # fmt: skip
 
