@@ -76,7 +76,7 @@ class TargetInfo:
         emulated: whether ``execute`` runs the device's own code here; without it the CPU twin runs.
         columns: figures for the tables of ``qedge build`` and the report.
         on_device: what a person does with a bundle that Python does not run there, as a hint.
-        next_step: the command to type once a bundle is built; ``{bundle}`` is its folder.
+        next_step: the command to type once a bundle is built, and what comes behind it; ``{bundle}`` is its folder.
         is_default: whether it is built for where nobody names a target.
         aliases: other names that people have for it, each with the options that it stands for:
             ``{"pico2": {"board": "pico2"}}``.

@@ -120,6 +120,7 @@ class McuTarget(Target):
             Column("flash", "flash_bytes", "code and constants"),
             Column("stack", "stack_bytes", "deepest of one inference"),
         ),
+        next_step="qedge verify {bundle}, and {bundle}/c/README.md leads to a class name on your board's serial port",
         on_device="its bundle is a C library: c/README.md in it says how to use it",
     )
 
