@@ -199,11 +199,12 @@ def _plan(
 
 
 def _too_fine(graph: Graph, plan: Plan) -> dict[int, float]:
-    """Return tensors whose scale is too small for XNNPACK beside the others of their operator, and the smallest.
+    """Return tensors whose scale is too small for the kernels beside the others of their operator, and the smallest.
 
     It refuses a model whose requantisation factor reaches 2**8, and ADD or SUB with an input scale below
     2**-10 of the output's (``XNNPACK/src/subgraph/validation.c`` and the operators' ``create``); so fine a
-    tensor adds nothing there that its neighbours could hold.
+    tensor adds nothing there that its neighbours could hold. TFLite's HARD_SWISH demands an output scale of at least
+    2**-7 of the input's (``tensorflow/lite/kernels/activations.cc``): where nearly all it reads is far below 0.
     """
     found: dict[int, float] = {}
 
@@ -219,6 +220,8 @@ def _too_fine(graph: Graph, plan: Plan) -> dict[int, float]:
         if rule.kind == "weights":
             read = plan.reads(op, data_slots(graph, op)[0]).scale[0]
             at_least(op.outputs[0], read * max(plan.tensors[weight_slots(graph, op)[0]].scale) / 255)
+        elif op.op == "HARD_SWISH":
+            at_least(op.outputs[0], plan.reads(op, 0).scale[0] / 128)
         elif op.op in ("ADD", "SUB", "MUL"):
             a, b = (plan.reads(op, s).scale[0] for s in (0, 1))
             at_least(op.outputs[0], (a * b if op.op == "MUL" else max(a, b)) / 255)

@@ -307,6 +307,20 @@ def test_a_vanishing_branch_beside_a_large_one_still_loads_in_xnnpack() -> None:
     assert compare(builder.pack(), result.data, data).sqnr_db > 35
 
 
+def test_a_hard_swish_that_reads_little_above_zero_still_loads() -> None:
+    """Its kernel refuses an output scale below 2**-7 of the input's; values so small add nothing there."""
+    model = single_op("HARD_SWISH", [Spec((1, 64), "float32")], [Spec((1, 64), "float32")])
+    far = np.linspace(-90, -2.99, 64 * 20).astype(np.float32).reshape(20, 64)
+    result = quantize(model, ArrayDataset(far), MINMAX)
+    graph = Graph.from_bytes(result.data)
+    (op,) = (op for op in graph if op.op == "HARD_SWISH")
+    read, made = (graph.tensors[t].quantization.scalar[0] for t in (op.inputs[0], op.outputs[0]))
+    assert made >= read / 128
+    (found,) = Runner(result.data).predict([far[:1]])
+    wanted = far[:1] * np.clip(far[:1] + 3, 0, 6) / 6
+    assert np.abs(found - wanted).max() <= 2 * made
+
+
 def test_equal_vectors_of_scales_and_zeros_are_stored_once() -> None:
     data = quantize(cnn(), images(), MINMAX).data
     assert data.count(np.zeros(16, np.int64).tobytes()) <= 1
