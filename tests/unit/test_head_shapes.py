@@ -90,6 +90,23 @@ def test_nanodet_counts_from_the_corners_of_cells() -> None:
     )
 
 
+def test_the_last_cells_may_pass_the_edge_of_the_image(monkeypatch) -> None:
+    side = 72  # the coarse grid has 5 cells of 16 pixels a row, as PicoDet's of 64 pixels has 13 of 800
+    monkeypatch.setattr("test_head_cut.SIDE", side)
+    reading = read_shapes(raw("a level each, squashed", 8))
+    assert reading is not None
+    assert reading.postprocess is not None
+    assert "distances of 8 bins and scores of 3 classes at strides 8, 16" in reading.what
+    image = np.random.default_rng(4).normal(0, 1, (1, side, side, 3)).astype(np.float32)
+    outputs = Runner(reading.data).predict([image])
+    boxes = reading.postprocess.replace(threshold=0.0).decode(outputs).boxes
+    distances = [outputs[k].reshape(-1, 4, 8) for k in reading.postprocess.box_outputs]
+    assert [len(d) for d in distances] == [81, 25]
+    bins = np.exp(distances[1][-1]) / np.exp(distances[1][-1]).sum(axis=1, keepdims=True)
+    left, top, right, bottom = 16 * (bins * np.arange(8)).sum(axis=1)
+    np.testing.assert_allclose(boxes[-1] * side, [72 - top, 72 - left, 72 + bottom, 72 + right], atol=1e-3)
+
+
 @pytest.mark.parametrize("joined", [True, False])
 def test_boxes_objectness_and_scores_are_told_by_their_channels(joined: bool) -> None:
     net = Net(1)

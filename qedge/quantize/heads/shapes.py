@@ -93,13 +93,24 @@ def _levels(graph: Graph, ends: Sequence[int], size: tuple[int, int]) -> dict[in
     found: dict[int, list[int]] = {}
     for t in ends:
         shape = graph.tensors[t].shape
-        if len(shape) != 4 or 0 in shape or size[0] % shape[1] or shape[1] == size[0]:
+        stride = _stride(size, shape[1:3]) if len(shape) == MAP and 0 not in shape else 1
+        if stride == 1:
             return {}
-        if size[1] * shape[1] != size[0] * shape[2]:
-            return {}
-        found.setdefault(size[0] // shape[1], []).append(t)
+        found.setdefault(stride, []).append(t)
     counts = {len(tensors) for tensors in found.values()}
     return {stride: found[stride] for stride in sorted(found)} if len(counts) == 1 else {}
+
+
+def _stride(size: tuple[int, int], cells: Sequence[int]) -> int:
+    """Return the pixels of a cell; 1 where the cells are none of the image's.
+
+    Where it is a power of two, the last cells of a row or column may pass the edge, as layers that pad make them.
+    """
+    exact = size[0] // cells[0]
+    if [exact * n for n in cells] == list(size):
+        return exact
+    powers = (2**k for k in range(1, 8))
+    return next((s for s in powers if [-(-side // s) for side in size] == list(cells)), 1)
 
 
 def _of_levels(
