@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_head_cut import CLASSES, SIDE, STRIDES, Net, cells
-from test_head_shapes import IMAGE, ended, squashed
+from test_head_shapes import IMAGE, ended, raw, squashed
 
 import qedge
 from qedge.cli._app import run
@@ -252,13 +252,30 @@ def test_what_cannot_be_decoded_is_told_without_being_asked(tmp_path, capfd) -> 
         assert "hint: end the model with decoded boxes" in told
 
 
-def test_outputs_that_are_int8_already_are_named(tmp_path) -> None:
-    model = decoded(Net(5), "corners, joined")
-    source = SourceModel(model, "int8", "tflite", "net", "0" * 64, (), {}, {})
-    brought = bring(source, BuildRequest(tmp_path / "net.tflite", [], tmp_path))
-    (said,) = [f for f in brought.findings if f.rule == "detector-outputs"]
-    assert brought.postprocess is None
-    assert "bring the float model" in said.hint
+def test_a_quantised_model_is_read_as_it_is(tmp_path) -> None:
+    """What Ultralytics' full-integer TFLite has: one int8 output of shares and probabilities, in one scale."""
+    net = Net(5)
+    decoded(net, "centres, shares, joined")
+    model = net.editor.pack()
+    data = np.random.default_rng(0).random((8, SIDE, SIDE, 3)).astype(np.float32)
+    np.savez(tmp_path / "data.npz", x=data)
+    (tmp_path / "net.tflite").write_bytes(model)
+    made = qedge.build(
+        tmp_path / "net.tflite", data, targets="rpi", out=tmp_path / "build", method="minmax", cut_head=False
+    )
+    (tmp_path / "int8.tflite").write_bytes((made.bundles["rpi"] / "model.tflite").read_bytes())
+    again = qedge.build(tmp_path / "int8.tflite", data, targets="rpi", out=tmp_path / "build")
+    (said,) = [f for f in again.report.findings if f.rule == "detector-outputs"]
+    assert "80 places with boxes (centres and sizes, as shares of the image)" in said.message
+    assert "one int8 output of boxes and scores together is coarse" in said.hint
+    with qedge.load(again.bundles["rpi"]) as loaded:
+        post = loaded.postprocess
+        assert isinstance(post, Detect)
+        (rows,) = loaded(data[0])._real
+    assert (post.form, post.boxes, post.scores_output, post.input_size) == ("pairs", 0, 0, (1, 1))
+    found = post.replace(threshold=0.0).decode([rows])
+    np.testing.assert_allclose(found.boxes, corners_of(rows[0, :, :4]), atol=1e-6)
+    np.testing.assert_allclose(found.scores, rows[0, :, 4:].max(axis=1))
 
 
 @pytest.mark.parametrize(
@@ -538,3 +555,13 @@ def test_four_maps_a_level_are_faces_with_key_points(rows: bool) -> None:
     np.testing.assert_allclose(found.boxes, corners_of(whole) / SIDE, atol=1e-4)
     spots = (marks.reshape(-1, 5, 2) + points[:, None]) * steps[:, None] / SIDE
     np.testing.assert_allclose(found.points[..., :2], spots[..., ::-1], atol=1e-4)
+
+
+def test_maps_of_a_quantised_model_that_would_have_to_be_taken_apart_are_named(tmp_path) -> None:
+    source = SourceModel(raw("joined"), "int8", "tflite", "net", "0" * 64, (), {}, {})
+    brought = bring(source, BuildRequest(tmp_path / "net.tflite", [], tmp_path))
+    (said,) = [f for f in brought.findings if f.rule == "detector-outputs"]
+    assert brought.postprocess is None
+    assert brought.source is source
+    assert "distances of 16 bins" in said.message
+    assert "bring the float model" in said.hint

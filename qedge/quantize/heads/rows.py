@@ -60,13 +60,15 @@ class _Pair:
 def read_rows(model: bytes, graph: Graph, size: tuple[int, int], classes: int | None) -> Reading | None:
     """Return outputs as boxes and scores that the model has decoded; None where their numbers do not tell that.
 
+    Those of a quantised model are read as they are: nothing of it is taken apart.
+
     Args:
         classes: how many labels there are, where that is known.
     """
-    if graph.tensors[graph.inputs[0]].dtype != "float32":
-        return None
-    model = _batched(model, graph)
-    graph, found = Graph.from_bytes(model), []
+    if _is_float(graph):
+        model = _batched(model, graph)
+        graph = Graph.from_bytes(model)
+    found = []
     for pair in _pairs(model, graph, size, classes):
         reading = _read(pair, size, classes)
         if reading is not None:
@@ -94,8 +96,12 @@ def _pairs(model: bytes, graph: Graph, size: tuple[int, int], classes: int | Non
                 continue
             if scores[1:] == (places,) or (len(scores) == 3 and scores[3 - axis] == places):
                 yield _Pair(model, first, second, axis, sure)
-            elif len(scores) == 3 and scores[axis] == places:
+            elif len(scores) == 3 and scores[axis] == places and _is_float(graph):
                 yield _Pair(_turned(model, graph.outputs[second]), first, second, axis, sure)
+
+
+def _is_float(graph: Graph) -> bool:
+    return all(graph.tensors[t].dtype == "float32" for t in graph.outputs)
 
 
 def _flat(shape: Sequence[int]) -> tuple[int, ...]:
@@ -112,7 +118,8 @@ def _of_one(
         channels, places = shape[axis], shape[3 - axis]
         if channels <= SIDES or places < LEAST_PLACES:
             continue
-        made, several = bounds_of(graph, output, axis), anchors_of(places, size) > 1
+        made = bounds_of(graph, output, axis) if _is_float(graph) else set()
+        several = anchors_of(places, size) > 1
         objects = _has_objects(channels, classes, several or SIDES + 1 in made)
         for bounds, names in (
             ((0, SIDES), ("boxes", "scores")),

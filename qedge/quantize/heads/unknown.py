@@ -121,8 +121,8 @@ def _against_anchors(places: int, channels: Sequence[int], model: bytes) -> Read
         f"{places} times {SIDES} numbers and {scores} scores: perhaps boxes against anchors, which the model does not"
         " hold",
         None, model,
-        hint='state them: [postprocess] kind = "detect", form = "anchors" with its fields (docs/detection.md), or end'
-        " the model with its last layers",
+        hint='state them: [postprocess] kind = "detect", form = "anchors" (encodings as y, x, h, w) with its fields'
+        " (docs/detection.md), or export the model with the boxes of all places decoded",
     )  # fmt: skip
 
 
