@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -10,19 +9,9 @@ import pytest
 
 from qedge.oracle import tflm
 from qedge.testing.cases import Merged, merge
-from tests.ops.cases import (
-    add,
-    batch_matmul,
-    conv_2d,
-    depthwise_conv_2d,
-    fully_connected,
-    pool_2d,
-    transpose_conv,
-)
 from tests.ops.executors import VECTORS, Executor, run_c
 from tests.ops.vector_cases import CASES
 
-TABLES = (add, batch_matmul, conv_2d, depthwise_conv_2d, fully_connected, pool_2d, transpose_conv)
 WITH_VECTORS = (
     Executor("host", "host", on_host=True, flags=VECTORS),
     Executor("aarch64", "host", linux="aarch64"),
@@ -93,8 +82,7 @@ int main(void)
 
 @cache
 def model(for_oracle: bool = False) -> Merged:
-    tables = [replace(c, name=f"table-{t.__name__}/{c.name}") for t in TABLES for c in t.CASES]
-    return merge([*CASES, *tables], for_oracle=for_oracle)
+    return merge(CASES, for_oracle=for_oracle)
 
 
 @cache

@@ -147,6 +147,20 @@ def _transposed() -> list[Case]:
     ]
 
 
+def _multiples() -> list[Case]:
+    found = [
+        binary("MUL", f"row-of-{n}", q((1, 3, 2, n), 0.1, -128), q((1, 1, 1, n), 0.05, 127), (3.0, -3))
+        for n in (1, 7, 8, 9, 24, 31)
+    ]
+    return [
+        *found,
+        binary("MUL", "number", q((1, 3, 19), 0.1, 127), q((1, 1, 1), 0.05, -128), (2.0, 127)),
+        binary("MUL", "first-repeats", q((1, 5, 1), 0.1, 127), q((1, 5, 18), 0.05, -128), (2.0, -128)),
+        binary("MUL", "scales-up", q((1, 2, 9), 1.0, 0), q((1, 1, 9), 1.0, 3), (0.1, 0)),
+        binary("MUL", "ties", q((1, 40, 11), 0.5, 0), q((1, 1, 11), 0.5, 1), (1.0, 0)),
+    ]
+
+
 def _pools() -> list[Case]:
     return [
         pool_2d.case(op, name, shape, filter, stride, padding, activation, zero=zero)
@@ -178,6 +192,7 @@ CASES = [
         ("fully_connected", _fully_connected()),
         ("batch_matmul", _products()),
         ("transpose_conv", _transposed()),
+        ("mul", _multiples()),
         ("pool_2d", _pools()),
         ("add", _sums()),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from qedge.quantmath import quantize_multiplier
-from qedge_mcu.ops import broadcast
+from qedge_mcu.ops import broadcast, vector
 from qedge_mcu.ops.base import (
     Emitted,
     OpContext,
@@ -65,7 +65,7 @@ def _same(c: OpContext) -> Emitted | None:
 
 def _general(c: OpContext) -> Emitted:
     multiplier, shift = _multiplier(c)
-    return broadcast.emit(
+    portable = broadcast.emit(
         c,
         "qe_mul_s8",
         "qe_mul_s8.c",
@@ -78,3 +78,4 @@ def _general(c: OpContext) -> Emitted:
             *output_members(c),
         ),
     )
+    return portable if shift > 0 else vector.mul(c, portable)

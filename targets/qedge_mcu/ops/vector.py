@@ -110,6 +110,19 @@ def batch_matmul(c: OpContext, portable: Emitted, columns: int, transposed: tupl
     )
 
 
+def mul(c: OpContext, portable: Emitted) -> Emitted:
+    """Return a call of MUL with a shift to the right, by vectors where the core has them."""
+    if c.core.family != "vector":
+        return portable
+    return replace(
+        portable,
+        function="qe_mul_s8_vec",
+        kernels=("qe_mul_s8_vec.c", *portable.kernels),
+        headers=(*portable.headers, *_HEADERS),
+        note="eight values at a time",
+    )
+
+
 def _shifts_left(portable: Emitted) -> bool:
     return any(np.any(a.values > 0) for a in portable.arrays if a.name == "shift")
 

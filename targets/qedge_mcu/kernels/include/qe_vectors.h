@@ -69,6 +69,14 @@ static inline qe_v4 qe_v4_add_dot(qe_v4 sums, qe_v8 x, qe_v8 y)
     return _mm_add_epi32(sums, _mm_madd_epi16(x, y));
 }
 
+/* Write the eight products of x and y, both of 9 bits. */
+static inline void qe_v8_multiply(qe_v4 *low, qe_v4 *high, qe_v8 x, qe_v8 y)
+{
+    const __m128i lower = _mm_mullo_epi16(x, y), upper = _mm_mulhi_epi16(x, y);
+    *low = _mm_unpacklo_epi16(lower, upper);
+    *high = _mm_unpackhi_epi16(lower, upper);
+}
+
 /* Return the sum of each vector's four values. */
 static inline qe_v4 qe_v4_totals(const qe_v4 sums[4])
 {
@@ -277,6 +285,12 @@ static inline qe_v4 qe_v4_add_dot(qe_v4 sums, qe_v8 x, qe_v8 y)
 {
     sums = vmlal_s16(sums, vget_low_s16(x), vget_low_s16(y));
     return vmlal_s16(sums, vget_high_s16(x), vget_high_s16(y));
+}
+
+static inline void qe_v8_multiply(qe_v4 *low, qe_v4 *high, qe_v8 x, qe_v8 y)
+{
+    *low = vmull_s16(vget_low_s16(x), vget_low_s16(y));
+    *high = vmull_s16(vget_high_s16(x), vget_high_s16(y));
 }
 
 static inline qe_v4 qe_v4_totals(const qe_v4 sums[4])
