@@ -1,0 +1,247 @@
+"""Readers of a detector's last maps: what those of each stride are, where their channels tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from qedge.graph import Graph
+from qedge.processing.detect import LEVELS, Detect
+from qedge.quantize.heads.cut import without_tail
+from qedge.quantize.heads.forms import IOU, LIMIT, THRESHOLD
+from qedge.quantize.heads.reading import SIDES, Reading, listed
+from qedge.quantize.heads.rows import squashed
+from qedge.quantize.heads.tail import is_layer
+from qedge.quantize.heads.unknown import BINS, name_grid
+
+MOVES = ("CONCATENATION", "RESHAPE", "TRANSPOSE")
+CELL = 8
+"""Pixels of a cell of FOMO's grid."""
+TWO = 2
+FACES = [1, 1, SIDES]
+"""Channels of YuNet's maps but for its key points."""
+SURE_FACE, FACE_IOU = 0.6, 0.3  # what OpenCV's sample of YuNet asks for
+MAP = 4
+"""Dimensions of a map (1, h, w, channels)."""
+NAMES = ("box", "reg", "dist")
+"""What the outputs with distances are often called."""
+MOST_CLASSES = 32
+"""Of a grid that may be FOMO's; more are rather features."""
+
+
+def ends_of(graph: Graph, output: int) -> list[int]:
+    """Return the tensors that an output is put together of, without anything being computed but scores of rows."""
+    op = graph.producer.get(output)
+    if op is not None and op.op == "LOGISTIC" and len(graph.tensors[output].shape) != MAP:
+        return ends_of(graph, op.inputs[0])
+    if op is None or op.op not in MOVES:
+        return [output]
+    parts = op.inputs if op.op == "CONCATENATION" else op.inputs[:1]
+    return [t for part in parts for t in ends_of(graph, part)]
+
+
+def distances(
+    model: bytes, graph: Graph, levels: Mapping[int, list[int]], size: tuple[int, int]
+) -> Reading | None:
+    """Read two maps a level as distances and class scores, where their channels tell which is which."""
+    boxes, scores = [], []
+    for stride, tensors in levels.items():
+        wide = _wide(graph, tensors)
+        if len(wide) != 1:
+            return None
+        boxes.append(_in_cells(graph, wide[0], stride))
+        scores += [t for t in tensors if t != wide[0]]
+    bins = BINS[graph.tensors[boxes[0]].shape[3]]
+    count, strides = len(levels), tuple(levels)
+    post = Detect(
+        "yolov8", threshold=THRESHOLD, iou=IOU, limit=LIMIT, input_size=size, strides=strides, bins=bins,
+        box_outputs=tuple(range(count)), score_outputs=tuple(range(count, 2 * count)),
+        score_form=_score_form(graph, scores),
+    )  # fmt: skip
+    classes = graph.tensors[scores[0]].shape[3]
+    how = "in cells" if bins == 1 else f"of {bins} bins"
+    what = f"distances {how} and scores of {classes} classes at strides {listed(strides)}"
+    if bins == BINS[32] and len(graph.outputs) == 1 and next(iter(levels.values()))[0] in scores:
+        what += ", from the corners of cells, as NanoDet-Plus has them"
+        post = post.replace(cell_middle=0.0)
+    if bins == 1 and not set(boxes) & {t for tensors in levels.values() for t in tensors}:
+        what += ", from the corners of cells, as RTMDet has them"
+        post = post.replace(cell_middle=0.0)
+    return _taken(model, graph, (*boxes, *scores), _names(levels, "boxes", "scores"), post, what)
+
+
+def _wide(graph: Graph, tensors: Sequence[int]) -> list[int]:
+    """Return which tensors have the channels of distances; of several those of bins, or those that are named so."""
+    wide = [t for t in tensors if graph.tensors[t].shape[3] in BINS]
+    if len(wide) > 1:
+        wide = [t for t in wide if graph.tensors[t].shape[3] != SIDES] or wide
+    if len(wide) > 1:
+        names = dict(zip(graph.outputs, graph.output_names))
+        wide = [t for t in wide if any(word in names.get(t, "").lower() for word in NAMES)] or wide
+    return wide
+
+
+def _in_cells(graph: Graph, tensor: int, stride: int) -> int:
+    """Return what a tensor was before its stride was multiplied in, where it was: distances in cells."""
+    op = graph.producer.get(tensor)
+    if op is None or op.op != "MUL":
+        return tensor
+    factors = [graph.tensors[t].data for t in op.inputs]
+    for plain, factor in zip(op.inputs, reversed(factors)):
+        if factor is not None and factor.size == 1 and float(factor.reshape(-1)[0]) == stride:
+            return plain
+    return tensor
+
+
+def yolox(
+    model: bytes, graph: Graph, levels: Mapping[int, list[int]], size: tuple[int, int]
+) -> Reading | None:
+    """Read three maps a level as boxes, objectness and class scores."""
+    kinds: tuple[list[int], list[int], list[int]] = ([], [], [])
+    for tensors in levels.values():
+        deep = {t: graph.tensors[t].shape[3] for t in tensors}
+        box = [t for t in tensors if deep[t] == SIDES][:1]
+        sure = [t for t in tensors if deep[t] == 1][:1]
+        rest = [t for t in tensors if t not in (*box, *sure)]
+        if len(box) != 1 or len(sure) != 1 or len(rest) != 1 or not _plain(graph, box[0]):
+            return None
+        for kind, found in zip(kinds, (box, sure, rest)):
+            kind += found
+    form = _score_form(graph, kinds[2])
+    if form != _score_form(graph, kinds[1]):
+        return None
+    count, strides = len(levels), tuple(levels)
+    post = Detect(
+        "yolox", threshold=THRESHOLD, iou=IOU, limit=LIMIT, input_size=size, strides=strides, decoded=False,
+        box_outputs=tuple(range(count)), object_outputs=tuple(range(count, 2 * count)),
+        score_outputs=tuple(range(2 * count, 3 * count)), score_form=form,
+    )  # fmt: skip
+    classes = graph.tensors[kinds[2][0]].shape[3]
+    what = f"boxes, objectness and scores of {classes} classes at strides {listed(strides)}"
+    whole = tuple(t for kind in kinds for t in kind)
+    return _taken(model, graph, whole, _names(levels, "boxes", "objects", "scores"), post, what)
+
+
+def faces(model: bytes, graph: Graph, levels: Mapping[int, list[int]], size: tuple[int, int]) -> Reading:
+    """Read four maps a level as YuNet's: class score and objectness, whose product has no order, box and key points."""
+    deep = {t: graph.tensors[t].shape[3] for tensors in levels.values() for t in tensors}
+    kinds: list[list[int]] = [[], [], [], []]
+    for tensors in levels.values():
+        ones = [t for t in tensors if deep[t] == 1]
+        rest = sorted((t for t in tensors if deep[t] != 1), key=lambda t: deep[t])
+        for kind, t in zip(kinds, (rest[0], *ones, rest[1])):
+            kind.append(t)
+    count, strides = len(levels), tuple(levels)
+    places = [tuple(range(k * count, (k + 1) * count)) for k in range(4)]
+    points = deep[kinds[3][0]] // 2
+    post = Detect(
+        "yolox", threshold=SURE_FACE, iou=FACE_IOU, limit=LIMIT, input_size=size, strides=strides, decoded=False,
+        box_outputs=places[0], object_outputs=places[1], score_outputs=places[2], point_outputs=places[3],
+        points=points, root=True, score_form=_score_form(graph, (*kinds[1], *kinds[2])),
+    )  # fmt: skip
+    what = (
+        f"boxes, two scores whose product counts and {points} key points at strides {listed(strides)}, as YuNet has"
+        " them (which takes BGR images from 0 to 255)"
+    )
+    names = _names(levels, "boxes", "objects", "scores", "points")
+    return _taken(model, graph, tuple(t for kind in kinds for t in kind), names, post, what)
+
+
+def anchored(
+    model: bytes, graph: Graph, levels: Mapping[int, list[int]], size: tuple[int, int]
+) -> Reading | None:
+    """Say of one map a level that it may have anchors, whose sizes are nowhere in the model."""
+    channels = graph.tensors[next(iter(levels.values()))[0]].shape[3]
+    if channels % 3 or channels // 3 < SIDES + 1:
+        return None
+    what = (
+        f"maps of {channels} channels at strides {listed(tuple(levels))}: perhaps 3 anchors a cell (YOLOv5, v7; those"
+        " of v3 and v4 decode otherwise)"
+    )
+    ends = [ends_of(graph, output) for output in graph.outputs]
+    places = [ends.index([t]) for (t,) in levels.values() if [t] in ends]
+    lines = (
+        f'state them: [postprocess] kind = "detect", form = "yolov5", decoded = false, box_outputs = {places},'
+        f" strides = {list(levels)}, input_size = {list(size)}, anchor_sizes = [w, h of each, in pixels, level by"
+        f" level; YOLOv5's own begin with 10, 13, 16, 30, 33, 23, YOLOv7's with 12, 16, 19, 36, 40, 28]"
+    )
+    if len(places) != len(levels) or any(squashed(graph, output) for output in graph.outputs):
+        lines = "end it with a map a level, before any sigmoid, and state their anchors (docs/detection.md)"
+    hint = f"{lines}; or export it with its decoding, which tells them"
+    return Reading(f"{what}, whose sizes the model does not hold", None, model, hint=hint)
+
+
+def centres(model: bytes, graph: Graph, tensors: Sequence[int], size: tuple[int, int]) -> Reading:
+    """Read three maps as CenterNet's: of peaks, sizes and offsets, the last two by their names or in this order."""
+    heat = next(t for t in tensors if graph.tensors[t].shape[3] != TWO)
+    two = [t for t in tensors if t != heat]
+    names = dict(zip(graph.outputs, graph.output_names))
+    if any(word in names.get(two[0], "").lower() for word in ("reg", "off")):
+        two.reverse()
+    post = Detect(
+        "centernet", scores_output=0, boxes=1, count=2, input_size=size, threshold=THRESHOLD, limit=LIMIT,
+        score_form="probabilities" if _squashed(graph, heat) else "sigmoid",
+    )  # fmt: skip
+    what = f"peaks of {graph.tensors[heat].shape[3]} classes, sizes and offsets, as CenterNet has them"
+    return _taken(model, graph, (heat, *two), ("peaks", "sizes", "offsets"), post, what)
+
+
+def cells(
+    model: bytes, graph: Graph, stride: int, tensor: int, size: tuple[int, int], classes: int | None
+) -> Reading | None:
+    """Read classes in cells of 8 pixels as FOMO's grid, where a softmax or the number of labels tells it."""
+    op = graph.producer.get(tensor)
+    channels = graph.tensors[tensor].shape[3]
+    softmax = op is not None and op.op == "SOFTMAX"
+    if (
+        stride != CELL
+        or channels < TWO
+        or (channels > MOST_CLASSES and not softmax)
+        or _squashed(graph, tensor)
+    ):
+        return None
+    if not softmax and classes != channels - 1:
+        return name_grid(model, channels, stride)
+    post = Detect(
+        "fomo", scores_output=0, input_size=size, background=True, limit=LIMIT,
+        score_form="probabilities" if softmax else "softmax",
+    )  # fmt: skip
+    what = f"a grid of {channels - 1} classes and a background in cells of {CELL} pixels, as FOMO has it"
+    if not softmax:
+        return _taken(model, graph, (tensor,), ("grid",), post, f"{what}, before its softmax")
+    return Reading(what, post, model)
+
+
+def _taken(
+    model: bytes, graph: Graph, tensors: tuple[int, ...], names: tuple[str, ...], post: Detect, what: str
+) -> Reading:
+    """Return the reading; a model whose outputs are these tensors stays as it is, in its own order."""
+    if set(tensors) != set(graph.outputs):
+        return Reading(what, post, without_tail(model, tensors, names))
+    place = [list(graph.outputs).index(t) for t in tensors]
+    if post.form == "centernet":
+        return Reading(what, post.replace(scores_output=place[0], boxes=place[1], count=place[2]), model)
+    moved = {name: tuple(place[k] for k in getattr(post, name)) for name in LEVELS}
+    return Reading(what, post.replace(**moved), model)
+
+
+def _names(levels: Mapping[int, list[int]], *kinds: str) -> tuple[str, ...]:
+    return tuple(f"{kind}_{stride}" for kind in kinds for stride in levels)
+
+
+def _plain(graph: Graph, tensor: int) -> bool:
+    """Return whether a tensor is a layer's, with nothing done to it: YOLOX' boxes are, FCOS' distances are not."""
+    op = graph.producer.get(tensor)
+    return (
+        op is not None
+        and is_layer(graph, op)
+        and op.options.get("fused_activation_function", "NONE") == "NONE"
+    )
+
+
+def _squashed(graph: Graph, tensor: int) -> bool:
+    op = graph.producer.get(tensor)
+    return op is not None and op.op == "LOGISTIC"
+
+
+def _score_form(graph: Graph, tensors: Sequence[int]) -> str:
+    return "probabilities" if all(_squashed(graph, t) for t in tensors) else "sigmoid"
