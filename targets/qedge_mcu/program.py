@@ -28,6 +28,8 @@ from qedge_mcu.views import Views
 __all__ = ["Program", "Step", "build", "c_identifier", "check", "in_arena"]
 
 CONTEXT_ALIGN = 8
+_ENDS = ("SOFTMAX", "LOG_SOFTMAX", "LOGISTIC")
+"""What turns scores into probabilities, and keeps their order."""
 CONTROL_FLOW = ("IF", "WHILE", "CALL")
 # fmt: off
 HEADERS = frozenset(
@@ -186,7 +188,21 @@ def _reasons(c: OpContext) -> list[Reason]:
         return [Reason(f"{name} has no C kernel", way)]
     tensors = [t for t in (*c.inputs, *c.outputs) if t is not None]
     reasons = [r for t in tensors for r in expect_static(t, what=f"tensor {t.name!r}")]
-    return reasons or _legacy(tensors, module.check(c))
+    return reasons or _float_end(c, _legacy(tensors, module.check(c)))
+
+
+def _float_end(c: OpContext, reasons: list[Reason]) -> list[Reason]:
+    """Return the reasons; one where a full-integer model ends with a function that is left in float."""
+    source = c.graph.producer.get(c.op.inputs[0]) if c.op.inputs else None
+    if not reasons or c.op.op not in _ENDS or source is None or source.op != "DEQUANTIZE":
+        return reasons
+    if not set(c.op.outputs) <= set(c.graph.outputs):
+        return reasons
+    way = (
+        f"end the model ahead of the {c.op.op} (DEQUANTIZE gives its input, whose largest value is in the same place),"
+        " or convert it again with inference_output_type int8"
+    )
+    return [Reason(f"it ends an int8 model in float: {c.output.dtype}, expected int8", way, "dtype")]
 
 
 def _legacy(tensors: Sequence[Tensor], reasons: list[Reason]) -> list[Reason]:

@@ -12,7 +12,7 @@ import pytest
 from qedge.emulate import CORES as EMULATED
 from qedge.errors import ModelError
 from qedge.graph import Graph
-from qedge.testing.opmodels import Spec, constant, single_op
+from qedge.testing.opmodels import ModelBuilder, Spec, constant, single_op
 from qedge_mcu.cores import CORES, core
 from qedge_mcu.ops.base import ConstArray, Emitted, Params, Ref
 from qedge_mcu.program import check
@@ -121,6 +121,19 @@ def test_zeros_may_have_the_scale_zero(value: int, refused: bool) -> None:
             check(Graph.from_bytes(data), core("cortex-m4"))
     else:
         assert check(Graph.from_bytes(data), core("cortex-m4"))[1] == []
+
+
+def test_a_softmax_in_float_behind_integers_is_told_with_the_way_out() -> None:
+    builder = ModelBuilder()
+    graph = builder.subgraph()
+    x = graph.input(Spec((1, 4), "int8", 0.1))
+    real, scores = (graph.tensor(Spec((1, 4), "float32")) for _ in range(2))
+    graph.operator("DEQUANTIZE", [x], [real])
+    graph.operator("LOG_SOFTMAX", [real], [scores])
+    graph.output(scores)
+    _, (finding,) = check(Graph.from_bytes(builder.pack()), core("cortex-m4"))
+    assert finding.message == "it ends an int8 model in float: float32, expected int8"
+    assert "end the model ahead of the LOG_SOFTMAX" in str(finding.hint)
 
 
 def test_what_can_be_built_can_be_verified() -> None:
