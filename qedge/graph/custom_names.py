@@ -16,6 +16,10 @@ _COMPILED = {
     " compiles it again)",
 }
 _FLEX = "they are TensorFlow's own (SELECT_TF_OPS): replace them in the model, and convert it with TFLITE_BUILTINS only"
+_DETECTION = (
+    "give the float model: qedge ends it ahead of that and finds the objects itself, in C too; or end the model"
+    " ahead of it"
+)
 _OTHER = "their kernels are not part of TFLite: replace them in the model, or end the model ahead of them"
 
 
@@ -27,6 +31,8 @@ def way_out(name: str) -> str:
     """
     if name in SPECTRA or name.startswith("Signal"):  # Signal...: TFLite Micro's own audio front end
         return LOG_MEL
+    if name == "TFLite_Detection_PostProcess":
+        return _DETECTION
     if name.startswith("Flex"):
         return _FLEX
     return _COMPILED.get(name, _OTHER)

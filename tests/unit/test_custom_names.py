@@ -36,6 +36,13 @@ def test_a_target_names_the_way_out(name: str, words: str, target: str) -> None:
     assert words in str(finding.hint)
 
 
+def test_the_end_of_a_detector_is_left_to_qedge() -> None:
+    ((chosen, options),) = resolve_all(["mcu"])
+    model = custom("TFLite_Detection_PostProcess", "int8")
+    (finding,) = errors(what_it_says(chosen, options, "model", model).findings)
+    assert "finds the objects itself" in str(finding.hint)
+
+
 def test_one_hint_is_said_once() -> None:
     editor = Editor.from_bytes(custom("SignalRfft", "float32"))
     editor.append(editor.operator("CUSTOM", editor.inputs, editor.outputs, custom="SignalEnergy"))
