@@ -67,8 +67,10 @@ def bring(source: SourceModel, request: BuildRequest) -> Brought:
     stated = request.postprocess
     if exported is not None and exported.task == ROTATED and stated is None:
         return _rotated(found, request)
-    if request.cut_head is False or not isinstance(stated, Detect | None):
+    if not isinstance(stated, Detect | None):
         return found
+    if request.cut_head is False:
+        return found if stated is not None else _kept(found, request, exported)
     if stated is not None and stated.box_outputs:
         return found  # its outputs are the head's own already
     cut = (cut_head(source.data) or cut_own(source.data)) if source.kind == "float" else None
@@ -131,10 +133,32 @@ def _rotated(found: Brought, request: BuildRequest) -> Brought:
     return replace(found, findings=(*found.findings, said))
 
 
-def _by_shapes(found: Brought, request: BuildRequest, exported: Exported | None) -> Brought:
-    """Return the model with what the shapes of its outputs tell; a finding says that nothing else does."""
+def _kept(found: Brought, request: BuildRequest, exported: Exported | None) -> Brought:
+    """Return the model as it came, with what its outputs mean where its own decoding or their shapes tell."""
+    source = found.source
+    cut = cut_head(source.data) if source.kind == "float" else None
+    if cut is None or cut.view is not None:
+        return _by_shapes(found, request, exported, as_it_came=True)
+    said = Finding(
+        "info", "detector-outputs", f"the outputs are read as {cut.whole.form}, which the model decodes"
+    )
+    _check_labels(found.labels, cut.postprocess, cut.data)
+    post = _as_suppressed(cut.whole, source)
+    return replace(found, postprocess=post, findings=(*found.findings, said))
+
+
+def _by_shapes(
+    found: Brought, request: BuildRequest, exported: Exported | None, as_it_came: bool = False
+) -> Brought:
+    """Return the model with what the shapes of its outputs tell; a finding says that nothing else does.
+
+    Args:
+        as_it_came: whether its outputs stay as they are; nothing is told where they would be taken apart.
+    """
     source = found.source
     reading = read_shapes(source.data, None if found.labels is None else len(found.labels))
+    if as_it_came and reading is not None and reading.data is not source.data:
+        return found
     if reading is None:
         return found if exported is None or exported.task not in FED_SO else _not_decoded(found, exported)
     post, data = reading.postprocess, reading.data
@@ -147,7 +171,7 @@ def _by_shapes(found: Brought, request: BuildRequest, exported: Exported | None)
         said = Finding("info", "detector-outputs", f"the outputs are {reading.what}", reading.hint)
         return replace(found, findings=(*found.findings, said))
     post = _as_suppressed(post, source)
-    if request.export == "frigate" and post.form == "yolov8":
+    if request.export == "frigate" and post.form == "yolov8" and not as_it_came:
         whole = joined(Cut(data, post, post, 0, 0.0))
         post, data = whole.postprocess, whole.data
     _check_labels(found.labels, post, data)

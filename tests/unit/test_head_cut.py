@@ -440,9 +440,13 @@ def test_the_decoding_stays_when_asked_for(built, tmp_path) -> None:
     kept = qedge.build(
         folder / "net.tflite", images, targets="rpi", out=tmp_path, method="minmax", cut_head=False
     )
-    assert "head-cut" not in {f.rule for f in kept.report.findings}
+    rules = {f.rule: f.message for f in kept.report.findings}
+    assert "head-cut" not in rules
+    assert rules["detector-outputs"] == "the outputs are read as yolov8, which the model decodes"
+    assert kept.report.outputs[-1]["name"] == "objects"
     with qedge.load(kept.bundles["rpi"]) as model:
         assert len(model.outputs) == 1
+        assert (model.postprocess.form, model.postprocess.box_outputs) == ("yolov8", ())
     (tmp_path / "plain.tflite").write_bytes(Net(3).finish_plain())
     with pytest.raises(UnsupportedError, match="no decoding of a detector that is known"):
         qedge.build(tmp_path / "plain.tflite", images, targets="rpi", out=tmp_path, cut_head=True)

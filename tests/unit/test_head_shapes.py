@@ -18,12 +18,17 @@ from qedge.graph.edit import Editor
 from qedge.pipeline.detector import bring
 from qedge.pipeline.request import BuildRequest
 from qedge.processing.detect import Detect
+from qedge.processing.detection.ssd import ssd_anchors
 from qedge.quantize.heads import cut_head
+from qedge.quantize.heads import rows as heads_rows
 from qedge.quantize.heads.own import cut_own
 from qedge.quantize.heads.shapes import read_shapes
 from qedge.quantize.interpreter import Runner
 
 IMAGE = np.random.default_rng(4).normal(0, 1, (1, SIDE, SIDE, 3)).astype(np.float32)
+SSD = ssd_anchors((SIDE, SIDE), (16, 32, 64, 128, 256, 512), 0.2, 0.95, (1.0, 2.0, 0.5, 3.0, 0.3333))
+NAMED = 4
+"""Classes of that SSD: scores of four columns would look like boxes."""
 EVERYTHING = {"threshold": 0.3, "iou": 0.5, "limit": 500}
 
 
@@ -149,6 +154,46 @@ def test_anchors_stated_as_the_hint_says_decode_what_the_head_means() -> None:
     np.testing.assert_allclose([d.box for d in boxes], [d.box for d in wanted], atol=1e-4)
 
 
+def against_anchors() -> tuple[Net, int, int]:
+    """Return a net with boxes and scores (logits) of as many places as an SSD of its size has anchors."""
+    net = Net(5)
+    places, (_, height, width, _) = len(SSD), net.editor.shape(net.levels[-1])
+    each, rest = divmod(places, height * width)
+    assert not rest
+    boxes, scores = (net.reshape(net.conv(net.levels[-1], each * n), 1, places, n) for n in (4, 1 + NAMED))
+    return net, boxes, scores
+
+
+@pytest.mark.parametrize("done", [False, True])
+def test_an_ssd_is_told_by_how_many_anchors_it_has(done: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The boxes are those of LiteRT's own operator with the anchors of TensorFlow's SSDs of that size."""
+    # On an image as small as this one it has no more places than a transformer has queries.
+    monkeypatch.setattr(heads_rows, "MOST_QUERIES", len(SSD) - 1)
+    net, boxes, scores = against_anchors()
+    model = ended(net, [boxes, squashed(net, scores) if done else scores])
+    reading = read_shapes(model)
+    assert reading is not None
+    assert f"the {len(SSD)} anchors" in reading.what
+    assert not reading.proved
+    post = reading.postprocess
+    assert post is not None
+    form = "probabilities" if done else "sigmoid"
+    assert (post.form, post.background, post.score_form) == ("anchors", True, form)
+    labelled = read_shapes(model, 1 + NAMED)
+    assert labelled is not None
+    assert labelled.postprocess == post.replace(background=False)
+    net, boxes, scores = against_anchors()
+    own = with_post_processing(net, boxes, scores, SSD, num_classes=NAMED)
+    cut = cut_own(own)
+    assert cut is not None
+    wanted = cut.whole.replace(threshold=0.4).apply(Runner(own).predict([IMAGE]), ())
+    asked = post.replace(threshold=0.4, iou=0.5, limit=10, per_class=False)  # as the operator is told
+    found = asked.apply(Runner(model).predict([IMAGE]), ())
+    assert len(found) > 3
+    assert [d.label for d in found] == [d.label for d in wanted]
+    np.testing.assert_allclose([d.box for d in found], [d.box for d in wanted], atol=1e-5)
+
+
 @pytest.mark.parametrize(("numbers", "said"), [(4, "state them"), (16, "in your program")])
 def test_boxes_against_anchors_are_named(numbers: int, said: str) -> None:
     net = Net(9)
@@ -214,7 +259,11 @@ def with_own_operator(**fields: object) -> bytes:
     boxes, scores = (net.flat([net.conv(level, n) for level in net.levels], n) for n in (4, 1 + CLASSES))
     places = net.editor.shape(boxes)[1]
     corners = np.random.default_rng(1).random((places, 2))
-    anchors = net.value(np.concatenate([corners, np.full((places, 2), 0.3)], axis=1))
+    anchors = np.concatenate([corners, np.full((places, 2), 0.3)], axis=1)
+    return with_post_processing(net, boxes, scores, anchors, **fields)
+
+
+def with_post_processing(net: Net, boxes: int, scores: int, anchors: np.ndarray, **fields: object) -> bytes:
     results = [
         net.editor.tensor(name, shape, "float32")
         for name, shape in (("b", (1, 10, 4)), ("c", (1, 10)), ("s", (1, 10)), ("n", (1,)))
@@ -222,7 +271,7 @@ def with_own_operator(**fields: object) -> bytes:
     said = {"max_detections": 10, "max_classes_per_detection": 1, "num_classes": CLASSES}
     said |= {"nms_iou_threshold": 0.5, "nms_score_threshold": 0.3, "use_regular_nms": False}
     said |= {"y_scale": 10.0, "x_scale": 10.0, "h_scale": 5.0, "w_scale": 5.0, **fields}
-    inputs = [boxes, squashed(net, scores), anchors]
+    inputs = [boxes, squashed(net, scores), net.value(anchors)]
     options = bytes(flexbuffers.Dumps(said))
     name = "TFLite_Detection_PostProcess"
     net.editor.append(net.editor.operator("CUSTOM", inputs, results, custom=name, custom_options=options))

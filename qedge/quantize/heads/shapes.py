@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from qedge.graph import Graph
+from qedge.quantize.heads.against import read_anchors
 from qedge.quantize.heads.maps import (
     FACES,
     MAP,
@@ -49,7 +50,7 @@ def read_shapes(model: bytes, classes: int | None = None) -> Reading | None:
                 return found
             if found is not None and found.postprocess is None:
                 named = named or found
-    found = read_rows(model, graph, size, classes)
+    found = read_rows(model, graph, size, classes) or read_anchors(model, graph, size, classes)
     if found is None and (named is None or len(graph.outputs) > 1):
         found = name_rows(model, graph, size)
     return found or named
