@@ -195,11 +195,14 @@ def _as_suppressed(post: Detect, source: SourceModel) -> Detect:
 
 def _not_decoded(found: Brought, exported: Exported) -> Brought:
     """Return the model as it came, and say that its exporter's task is known and its outputs are not."""
+    graph = Graph.from_bytes(found.source.data)
+    batch = graph.tensors[graph.inputs[0]].shape[0] if graph.tensors[graph.inputs[0]].shape else 1
     said = Finding(
         "warning", "detector-outputs",
         f"the outputs of this model (task {exported.task}) are none that is decoded here: the bundle gives the model's"
         " own numbers",
-        "export it with end2end=False and nms=False: then they are read, and its decoding is taken off",
+        f"it takes {batch} images at once: export it with batch=1" if batch > 1
+        else "export it with end2end=False and nms=False: then they are read, and its decoding is taken off",
     )  # fmt: skip
     return replace(found, findings=(*found.findings, said))
 

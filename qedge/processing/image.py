@@ -89,9 +89,9 @@ class ImagePreprocess(Preprocess):
         if len(shape) != 4 or shape[0] != 1 or shape[3] not in (1, 3):
             raise DataError(
                 f"the model's input is {list(shape)}, expected [1, height, width, 1 or 3] for images",
-                hint="hand over the samples as .npz or .npy, in the model's own units"
-                if len(shape) != UNBATCHED
-                else "export it with a batch of one, (1, 3, height, width) in PyTorch",
+                hint="export it with a batch of one, (1, 3, height, width) in PyTorch"
+                if len(shape) == UNBATCHED or (len(shape) > UNBATCHED and shape[0] > 1)
+                else "hand over the samples as .npz or .npy, in the model's own units",
             )
         color = fields.pop("color", None) or ("gray" if shape[3] == 1 else "rgb")
         made = cls(width=shape[2], height=shape[1], color=color, **fields)

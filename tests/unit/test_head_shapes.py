@@ -10,7 +10,7 @@ from flatbuffers import flexbuffers
 from test_head_cut import ANCHORS, CLASSES, SIDE, STRIDES, Net, anchored
 
 import qedge
-from qedge.errors import UnsupportedError
+from qedge.errors import DataError, UnsupportedError
 from qedge.frontends import SourceModel
 from qedge.frontends.exported import OVERLAP
 from qedge.graph import Graph
@@ -19,6 +19,7 @@ from qedge.pipeline.detector import bring
 from qedge.pipeline.request import BuildRequest
 from qedge.processing.detect import Detect
 from qedge.processing.detection.ssd import ssd_anchors
+from qedge.processing.image import ImagePreprocess
 from qedge.quantize.heads import cut_head
 from qedge.quantize.heads import rows as heads_rows
 from qedge.quantize.heads.own import cut_own
@@ -370,6 +371,22 @@ def test_outputs_of_a_known_task_that_are_not_decoded_are_named(tmp_path) -> Non
         assert all("end2end=False" in f.hint for f in said)
 
 
+def test_a_batch_of_several_images_is_named(tmp_path) -> None:
+    net = Net(8)
+    pair = net.editor.tensor("pair", (2, SIDE, SIDE, 3), "float32")
+    net.editor.inputs = [pair]
+    twice = net.op("LOGISTIC", [pair], (2, SIDE, SIDE, 3))
+    net.editor.outputs = [twice]
+    net.editor.sign([("image", pair)], [("out", twice)])
+    net.editor.remove([node for node in net.editor.operators if twice not in node.outputs])
+    net.editor.sweep()
+    notes = {"task": "detect", "names": "{0: 'a'}"}
+    source = SourceModel(net.editor.pack(), "float", "onnx", "net", "0" * 64, (), {}, notes)
+    brought = bring(source, BuildRequest(tmp_path / "net.onnx", [], tmp_path))
+    (said,) = [f for f in brought.findings if f.rule == "detector-outputs"]
+    assert "takes 2 images at once" in said.hint
+
+
 def test_the_overlap_of_a_suppression_that_was_left_out_is_taken_over(tmp_path) -> None:
     model = Net(7).anchor_free(CLASSES, 16, STRIDES)
     source = SourceModel(model, "float", "onnx", "net", "0" * 64, (), {}, {OVERLAP: "0.45"})
@@ -385,3 +402,13 @@ def test_the_editor_keeps_the_layers_as_they_were() -> None:
     assert reading is not None
     assert {op.op for op in Graph.from_bytes(reading.data)} == {"CONV_2D"}
     assert Editor.from_bytes(reading.data).inputs == (0,)
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [((3, 8, 8), "a batch of one"), ((2, 8, 8, 3), "a batch of one"), ((1, 8), "in the model's own units")],
+)
+def test_an_input_that_is_no_single_image_says_how_to_export_it(shape: tuple[int, ...], said: str) -> None:
+    with pytest.raises(DataError, match="expected") as told:
+        ImagePreprocess.for_input(shape)
+    assert said in str(told.value.hint)
