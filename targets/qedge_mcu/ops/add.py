@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from qedge.quantmath import quantize_multiplier
 from qedge_mcu.cores import Family
-from qedge_mcu.ops import broadcast
+from qedge_mcu.ops import broadcast, vector
 from qedge_mcu.ops.base import (
     Emitted,
     OpContext,
@@ -104,7 +104,7 @@ _KERNELS: Mapping[Family, tuple[str, tuple[str, ...]]] = {
     "mve": ("qe_add_s8_mve", ("qe_add_s8.h", "qe_mve.h")),
     "dsp": ("qe_add_s8_dsp", ("qe_add_s8.h", "qe_dsp.h")),
     "portable": ("qe_add_s8", ()),
-    "vector": ("qe_add_s8_vec", ("qe_vectors.h",)),
+    "vector": ("qe_add_s8_vec", vector.HEADERS),
 }
 """Of each family the function, which has a file of its own, and the headers that it includes."""
 

@@ -14,7 +14,7 @@ from qedge_mcu.ops import conv_2d_pairs
 from qedge_mcu.ops.base import Emitted, OpContext, constant
 from qedge_mcu.ops.geometry import window
 
-_HEADERS = ("qe_vectors.h",)
+HEADERS = ("qe_vectors.h", "qe_vectors_neon.h", "qe_vectors_sse.h")
 
 
 def conv_2d(c: OpContext) -> Emitted | None:
@@ -45,7 +45,7 @@ def depthwise_conv_2d(c: OpContext, portable: Emitted) -> Emitted | None:
         function="qe_depthwise_conv_2d_s8_vec",
         args=(*portable.args, "{scratch}"),
         kernels=("qe_depthwise_conv_2d_s8_vec.c", *portable.kernels),
-        headers=_HEADERS,
+        headers=HEADERS,
         scratch_bytes=8 * filter_height * filter_width,
         note="eight channels at a time",
     )
@@ -57,7 +57,7 @@ def with_dots(c: OpContext, portable: Emitted) -> Emitted:
         return portable
     return replace(
         portable,
-        headers=(*portable.headers, *_HEADERS),
+        headers=(*portable.headers, *HEADERS),
         defines=portable.defines | {"QE_DOT_VECTORS"},
     )
 
@@ -71,7 +71,7 @@ def pool_2d(c: OpContext, portable: Emitted) -> Emitted:
         function=f"{portable.function}_vec",
         # one file for both kinds, which falls back on either
         kernels=("qe_pool_2d_s8_vec.c", "qe_average_pool_2d_s8.c", "qe_max_pool_2d_s8.c"),
-        headers=(*portable.headers, *_HEADERS),
+        headers=(*portable.headers, *HEADERS),
         note="eight channels at a time",
     )
 
@@ -86,7 +86,7 @@ def transpose_conv(c: OpContext, portable: Emitted) -> Emitted:
         function="qe_transpose_conv_s8_vec",
         args=(*portable.args, "{scratch}"),
         kernels=("qe_transpose_conv_s8_vec.c", *portable.kernels),
-        headers=_HEADERS,
+        headers=HEADERS,
         scratch_bytes=8 * filter_height * filter_width,
         note="eight channels at a time",
     )
@@ -105,7 +105,7 @@ def batch_matmul(c: OpContext, portable: Emitted, columns: int, transposed: tupl
         portable,
         function="qe_batch_matmul_s8_vec",
         kernels=("qe_batch_matmul_s8_vec.c", *portable.kernels),
-        headers=(*portable.headers, *_HEADERS),
+        headers=(*portable.headers, *HEADERS),
         note="eight terms at a time" if transposed[1] else "eight columns at a time",
     )
 
@@ -118,7 +118,7 @@ def mul(c: OpContext, portable: Emitted) -> Emitted:
         portable,
         function="qe_mul_s8_vec",
         kernels=("qe_mul_s8_vec.c", *portable.kernels),
-        headers=(*portable.headers, *_HEADERS),
+        headers=(*portable.headers, *HEADERS),
         note="eight values at a time",
     )
 
@@ -138,7 +138,7 @@ def _pairs(c: OpContext, values: conv_2d_pairs.Weights) -> Emitted | None:
         portable,
         function="qe_conv_2d_pairs_s8_vec",
         kernels=("qe_conv_2d_pairs_s8_vec.c", *portable.kernels),
-        headers=_HEADERS,
+        headers=HEADERS,
         scratch_bytes=8 * (-(-values.shape[1] // 8) * 8) + 16,
         note="four pixels by four channels at a time",
     )
