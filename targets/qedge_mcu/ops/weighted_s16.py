@@ -1,6 +1,7 @@
 """CONV_2D, DEPTHWISE_CONV_2D, TRANSPOSE_CONV, FULLY_CONNECTED: int16 with int8 weights; bit-exact to TFLite Micro.
 
-Sums have 64 bits and are rounded once, with a multiplier of 16 bits.
+Sums have 64 bits and are rounded once, with a multiplier of 16 bits. CONV_2D and FULLY_CONNECTED with a bias of 32
+bits have sums of 32 bits, requantised as those of int8.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from qedge_mcu.ops.requantize import (
     expect_weights,
     per_channel,
     per_output,
+    wrap_int32,
 )
 
 INT16 = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
@@ -48,7 +50,7 @@ def _tensors(c: OpContext) -> tuple[Tensor, Tensor, Tensor | None]:
 
 
 def check(c: OpContext) -> list[Reason]:
-    """Return what stands in the way: types, a bias of other than 64 bits, zero points, weights at run time, batches."""
+    """Return what stands in the way: types, a bias of other types, zero points, weights at run time, batches."""
     data, weights, bias = _tensors(c)
     axis = _AXIS.get(c.op.op, 0)
     reasons = [
@@ -57,12 +59,10 @@ def check(c: OpContext) -> list[Reason]:
         *expect_weights(weights, weights.shape[axis], axis, dtypes=("int8",)),
         *expect_activation(c),
     ]
-    if bias is not None:
+    if bias is not None and not _narrow(c):
         kinds = ("int64", "int16") if c.op.op == "TRANSPOSE_CONV" else ("int64",)
         if bias.dtype not in kinds:
             reasons.append(Reason(f"the bias is {bias.dtype}, expected {' or '.join(kinds)}", _WIDE_BIAS))
-    elif c.option("quantized_bias_type", "FLOAT32") == "INT32":
-        reasons.append(Reason("sums are int32, expected int64", _WIDE_BIAS))
     if c.op.op != "FULLY_CONNECTED":
         reasons += expect_batch_1(data)
     elif c.option("weights_format", "DEFAULT") != "DEFAULT":
@@ -70,6 +70,14 @@ def check(c: OpContext) -> list[Reason]:
     if not reasons and c.op.op == "CONV_2D" and data.shape[3] % weights.shape[3]:
         reasons.append(Reason(f"{data.shape[3]} input channels for a filter of {weights.shape[3]}"))
     return reasons
+
+
+def _narrow(c: OpContext) -> bool:
+    """Whether TFLite Micro has sums of 32 bits there: the bias is of 32 bits, or would be."""
+    if c.op.op not in ("CONV_2D", "FULLY_CONNECTED"):
+        return False
+    bias = _tensors(c)[2]
+    return (c.option("quantized_bias_type", "FLOAT32") if bias is None else bias.dtype.upper()) == "INT32"
 
 
 def expect_symmetric(tensor: Tensor, *, what: str) -> list[Reason]:
@@ -86,16 +94,17 @@ def emit(c: OpContext) -> Emitted:
 
 
 def _fully_connected(c: OpContext) -> Emitted:
-    data, weights, bias = _tensors(c)
+    data, weights, _ = _tensors(c)
     outputs, inputs = weights.shape
     requantize = per_output(data, weights, c.output)
+    name = "qe_fully_connected_s16" + ("_b32" if _narrow(c) else "")
     return Emitted(
-        function="qe_fully_connected_s16",
+        function=name,
         args=("{params}", "{in0}", "{out0}"),
-        kernels=("qe_fully_connected_s16.c",),
+        kernels=(f"{name}.c",),
         headers=("qe_requantize_s64.h",),
         params=Params(
-            "qe_fully_connected_s16_params",
+            f"{name}_params",
             (
                 *CHANNELS,
                 ("rows", data.elements // inputs),
@@ -105,12 +114,12 @@ def _fully_connected(c: OpContext) -> Emitted:
                 *_clamp(c),
             ),
         ),
-        arrays=_arrays(constant(weights), bias, outputs, requantize),
+        arrays=_arrays(c, outputs, requantize),
     )
 
 
 def _windowed(c: OpContext) -> Emitted:
-    data, weights, bias = _tensors(c)
+    data, weights, _ = _tensors(c)
     kind = c.op.op.lower()
     w = window(c, weights.shape[1], weights.shape[2])
     groups = {
@@ -119,13 +128,14 @@ def _windowed(c: OpContext) -> Emitted:
         "transpose_conv": 1,
     }
     position = 2 if kind == "transpose_conv" else 0
+    narrow = "_b32" if _narrow(c) else ""
     return Emitted(
-        function=f"qe_{kind}_s16",
+        function=f"qe_{kind}_s16{narrow}",
         args=("{params}", f"{{in{position}}}", "{out0}"),
-        kernels=(f"qe_{kind}_s16.c",),
+        kernels=(f"qe_{kind}_s16{narrow}.c",),
         headers=("qe_conv_2d_s16.h", "qe_requantize_s64.h"),
         params=Params(
-            "qe_conv_2d_s16_params",
+            f"qe_conv_2d_s16{narrow}_params",
             (
                 *CHANNELS,
                 *w.members("in_height in_width in_channels out_height out_width out_channels"),
@@ -135,9 +145,7 @@ def _windowed(c: OpContext) -> Emitted:
                 *_clamp(c),
             ),
         ),
-        arrays=_arrays(
-            constant(weights), bias, w.out_channels, per_channel(data, weights, c.output, w.out_channels)
-        ),
+        arrays=_arrays(c, w.out_channels, per_channel(data, weights, c.output, w.out_channels)),
         overlap={} if kind == "transpose_conv" else {0: 2 * w.row_lead},
     )
 
@@ -147,10 +155,12 @@ def _clamp(c: OpContext) -> tuple[tuple[str, int], ...]:
     return ("low", low), ("high", high)
 
 
-def _arrays(
-    weights: npt.NDArray[np.int8], bias: Tensor | None, channels: int, requantize: Requantize
-) -> tuple[ConstArray, ...]:
-    return channel_arrays(weights.reshape(-1), bias_values(bias, channels), *halves(requantize))
+def _arrays(c: OpContext, channels: int, requantize: Requantize) -> tuple[ConstArray, ...]:
+    _, weights, bias = _tensors(c)
+    codes, sums = constant(weights).reshape(-1), bias_values(bias, channels)
+    if _narrow(c):
+        return channel_arrays(codes, wrap_int32(sums), requantize.multiplier, requantize.shift)
+    return channel_arrays(codes, sums, *halves(requantize))
 
 
 def halves(requantize: Requantize) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.uint8]]:

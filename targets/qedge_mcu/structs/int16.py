@@ -8,25 +8,27 @@ _CHANNELS = (
     *pointers("int16_t", "multiplier", 0),
     *pointers("uint8_t", "shift", 8, 46),
 )
+_CHANNELS_B32 = (
+    *pointers("int8_t", "weights"),
+    *pointers("int32_t", "bias"),
+    *pointers("int32_t", "multiplier", 0),
+    *pointers("int8_t", "shift", *SHIFT),
+)
 _CLAMP = fields("int16_t", "low high")
+_WINDOW = (
+    *fields("uint16_t", "in_height in_width in_channels out_height out_width out_channels groups", 1),
+    *fields("uint16_t", "filter_height filter_width stride_height stride_width", 1),
+    *fields("uint16_t", "dilation_height dilation_width", 1),
+    *fields("uint16_t", "pad_top pad_left"),
+    *_CLAMP,
+)
+_ROWS = (*fields("uint16_t", "rows inputs outputs", 1), *fields("uint8_t", "step", 0, 1), *_CLAMP)
 
 STRUCTS = (
-    struct(
-        "qe_conv_2d_s16_params",
-        _CHANNELS,
-        fields("uint16_t", "in_height in_width in_channels out_height out_width out_channels groups", 1),
-        fields("uint16_t", "filter_height filter_width stride_height stride_width", 1),
-        fields("uint16_t", "dilation_height dilation_width", 1),
-        fields("uint16_t", "pad_top pad_left"),
-        _CLAMP,
-    ),
-    struct(
-        "qe_fully_connected_s16_params",
-        _CHANNELS,
-        fields("uint16_t", "rows inputs outputs", 1),
-        fields("uint8_t", "step", 0, 1),
-        _CLAMP,
-    ),
+    struct("qe_conv_2d_s16_params", _CHANNELS, _WINDOW),
+    struct("qe_conv_2d_s16_b32_params", _CHANNELS_B32, _WINDOW),
+    struct("qe_fully_connected_s16_params", _CHANNELS, _ROWS),
+    struct("qe_fully_connected_s16_b32_params", _CHANNELS_B32, _ROWS),
     struct(
         "qe_pool_2d_s16_params",
         fields("uint16_t", "in_height in_width channels out_height out_width filter_height filter_width", 1),

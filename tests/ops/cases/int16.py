@@ -106,7 +106,34 @@ def dense(
     )
 
 
+def narrow(case: Case) -> Case:
+    """Return a case of 16-bit activations with a bias of 32 bits, or none of 32 bits."""
+    inputs = [
+        replace(spec, dtype="int32") if spec is not None and spec.dtype == "int64" else spec
+        for spec in case.inputs
+    ]
+    options = {**case.options, "quantized_bias_type": "INT32"}
+    return replace(case, name=f"{case.name}-32", inputs=inputs, options=options)
+
+
 SHAPE = (1, 3, 5, 7)
+_DENSE = [
+    dense("plain", 1, 33, 17, [0.004], True, "NONE"),
+    dense("rows", 3, 16, 5, [0.004], True, "RELU"),
+    dense("channels", 2, 24, 6, [0.004 * (i + 1) for i in range(6)], True, "NONE"),
+    dense("no-bias", 1, 300, 3, [0.01], False, "NONE"),
+]
+_NARROW = [
+    "1x1-relu6",
+    "3x3",
+    "3x3-stride",
+    "3x3-dilated",
+    "3x3-grouped",
+    "10x4",
+    "no-bias",
+    "per-tensor",
+    "saturates",
+]
 CASES = [
     *windowed(
         conv_2d,
@@ -142,10 +169,8 @@ CASES = [
     ),
     *windowed(transpose_conv, ["2x2", "3x3", "3x3-valid", "stride-3-1", "gaps", "per-tensor", "no-bias"], 2),
     *(pool(case) for case in pool_2d.CASES if "relu6" not in case.name),
-    dense("plain", 1, 33, 17, [0.004], True, "NONE"),
-    dense("rows", 3, 16, 5, [0.004], True, "RELU"),
-    dense("channels", 2, 24, 6, [0.004 * (i + 1) for i in range(6)], True, "NONE"),
-    dense("no-bias", 1, 300, 3, [0.01], False, "NONE"),
+    *_DENSE,
+    *(narrow(case) for case in (*windowed(conv_2d, _NARROW), *_DENSE)),
     binary("ADD", "same", w(SHAPE, 0.0003), w(SHAPE, 0.0003), 0.0006),
     binary("ADD", "zero-points", w(SHAPE, 0.0003, 100), w(SHAPE, 0.0007, -3000), 0.001, 77),
     binary("ADD", "broadcast", w(SHAPE, 0.0009), w((5, 1), 0.0002), 0.001),
