@@ -92,7 +92,8 @@ def _normalize(
         findings.append(Finding("info", "dilated-convolutions", message))
     if kind == "float":
         findings += expand_lstms(tree)
-    if kind == "quantized" and not changed and not folded:
+    settled = _settle_axes(tree)
+    if kind == "quantized" and not changed and not folded and not settled:
         return Normalized(graph.data, kind, findings)
     if kind == "float":
         tree.drop_metadata()
@@ -101,6 +102,18 @@ def _normalize(
             shorten(tree, names)
     tree.sweep(share=True)
     return Normalized(tree.pack(), kind, findings)
+
+
+def _settle_axes(tree: Tree) -> bool:
+    """Give the scales of vectors the only axis that there is; return whether some had another.
+
+    Older converters gave a bias the axis of its weights' channels, and newer interpreters refuse that.
+    """
+    vectors = [t for index, t in enumerate(tree.graph.tensors) if len(tree.shape(index)) == 1]
+    found = [t.quantization for t in vectors if t.quantization and t.quantization.quantizedDimension > 0]
+    for quantization in found:
+        quantization.quantizedDimension = 0
+    return bool(found)
 
 
 def _labels(ops: Iterable[Any]) -> str:

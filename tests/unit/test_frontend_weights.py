@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from ai_edge_litert.interpreter import Interpreter
+from mcu_models import residual_network
 
 from qedge.errors import ModelError
 from qedge.frontends.normalize import normalize
@@ -181,3 +182,20 @@ def test_its_options_must_make_sense() -> None:
     for options in (struct.pack("<3i", 7, 2, 2), b"\x01"):
         with pytest.raises(ModelError, match="damaged"):
             normalize(transposed(options), "m.tflite")
+
+
+def test_a_bias_with_the_axis_of_its_weights() -> None:
+    """Older converters wrote so, and LiteRT refuses it: TFLite Micro's person_detect is such a file."""
+    plain = residual_network()
+    graph, editor = Graph.from_bytes(plain), Editor.from_bytes(plain)
+    for op in graph:
+        if op.op == "CONV_2D":
+            x, weights, bias = (graph.tensors[t] for t in op.inputs)
+            scales = x.quantization.scale * weights.quantization.scale
+            editor.graph.tensors[bias.index].quantization = affine(scales, np.zeros(len(scales), int), 3)
+    old = editor.pack()
+    with pytest.raises(ValueError, match="quantized_dimension"):
+        Interpreter(model_content=old).allocate_tensors()
+    found = normalize(old, "m.tflite")
+    x = RNG.integers(-128, 128, (1, 9, 7, 3)).astype(np.int8)
+    np.testing.assert_array_equal(run(found.data, x), run(plain, x))
