@@ -60,7 +60,9 @@ check: install
 bench: install
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --editable ".[bench]" \
 	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[bench]"
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@failed=0; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; status=$$?; \
+	  if [ $$status = 2 ]; then echo "$$script wants to be told more: see its --help"; \
+	  elif [ $$status != 0 ]; then failed=1; fi; done; exit $$failed
 
 docs: install
 	@for script in docs/make_*.py; do $(BIN)/python $$script || exit 1; done
