@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -18,6 +19,18 @@ settings.register_profile("any machine", deadline=None, suppress_health_check=[H
 settings.load_profile("any machine")
 
 PROJECT = Path(__file__).resolve().parent.parent
+
+
+_STARTS: dict[str, Any] = {}
+
+
+@pytest.fixture(autouse=True)
+def same_numbers(request: pytest.FixtureRequest) -> None:
+    """Every test takes the numbers of its module's ``RNG`` from the start on, whichever tests ran before it."""
+    rng = getattr(request.module, "RNG", None)
+    if isinstance(rng, np.random.Generator):
+        bits = rng.bit_generator
+        bits.state = _STARTS.setdefault(request.module.__name__, bits.state)
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,10 @@ SPECTRA = frozenset(
     {"RFFT2D", "AudioSpectrogram", "Mfcc", "FlexRFFT", "FlexDecodeWav", "FlexAudioSpectrogram"}
 )
 _COMPILED = {
-    "ethos-u": "Vela has compiled this file for an Ethos-U: pass the .tflite that Vela was given (-t ethosu compiles"
-    " it again)",
-    "edgetpu-custom-op": "this file is compiled for an Edge TPU: pass the .tflite that the compiler was given (-t coral"
+    "ethos-u": "Vela has compiled this file for an Ethos-U: pass the .tflite that Vela was given (its target"
     " compiles it again)",
+    "edgetpu-custom-op": "this file is compiled for an Edge TPU: pass the .tflite that the compiler was given (its"
+    " target compiles it again)",
 }
 _FLEX = "they are TensorFlow's own (SELECT_TF_OPS): replace them in the model, and convert it with TFLITE_BUILTINS only"
 _DETECTION = (

@@ -199,7 +199,7 @@ def _read(folder: Path, job: dict[str, Any]) -> list[Run] | ModelError:
     if refused.exists():
         return ModelError(
             f"{DISTRIBUTION} refuses the model: {refused.read_text()}",
-            hint="where it names an operator, put another layer in its place; qedge build -t rpi runs it with LiteRT",
+            hint="where it names an operator, put another layer in its place, or build for a target with LiteRT",
         )
     with np.load(stem.with_suffix(".out.npz")) as results:
         return [
