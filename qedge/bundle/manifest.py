@@ -246,7 +246,7 @@ def check_name(name: str, where: str = "file name") -> None:
         or len(name) > 240
         or any(part in ("", ".", "..") or len(part.encode("utf-8", "replace")) > 255 for part in parts)
         or not set(name).isdisjoint("\\:")
-        or any(ord(c) < 32 or 0xD800 <= ord(c) <= 0xDFFF for c in ("" if name.isprintable() else name))
+        or (not name.isprintable() and any(ord(c) < 32 or 0xD800 <= ord(c) <= 0xDFFF for c in name))
     )
     if bad:
         raise IntegrityError(f"{where}: found {name!r}, expected a path inside the bundle", hint=HINT)
@@ -325,14 +325,15 @@ def _from_document(document: Any) -> Manifest:
     if MODEL not in files:
         raise IntegrityError(f"$.files: no {MODEL}", hint=HINT)
     check_names((MANIFEST, SIGNATURE, *files), "$.files")
+    preprocess, postprocess = _processing(root["preprocess"], root["postprocess"])
     return Manifest(
         name=name,
         model_sha256=_sha256(model["sha256"]),
         target=root["target"].string(),
         inputs=tuple(TensorSpec.from_json(t) for t in root["inputs"].items()),
         outputs=tuple(TensorSpec.from_json(t) for t in root["outputs"].items()),
-        preprocess=_preprocess(root["preprocess"]),
-        postprocess=_postprocess(root["postprocess"]),
+        preprocess=preprocess,
+        postprocess=postprocess,
         labels=root["labels"].strings(),
         quantization=root["quantization"].object(optional=None).value,
         target_data=root["target_data"].object(optional=None).value,
@@ -341,21 +342,15 @@ def _from_document(document: Any) -> Manifest:
     )
 
 
-# Many models have no processing, and start without its module.
-def _preprocess(entry: Field) -> Preprocess | None:
-    if entry.value is None:
-        return None
-    from qedge.processing.spec import preprocess_from_json
+def _processing(before: Field, behind: Field) -> tuple[Preprocess | None, Postprocess | None]:
+    if before.value is None and behind.value is None:
+        return None, None  # many models have none, and start without its module
+    from qedge.processing.spec import postprocess_from_json, preprocess_from_json
 
-    return preprocess_from_json(entry.value, entry.path, entry.error)
-
-
-def _postprocess(entry: Field) -> Postprocess | None:
-    if entry.value is None:
-        return None
-    from qedge.processing.spec import postprocess_from_json
-
-    return postprocess_from_json(entry.value, entry.path, entry.error)
+    return (
+        preprocess_from_json(before.value, before.path, before.error),
+        postprocess_from_json(behind.value, behind.path, behind.error),
+    )
 
 
 def _sha256(entry: Field) -> str:

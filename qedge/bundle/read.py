@@ -22,7 +22,7 @@ from qedge.errors import DataError, IntegrityError
 
 if TYPE_CHECKING:
     import tempfile
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -42,6 +42,7 @@ class Bundle:
         contents: the files of a ``.zip``, whose bytes were checked; None for a folder.
         model: the model's checked bytes, for the first :meth:`read` of it, which nearly always follows.
         signature: the contents of ``signature.json``, unchecked (``qedge.trust`` does that); None without one.
+        checked: the files of a folder whose bytes were checked.
     """
 
     def __init__(
@@ -51,13 +52,14 @@ class Bundle:
         contents: Mapping[str, bytes] | None,
         model: bytes | None = None,
         signature: bytes | None = None,
+        checked: Iterable[str] = (),
     ) -> None:
         self.signature = signature
         self._origin = origin
         self._model = model
         self.manifest = manifest
         self._contents = contents
-        self._read: set[str] = set()
+        self._checked = set(checked)
         self._unpacked: tempfile.TemporaryDirectory[str] | None = None
 
     @property
@@ -80,7 +82,7 @@ class Bundle:
         if name == MODEL and self._model is not None:
             model, self._model = self._model, None
             return model
-        self._read.add(name)
+        self._checked.add(name)
         return _read_file(self._origin, name, self.manifest)
 
     def check(self) -> None:
@@ -96,7 +98,7 @@ class Bundle:
         left = [
             n
             for n in self.manifest.files
-            if n not in self._read and not n.startswith(LIBRARIES) and n != MODEL
+            if n not in self._checked and not n.startswith(LIBRARIES) and n != MODEL
         ]
         expect(sum(self.manifest.files[name].size for name in left))
         for name in left:
@@ -230,7 +232,7 @@ def _from_folder(root: str, verify: bool) -> Bundle:
     for name in manifest.files if verify else ():
         data = _read_file(root, name, manifest)
         model = data if name == MODEL else model
-    return Bundle(root, manifest, None, model, signature)
+    return Bundle(root, manifest, None, model, signature, manifest.files if verify else ())
 
 
 def _signature(root: str) -> bytes:

@@ -9,6 +9,7 @@ import numpy as np
 
 from qedge.errors import IntegrityError, ToolError
 from qedge.fields import Field, Record
+from qedge.runtime import cores
 from qedge.runtime.machines import ARCHITECTURES, loadable
 from qedge.runtime.pool import PooledEngine
 
@@ -93,10 +94,7 @@ def open_c_engine(bundle: Bundle, *, threads: int | None = None, streams: int = 
         here = machines[0] if machines else "this machine"
         hint = f"build it with: qedge build MODEL -t {bundle.manifest.target} --engine c; or install a TFLite binding"
         raise ToolError(f"{bundle.origin}: has {found}, expected one for {here}", hint=hint)
-    if (threads, streams) != (1, 1):  # of the C, which has one thread
-        from qedge.runtime import cores
-
-        cores.check(threads, streams)
+    cores.check(threads, streams)  # the C has one thread
     library = _load(bundle.place(layout.libraries[name]))
     manifest = bundle.manifest
     instances = [_Instance(library, layout, manifest.inputs, manifest.outputs) for _ in range(streams)]

@@ -109,8 +109,9 @@ def test_options_that_do_not_fit(bundle, plain, no_binding) -> None:
         qedge.load(bundle, engine="c", binding="ai-edge-litert")
     with pytest.raises(ToolError, match="no TFLite binding"):
         qedge.load(bundle, engine="litert")
-    with pytest.raises(UsageError, match="streams"):
-        qedge.load(bundle, streams=0)
+    for wrong in ({"streams": 0}, {"streams": True}, {"threads": True}):
+        with pytest.raises(UsageError, match=next(iter(wrong))):
+            qedge.load(bundle, **wrong)
 
 
 def test_an_altered_file_is_refused_by_whoever_uses_it(bundle, tmp_path) -> None:

@@ -35,20 +35,11 @@ def depthwise_conv_2d(c: OpContext, portable: Emitted) -> Emitted | None:
     convolution.
     """
     channels, outputs = c.input(0).shape[3], c.output.shape[3]
-    filter_height, filter_width = c.input(1).shape[1:3]
     if channels == 1:
         return _pairs(c, constant(c.input(1)).reshape(-1, outputs).T.astype(np.int64))
     if channels != outputs or channels < 8 or _shifts_left(portable):
         return None
-    return replace(
-        portable,
-        function="qe_depthwise_conv_2d_s8_vec",
-        args=(*portable.args, "{scratch}"),
-        kernels=("qe_depthwise_conv_2d_s8_vec.c", *portable.kernels),
-        headers=HEADERS,
-        scratch_bytes=8 * filter_height * filter_width,
-        note="eight channels at a time",
-    )
+    return _by_eights(c, portable, "qe_depthwise_conv_2d_s8_vec")
 
 
 def with_dots(c: OpContext, portable: Emitted) -> Emitted:
@@ -80,12 +71,17 @@ def transpose_conv(c: OpContext, portable: Emitted) -> Emitted:
     """Return a call of TRANSPOSE_CONV, by vectors where the core has them and all shifts are to the right."""
     if c.core.family != "vector" or _shifts_left(portable):
         return portable
+    return _by_eights(c, portable, "qe_transpose_conv_s8_vec")
+
+
+def _by_eights(c: OpContext, portable: Emitted, function: str) -> Emitted:
+    """Return the call of a kernel that takes eight channels at a time, and their taps in its scratch memory."""
     filter_height, filter_width = c.input(1).shape[1:3]
     return replace(
         portable,
-        function="qe_transpose_conv_s8_vec",
+        function=function,
         args=(*portable.args, "{scratch}"),
-        kernels=("qe_transpose_conv_s8_vec.c", *portable.kernels),
+        kernels=(f"{function}.c", *portable.kernels),
         headers=HEADERS,
         scratch_bytes=8 * filter_height * filter_width,
         note="eight channels at a time",
