@@ -209,7 +209,7 @@ def test_another_model_or_nothing_is_said(bundle, program, tmp_path) -> None:
 
 TALK = {
     "golden": (
-        "printf 'sample 0: seven\\r\\n4 of 4 golden samples are bit-exact\\r\\n'; sleep 0.1",
+        "printf 'sample 0: seven\\r\\n4 of 4 golden samples are bit-exact\\r\\n' | cat; sleep 0.1",  # in one piece
         "which says '4 of 4 golden",
     ),
     "garbage": ("head -c 40 /dev/urandom | tr '\\0-\\177' '\\200-\\377'; sleep 0.1", "--baud"),
