@@ -281,8 +281,8 @@ def test_a_newest_value_replaces_the_one_before(app) -> None:
     assert slot.take(0.01) is None
     slot.close()
     began = time.monotonic()
-    assert slot.take(10) is None
-    assert time.monotonic() - began < 5
+    assert slot.take(600) is None
+    assert time.monotonic() - began < 300
 
 
 @pytest.mark.parametrize("size", [(64, 48), (640, 480), (4000, 3000)])
