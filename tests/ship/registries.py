@@ -76,6 +76,12 @@ class Liar:
         self.digests: dict[str, str] = {}
         self.seen: list[tuple[str, str, dict[str, str]]] = []
         self.connections = 0
+        self._asked = threading.local()
+
+    @property
+    def authorization(self) -> str:
+        """The header of the request that this thread answers; "" without one."""
+        return self._asked.authorization
 
     @contextmanager
     def serve(self) -> Iterator[str]:
@@ -95,6 +101,7 @@ class Liar:
             def do(self) -> None:
                 path = self.path.partition("?")[0]
                 liar.seen.append((self.command, self.path, dict(self.headers)))
+                liar._asked.authorization = self.headers.get("Authorization", "")
                 length = int(self.headers.get("Content-Length") or 0)
                 body = self.rfile.read(length)
                 status, headers, data = liar.answer(self.command, path, self.path, body)

@@ -186,7 +186,7 @@ def guarded(liar: Liar, host: str, allowed: Callable[[str, str], bool]) -> None:
         if path == "/token":
             scope = full.partition("scope=")[2]
             return 200, {}, json.dumps({"token": f"{scope}-{len(liar.seen)}"}).encode()
-        token = liar.seen[-1][2].get("Authorization", "")
+        token = liar.authorization
         if not token.startswith("Bearer ") or not allowed(method, token[7:]):
             scope = "read" if method in ("GET", "HEAD") else "read.write"
             return 401, {"WWW-Authenticate": f'Bearer realm="http://{host}/token",scope="{scope}"'}, b"{}"

@@ -362,7 +362,7 @@ def test_a_token_goes_to_its_registry_only(tmp_path: Path, monkeypatch: pytest.M
         def guarded(method: str, path: str, full: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
             if path == "/token":
                 return 200, {}, b'{"token": "abc"}'
-            if liar.seen[-1][2].get("Authorization") != "Bearer abc":
+            if liar.authorization != "Bearer abc":
                 return (
                     401,
                     {"WWW-Authenticate": f'Bearer realm="http://{host}/token",service="s",scope="p"'},
