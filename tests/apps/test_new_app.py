@@ -213,7 +213,7 @@ def give_a_model(app: str, folder: Path) -> None:
             Image.fromarray(noise).resize((48, 36)).save(folder / "samples" / label / f"{i}.jpg")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_command_of_the_projects_page_works(cli, made: Project, tmp_path: Path) -> None:
     home = tmp_path / "home"
     folder = shutil.copytree(made.folder, home / made.name)

@@ -122,7 +122,7 @@ def test_the_plain_wheel_imports_numpy_at_most(tmp_path: Path, wheel: Path) -> N
     assert "[host]" in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_rpi_install_runs_a_bundle_without_tensorflow(
     tmp_path: Path, wheel: Path, digits_build: Path, project: Path
 ) -> None:
