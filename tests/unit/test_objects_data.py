@@ -105,8 +105,10 @@ def test_every_form_gives_the_same_boxes(make, tmp_path) -> None:
         assert (truth.height, truth.width) == (HEIGHT, WIDTH)
         assert [found.names[c] for c in truth.classes] == [label for label, _ in objects]
         assert truth.boxes == pytest.approx(np.array([b for _, b in objects], float).reshape(-1, 4), abs=1e-6)
-    (told,) = found.findings
-    assert told.message.endswith("3 boxes of 2 classes on 3 photos, 1 of them without any object")
+    assert {f.severity for f in found.findings} == {"info"}
+    assert found.findings[-1].message.endswith(
+        "3 boxes of 2 classes on 3 photos, 1 of them without any object"
+    )
 
 
 def test_a_folder_of_photos_has_no_labels(tmp_path) -> None:
@@ -233,3 +235,280 @@ def test_average_precision_is_coco_s(seed, tmp_path) -> None:
     ours = [mine.map50_95, mine.map50, *mine.by_size.values()]
     theirs = [judge.stats[k] for k in (0, 1, 3, 4, 5)]
     assert [-1 if v is None else v for v in ours] == pytest.approx(theirs, abs=1e-4)
+
+
+def numbered(
+    root: Path, text: str, yaml: str = "val: images\nnames: [cat, dog]\n", photo: str = "a.png"
+) -> Path:
+    (root / "images").mkdir(parents=True)
+    (root / "labels").mkdir()
+    Image.new("RGB", (WIDTH, HEIGHT)).save(root / "images" / photo)
+    (root / "labels" / Path(photo).with_suffix(".txt")).write_text(text)
+    (root / "data.yaml").write_text(yaml)
+    return root
+
+
+def one_box(found, k: int = 0):
+    (box,) = found.truths[k].boxes.tolist()
+    return pytest.approx(box, abs=1e-6)
+
+
+def test_a_list_of_photos_may_have_names_with_spaces(tmp_path) -> None:
+    folder = numbered(
+        tmp_path, "0 .5 .5 .2 .2", photo="a b.png", yaml="val: val.txt\nnames: {'0': cat, '1': dog}\n"
+    )
+    for line in ("./images/a b.png\r\n", "images\\a b.png", f"\ufeff{folder}/images/a b.png\n\n"):
+        (folder / "val.txt").write_text(line, encoding="utf-8", newline="")
+        assert [t.image.name for t in read_objects(folder).truths] == ["a b.png"]
+    (folder / "val.txt").write_text("images/a b.png\nimages/gone.png\n")
+    with pytest.raises(DataError, match=r"the photo images/gone.png is not there"):
+        read_objects(folder)
+
+
+def test_photos_are_found_above_data_yaml_too(tmp_path) -> None:
+    numbered(tmp_path / "set", "0 .5 .5 .2 .2")
+    (tmp_path / "cfg").mkdir()
+    (tmp_path / "cfg/mine.yaml").write_text("val: ../set/images\nnames: [cat]\n")
+    assert len(read_objects(tmp_path / "cfg/mine.yaml").truths) == 1
+
+
+def test_another_part_than_the_stated_one_is_told(tmp_path) -> None:
+    folder = numbered(tmp_path, "0 .5 .5 .2 .2", yaml="val: gone\ntrain: images\nnames: [cat]\n")
+    told = [f for f in read_objects(folder).findings if f.severity == "warning"]
+    assert "gone: the photos are those of train" in told[0].message
+
+
+@pytest.mark.parametrize(
+    ("yaml", "said"),
+    [
+        ("val: 5\nnames: [cat]\n", "names no folder with photos"),
+        ("val: images\nnames: [yes, no]\n", "found True, expected a name"),
+        ("val: images\nnc: 3\nnames: [cat, dog]\n", "found 2 names, expected 3"),
+        ("val: images\nnames: [cat]\nkpt_shape: 17\n", "kpt_shape: found 17"),
+    ],
+)
+def test_a_data_yaml_that_is_wrong_is_said(yaml, said, tmp_path) -> None:
+    with pytest.raises(DataError, match=said):
+        read_objects(numbered(tmp_path, "0 .5 .5 .2 .2", yaml))
+
+
+@pytest.mark.parametrize("text", ["0 nan .5 .2 .2", "nan .5 .5 .2 .2", "inf .5 .5 .2 .2", "0.5 .5 .5 .2 .2"])
+def test_numbers_of_yolo_that_are_none_are_said(text, tmp_path) -> None:
+    with pytest.raises(DataError, match=r"line 1: found .*, expected class x y w h"):
+        read_objects(numbered(tmp_path, text))
+    (tmp_path / "labels/a.txt").write_bytes(b"\xff\xfe0")
+    with pytest.raises(DataError, match="cannot be read as text"):
+        read_objects(tmp_path)
+
+
+def test_key_points_behind_a_box_are_no_outline(tmp_path) -> None:
+    line = "0 .5 .5 .2 .2 " + ".1 .1 1 " * 2
+    stated = numbered(tmp_path / "stated", line, "val: images\nnames: [cat]\nkpt_shape: [2, 3]\n")
+    assert read_objects(stated).truths[0].boxes.tolist() == [[40, 32, 60, 48]]
+    with pytest.raises(DataError, match="found 14 numbers, expected class x y w h") as caught:
+        read_objects(numbered(tmp_path / "odd", line + ".1 .1 1"))
+    assert "kpt_shape" in caught.value.hint
+    with pytest.raises(DataError, match="expected 11 by kpt_shape"):
+        read_objects(
+            numbered(tmp_path / "other", line + ".1", "val: images\nnames: [cat]\nkpt_shape: [2, 3]\n")
+        )
+
+
+def test_repeated_lines_missing_labels_and_spare_ones_are_told(tmp_path) -> None:
+    folder = numbered(tmp_path, "0 .5 .5 .2 .2\n0 .5 .5 .2 .2\n")
+    (folder / "labels/zz.txt").write_text("")
+    (folder / "images/._a.png").write_bytes(b"what macOS leaves")
+    found = read_objects(folder)
+    assert [len(t.boxes) for t in found.truths] == [1]
+    told = " ".join(f.message for f in found.findings if f.severity == "warning")
+    assert "1 lines repeat another one" in told
+    assert "1 files of labels have no photo: zz.txt" in told
+    (folder / "labels/a.txt").unlink()
+    assert any("none of 1 photos has labels" in f.message for f in read_objects(folder).findings)
+
+
+def test_labels_in_a_folder_are_found_or_asked_for(tmp_path) -> None:
+    folder = numbered(tmp_path / "classes", "1 .5 .5 .2 .2")
+    (folder / "data.yaml").unlink()
+    with pytest.raises(DataError, match="nothing says what the classes are called"):
+        read_objects(folder)
+    (folder / "classes.txt").write_text("cat\ndog\n")
+    (folder / "notes.json").write_text(
+        '{"categories": [], "info": {}}'
+    )  # as Label Studio's export to YOLO has it
+    assert read_objects(folder).names == ("cat", "dog")
+    other = numbered(tmp_path / "yaml", "0 .5 .5 .2 .2")
+    (other / "data.yaml").rename(other / "shapes.yaml")
+    (other / "args.yaml").write_text("epochs: 3\n")
+    assert read_objects(other).form == "YOLO"
+    (other / "more.yaml").write_text("val: images\nnames: [cat]\n")
+    with pytest.raises(DataError, match=r"found labels in more.yaml, shapes.yaml"):
+        read_objects(other)
+    spare = photos(tmp_path / "spare")
+    (spare / "pom.xml").write_text("<project/>")
+    (spare / "camera.yaml").write_text("fps: 3\n")
+    (spare / "a.json").write_text('{"taken": 2026}')
+    assert read_objects(spare) is None
+
+
+def coco_of(
+    root: Path, photo: str = "a.png", size=(WIDTH, HEIGHT), image: dict | None = None, **note
+) -> Path:
+    place = root / "images" / photo.replace("\\", "/").rpartition("/")[2]
+    place.parent.mkdir(parents=True)
+    Image.new("RGB", size).save(place)
+    entry = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 20, 30, 40], **note}
+    data = {
+        "images": [{"id": 1, "file_name": photo, **(image or {})}],
+        "annotations": [{k: v for k, v in entry.items() if v != "gone"}],
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    (root / "labels.json").write_text(json.dumps(data))
+    return root
+
+
+@pytest.mark.parametrize("name", ["set\\a.png", "C:\\me\\a.png", "[1]a.png", "there/is/no/such/a.png"])
+def test_photos_are_found_by_their_last_parts(name, tmp_path) -> None:
+    assert one_box(read_objects(coco_of(tmp_path, name))) == [10, 20, 40, 60]
+
+
+def test_photos_of_one_name_are_told_apart_by_their_folders(tmp_path) -> None:
+    for part in ("one", "two"):
+        (tmp_path / part).mkdir()
+        Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / part / "a.png")
+        text = "<annotation><filename>a.png</filename></annotation>"
+        (tmp_path / part / "a.xml").write_text(text)
+    assert [t.image.parent.name for t in read_objects(tmp_path).truths] == ["one", "two"]
+    folder = coco_of(tmp_path / "coco")
+    data = json.loads((folder / "labels.json").read_text())
+    data["images"] = [{"id": 1, "file_name": "one/a.png"}, {"id": 2, "file_name": "two/a.png"}]
+    (folder / "labels.json").write_text(json.dumps(data))
+    with pytest.raises(DataError, match=r"a.png is there more than once"):
+        read_objects(folder)
+
+
+def test_photos_that_are_not_there_are_left_out_and_told(tmp_path) -> None:
+    folder = coco_of(tmp_path)
+    data = json.loads((folder / "labels.json").read_text())
+    data["images"].append({"id": 2, "file_name": "b.png"})
+    (folder / "labels.json").write_text(json.dumps(data))
+    found = read_objects(folder)
+    assert len(found.truths) == 1
+    assert "1 of 2 labelled photos are not there, and are left out: b.png" in found.findings[0].message
+    (folder / "images/a.png").unlink()
+    with pytest.raises(DataError, match=r"none of its 2 photos is there"):
+        read_objects(folder)
+
+
+@pytest.mark.parametrize(
+    ("note", "said"),
+    [
+        ({"bbox": [float("nan"), 1, 2, 3]}, "bbox: found a list"),
+        ({"bbox": [10**400, 1, 2, 3]}, "bbox: found a list"),
+        ({"bbox": "gone"}, "bbox: found null"),
+        ({"bbox": [0.1, 0.1, 0.3, 0.3]}, "shares of the photo, where pixels are expected"),
+        ({"bbox": [10, 10, 40, 30], "area": 600}, "are corners, where left, top, width and height"),
+    ],
+)
+def test_boxes_of_coco_that_are_none_are_said(note, said, tmp_path) -> None:
+    with pytest.raises(DataError, match=said):
+        read_objects(coco_of(tmp_path, **note))
+
+
+def test_fields_of_coco_that_are_not_there_follow_from_others(tmp_path) -> None:
+    for k, area in enumerate((None, "400", float("nan"), -1, 5.0)):
+        (truth,) = read_objects(
+            coco_of(tmp_path / str(k), area=area, iscrowd=(None, "0", 0, "1", True)[k])
+        ).truths
+        assert (truth.areas.tolist(), truth.crowd.tolist()) == ([5.0 if area == 5 else 1200.0], [k > 2])
+    outline = coco_of(tmp_path / "outline", bbox=[], segmentation=[[10, 20, 40, 20, 40, 60]])
+    assert one_box(read_objects(outline)) == [10, 20, 40, 60]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_boxes_of_photos_that_exif_turns(orientation, tmp_path) -> None:
+    """A bright rectangle, labelled in the file as it lies or in the upright photo, is where pillow turns it."""
+    from PIL import ImageOps
+
+    low = np.zeros((HEIGHT, WIDTH), np.uint8)
+    low[20:60, 10:40] = 255
+    folder = coco_of(tmp_path)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(low).save(folder / "images/a.png", exif=exif)
+    with Image.open(folder / "images/a.png") as image:
+        turned = np.asarray(ImageOps.exif_transpose(image))
+    rows, columns = np.flatnonzero(turned.any(axis=1)), np.flatnonzero(turned.any(axis=0))
+    wanted = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+    data = json.loads((folder / "labels.json").read_text())
+    data["images"][0] |= {"width": turned.shape[1], "height": turned.shape[0]}
+    data["annotations"][0]["bbox"] = [
+        int(v) for v in (*wanted[:2], wanted[2] - wanted[0], wanted[3] - wanted[1])
+    ]
+    (folder / "labels.json").write_text(json.dumps(data))
+    found = read_objects(folder)
+    assert one_box(found) == wanted
+    assert (found.truths[0].width, found.truths[0].height) == turned.shape[::-1]
+    if orientation < 5:
+        return  # the file's own size says nothing there
+    data["images"][0] |= {"width": WIDTH, "height": HEIGHT}
+    data["annotations"][0]["bbox"] = [10, 20, 30, 40]
+    (folder / "labels.json").write_text(json.dumps(data))
+    assert one_box(read_objects(folder)) == wanted
+
+
+def test_boxes_of_photos_that_were_labelled_at_another_size(tmp_path) -> None:
+    double = {"width": 2 * WIDTH, "height": 2 * HEIGHT}
+    found = read_objects(coco_of(tmp_path / "double", image=double, bbox=[20, 40, 60, 80], area=4000))
+    assert one_box(found) == [10, 20, 40, 60]
+    assert found.truths[0].areas.tolist() == [1000]
+    assert "labelled at another size" in found.findings[0].message
+    other = read_objects(coco_of(tmp_path / "other", image={"width": HEIGHT, "height": WIDTH}))
+    assert (other.truths[0].width, one_box(other)) == (WIDTH, [10, 20, 40, 60])
+    assert "have another size than the labels say" in other.findings[0].message
+
+
+def test_what_label_studio_holds_beside_rectangles(tmp_path) -> None:
+    folder = label_studio(tmp_path)
+    tasks = json.loads((folder / "export.json").read_text())
+    value = tasks[0]["annotations"][0]["result"][0]["value"]
+    value |= {
+        "x": 50,
+        "y": 50,
+        "width": 20,
+        "height": 25,
+        "rotation": 90,
+    }  # about its first corner: to the left
+    tasks[1] |= {"annotations": [{"result": [], "was_cancelled": True}]}
+    points = [[10, 10], [30, 10], [20, 50]]
+    tasks[2]["annotations"][0]["result"] = [
+        {"type": "polygonlabels", "value": {"points": points, "polygonlabels": ["dog"]}},
+        {"type": "brushlabels", "value": {"rle": [1], "brushlabels": ["dog"]}},
+        {"type": "choices", "value": {"choices": ["blurred"]}},
+    ]
+    (folder / "export.json").write_text(json.dumps(tasks))
+    found = read_objects(folder)
+    assert [t.image.stem for t in found.truths] == ["a", "c"]
+    assert found.truths[0].boxes[0] == pytest.approx([30, 40, 50, 60])
+    assert one_box(found, 1) == [10, 8, 30, 40]
+    told = [f.message for f in found.findings]
+    assert told[0].startswith("1 of 3 tasks were skipped")
+    assert told[1].endswith("left out: 1 brushlabels")
+    (folder / "export.json").write_text(json.dumps(tasks[1:2]))
+    with pytest.raises(DataError, match="none of its 1 tasks is annotated"):
+        read_objects(folder / "export.json")
+
+
+def test_objects_of_voc_without_name_or_area(tmp_path) -> None:
+    folder = voc(tmp_path)
+    text = (folder / "Annotations/a.xml").read_text()
+    (folder / "Annotations/a.xml").write_text(text.replace("<name>cat</name>", "<name/>"))
+    with pytest.raises(DataError, match="an object has no name"):
+        read_objects(folder)
+    sizes = "".join(
+        f"<object><name>cat</name><bndbox><xmin>{60 + k}</xmin><ymin>50</ymin><xmax>20</xmax><ymax>20</ymax></bndbox>"
+        "</object>" for k in range(4)
+    )  # fmt: skip
+    (folder / "Annotations/a.xml").write_text(f"<annotation>{sizes}</annotation>")
+    with pytest.raises(DataError, match="have no area: sizes, where corners are expected"):
+        read_objects(folder)

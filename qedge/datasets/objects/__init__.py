@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +15,6 @@ __all__ = ["LABEL_FILES", "Labelled", "ObjectDataset", "Truth", "objects_of", "o
 
 LABEL_FILES = (".json", ".yaml", ".yml")
 """What names photos and their boxes; only a detector is built with them."""
-MOST_JSON = 1 << 30
 
 
 class ObjectDataset(FolderDataset):
@@ -43,30 +41,22 @@ def read_objects(path: Path) -> Labelled | None:
         DataError: they cannot be used; says what was found, where, and what was expected.
     """
     from qedge.datasets.objects import coco, label_studio, lint, voc, yolo
+    from qedge.datasets.objects.find import json_of, read_json, yaml_of
 
-    suffix = path.suffix.lower()
-    if path.is_file() and suffix == ".json":
-        found = _json(path)
+    if path.is_file() and path.suffix.lower() == ".json":
+        found = read_json(path)
         made = label_studio.read(path, found) if isinstance(found, list) else coco.read(path, found)
         return lint.checked(made)
-    if (notes := yolo.find_yaml(path)) is not None:
+    if path.is_file():
+        return lint.checked(yolo.read(path)) if path.suffix.lower() in LABEL_FILES else None
+    if not path.is_dir():
+        return None
+    if (notes := yaml_of(path)) is not None:
         return lint.checked(yolo.read(notes))
-    if path.is_dir():
-        exports = sorted([*path.glob("*.json"), *path.glob("annotations/*.json")])
-        if len(exports) == 1:
-            return read_objects(exports[0])
-        if next(path.rglob("*.xml"), None) is not None:
-            return lint.checked(voc.read(path))
-    return None
-
-
-def _json(path: Path) -> object:
-    try:
-        if path.stat().st_size > MOST_JSON:
-            raise DataError(f"{path}: found {path.stat().st_size:,} bytes, expected at most {MOST_JSON:,}")
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as problem:
-        raise DataError(f"{path}: cannot be read as JSON: {problem}") from None
+    if (export := json_of(path)) is not None:
+        return read_objects(export)
+    held = voc.read(path) or yolo.read_folder(path)
+    return None if held is None else lint.checked(held)
 
 
 def open_objects(

@@ -2,78 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from qedge.datasets.objects.truth import Labelled, Truth, size_of
+from qedge.datasets.objects.gather import Gatherer
+from qedge.datasets.objects.lint import is_coordinate
+from qedge.datasets.objects.photos import Photos
+from qedge.datasets.objects.truth import Labelled
 from qedge.errors import DataError
 from qedge.fields import Field
 
+_OF_LABELS = ("anno", "label")
+
 
 def read(path: Path, data: Any) -> Labelled:
-    """Return what a COCO file says; its photos lie beside it, in ``images`` there or beside its folder.
+    """Return what a COCO file says; its photos lie below its folder, or in a folder beside that.
 
     Raises:
-        DataError: a field is missing or wrong, or a photo is not found.
+        DataError: a field is missing or wrong, two entries have the same id, or no photo is found.
     """
-    root = Field(data, "$", DataError).object(["images", "annotations", "categories"], None)
-    categories = sorted(
-        (c.object(["id", "name"], None)["id"].integer(), c["name"].string())
-        for c in root["categories"].items()
-    )
+    root = Field(data, "$", DataError)
+    if not isinstance(data, dict) or not {"images", "annotations", "categories"} <= set(data):
+        raise DataError(
+            f"{path}: expected COCO's images, annotations and categories, or Label Studio's list of tasks",
+            hint="export the labels as COCO, YOLO, Pascal VOC or Label Studio's JSON",
+        )
+    categories = sorted((c["id"].integer(), c["name"].string()) for c in _distinct(root["categories"]))
     number = {identity: k for k, (identity, _) in enumerate(categories)}
     found: dict[int, dict[str, list[Any]]] = {}
     images = {}
-    for entry in root["images"].items():
-        image = entry.object(["id", "file_name"], None)
-        identity = image["id"].integer()
-        images[identity] = find_photo(path, image["file_name"].string()), entry.value
-        found[identity] = {"boxes": [], "classes": [], "crowd": [], "areas": []}
+    for image in _distinct(root["images"]):
+        images[image["id"].value] = image["file_name"].string(), image.value
+        found[image["id"].value] = {"boxes": [], "classes": [], "crowd": [], "areas": []}
     for entry in root["annotations"].items():
         _annotation(entry, number, found)
-    truths = []
-    for identity, (photo, stated) in images.items():
-        size = _size(stated) or size_of(photo)
-        listed = found[identity]
-        truths.append(
-            Truth.of(photo, size, listed["boxes"], listed["classes"], listed["crowd"], listed["areas"])
-        )
-    return Labelled("COCO", tuple(name for _, name in categories), tuple(truths))
+    gathered = Gatherer("COCO", path, photos_of(path))
+    for identity, (name, stated) in images.items():
+        photo = gathered.find(name)
+        if photo is not None:
+            objects, size = found[identity], (stated.get("height"), stated.get("width"))
+            boxes, classes = objects["boxes"], objects["classes"]
+            gathered.add(photo, boxes, classes, objects["crowd"], objects["areas"], size)
+    return gathered.labelled([name for _, name in categories])
+
+
+def photos_of(path: Path) -> Photos:
+    """Return where the photos of a file of labels may be: below its folder, or beside a folder of labels alone."""
+    folder = path.absolute().parent
+    return Photos(folder.parent if folder.name.lower().startswith(_OF_LABELS) else folder)
+
+
+def _distinct(listed: Field) -> list[Field]:
+    """Return the entries of a list, each with an integer as its id that no other has."""
+    found, seen = list(listed.items()), set()
+    for entry in found:
+        identity = entry.object(["id"], None)["id"].integer()
+        if identity in seen:
+            raise entry["id"].fail("an id that no other entry has")
+        seen.add(identity)
+    return found
 
 
 def _annotation(entry: Field, number: Mapping[int, int], found: dict[int, dict[str, list[Any]]]) -> None:
-    one = entry.object(["image_id", "category_id", "bbox"], None)
-    box = one["bbox"].value
-    good = isinstance(box, list) and len(box) == 4 and all(isinstance(v, (int, float)) for v in box)
-    if not good:
-        raise one["bbox"].fail("[left, top, width, height]")
+    one = entry.object(["image_id", "category_id"], None)
     if one["category_id"].integer() not in number:
         raise one["category_id"].fail("the id of a category")
     if one["image_id"].integer() not in found:
         raise one["image_id"].fail("the id of an image")
-    left, top, width, height = box
     listed, value = found[one["image_id"].value], entry.value
+    left, top, width, height = _box(one)
+    area = value.get("area")
     listed["boxes"].append((left, top, left + width, top + height))
     listed["classes"].append(number[one["category_id"].value])
-    listed["crowd"].append(bool(value.get("iscrowd", 0)))
-    listed["areas"].append(float(value.get("area", width * height)))
+    listed["crowd"].append(value.get("iscrowd") in (1, True, "1"))
+    listed["areas"].append(float(area) if is_coordinate(area) and area > 0 else width * height)
 
 
-def _size(stated: Mapping[str, Any]) -> tuple[int, int] | None:
-    height, width = stated.get("height"), stated.get("width")
-    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
-
-
-def find_photo(path: Path, name: str) -> Path:
-    """Return a photo's file by the name in the labels: as it is, or its last part in a usual folder."""
-    for folder in (path.parent, path.parent / "images", path.parent.parent, path.parent.parent / "images"):
-        for part in (name, Path(name).name):
-            if (folder / part).is_file():
-                return folder / part
-    near = sorted(path.parent.parent.glob(f"*/{Path(name).name}"))
-    if near:
-        return near[0]
-    raise DataError(
-        f"{path}: the photo {name} is not there", hint="put the photos beside the labels, or in images/"
-    )
+def _box(one: Field) -> Sequence[float]:
+    """Return (left, top, width, height); around the outline where nothing else is stated."""
+    box = one["bbox"].value
+    if not box and isinstance(outline := one["segmentation"].value, list) and outline:
+        points: list[Any] = [v for ring in outline for v in (ring if isinstance(ring, list) else [None])]
+        if len(points) >= 6 and len(points) % 2 == 0 and all(map(is_coordinate, points)):
+            xs, ys = points[0::2], points[1::2]
+            return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
+        raise one["segmentation"].fail("outlines as x, y, x, y ...")
+    if not (isinstance(box, list) and len(box) == 4 and all(map(is_coordinate, box))):
+        raise one["bbox"].fail("[left, top, width, height]")
+    return box

@@ -39,7 +39,7 @@ class Truth:
         cls,
         image: Path,
         size: tuple[int, int],
-        boxes: Sequence[Sequence[float]],
+        boxes: Sequence[Sequence[float]] | npt.NDArray[np.float64],
         classes: Sequence[int],
         crowd: Sequence[bool] = (),
         areas: Sequence[float] = (),
@@ -120,20 +120,3 @@ class Labelled:
                 )
             )
         return Labelled(self.form, tuple(names), tuple(truths), tuple(findings))
-
-
-def size_of(image: Path) -> tuple[int, int]:
-    """Return (height, width) of a photo from its header, upright as EXIF turns it.
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    from PIL import Image
-
-    try:
-        with Image.open(image) as photo:
-            width, height = photo.size
-            turned = photo.getexif().get(0x0112, 1) >= 5
-    except (OSError, ValueError, SyntaxError) as problem:
-        raise DataError(f"{image}: cannot read the photo: {problem}") from None
-    return (width, height) if turned else (height, width)
