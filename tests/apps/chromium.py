@@ -13,7 +13,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 FLAGS = ["--no-sandbox", "--disable-quic"]
 
 
-def until(holds: Callable[[], object], seconds: float = 20) -> bool:
+def until(holds: Callable[[], object], seconds: float = 60) -> bool:
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
@@ -22,11 +22,11 @@ def until(holds: Callable[[], object], seconds: float = 20) -> bool:
     return True
 
 
-def live(window: Any, timeout: int = 30_000) -> None:
+def live(window: Any, timeout: int = 90_000) -> None:
     window.wait_for_selector("body[data-state=live]", timeout=timeout)
 
 
-def says(window: Any, selector: str, text: str, timeout: int = 30_000) -> None:
+def says(window: Any, selector: str, text: str, timeout: int = 90_000) -> None:
     window.wait_for_function(
         "([at, text]) => document.querySelector(at)?.textContent === text",
         arg=[selector, text],

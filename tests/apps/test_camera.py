@@ -121,7 +121,7 @@ def read_until(app: subprocess.Popen[str], done: Callable[[dict[str, Any]], bool
 def stop(app: subprocess.Popen[str], number: int = signal.SIGTERM) -> str:
     """Return what it said on stderr while it was stopped."""
     app.send_signal(number)
-    _, said = app.communicate(timeout=30)
+    _, said = app.communicate(timeout=120)
     assert app.returncode == 0, said
     assert "Traceback" not in said
     return said
@@ -268,7 +268,7 @@ def test_a_terminal_shows_one_line(colors: Path, video: Path, tmp_path: Path) ->
     except OSError:  # how Linux ends a pseudo-terminal
         pass
     os.close(master)
-    assert app.wait(timeout=30) == 0
+    assert app.wait(timeout=120) == 0
     text = shown.decode()
     assert text.endswith("\r\n")
     assert text.count("\n") == 1
@@ -417,12 +417,12 @@ def test_the_page_shows_what_the_model_sees_and_rests_while_nobody_looks(colors:
 
     assert lines(1.5) == []
     with client.connect(f"ws://{address}stream", compression=None) as viewer:
-        about = json.loads(viewer.recv(timeout=20))
+        about = json.loads(viewer.recv(timeout=60))
         assert (about["model"], about["target"], about["task"]) == ("tiny", "rpi", "classify")
         assert (about["source"], about["input"]) == ("colors.mp4", [8, 8])
         found = set()
         while found != set(COLORS):
-            message = viewer.recv(timeout=20)
+            message = viewer.recv(timeout=60)
             if isinstance(message, str):
                 continue
             length = int.from_bytes(message[:4], "big")
@@ -451,7 +451,7 @@ def test_a_page_for_the_network_asks_for_the_token_that_is_printed(colors: Path)
     assert len(token) >= 12
     answers = []
     for query in ("", f"?token={token}", "?token=wrong"):
-        connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=60)
         connection.request("GET", f"/snapshot.jpg{query}")
         answers.append(connection.getresponse().status)
         connection.close()

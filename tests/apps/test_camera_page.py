@@ -71,7 +71,7 @@ class App:
     def get(self, path: str) -> bytes:
         port = re.search(r":(\d+)/", self.url)
         assert port
-        with urllib.request.urlopen(f"http://127.0.0.1:{port[1]}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port[1]}{path}", timeout=60) as answer:
             return bytes(answer.read())
 
     def number(self) -> int:
@@ -80,7 +80,7 @@ class App:
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         self.process.send_signal(number)
-        _, said = self.process.communicate(timeout=30)
+        _, said = self.process.communicate(timeout=120)
         assert self.process.returncode == 0, said
         assert "Traceback" not in said
 

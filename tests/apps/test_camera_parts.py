@@ -267,7 +267,7 @@ def test_files_wait_while_nobody_looks_and_go_on_where_they_were(app) -> None:
     time.sleep(0.3)
     assert not found
     looked_at.set()
-    reader.join(timeout=20)
+    reader.join(timeout=120)
     assert (found[0].number, found[0].dropped) == (1, 0)
     assert len(found) == 5
 
@@ -355,7 +355,7 @@ def display() -> Iterator[str]:
             yield f":{number.readline().strip()}"
     finally:
         server.terminate()
-        server.wait(timeout=20)
+        server.wait(timeout=120)
 
 
 def test_the_window_shows_the_picture_and_what_is_seen(tmp_path, display) -> None:
@@ -382,7 +382,7 @@ def test_the_window_shows_the_picture_and_what_is_seen(tmp_path, display) -> Non
     assert blue.size >= 320 * 200
     assert ((screen > 200).all(axis=2)).sum() > 20  # letters
     window.terminate()
-    output, said = window.communicate(timeout=30)
+    output, said = window.communicate(timeout=120)
     assert window.returncode == 0, said
     assert "Traceback" not in said
     assert "blue 1.00" in output

@@ -180,7 +180,7 @@ def test_the_command_of_the_service_starts_the_app(made: Project) -> None:
     with app:
         said = next((line for line in app.stderr if "http://127.0.0.1:" in line), None)
         app.send_signal(signal.SIGTERM)
-        app.communicate(timeout=30)
+        app.communicate(timeout=120)
     assert said is not None
     assert app.returncode == 0
 

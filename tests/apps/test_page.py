@@ -57,8 +57,9 @@ def seen(frame: int, **more: object) -> dict[str, object]:
 
 
 @pytest.fixture
-def serve() -> Iterator[Serve]:
-    """Open pages, each closed when the test ends, with no thread left of them."""
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
+    """Open pages, each closed when the test ends, with no thread left; a picture stays new however busy the machine."""
+    monkeypatch.setattr(web, "_FRESH_S", 600)
     before = set(threading.enumerate())
     pages = []
 
@@ -82,7 +83,7 @@ def port_of(page: web.Page) -> int:
 
 
 def get(page: web.Page, path: str, **headers: str) -> tuple[int, bytes, http.client.HTTPMessage]:
-    connection = http.client.HTTPConnection("127.0.0.1", port_of(page), timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port_of(page), timeout=60)
     try:
         connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
@@ -95,7 +96,7 @@ def get(page: web.Page, path: str, **headers: str) -> tuple[int, bytes, http.cli
 def view(page: web.Page, query: str = "", **options: Any) -> Iterator[ClientConnection]:
     """Open the stream as the page does and take the news about the app."""
     with connect(f"ws://127.0.0.1:{port_of(page)}/stream{query}", compression=None, **options) as viewer:
-        viewer.recv(timeout=5)
+        viewer.recv(timeout=60)
         yield viewer
 
 
@@ -106,7 +107,7 @@ def refused(page: web.Page, query: str = "", **headers: str) -> int:
     return int(refusal.value.response.status_code)
 
 
-def frame(viewer: ClientConnection, timeout: float = 5) -> tuple[dict[str, Any], bytes]:
+def frame(viewer: ClientConnection, timeout: float = 60) -> tuple[dict[str, Any], bytes]:
     """Return the next picture and what was seen in it; words between pictures are skipped."""
     deadline = time.monotonic() + timeout
     while isinstance(data := viewer.recv(timeout=max(0, deadline - time.monotonic())), str):
@@ -122,8 +123,8 @@ def test_a_viewer_gets_picture_and_sight_together(serve: Serve) -> None:
     page = serve()
     assert not page.watched()
     with connect(f"ws://127.0.0.1:{port_of(page)}/stream") as viewer:
-        assert json.loads(viewer.recv(timeout=5)) == ABOUT
-        assert page.wait(5)
+        assert json.loads(viewer.recv(timeout=60)) == ABOUT
+        assert page.wait(60)
         assert page.watched()
         for number, colour in enumerate(("red", "green", "blue"), 1):
             page.show(jpeg(colour), seen(number))
@@ -152,7 +153,8 @@ def test_a_slow_viewer_slows_nobody(serve: Serve) -> None:
             page.show(jpeg(), seen(number))
             assert frame(fast)[0]["frame"] == number
             fast.send("ready")
-        assert frame(slow)[0]["frame"] == 1
+            if number == 1:
+                assert frame(slow)[0]["frame"] == 1
         slow.send("ready")
         assert frame(slow)[0]["frame"] == 30
 
@@ -179,7 +181,7 @@ def test_a_camera_that_gives_nothing_is_told_from_a_dead_connection(
     assert web._NEWS_S < 7  # what the page takes for a dead connection, in seconds
     monkeypatch.setattr(web, "_NEWS_S", 0.2)
     with view(serve()) as viewer:
-        assert [json.loads(viewer.recv(timeout=2)) for _ in range(3)] == [ABOUT] * 3
+        assert [json.loads(viewer.recv(timeout=60)) for _ in range(3)] == [ABOUT] * 3
 
 
 def raw_viewer(page: web.Page) -> socket.socket:
@@ -204,10 +206,10 @@ def test_a_viewer_who_vanished_is_dropped(
     monkeypatch.setattr(web, "_SILENCE_S", 0.5)
     page = serve()
     with raw_viewer(page):
-        assert page.wait(5)
+        assert page.wait(60)
         if picture:
             page.show(picture, seen(1))
-        assert until(lambda: not page.watched(), 8)
+        assert until(lambda: not page.watched(), 60)
 
 
 def test_the_number_of_viewers_is_limited(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +218,7 @@ def test_the_number_of_viewers_is_limited(serve: Serve, monkeypatch: pytest.Monk
     with view(page) as first, view(page):
         with connect(f"ws://127.0.0.1:{port_of(page)}/stream") as third:
             with pytest.raises(ConnectionClosed) as end:
-                third.recv(timeout=5)
+                third.recv(timeout=60)
             assert end.value.rcvd is not None
             assert (end.value.rcvd.code, end.value.rcvd.reason) == (1013, "2 viewers already")
         first.close()
@@ -279,7 +281,7 @@ def test_what_plain_requests_get(serve: Serve) -> None:
         assert get(page, path)[0] == 404, path
     assert get(page, "/stream")[0] == 426
     for method in ("POST", "PUT", "DELETE"):
-        connection = http.client.HTTPConnection("127.0.0.1", port_of(page), timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", port_of(page), timeout=60)
         connection.request(method, "/snapshot.jpg", headers={"Content-Length": "0"})
         with suppress(http.client.RemoteDisconnected):  # websockets before 17
             assert connection.getresponse().status == 405
@@ -382,7 +384,7 @@ def test_noise_on_the_port_disturbs_nobody(serve: Serve, caplog: pytest.LogCaptu
         with view(page) as chatty:
             chatty.send("x" * 100_000)
             with pytest.raises(ConnectionClosed):
-                chatty.recv(timeout=5)
+                chatty.recv(timeout=60)
         page.show(jpeg(), seen(7))
         assert frame(viewer)[0]["frame"] == 7
     assert [r for r in caplog.records if r.levelname == "ERROR"] == []
@@ -532,7 +534,7 @@ def test_a_page_that_nobody_sees_is_not_watched(serve: Serve, tmp_path: Path) ->
 
             def ask(path: str, method: str = "GET") -> bytes:
                 with urllib.request.urlopen(
-                    urllib.request.Request(root + path, method=method), timeout=10
+                    urllib.request.Request(root + path, method=method), timeout=60
                 ) as answer:
                     return bytes(answer.read())
 
@@ -540,7 +542,7 @@ def test_a_page_that_nobody_sees_is_not_watched(serve: Serve, tmp_path: Path) ->
             ask("/new?about:blank", "PUT")
             assert until(lambda: not page.watched(), 5), "watched behind another tab"
             ask(f"/activate/{tab['id']}")
-            assert page.wait(5), "not watched in front again"
+            assert page.wait(60), "not watched in front again"
             ask(f"/close/{tab['id']}")
             assert until(lambda: not page.watched(), 5), "watched when closed"
         finally:

@@ -167,7 +167,7 @@ def test_a_signal_stops_it_cleanly(bundle: Path, number: int) -> None:
     assert json.loads(app.stdout.readline())["label"] == "six"
     app.send_signal(number)
     with app:
-        _, said = app.communicate(timeout=30)
+        _, said = app.communicate(timeout=120)
     assert app.returncode == 0
     assert "Traceback" not in said
 
@@ -215,7 +215,7 @@ def test_a_terminal_shows_level_scores_and_words(bundle: Path) -> None:
     except OSError:  # how Linux ends a pseudo-terminal
         pass
     os.close(master)
-    assert app.wait(timeout=30) == 0
+    assert app.wait(timeout=120) == 0
     text = shown.decode()
     assert "level █" in text
     assert "silence" in text
@@ -247,7 +247,7 @@ def pulse(tmp_path: Path) -> Iterator[tuple[dict[str, str], Path]]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while not (fifo.exists() and socket.exists()) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert socket.exists(), "PulseAudio did not start"
@@ -257,7 +257,7 @@ def pulse(tmp_path: Path) -> Iterator[tuple[dict[str, str], Path]]:
         )
     finally:
         server.terminate()
-        server.wait(timeout=20)
+        server.wait(timeout=120)
 
 
 def _alsa_config(folder: Path) -> str:
@@ -280,7 +280,7 @@ def test_a_microphone_of_pulseaudio_is_heard(bundle: Path, pulse: tuple[dict[str
             microphone.write(pcm[at : at + 3200])
             time.sleep(0.1)
         app.send_signal(signal.SIGTERM)
-        output, said = app.communicate(timeout=30)
+        output, said = app.communicate(timeout=120)
     assert app.returncode == 0, said
     assert [w["label"] for w in words(output)] == ["six", "three"]
 

@@ -11,7 +11,6 @@ import socket
 import ssl
 import subprocess
 import threading
-import time
 import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -162,18 +161,21 @@ def test_what_writes_is_not_sent_twice() -> None:
 
 
 def test_what_a_server_says_unasked_is_no_answer() -> None:
+    spoken = threading.Event()
+
     def talk(connection: socket.socket) -> None:
         connection.recv(1 << 16)
         forged = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none")
         connection.sendall(forged)
+        spoken.set()
         connection.recv(1)
 
     with kept() as connections, serving(talk, answers(b"two")) as host:
         with connections.ask("GET", f"http://{host}/", None, {}) as answer:
             assert answer.read1(100) == b"one"
             answer.read1(100)
-            time.sleep(0.05)
+            assert spoken.wait(60)
         assert asked(connections, host) == b"two"
         connections.close()
 
