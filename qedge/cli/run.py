@@ -14,6 +14,7 @@ from qedge.cli._bundles import BundleArg
 from qedge.cli._console import Ui
 from qedge.cli._options import options_of
 from qedge.config import load_config
+from qedge.datasets.folder import KINDS as DATA_KINDS
 from qedge.errors import DataError, UsageError
 from qedge.runtime import Model, Result, load
 from qedge.target import Target, target_of
@@ -23,7 +24,7 @@ InputsArg = Annotated[list[Path], typer.Argument(help="Images, wavs, .npy files,
 TopOpt = Annotated[int, typer.Option("--top", min=1, help="How many classes to print.")]
 DeviceOpt = Annotated[str | None, typer.Option("--device", help="Device to run on, for instance usb:0.")]
 StrictOpt = Annotated[bool, typer.Option("--strict", help="Fail rather than fall back to the CPU.")]
-KINDS = (".wav", ".png", ".jpg", ".jpeg", ".bmp", ".webp", ".npy")
+KINDS = (*DATA_KINDS["wav"], *DATA_KINDS["image"], ".npy")
 
 
 def command(

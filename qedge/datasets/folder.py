@@ -16,7 +16,7 @@ from qedge.errors import DataError, QedgeError
 from qedge.processing.spec import Preprocess
 
 KINDS = {
-    "image": (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif"),
+    "image": (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"),
     "wav": (".wav",),
 }
 KEPT_BYTES = 64 << 20
@@ -134,7 +134,7 @@ def scan(root: Path) -> tuple[str, list[Path], list[str] | None]:
         others = f", only {', '.join(sorted(passed_over)[:5])}" if passed_over else ""
         raise DataError(
             f"{root} holds no image and no wav file{others}",
-            hint="expected jpg, png, bmp, webp, gif or wav files, in the folder or in one subfolder a class",
+            hint="expected jpg, png, bmp, webp, gif, tif or wav files, in the folder or in one subfolder a class",
         )
     kinds = sorted({kind for _, kind, _ in found})
     if len(kinds) > 1:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from qedge.datasets import Dataset
+from qedge.datasets.objects import ObjectDataset
 from qedge.errors import DataError, QedgeError, UnsupportedError
 from qedge.findings import Finding
 from qedge.frontends import SourceModel
@@ -29,6 +30,8 @@ LETTERBOX = {"fit": "letterbox", "fill": 114, "resize": "opencv", "range": [0.0,
 FED_SO = ("detect", "pose", "segment", "obb")
 """Tasks of that package that are fed so."""
 ROTATED = "obb"
+UNORDERED = ("Pascal VOC", "Label Studio")
+"""Forms of labels that name classes, and do not number them."""
 
 
 @dataclass(frozen=True)
@@ -214,13 +217,39 @@ def _orders_of_inputs(source: SourceModel) -> Mapping[str, Sequence[int]]:
 
 def _check_labels(labels: Sequence[str] | None, post: Detect, data: bytes) -> None:
     """Raise where a head has another number of classes than there are labels."""
-    graph = Graph.from_bytes(data)
+    _check_count(labels, post, Graph.from_bytes(data))
+
+
+def _check_count(labels: Sequence[str] | None, post: Detect, graph: Graph) -> None:
     classes = classes_of(post, [graph.tensors[t].shape for t in graph.outputs])
     if labels is not None and classes is not None and classes != len(labels):
         raise DataError(
             f"found {len(labels)} labels, the detector has {classes} classes",
             hint="one name a class, in the model's order: --labels FILE",
         )
+
+
+def names_of_objects(
+    dataset: Dataset, post: Postprocess | None, graph: Graph
+) -> tuple[tuple[str, ...] | None, list[Finding]]:
+    """Return the names of a detector's classes by its labelled photos, where nobody states them, and what that takes.
+
+    Raises:
+        DataError: the labels have another number of classes than the detector.
+    """
+    if not isinstance(dataset, ObjectDataset) or not isinstance(post, Detect):
+        return None, []
+    names, form = dataset.labelled.names, dataset.labelled.form
+    _check_count(names, post, graph)
+    if form not in UNORDERED:
+        return names, []
+    said = Finding(
+        "warning", "labels",
+        f"the classes are taken in alphabetical order ({', '.join(names[:5])}), as {form}'s labels have none and nothing"
+        " says which is the model's",
+        "name them in the model's order: --labels FILE, one a line",
+    )  # fmt: skip
+    return names, [said]
 
 
 def _without_head(found: Brought, cut: Cut, stated: Detect | None) -> Brought:

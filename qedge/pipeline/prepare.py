@@ -12,7 +12,7 @@ import numpy as np
 
 from qedge.datasets import Dataset, InputInfo, lint, open_dataset
 from qedge.datasets.labels import fit_labels
-from qedge.datasets.objects import LABEL_FILES, ObjectDataset, open_objects
+from qedge.datasets.objects import LABEL_FILES, open_objects
 from qedge.datasets.outputs import output_infos
 from qedge.datasets.split import hold_out
 from qedge.errors import QedgeError, UnsupportedError, UsageError
@@ -20,7 +20,7 @@ from qedge.findings import Finding
 from qedge.frontends import SourceModel, load_model, prove
 from qedge.graph import Graph
 from qedge.graph.broken import check_constants
-from qedge.pipeline.detector import bring
+from qedge.pipeline.detector import bring, names_of_objects
 from qedge.pipeline.forms import Waist, forms
 from qedge.pipeline.gate import stop
 from qedge.pipeline.measure import require_usable_gate
@@ -75,8 +75,11 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
     if request.data is not None:
         progress("read data", 0.0)
         dataset, found = read_data(request.data, request, graph, preprocess, source.orders, objects, names)
-        names = names or names_of(dataset)
         findings += found
+        if names is None and objects:
+            names, said = names_of_objects(dataset, postprocess, graph)
+            findings += said
+        names = names or (None if objects else dataset.class_names)
     labels = names if objects else usable_labels(names, graph)
     postprocess = postprocess or default_postprocess(graph)
     if source.kind == "quantized":
@@ -205,11 +208,6 @@ def _sets(
         return dataset, own if len(chosen) == len(own) else own.subset(chosen), "eval-data"
     calibration, held = hold_out(dataset, request.options.samples, request.options.seed)
     return (dataset, dataset, "calibration") if held is None else (calibration, held, "held-out")
-
-
-def names_of(dataset: Dataset) -> tuple[str, ...] | None:
-    """Return the names of a dataset's classes: of its folders, or of its labelled objects."""
-    return dataset.labelled.names if isinstance(dataset, ObjectDataset) else dataset.class_names
 
 
 def _folder(data: Path | None, eval_data: Path | None) -> Path | None:

@@ -512,3 +512,29 @@ def test_objects_of_voc_without_name_or_area(tmp_path) -> None:
     (folder / "Annotations/a.xml").write_text(f"<annotation>{sizes}</annotation>")
     with pytest.raises(DataError, match="have no area: sizes, where corners are expected"):
         read_objects(folder)
+
+
+def test_the_order_of_classes_is_the_model_s(tmp_path) -> None:
+    """Labels that name classes and do not number them say nothing of a model's order, and are told so."""
+    from test_head_cut import SIDE, yolo_like
+
+    import qedge
+
+    rng = np.random.default_rng(0)
+    for k, name in enumerate(("dog", "cat", "ant", "bee", "cow")):
+        Image.fromarray(rng.integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)).save(tmp_path / f"{k}.png")
+        box = "<bndbox><xmin>3</xmin><ymin>3</ymin><xmax>20</xmax><ymax>20</ymax></bndbox>"
+        text = f"<annotation><object><name>{name}</name>{box}</object></annotation>"
+        (tmp_path / f"{k}.xml").write_text(text)
+    (tmp_path / "net.tflite").write_bytes(yolo_like())
+
+    def built(**more):
+        return qedge.build(
+            tmp_path / "net.tflite", tmp_path, out=tmp_path / "build", method="minmax", range=(0, 1), **more
+        )
+
+    (said,) = [f.message for f in built().report.findings if f.rule == "labels"]
+    assert "alphabetical order (ant, bee, cat, cow, dog)" in said
+    (tmp_path / "4.xml").unlink()
+    with pytest.raises(DataError, match="found 4 labels, the detector has 5 classes"):
+        built()
