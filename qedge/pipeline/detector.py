@@ -245,7 +245,7 @@ def names_of_objects(
         return names, []
     said = Finding(
         "warning", "labels",
-        f"the classes are taken in alphabetical order ({', '.join(names[:5])}), as {form}'s labels have none and nothing"
+        f"the classes are taken in alphabetical order ({', '.join(names[:5])}), as {form} has no order and nothing"
         " says which is the model's",
         "name them in the model's order: --labels FILE, one a line",
     )  # fmt: skip
