@@ -16,12 +16,15 @@ from qedge.cli._options import options_of
 from qedge.config import load_config
 from qedge.datasets.folder import KINDS as DATA_KINDS
 from qedge.errors import DataError, UsageError
+from qedge.processing.detect import Detect, Detection
+from qedge.processing.image import ImagePreprocess
 from qedge.runtime import Model, Result, load
+from qedge.runtime.objects import objects_of
 from qedge.target import Target, target_of
 from qedge.target.execution import ExecutedEngine
 
 InputsArg = Annotated[list[Path], typer.Argument(help="Images, wavs, .npy files, or folders of them.")]
-TopOpt = Annotated[int, typer.Option("--top", min=1, help="How many classes to print.")]
+TopOpt = Annotated[int, typer.Option("--top", min=1, help="How many classes or objects to print.")]
 DeviceOpt = Annotated[str | None, typer.Option("--device", help="Device to run on, for instance usb:0.")]
 StrictOpt = Annotated[bool, typer.Option("--strict", help="Fail rather than fall back to the CPU.")]
 KINDS = (*DATA_KINDS["wav"], *DATA_KINDS["image"], ".npy")
@@ -42,6 +45,7 @@ def command(
     target = target_of(opened)
     post = opened.manifest.postprocess
     classifies = post is not None and post.kind == "classify"
+    detects = isinstance(post, Detect) and isinstance(opened.manifest.preprocess, ImagePreprocess)
     rows: list[tuple[str, ...]] = []
     results: list[dict[str, Any]] = []
     if target.info.has_runtime:
@@ -66,11 +70,32 @@ def command(
             entry["outputs"] = [np.asarray(o).tolist() for o in result.outputs]
             shapes = ", ".join(f"{o.dtype} {list(o.shape)}" for o in result.outputs)
             rows.append((str(path), shapes, *[""] * (top - 1)))
+        if detects:
+            objects = objects_of(result, _sample(path), opened.manifest.preprocess)
+            entry["objects"] = [_object(one) for one in objects]
+            rows[-1] = (str(path), *([_in_words(one) for one in objects[:top]] or ["nothing"]))
         results.append(entry)
     width = max(len(r) for r in rows)
     columns = ("input", *(f"#{k}" for k in range(1, width)))
     ui.table("", columns, [r + ("",) * (width - len(r)) for r in rows])
     ui.json("run", {"bundle": str(bundle), "target": opened.manifest.target, "results": results})
+
+
+def _object(one: Detection) -> dict[str, Any]:
+    """Return an object as JSON: (left, top, right, bottom) and points as (x, y, score), pixels of the image."""
+    top, left, bottom, right = (round(side, 2) for side in one.box)
+    return {
+        "label": one.label,
+        "score": one.score,
+        "box": [left, top, right, bottom],
+        "points": [[round(x, 2), round(y, 2), score] for y, x, score in one.points],
+        "mask": [[round(side, 2) for side in (x, y, u, v)] for y, x, v, u in one.mask],
+    }
+
+
+def _in_words(one: Detection) -> str:
+    top, left, bottom, right = (round(side) for side in one.box)
+    return f"{one.label} {100 * one.score:.1f} % ({left}, {top}, {right}, {bottom})"
 
 
 def _files(inputs: list[Path]) -> Iterator[Path]:

@@ -56,6 +56,24 @@ def as_hwc(sample: Any) -> Array:
     return image
 
 
+def size_of(sample: Any) -> tuple[int, int]:
+    """Return (height, width) of whatever is an image, upright, as :func:`as_hwc` has it; of a file from its header."""
+    if isinstance(sample, (str, os.PathLike)):
+        try:
+            from PIL import Image
+        except ImportError:
+            raise ToolError("reading an image file needs pillow", hint="pip install pillow") from None
+        with Image.open(sample) as image:
+            return _upright_size(image)
+    return _upright_size(sample) if hasattr(sample, "getbands") else as_hwc(sample).shape[:2]
+
+
+def _upright_size(image: Any) -> tuple[int, int]:
+    width, height = image.size
+    turned = image.getexif().get(0x0112, 1)
+    return (width, height) if isinstance(turned, int) and 5 <= turned <= 8 else (height, width)
+
+
 _TYPE_HINTS = {
     "uint16": "a 16-bit image: (image // 257).astype(np.uint8)",
     "int8": "the model's own integers go to model.run; a photo is uint8",

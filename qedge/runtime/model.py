@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from qedge.processing.affine import InputStep
+    from qedge.processing.detect import Detection
     from qedge.processing.spec import Postprocess
     from qedge.runtime.engine import Engine
 
     Array = npt.NDArray[Any]
-    Prepared = tuple[list[Array], float]  # the model's inputs, and the milliseconds that making them took
+    Prepared = tuple[list[Array], float, Any]  # the model's inputs, milliseconds that it took, and of what
 
 
 class Result:
@@ -35,7 +36,7 @@ class Result:
     ``item`` and ``ms`` are those of :meth:`Model.stream`, and None elsewhere.
     """
 
-    __slots__ = ("_model", "_outputs", "_postprocess", "_specs", "item", "labels", "ms", "raw")
+    __slots__ = ("_model", "_outputs", "_sample", "_specs", "item", "labels", "ms", "postprocess", "raw")
 
     def __init__(
         self,
@@ -49,8 +50,9 @@ class Result:
         self.item: Any = None
         self.ms: dict[str, float] | None = None
         self._model: Model | None = None
+        self._sample: Any = None
         self._specs = specs
-        self._postprocess = postprocess
+        self.postprocess = postprocess
         self._outputs: list[npt.NDArray[np.float32]] | None = None
 
     @property
@@ -72,9 +74,16 @@ class Result:
     def value(self) -> Any:
         """What the bundle's post-processing makes of the outputs: classes, boxes, a mask ...; the outputs
         themselves where it has none."""
-        if self._postprocess is None:
+        if self.postprocess is None:
             return self.outputs
-        return self._postprocess.apply(self._real, self.labels)
+        return self.postprocess.apply(self._real, self.labels)
+
+    @property
+    def objects(self) -> list[Detection]:
+        """What a detector found, in pixels of the upright image; UsageError where the model is no such thing."""
+        from qedge.runtime.objects import objects_of
+
+        return objects_of(self, self._sample, None if self._model is None else self._model.preprocess)
 
     @property
     def scores(self) -> npt.NDArray[np.float32]:
@@ -85,9 +94,9 @@ class Result:
         """
         from qedge.processing.classify import Classify
 
-        scores = (self._postprocess or Classify()).scores(self._real)
+        scores = (self.postprocess or Classify()).scores(self._real)
         if scores is None:
-            kind = self._postprocess.kind if self._postprocess else "raw"
+            kind = self.postprocess.kind if self.postprocess else "raw"
             raise UsageError(f"the model's post-processing is {kind!r}, no classes", hint="use result.value")
         return scores
 
@@ -125,7 +134,7 @@ class Result:
 
     def _best(self) -> tuple[str, float] | None:
         """Return label and score where the post-processing says that there are classes."""
-        if self._postprocess is None or self._postprocess.kind != "classify":
+        if self.postprocess is None or self.postprocess.kind != "classify":
             return None
         return self.top(1)[0]
 
@@ -188,7 +197,7 @@ class Model:
         Raises:
             DataError: the sample cannot be used; the model stays usable.
         """
-        return self._result(self._run(self.encode(sample)))
+        return self._result(self._run(self.encode(sample)), sample)
 
     def encode(self, sample: Any) -> list[Array]:
         """Return the model's inputs for one sample, in the model's own types; see :meth:`__call__`."""
@@ -235,7 +244,7 @@ class Model:
         def prepare(item: Any) -> Prepared:
             taken = item if sample is None else sample(item)
             began = time.perf_counter()
-            return self.encode(taken), 1000 * (time.perf_counter() - began)
+            return self.encode(taken), 1000 * (time.perf_counter() - began), taken
 
         streams = int(self.engine.describe().get("streams", 1))
         if streams == 1:
@@ -251,9 +260,9 @@ class Model:
                 yield finish(item, worked_out)
 
     def _finish(self, item: Any, prepared: Prepared) -> Result:
-        inputs, pre_ms = prepared
+        inputs, pre_ms, sample = prepared
         began = time.perf_counter()
-        result = self._result(self._run(inputs))
+        result = self._result(self._run(inputs), sample)
         result.ms = {"pre": pre_ms, "invoke": 1000 * (time.perf_counter() - began)}
         result.item = item
         return result
@@ -290,15 +299,17 @@ class Model:
     def __repr__(self) -> str:
         return f"<qedge model {self.name!r} for {self.target}>"
 
-    def _result(self, raw: list[Array]) -> Result:
+    def _result(self, raw: list[Array], sample: Any = None) -> Result:
         result = Result(raw, self.outputs, self.labels, self.postprocess)
-        result._model = self
+        result._model, result._sample = self, sample
         return result
 
     def _plain(self, sample: Any) -> list[Array]:
         """Return the inputs for samples that need no pre-processing."""
         if isinstance(sample, (str, os.PathLike)):
-            sample = _read_npy(os.fspath(sample))
+            from qedge.runtime.samples import read_npy
+
+            sample = read_npy(os.fspath(sample))
         if isinstance(sample, Mapping):
             names = [spec.name for spec in self.inputs]
             if set(sample) != set(names):
@@ -373,17 +384,6 @@ def _refuse_other_units(array: Array, spec: TensorSpec) -> None:
 def html(text: str) -> str:
     """Return text for a page; ``html`` of the standard library takes longer to import."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _read_npy(path: str) -> Array:
-    try:
-        found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as problem:
-        raise DataError(f"{path}: the model has no pre-processing, expected an .npy: {problem}") from None
-    if not isinstance(found, np.ndarray):
-        found.close()
-        raise DataError(f"{path}: an archive of arrays, expected an .npy")
-    return found
 
 
 def _dequantized(array: Array, spec: TensorSpec) -> npt.NDArray[np.float32]:

@@ -1,0 +1,37 @@
+"""What a detector found in an image that was handed over, in the pixels of that image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qedge.errors import UsageError
+from qedge.processing.detect import Detect, Detection, in_pixels
+from qedge.processing.image import ImagePreprocess
+from qedge.processing.levels import size_of
+
+if TYPE_CHECKING:
+    from qedge.processing.spec import Preprocess
+    from qedge.runtime.model import Result
+
+
+def objects_of(result: Result, sample: Any, preprocess: Preprocess | None) -> list[Detection]:
+    """Return the objects of a result, the surest first, boxes and points in pixels of the upright image ``sample``.
+
+    Args:
+        result: of the model.
+        sample: the image, in any form that the pre-processing takes.
+        preprocess: of the bundle.
+
+    Raises:
+        UsageError: the model finds no objects, or its bundle does not say how an image becomes its input.
+    """
+    post = result.postprocess
+    if not isinstance(post, Detect):
+        kind = "raw" if post is None else post.kind
+        raise UsageError(f"the model's post-processing is {kind!r}, no objects", hint="use result.value")
+    if not isinstance(preprocess, ImagePreprocess):
+        raise UsageError(
+            "nothing says how an image becomes the model's input, so its boxes are shares of that",
+            hint="use result.value; or state the pre-processing when building: qedge build --range 0,1 --fit letterbox",
+        )
+    return in_pixels(result.value, preprocess, *size_of(sample))

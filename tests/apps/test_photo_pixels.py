@@ -1,0 +1,84 @@
+"""Boxes in the photo's own pixels, however it is handed over: by the library, by ``qedge run``, turned by EXIF."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from camera_models import color_bundle, square_bundle
+from PIL import Image, ImageOps
+
+import qedge
+from qedge.errors import UsageError
+from qedge.processing.image import ImagePreprocess
+from tests import json_page
+
+SQUARE = (60, 30, 90, 60)  # left, top, right, bottom in the file as it lies: a cell of 30 x 30 of 120 x 120
+ORIENTATIONS = (1, 3, 6, 8)
+
+
+def turned(folder, orientation: int):
+    """Return a photo with one bright square, and where that is once EXIF has turned it."""
+    low = np.zeros((120, 120, 3), np.uint8)
+    low[SQUARE[1] : SQUARE[3], SQUARE[0] : SQUARE[2]] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = folder / f"{orientation}.png"
+    Image.fromarray(low).save(path, exif=exif)
+    with Image.open(path) as image:
+        upright = np.asarray(ImageOps.exif_transpose(image).convert("L"))
+    rows, columns = np.flatnonzero(upright.any(axis=1)), np.flatnonzero(upright.any(axis=0))
+    return path, [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+
+
+def places(objects):
+    return [[o.box[k] for k in (1, 0, 3, 2)] for o in objects]
+
+
+@pytest.mark.parametrize("fit", ["stretch", "letterbox", "crop"])
+def test_boxes_are_in_pixels_of_the_upright_photo(fit, cli, tmp_path) -> None:
+    bundle = square_bundle(tmp_path / "bundle", preprocess=ImagePreprocess(16, 16, resize="area", fit=fit))
+    photos = [turned(tmp_path, orientation) for orientation in ORIENTATIONS]
+    if fit == "letterbox":
+        document = cli.json("run", bundle, *(path for path, _ in photos))
+        json_page.check("run", document)
+        for (_, wanted), entry in zip(photos, document["results"]):
+            (found,) = entry["objects"]
+            assert (found["label"], found["box"]) == ("square", pytest.approx(wanted, abs=1))
+    with qedge.load(bundle) as model:
+        for path, wanted in photos:
+            with Image.open(path) as image:
+                assert places(model(image).objects) == [pytest.approx(wanted, abs=1)]
+                upright = np.asarray(ImageOps.exif_transpose(image))
+            assert places(model(path).objects) == places(model(upright).objects)
+        streamed = model.stream([path for path, _ in photos])
+        assert [places(result.objects)[0] for result in streamed] == [
+            pytest.approx(wanted, abs=1) for _, wanted in photos
+        ]
+
+
+def test_boxes_of_a_photo_of_any_shape(tmp_path) -> None:
+    bundle = square_bundle(
+        tmp_path / "bundle", preprocess=ImagePreprocess(16, 16, resize="area", fit="letterbox")
+    )
+    with qedge.load(bundle) as model:
+        for size in ((1, 1), (4000, 7), (3, 900)):
+            for mode in ("RGB", "L", "RGBA", "P", "CMYK"):
+                for found in places(model(Image.new(mode, size, 0)).objects):
+                    assert np.all(np.array(found) <= [*size, *size])
+
+
+def test_what_run_prints_of_a_detector(cli, tmp_path) -> None:
+    path, (left, top, right, bottom) = turned(tmp_path, 1)
+    Image.new("RGB", (20, 20)).save(tmp_path / "dark.png")
+    printed = cli("run", square_bundle(tmp_path / "bundle"), path, tmp_path / "dark.png").stdout
+    assert f"({left}, {top}, {right}, {bottom})" in printed
+    assert "nothing" in printed
+
+
+def test_objects_of_what_is_no_detector(tmp_path) -> None:
+    image = Image.new("RGB", (8, 8))
+    with qedge.load(color_bundle(tmp_path / "colours")) as model, pytest.raises(UsageError, match="classify"):
+        _ = model(image).objects
+    bare = square_bundle(tmp_path / "bare", preprocess=None)
+    with qedge.load(bare) as model, pytest.raises(UsageError, match="shares of that"):
+        _ = model(np.zeros((1, 16, 16, 3), np.int8)).objects
