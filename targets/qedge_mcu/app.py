@@ -61,15 +61,23 @@ static inline const char *{function}(int32_t index)
 }}
 """
 _IMAGE = """\
-/* Write the input from a picture of the model's size: {height} rows of {width} pixels of {channels} bytes{order},
- * levels 0 to 255. The same codes as Python's pre-processing gives; scale and crop the picture before. */
-static inline void {name}_set_image_u8({name}_context *context, const uint8_t *pixels)
+/* Write the input, to memory of yours, from a picture of the model's size: {height} rows of {width} pixels of
+ * {channels} bytes{order}, levels 0 to 255. The same codes as Python's pre-processing gives; scale and crop the
+ * picture before. */
+static inline void {name}_image_u8_to({ctype} *codes, const uint8_t *pixels)
 {{
-{tables}    {ctype} *const codes = {name}_input(context);
-    for (int32_t i = 0; i < {upper}_INPUT_ELEMENTS; i += {channels}) {{
+{tables}    for (int32_t i = 0; i < {upper}_INPUT_ELEMENTS; i += {channels}) {{
 {lines}
     }}
 }}
+
+#if !defined({upper}_EXTERNAL_INPUT)
+/* The same, to where a run reads it. */
+static inline void {name}_set_image_u8({name}_context *context, const uint8_t *pixels)
+{{
+    {name}_image_u8_to({name}_input(context), pixels);
+}}
+#endif
 """
 
 
@@ -109,11 +117,13 @@ def _run_from(program: Program) -> str:
     copies = "".join(
         f"    memcpy({name}_{io}(context), {io}, {name.upper()}_{io.upper()}_BYTES);\n" for io, _ in places
     )
+    given = "".join(f"    {name}_set_{io}(context, {io});\n" for io, _ in places)
     return (
-        "/* Run on an input that lies elsewhere, in one of two buffers that DMA fills by turns, for instance: it is\n"
-        " * copied, and stays as it is. */\n"
+        "/* Run on an input that lies elsewhere, in one of two buffers that DMA fills by turns, for instance: it\n"
+        f" * stays as it is. It is copied, unless {name.upper()}_EXTERNAL_INPUT is defined. */\n"
         f"static inline int {name}_run_from({name}_context *context, {arguments})\n{{\n"
-        f"{copies}    return {name}_run(context);\n}}\n"
+        f"#if defined({name.upper()}_EXTERNAL_INPUT)\n{given}#else\n{copies}#endif\n"
+        f"    return {name}_run(context);\n}}\n"
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from qedge.graph import Tensor
 from qedge.graph.repeats import Repeat
-from qedge_mcu.c_text import comment_text, shape_text, short
+from qedge_mcu.c_text import comment_text, io_name, shape_text, short
 from qedge_mcu.constants import Constants
 from qedge_mcu.ops.base import Prepare, Unpack
 from qedge_mcu.parameters import Parameters
@@ -22,17 +22,30 @@ LEAST = 3
 
 @dataclass(frozen=True)
 class Address:
-    """A typed pointer into the context: ``offset`` bytes behind ``base``; a round of a loop moves it by ``stride``."""
+    """A typed pointer into the context: ``offset`` bytes behind ``base``; a round of a loop moves it by ``stride``.
+
+    ``outside`` is the offset where the inputs lie elsewhere, if it is another one.
+    """
 
     type: str
     base: str
     offset: int
     stride: int = 0
+    outside: int | None = None
 
     def __str__(self) -> str:
-        inner = "" if self.base == "arena" else "(void *)"
+        inner = "(void *)" if self.base.startswith("context->") else ""
         step = f" {'-' if self.stride < 0 else '+'} {abs(self.stride)} * k" if self.stride else ""
-        return f"({self.type} *){inner}({self.base} + {self.offset}{step})"
+        return f"({self.type} *){inner}({self.base} + {either(self.offset, self.outside)}{step})"
+
+
+def either(inside: int, outside: int | None) -> str:
+    """Return an offset in C that may be another where the inputs lie elsewhere.
+
+    >>> either(8, 8), either(8, 0)
+    ('8', 'QE_EITHER(8, 0)')
+    """
+    return str(inside) if outside in (None, inside) else f"QE_EITHER({inside}, {outside})"
 
 
 Argument = str | Address
@@ -144,7 +157,9 @@ def _call(program: Program, constants: Constants, index: int, step: Step) -> Cal
 
 
 def _scratch(program: Program, index: int, offset: int = 0) -> Address:
-    return Address("void", "arena", program.plan.offsets[f"scratch{index}"] + offset)
+    name = f"scratch{index}"
+    inside, outside = program.plan.offsets[name] + offset, program.outside.offsets[name] + offset
+    return Address("void", "arena", inside, outside=None if inside == outside else outside)
 
 
 def _unpacking(program: Program, constants: Constants, index: int, u: Unpack) -> Unpacking:
@@ -192,7 +207,11 @@ def _pointer(program: Program, constants: Constants, tensor: Tensor, qualifier: 
     place = program.places.get(tensor.index)
     if place is not None:
         return Address(ctype, f"context->{place.state}", place.offset)
-    return Address(ctype, "arena", program.offset(tensor.index))
+    part = program.part_of_input(tensor.index)
+    if part is not None:
+        return Address(ctype, io_name("input", part[0], len(program.graph.inputs)), part[1])
+    inside, outside = program.offset(tensor.index), program.offset_outside(tensor.index)
+    return Address(ctype, "arena", inside, outside=None if inside == outside else outside)
 
 
 def _text(call: Call, params: str, index: str, depth: int) -> str:

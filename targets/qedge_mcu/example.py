@@ -14,6 +14,10 @@ _HEAD = """\
 
 #include "@name@_app.h"
 @include@
+#ifdef @NAME@_EXTERNAL_INPUT
+#error "this example writes its input inside the context: compile it without @NAME@_EXTERNAL_INPUT"
+#endif
+
 /* Yours: fill values with @reading@. */
 static void read_sensor(@type@ *values);
 

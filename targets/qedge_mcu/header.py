@@ -5,9 +5,10 @@ from __future__ import annotations
 from qedge.graph import Tensor
 from qedge.processing.affine import INPUTS_KEY, OUTPUTS_KEY, OutputStep, finishes_in, steps_in
 from qedge_mcu.c_text import EXTERN_BEGIN, EXTERN_END, banner, comment_text, io_name, literal, shape_text
-from qedge_mcu.facts import external_context, facts, wishes
+from qedge_mcu.facts import external_context, external_fields, facts, set_inputs, wishes
 from qedge_mcu.input_step import write_input
 from qedge_mcu.output_step import read_output
+from qedge_mcu.planner import ALIGN
 from qedge_mcu.program import CONTEXT_ALIGN, Program
 from qedge_mcu.structs import C_TYPES
 
@@ -23,15 +24,18 @@ def header_text(program: Program) -> str:
         EXTERN_BEGIN,
         "/* Status codes. */",
         f"#define {upper}_OK 0",
-        f"#define {upper}_ERROR_NULL (-1) /* the context is a null pointer */\n",
+        f"#define {upper}_ERROR_NULL (-1) /* the context is a null pointer */",
+        f"#define {upper}_ERROR_INPUT (-2) /* an input that lies elsewhere: none is set, or {ALIGN} does not divide"
+        " its address */\n",
         "/* Memory of one instance: tensors and working memory, in bytes. */",
-        f"#define {upper}_ARENA_BYTES {program.arena_bytes}\n",
+        *_arena_bytes(program),
         *facts(program),
     ]
     fields = [f"    uint8_t arena[{upper}_ARENA_BYTES];"]
     fields += [
         f"    uint8_t {s.name}[{(s.nbytes + 3) // 4 * 4}]; /* kept between runs */" for s in program.states
     ]
+    fields += external_fields(program)
     for kind, tensors in (("input", graph.inputs), ("output", graph.outputs)):
         for k, t in enumerate(tensors):
             lines += _io_defines(program, kind, k, len(tensors), graph.tensors[t])
@@ -48,6 +52,7 @@ def header_text(program: Program) -> str:
         *fields[1:],
         f"}} {name}_context;",
         "#endif\n",
+        *set_inputs(program),
         "/* Prepare an instance, once before the first run. */",
         f"int {name}_init({name}_context *context);\n",
         *(
@@ -58,7 +63,8 @@ def header_text(program: Program) -> str:
             if program.states
             else []
         ),
-        "/* Run the model. Inputs lie in the arena, and a run overwrites them. */",
+        f"/* Run the model. Inputs lie in the arena, and a run overwrites them, unless {upper}_EXTERNAL_INPUT is"
+        " defined. */",
         f"int {name}_run({name}_context *context);\n",
     ]
     for kind, tensors in (("input", graph.inputs), ("output", graph.outputs)):
@@ -73,6 +79,19 @@ def header_text(program: Program) -> str:
             lines.append(read_output(name, io, graph.tensors[graph.outputs[k]], left))
     lines += [EXTERN_END, "#endif\n"]
     return "\n".join(lines)
+
+
+def _arena_bytes(program: Program) -> list[str]:
+    upper, inside, outside = program.name.upper(), program.arena_bytes, program.outside_arena_bytes
+    if inside == outside:
+        return [f"#define {upper}_ARENA_BYTES {inside}\n"]
+    return [
+        f"#if defined({upper}_EXTERNAL_INPUT)",
+        f"#define {upper}_ARENA_BYTES {outside}",
+        "#else",
+        f"#define {upper}_ARENA_BYTES {inside}",
+        "#endif\n",
+    ]
 
 
 def _io_defines(program: Program, kind: str, k: int, count: int, tensor: Tensor) -> list[str]:
@@ -97,14 +116,27 @@ def _io_defines(program: Program, kind: str, k: int, count: int, tensor: Tensor)
 
 
 def _accessor(program: Program, kind: str, k: int, count: int, tensor: Tensor) -> str:
-    ctype, io = C_TYPES[tensor.dtype], io_name(kind, k, count)
-    name = program.name
-    offset = program.offset(tensor.index)
-    if kind == "input":
-        what, const = "Where the caller writes the input before a run.", ""
+    ctype, io, name = C_TYPES[tensor.dtype], io_name(kind, k, count), program.name
+    inside, part = f"context->arena + {program.offset(tensor.index)}", program.part_of_input(tensor.index)
+    if part is None:
+        outside = f"context->arena + {program.offset_outside(tensor.index)}"
     else:
-        what, const = "Where the output lies after a run, until the next input is written.", "const "
+        source = io_name("input", part[0], len(program.graph.inputs))
+        outside = f"(const uint8_t *)context->{source} + {part[1]}"
+    if kind == "input":
+        own = _getter(f"{name}_{io}", name, ctype, inside, "Where the caller writes the input before a run.")
+        given = _getter(f"{name}_{io}", name, f"const {ctype}", outside, "The input that the next run reads.")
+    else:
+        what = "Where the output lies after a run, until the next input is written."
+        own, given = (_getter(f"{name}_{io}", name, f"const {ctype}", at, what) for at in (inside, outside))
+    if own == given:
+        return own
+    return f"#if defined({name.upper()}_EXTERNAL_INPUT)\n{given}#else\n{own}#endif\n"
+
+
+def _getter(function: str, name: str, ctype: str, where: str, what: str) -> str:
+    const = "const " if ctype.startswith("const ") else ""
     return (
-        f"/* {what} */\nstatic inline {const}{ctype} *{name}_{io}({const}{name}_context *context)\n{{\n"
-        f"    return ({const}{ctype} *)(context->arena + {offset});\n}}\n"
+        f"/* {what} */\nstatic inline {ctype} *{function}({const}{name}_context *context)\n{{\n"
+        f"    return ({ctype} *)({where});\n}}\n"
     )

@@ -28,17 +28,24 @@ code = code < {low} ? {low} : code;
 {result} ({ctype})(code > {high} ? {high} : code);
 """
 _C = """\
-/* Write {what} from values in the units that the model was trained with: (value - offset) * factor, quantised.
- * Not for -ffast-math. */
-static inline void {name}_write_{io}({name}_context *context, const float *values)
+/* Write {what} to memory of yours, from values in the units that the model was trained with: (value - offset) * factor,
+ * quantised. Not for -ffast-math. */
+static inline void {name}_write_{io}_to({ctype} *codes, const float *values)
 {{
     static const float offset[{count}] = {{{offset}}};
     static const float factor[{count}] = {{{factor}}};
-    {ctype} *const codes = {name}_{io}(context);
     for (int32_t i = 0; i < {upper}_ELEMENTS; ++i) {{
         const int32_t channel = i % {count};
 {codes}    }}
 }}
+
+#if !defined({model}_EXTERNAL_INPUT)
+/* The same, to where a run reads it. */
+static inline void {name}_write_{io}({name}_context *context, const float *values)
+{{
+    {name}_write_{io}_to({name}_{io}(context), values);
+}}
+#endif
 """
 LIMITS = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}
 
@@ -55,6 +62,7 @@ def write_input(name: str, io: str, tensor: Tensor, ctype: str, step: InputStep)
         what=f"the {io.replace('_', ' ')}",
         lower=f"{name}_{io}",
         upper=f"{name}_{io}".upper(),
+        model=name.upper(),
         count=count,
         offset=listed(step.offset, count),
         factor=listed(step.factor, count),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from qedge.graph import Graph, Operator, Tensor
 from qedge.graph.repeats import Repeat, Repeats, find_repeats
 from qedge_mcu.ops.base import Emitted
-from qedge_mcu.planner import Buffer, Plan, Problem, Sharing, plan, tie
+from qedge_mcu.planner import Buffer, Plan, Problem, Sharing, plan, tie, without
 from qedge_mcu.schedule import Task, best_order
 from qedge_mcu.streams import Streams
 from qedge_mcu.views import Views, aliases, parts
@@ -24,12 +24,17 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Steps in their order, the plan of their memory, and which of them repeat."""
+    """Steps in their order, the plan of their memory, and which of them repeat.
+
+    Args:
+        outside: the plan where the model's inputs lie elsewhere.
+    """
 
     steps: tuple[Step, ...]
     views: Views
     plan: Plan
     runs: tuple[Repeat, ...] = ()
+    outside: Plan = field(default_factory=lambda: Plan(Problem(())))
 
 
 def lay_out(graph: Graph, streams: Streams, tries: int) -> Layout:
@@ -47,7 +52,9 @@ def lay_out(graph: Graph, streams: Streams, tries: int) -> Layout:
         if found is not None and found.runs:
             break
     assert found is not None
-    return found
+    inputs = frozenset(str(found.views.place(t)[0]) for t in graph.inputs)
+    # What repeats keeps its offsets: they advance evenly, and another plan's might not.
+    return replace(found, outside=without(found.plan, inputs, tries=0 if found.runs else tries))
 
 
 def _layouts(graph: Graph, streams: Streams, views: Views, tries: int) -> Iterator[Layout]:

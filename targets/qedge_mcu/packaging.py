@@ -161,6 +161,7 @@ def golden_header(
         f'#include "{name}_app.h"\n' if f"{name}_top(" in app else f'#include "{name}.h"\n',
         f"#define GOLDEN_SAMPLES {count}\n",
     ]
+    upper = name.upper()
     loads, compares = [], []
     for kind, tensors, samples in (("input", graph.inputs, inputs), ("output", graph.outputs, outputs)):
         for k, t in enumerate(tensors):
@@ -175,7 +176,19 @@ def golden_header(
                 + "};\n"
             )
             if kind == "input":
-                loads.append(f"    memcpy({accessor}, {array}[sample], sizeof({array}[sample]));")
+                io = kind if len(tensors) == 1 else f"{kind}_{k}"
+                loads += [
+                    f"#if defined({upper}_EXTERNAL_INPUT)",
+                    "    static union {",
+                    f"        {ctype} codes[{elements}];",
+                    "        uint32_t aligned;",
+                    f"    }} given_{k};",
+                    f"    memcpy(given_{k}.codes, {array}[sample], sizeof({array}[sample]));",
+                    f"    {name}_set_{io}(context, given_{k}.codes);",
+                    "#else",
+                    f"    memcpy({accessor}, {array}[sample], sizeof({array}[sample]));",
+                    "#endif",
+                ]
             else:
                 compares.append(
                     f"    different |= memcmp({accessor}, {array}[sample], sizeof({array}[sample]));"

@@ -81,6 +81,25 @@ class Plan:
     arena_bytes: int = 0
 
 
+def without(found: Plan, names: frozenset[str], *, tries: int) -> Plan:
+    """Return a plan of the other buffers alone: the same offsets, unless others make the arena smaller.
+
+    Args:
+        names: buffers that lie elsewhere.
+        tries: effort of the planner; with 0 the others stay where they are.
+    """
+    problem = found.problem
+    rest = Problem(
+        tuple(b for b in problem.buffers if b.name not in names),
+        tuple(s for s in problem.sharings if not {s.input, s.output} & names),
+        problem.tied,
+    )
+    offsets = {b.name: found.offsets[b.name] for b in rest.buffers}
+    same = Plan(rest, offsets, _align(max((offsets[b.name] + b.nbytes for b in rest.buffers), default=0)))
+    other = plan(rest, tries=tries) if tries else same
+    return other if other.arena_bytes < same.arena_bytes else same
+
+
 def lower_bound(problem: Problem) -> int:
     """Return the most bytes alive in one step, were nothing shared."""
     steps = range(-1, problem.steps)

@@ -52,6 +52,7 @@ class Program:
         name: C identifier in lower case; prefix of everything public.
         views: which tensors lie in others.
         plan: offsets; buffers are named by the index of a tensor that lies in no other, scratch ``scratch<step>``.
+        outside: the same where the inputs lie in the caller's memory.
         states: persistent memory, by name.
         places: tensors that lie in a state and not in the arena (``streams.py``).
         runs: steps that repeat, by position in ``steps``.
@@ -63,6 +64,7 @@ class Program:
     steps: tuple[Step, ...]
     views: Views
     plan: Plan
+    outside: Plan
     states: tuple[State, ...]
     places: Mapping[int, Place]
     runs: tuple[Repeat, ...] = ()
@@ -75,10 +77,25 @@ class Program:
         root, start = self.views.place(tensor)
         return self.plan.offsets[str(root)] + start
 
+    def offset_outside(self, tensor: int) -> int:
+        """Return the offset in the arena where the inputs lie elsewhere; of no input, nor a part of one."""
+        root, start = self.views.place(tensor)
+        return self.outside.offsets[str(root)] + start
+
+    def part_of_input(self, tensor: int) -> tuple[int, int] | None:
+        """Return the number of the input that a tensor lies in, and its first byte there; None for others."""
+        root, start = self.views.place(tensor)
+        return (self.graph.inputs.index(root), start) if root in self.graph.inputs else None
+
     @property
     def arena_bytes(self) -> int:
         """Bytes of the arena as it is declared: C has no empty array."""
         return max(self.plan.arena_bytes, CONTEXT_ALIGN)
+
+    @property
+    def outside_arena_bytes(self) -> int:
+        """The same where the inputs lie elsewhere."""
+        return max(self.outside.arena_bytes, CONTEXT_ALIGN)
 
     @property
     def state_bytes(self) -> int:
@@ -235,7 +252,7 @@ def build(graph: Graph, core: Core, name: str, *, tries: int = 300) -> Program:
     graph = with_lookups(graph)
     streams = in_place(graph, [emitted for _, emitted in _examine(graph, core) if emitted is not None])
     layout = lay_out(graph, streams, tries)
-    wrong = conflicts(layout.plan)
+    wrong = conflicts(layout.plan) + conflicts(layout.outside)
     if wrong:
         raise RuntimeError(f"the memory plan is wrong: {'; '.join(wrong[:3])}")
     states = {s.name: s for step in layout.steps for s in step.emitted.states}
@@ -246,6 +263,7 @@ def build(graph: Graph, core: Core, name: str, *, tries: int = 300) -> Program:
         layout.steps,
         layout.views,
         layout.plan,
+        layout.outside,
         tuple(states[n] for n in sorted(states)),
         streams.places,
         layout.runs,

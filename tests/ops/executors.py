@@ -21,9 +21,11 @@ from qedge.emulate import CORES, compile_c, compile_host, open_machine, qemu_ava
 from qedge.emulate.compilers import run_tool, zig_command
 from qedge.emulate.toolchain import SUPPORT, WARNINGS
 from qedge.graph import Graph
+from qedge_mcu.c_text import io_name
 from qedge_mcu.cores import core
 from qedge_mcu.emit import Generated, emit
 from qedge_mcu.program import Program, build
+from qedge_mcu.structs import C_TYPES
 
 Array = npt.NDArray[Any]
 NAME = "model"
@@ -49,6 +51,7 @@ class Executor:
         cc: a GCC and its flags, for an emulated core; the built-in clang without one.
         flags: further flags of this machine's compiler.
         linux: architecture of an emulated Linux, with the code of the C engine's libraries.
+        outside: inputs lie in memory of the caller, each in a piece of its own and size, and must stay as they are.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Executor:
     cc: str | None = None
     flags: tuple[str, ...] = ()
     linux: str | None = None
+    outside: bool = False
 
     @property
     def missing(self) -> str | None:
@@ -76,7 +80,8 @@ class Executor:
         graph = Graph.from_bytes(data)
         program, generated = generate(graph, self.core, folder)
         if self.on_host or self.linux is not None:
-            results = _on_host(self, program, generated, samples, folder)
+            given = _on_host_outside if self.outside else _on_host
+            results = given(self, program, generated, samples, folder)
         else:
             results = _on_core(self, program, generated, samples, folder)
         return [
@@ -143,17 +148,108 @@ def _on_host(
         "        memset(context.arena, 0xA5, sizeof(context.arena));\n"
         f"{reads}        if ({NAME}_run(&context) != 0) {{ return 3; }}\n{writes}    }}\n    return 0;\n}}\n"
     )
+    return _answers(place, program, generated, samples, folder)
+
+
+def _answers(
+    place: Executor,
+    program: Program,
+    generated: Generated,
+    samples: Sequence[Sequence[Array]],
+    folder: Path,
+) -> list[list[bytes]]:
+    """Compile what ``main.c`` has in ``folder``, and return the outputs that it prints."""
     sources = [folder / "main.c", *(folder / s for s in generated.sources)]
     said = run_c(place, sources, [folder / "src"], b"".join(x.tobytes() for row in samples for x in row))
     results, at = [], 0
     for _row in samples:
         found = []
-        for _offset, size in spans[1]:
+        for t in program.graph.outputs:
+            size = program.graph.tensors[t].nbytes
             found.append(said[at : at + size])
             at += size
         results.append(found)
     assert at == len(said)
     return results
+
+
+_OUTSIDE = """\
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "@name@.h"
+
+static @name@_context context;
+static unsigned char *given[@count@], *kept[@count@];
+static const size_t sizes[@count@] = {@sizes@};
+
+int main(void)
+{
+    if (@name@_init(&context) != 0 || @name@_run(&context) != @NAME@_ERROR_INPUT) {
+        return 2;
+    }
+    for (int k = 0; k < @count@; ++k) {
+        given[k] = (unsigned char *)malloc(sizes[k]);
+        kept[k] = (unsigned char *)malloc(sizes[k]);
+    }
+@sets@
+    for (int run = 0; run < @runs@; ++run) {
+        memset(context.arena, 0xA5, sizeof(context.arena));
+        for (int k = 0; k < @count@; ++k) {
+            if (fread(given[k], 1, sizes[k], stdin) != sizes[k]) {
+                return 1;
+            }
+            memcpy(kept[k], given[k], sizes[k]);
+        }
+        if (@name@_run(&context) != 0) {
+            return 3;
+        }
+        for (int k = 0; k < @count@; ++k) {
+            if (memcmp(given[k], kept[k], sizes[k]) != 0) {
+                return 4;
+            }
+        }
+@writes@
+    }
+    for (int k = 0; k < @count@; ++k) {
+        free(given[k]);
+        free(kept[k]);
+    }
+    return 0;
+}
+"""
+
+
+def _on_host_outside(
+    place: Executor,
+    program: Program,
+    generated: Generated,
+    samples: Sequence[Sequence[Array]],
+    folder: Path,
+) -> list[list[bytes]]:
+    graph = program.graph
+    inputs, outputs = ([graph.tensors[t] for t in ts] for ts in (graph.inputs, graph.outputs))
+    words = {
+        "name": NAME,
+        "NAME": NAME.upper(),
+        "count": str(len(inputs)),
+        "sizes": ", ".join(str(t.nbytes) for t in inputs),
+        "runs": str(len(samples)),
+        "sets": "\n".join(
+            f"    {NAME}_set_{io_name('input', k, len(inputs))}("
+            f"&context, (const {C_TYPES[t.dtype]} *)(void *)given[{k}]);"
+            for k, t in enumerate(inputs)
+        ),
+        "writes": "\n".join(
+            f"        fwrite({NAME}_{io_name('output', k, len(outputs))}(&context), 1, {t.nbytes}, stdout);"
+            for k, t in enumerate(outputs)
+        ),
+    }
+    text = _OUTSIDE
+    for key, value in words.items():
+        text = text.replace(f"@{key}@", value)
+    (folder / "main.c").write_text(text)
+    return _answers(place, program, generated, samples, folder)
 
 
 def _transfers(function: str, stream: str, spans: Sequence[tuple[int, int]]) -> str:
@@ -173,20 +269,37 @@ def _on_core(
     graph = program.graph
     init, run = f"{NAME}_init", f"{NAME}_run"
     sources = [folder / s for s in generated.sources]
-    elf = compile_c(sources, executor.core, includes=[folder / "src"], keep=[init, run], cc=executor.cc)
+    elf = compile_c(
+        sources,
+        executor.core,
+        includes=[folder / "src"],
+        keep=[init, run],
+        cc=executor.cc,
+        defines=[f"{NAME.upper()}_EXTERNAL_INPUT"] if executor.outside else [],
+    )
     machine = open_machine(elf, executor.core, count=False)
-    states = sum((s.nbytes + 3) // 4 * 4 for s in program.states)
-    context = machine.allocate(program.plan.arena_bytes + states + 32)
+    arena = program.outside_arena_bytes if executor.outside else program.arena_bytes
+    pointers = (arena + 3) // 4 * 4 + program.state_bytes
+    context = machine.allocate(pointers + 4 * len(graph.inputs) + 32)
     assert machine.call(init, context).value == 0
+    inputs, outputs = ([context + program.offset(t) for t in ts] for ts in (graph.inputs, graph.outputs))
+    if executor.outside:
+        inputs = [machine.allocate(graph.tensors[t].nbytes, 4) for t in graph.inputs]
+        machine.write(context + pointers, b"".join(at.to_bytes(4, "little") for at in inputs))
+        parts = [program.part_of_input(t) for t in graph.outputs]
+        outputs = [
+            context + program.offset_outside(t) if part is None else inputs[part[0]] + part[1]
+            for t, part in zip(graph.outputs, parts)
+        ]
     results = []
     for row in samples:
-        machine.write(context, b"\xa5" * program.plan.arena_bytes)
-        for t, value in zip(graph.inputs, row):
-            machine.write(context + program.offset(t), value.tobytes())
+        machine.write(context, b"\xa5" * arena)
+        for at, value in zip(inputs, row):
+            machine.write(at, value.tobytes())
         assert machine.call(run, context).value == 0
-        results.append(
-            [machine.read(context + program.offset(t), graph.tensors[t].nbytes) for t in graph.outputs]
-        )
+        if executor.outside:
+            assert all(machine.read(at, v.nbytes) == v.tobytes() for at, v in zip(inputs, row))
+        results.append([machine.read(at, graph.tensors[t].nbytes) for at, t in zip(outputs, graph.outputs)])
     return results
 
 
@@ -194,5 +307,10 @@ EXECUTORS = (
     Executor("host", "host", on_host=True, flags=VECTORS),
     Executor("cortex-m4", "cortex-m4"),
 )
-LONG = (Executor("riscv32", "riscv32"),)
+_OUTSIDE_FLAG = f"-D{NAME.upper()}_EXTERNAL_INPUT"
+LONG = (
+    Executor("riscv32", "riscv32"),
+    Executor("host-outside", "host", on_host=True, flags=(*VECTORS, _OUTSIDE_FLAG), outside=True),
+    Executor("cortex-m4-outside", "cortex-m4", outside=True),
+)
 """Executors of the tests that take minutes."""

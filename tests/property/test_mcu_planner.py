@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qedge_mcu.planner import Buffer, Plan, Problem, Sharing, conflicts, lower_bound, plan
+from qedge_mcu.planner import Buffer, Plan, Problem, Sharing, conflicts, lower_bound, plan, without
 from qedge_mcu.schedule import Task, best_order
 
 
@@ -37,6 +37,20 @@ def test_no_two_live_buffers_overlap(problem: Problem) -> None:
     assert found.arena_bytes >= max(b.nbytes for b in problem.buffers)
     if not problem.sharings:
         assert found.arena_bytes >= lower_bound(problem)
+
+
+@given(problems(), st.sets(st.sampled_from(["0", "1", "3"])), st.integers(0, 20))
+@settings(max_examples=60, deadline=None)
+def test_a_plan_without_some_buffers_holds_and_is_no_larger(
+    problem: Problem, gone: set[str], tries: int
+) -> None:
+    found = plan(problem, tries=20)
+    rest = without(found, frozenset(gone), tries=tries)
+    assert conflicts(rest) == []
+    assert rest.arena_bytes <= found.arena_bytes
+    assert set(rest.offsets) == set(found.offsets) - gone
+    if tries == 0:
+        assert all(found.offsets[name] == offset for name, offset in rest.offsets.items())
 
 
 @given(problems())

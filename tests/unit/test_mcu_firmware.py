@@ -18,8 +18,13 @@ from qedge.emulate import compile_host, run_host
 from qedge.emulate.compilers import zig_command
 from qedge.emulate.toolchain import SUPPORT, WARNINGS
 from qedge.errors import ToolError
+from qedge.graph import Graph
 from qedge.processing.image import ImagePreprocess
+from qedge.testing.opmodels import ModelBuilder, Spec, constant
 from qedge_mcu.boards import boards
+from qedge_mcu.cores import core
+from qedge_mcu.planner import conflicts
+from qedge_mcu.program import build
 from qedge_mcu.projects import board_commands
 
 LABELS = ("cat", 'dog "x"', "né1", "a?b", "e\\")
@@ -175,6 +180,71 @@ def test_two_models_share_the_caller_s_arena(written, tmp_path) -> None:
     for path in (both / "src").glob("other*"):
         path.write_text(path.read_text())
     assert run(both, tmp_path / "run", ARENA, defines=defines).split() == [b"0", b"16"]
+
+
+OUTSIDE = """
+#include <stdio.h>
+#include <stdlib.h>
+#include "tiny_app.h"
+#include "golden.h"
+static tiny_context context;
+int main(void)
+{
+    static union { float real; int8_t codes[TINY_INPUT_BYTES + 4]; } frame;
+    uint8_t pixels[TINY_INPUT_ELEMENTS];
+    int8_t *const input = (int8_t *)malloc(TINY_INPUT_BYTES); /* of this size, so that nothing behind it is read */
+    const int init = tiny_init(&context), none = tiny_run(&context);
+    const int odd = tiny_run_from(&context, frame.codes + 2);
+    int different = golden_run(&context, 0) | golden_run(&context, 1);
+    memcpy(input, golden_input_0[1], TINY_INPUT_BYTES);
+    for (int k = 0; k < 2; ++k) {
+        memset(context.arena, k, sizeof context.arena);
+        different |= tiny_run_from(&context, input) | memcmp(input, golden_input_0[1], TINY_INPUT_BYTES);
+        different |= memcmp(tiny_output(&context), golden_output_0[1], TINY_OUTPUT_BYTES);
+    }
+    different |= tiny_input(&context) != input;
+    memset(pixels, 77, sizeof pixels);
+    tiny_image_u8_to(frame.codes, pixels);
+    printf("%d %d %d %d %d %d\\n", init, none, odd, different, (int)sizeof context, frame.codes[4] == frame.codes[1]);
+    free(input);
+    return 0;
+}
+"""
+
+
+def wide_image() -> bytes:
+    """Return a model whose input is the largest of its tensors."""
+    b = ModelBuilder()
+    g = b.subgraph()
+    image = g.input(Spec((1, 24, 24, 4), "int8", SCALE, ZERO, name="image"))
+    small = g.tensor(Spec((1, 6, 6, 4), "int8", SCALE, ZERO, name="small"))
+    pool = {"filter_width": 4, "filter_height": 4, "stride_w": 4, "stride_h": 4, "padding": "VALID"}
+    g.operator("AVERAGE_POOL_2D", [image], [small], {**pool, "fused_activation_function": "NONE"})
+    flat = g.tensor(Spec((1, 144), "int8", SCALE, ZERO, name="flat"))
+    g.operator("RESHAPE", [small, g.tensor(constant(np.array([1, 144]), "int32"))], [flat])
+    g.output(flat)
+    return b.pack()
+
+
+@pytest.mark.parametrize("larger", [False, True], ids=["residual", "largest-first"])
+def test_a_run_reads_its_input_where_it_lies(larger, tmp_path) -> None:
+    """The input stays as it is, in a piece of memory of its own size, and the arena holds the rest alone."""
+    model = wide_image() if larger else residual_network()
+    graph = Graph.from_bytes(model)
+    shape = graph.tensors[graph.inputs[0]].shape
+    samples = [[x] for x in np.random.default_rng(5).integers(-128, 128, (2, *shape), np.int8)]
+    pre = ImagePreprocess(width=shape[2], height=shape[1], color="rgb", range=(-3.75, 3.9))
+    given = library(tmp_path, model, golden_inputs=samples, preprocess=pre if shape[3] == 3 else None)
+    program = build(graph, core("host"), "tiny")
+    main = (
+        OUTSIDE if shape[3] == 3 else OUTSIDE.replace("tiny_image_u8_to(frame.codes, pixels)", "(void)pixels")
+    )
+    words = run(given, tmp_path / "run", main, defines=["TINY_EXTERNAL_INPUT"]).split()
+    pointer = (program.outside_arena_bytes + 7) // 8 * 8
+    assert [int(w) for w in words] == [0, -2, -2, 0, pointer + 8, 1]
+    assert conflicts(program.outside) == []
+    assert {b.name for b in program.outside.problem.buffers}.isdisjoint(map(str, graph.inputs))
+    assert (program.outside_arena_bytes < program.arena_bytes // 2) == larger
 
 
 STOP = """
@@ -366,10 +436,17 @@ COMPILERS = {
 MACROS = (
     "QE_NOTHING",
     "TINY_EXTERNAL_ARENA",
+    "TINY_EXTERNAL_INPUT",
     "QE_STOPPER=stopper",
     "QE_OBSERVER=observer",
     'QE_WEIGHTS_ATTRIBUTE=__attribute__((section(".ext_flash")))',
 )
+
+
+NEEDED_INSIDE = {
+    "serial": ("TINY_EXTERNAL_ARENA", "TINY_EXTERNAL_INPUT"),
+    "classify": ("TINY_EXTERNAL_INPUT",),
+}
 
 
 @pytest.mark.long
@@ -388,8 +465,8 @@ def test_every_choice_compiles_without_a_warning(compiler, written, tmp_path) ->
     ]
     for macro in MACROS:
         for source in sources:
-            if macro == "TINY_EXTERNAL_ARENA" and source.parent.name == "serial":
-                continue  # says itself that it needs the arena inside
+            if macro in NEEDED_INSIDE.get(source.parent.name, ()):
+                continue  # says so itself
             arguments = [
                 *COMPILERS[compiler],
                 *WARNINGS,

@@ -20,6 +20,9 @@
 #ifdef @NAME@_EXTERNAL_ARENA
 #error "the host reads and writes inside the context: compile this example without @NAME@_EXTERNAL_ARENA"
 #endif
+#ifdef @NAME@_EXTERNAL_INPUT
+#error "the host writes the input inside the context: compile this example without @NAME@_EXTERNAL_INPUT"
+#endif
 #ifndef QE_SERIAL_HZ
 #define QE_SERIAL_HZ 0u /* of qe_serial_cycles, 0: not known */
 #endif
