@@ -301,7 +301,11 @@ class Model:
 
     def _result(self, raw: list[Array], sample: Any = None) -> Result:
         result = Result(raw, self.outputs, self.labels, self.postprocess)
-        result._model, result._sample = self, sample
+        result._model = self
+        if sample is not None and self.postprocess is not None and self.postprocess.kind == "detect":
+            from qedge.runtime.objects import remembered
+
+            result._sample = remembered(sample, self.preprocess)
         return result
 
     def _plain(self, sample: Any) -> list[Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from qedge.errors import UsageError
@@ -14,12 +15,19 @@ if TYPE_CHECKING:
     from qedge.runtime.model import Result
 
 
+def remembered(sample: Any, preprocess: Preprocess | None) -> Any:
+    """Return what a result keeps of its image: the path, or (height, width), which do not hold its memory."""
+    if not isinstance(preprocess, ImagePreprocess):
+        return None  # such boxes have no place in an image
+    return sample if isinstance(sample, (str, os.PathLike)) else size_of(sample)
+
+
 def objects_of(result: Result, sample: Any, preprocess: Preprocess | None) -> list[Detection]:
     """Return the objects of a result, the surest first, boxes and points in pixels of the upright image ``sample``.
 
     Args:
         result: of the model.
-        sample: the image, in any form that the pre-processing takes.
+        sample: the image, in any form that the pre-processing takes, or its (height, width).
         preprocess: of the bundle.
 
     Raises:
@@ -34,4 +42,4 @@ def objects_of(result: Result, sample: Any, preprocess: Preprocess | None) -> li
             "nothing says how an image becomes the model's input, so its boxes are shares of that",
             hint="use result.value; or state the pre-processing when building: qedge build --range 0,1 --fit letterbox",
         )
-    return in_pixels(result.value, preprocess, *size_of(sample))
+    return in_pixels(result.value, preprocess, *(sample if isinstance(sample, tuple) else size_of(sample)))

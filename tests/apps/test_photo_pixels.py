@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from camera_models import color_bundle, square_bundle
@@ -65,6 +68,19 @@ def test_boxes_of_a_photo_of_any_shape(tmp_path) -> None:
             for mode in ("RGB", "L", "RGBA", "P", "CMYK"):
                 for found in places(model(Image.new(mode, size, 0)).objects):
                     assert np.all(np.array(found) <= [*size, *size])
+
+
+def test_a_result_does_not_hold_its_photo(tmp_path) -> None:
+    bundle = square_bundle(tmp_path / "bundle", preprocess=ImagePreprocess(16, 16, resize="area"))
+    path, wanted = turned(tmp_path, 6)
+    with qedge.load(bundle) as model:
+        image = Image.open(path)
+        result, seen = model(image), weakref.ref(image)
+        image.close()
+        del image
+        gc.collect()
+        assert seen() is None
+        assert places(result.objects) == [pytest.approx(wanted, abs=1)]
 
 
 def test_what_run_prints_of_a_detector(cli, tmp_path) -> None:
