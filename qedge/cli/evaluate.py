@@ -98,4 +98,7 @@ def _figures(output: dict[str, Any], compared: bool) -> dict[str, Any]:
     if compared:
         return output
     kept = ("name", "task", "samples", "metric", "quantized_metric", "quantized_interval", "quantized_r2")
-    return {key: value if key in kept else [] if key == "parts" else None for key, value in output.items()}
+    bare = {key: value if key in kept else [] if key == "parts" else None for key, value in output.items()}
+    if output.get("boxes"):
+        bare["boxes"] = {"int8": output["boxes"]["int8"]} if "int8" in output["boxes"] else None
+    return bare

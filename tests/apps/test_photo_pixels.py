@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import weakref
 
 import numpy as np
@@ -98,3 +99,21 @@ def test_objects_of_what_is_no_detector(tmp_path) -> None:
     bare = square_bundle(tmp_path / "bare", preprocess=None)
     with qedge.load(bare) as model, pytest.raises(UsageError, match="shares of that"):
         _ = model(np.zeros((1, 16, 16, 3), np.int8)).objects
+
+
+def test_a_bundle_alone_is_evaluated_with_its_precision(cli, tmp_path) -> None:
+    """Without the float model beside it nothing is compared, and what int8 finds is still told by size and class."""
+    pytest.importorskip("pycocotools")
+    bundle = square_bundle(tmp_path / "bundle")
+    path, (left, top, right, bottom) = turned(tmp_path, 6)
+    note = {
+        "image_id": 1,
+        "category_id": 1,
+        "bbox": [int(v) for v in (left, top, right - left, bottom - top)],
+    }
+    labels = {"images": [{"id": 1, "file_name": path.name}], "categories": [{"id": 1, "name": "Square"}]}
+    (tmp_path / "coco.json").write_text(json.dumps({**labels, "annotations": [note]}))
+    said = cli.json("evaluate", bundle, "--data", tmp_path / "coco.json")
+    assert (said["metric"], said["float"], said["quantized"]) == ("map", None, pytest.approx(1))
+    assert said["outputs"][-1]["boxes"]["int8"]["by_class"] == {"square": pytest.approx(1)}
+    assert said["outputs"][-1]["boxes"]["int8"]["by_size"]["small"] == pytest.approx(1)

@@ -337,6 +337,7 @@ def test_labels_in_a_folder_are_found_or_asked_for(tmp_path) -> None:
         '{"categories": [], "info": {}}'
     )  # as Label Studio's export to YOLO has it
     assert read_objects(folder).names == ("cat", "dog")
+    assert read_objects(folder / "images") is None  # the photos alone
     other = numbered(tmp_path / "yaml", "0 .5 .5 .2 .2")
     (other / "data.yaml").rename(other / "shapes.yaml")
     (other / "args.yaml").write_text("epochs: 3\n")

@@ -65,7 +65,10 @@ def read_folder(root: Path) -> Labelled | None:
         DataError: it has labels, and no names of classes.
     """
     photos = list(_photos(root, root))
-    if not any(_labels_of(photo).is_file() for photo in photos):
+    labels = [label for photo in photos if (label := _labels_of(photo)).is_file()]
+    if not any(
+        label.is_relative_to(root) for label in labels
+    ):  # those of a folder of photos alone are passed over
         return None
     listed = next((root / name for name in NAMES if (root / name).is_file()), None)
     if listed is None:
