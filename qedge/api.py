@@ -195,8 +195,8 @@ def check(
 ) -> dict[str, CheckReport]:
     """Return where every operator would run and why, by target, before anything is compiled.
 
-    A full-integer ``.tflite`` is checked as it is; a float model is quantised first and needs ``data``. Arguments
-    as for :func:`build`. An operator that does not run is a finding, and no error.
+    A full-integer ``.tflite`` is checked as it is; a float model is quantised first, without ``data`` on random
+    samples. Arguments as for :func:`build`. An operator that does not run is a finding, and no error.
 
     Raises:
         QedgeError: the model or the data cannot be used.

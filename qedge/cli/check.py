@@ -40,7 +40,7 @@ def command(
 ) -> None:
     """Say for every operator where it runs and why, before anything is compiled.
 
-    A full-integer .tflite is checked as it is; a float model is quantised first and needs --data.
+    A full-integer .tflite is checked as it is; a float model is quantised first, on random samples without --data.
     """
     request = i.request_from(
         load_config(config),

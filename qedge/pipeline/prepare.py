@@ -14,6 +14,7 @@ from qedge.datasets import Dataset, InputInfo, lint, open_dataset
 from qedge.datasets.labels import fit_labels
 from qedge.datasets.objects import LABEL_FILES, open_objects
 from qedge.datasets.outputs import output_infos
+from qedge.datasets.random import RandomDataset
 from qedge.datasets.split import hold_out
 from qedge.errors import QedgeError, UnsupportedError, UsageError
 from qedge.findings import Finding
@@ -38,6 +39,13 @@ from qedge.target.protocol import Progress
 
 EVALUATION_SAMPLES = 1000
 PROOF_SAMPLES = 4
+RANDOM = Finding(
+    "warning",
+    "random-samples",
+    "no samples are given, so random ones calibrated: where operators run and what they take is told, and nothing of"
+    " what int8 loses",
+    "add --data PATH for that",
+)
 
 
 def prepare(request: BuildRequest, progress: Progress) -> Prepared:
@@ -92,13 +100,17 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
         )  # fmt: skip
         signed = in_int8_where_refused(taken, request.targets)
         return in_tables_where_refused(signed, request.targets)
+    infos = input_infos(graph, source.orders)
     if dataset is None:
-        raise needs_data(request.model)
-    if not objects:
-        require_usable_gate(outputs, dataset, findings, request.options)
-    progress("check data", 0.0)
-    findings += lint(dataset, input_infos(graph, source.orders), float_model=source.data)
-    stop(findings, "the data cannot be used")
+        if request.judge:
+            raise needs_data(request.model)
+        dataset, findings = RandomDataset(infos, preprocess, request.options.seed), [*findings, RANDOM]
+    else:
+        if not objects:
+            require_usable_gate(outputs, dataset, findings, request.options)
+        progress("check data", 0.0)
+        findings += lint(dataset, infos, float_model=source.data)
+        stop(findings, "the data cannot be used")
     findings += _proved(request, source, dataset)
     source = replace(source, data=bound_masks(source.data, dataset))
     calibration, measured, on = _sets(dataset, request, graph, preprocess, source.orders, objects, labels)

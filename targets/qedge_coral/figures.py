@@ -58,13 +58,23 @@ def bundle(data: Mapping[str, Any]) -> Figures:
 
 
 def latency(estimate: Mapping[str, Any]) -> Figures:
-    """Return a line for each link: the estimate and its range."""
+    """Return a line for each link: the estimate and its range, and how many inferences a second that is."""
     found = []
     for link in estimate["links"].values():
         cpu = f", CPU {link['cpu_ms']} ms of it" if link["cpu_ms"] else ""
-        text = f"{link['ms']} ms ({link['low_ms']} to {link['high_ms']}{cpu}), estimate"
+        text = f"{link['ms']} ms ({link['low_ms']} to {link['high_ms']}{cpu}), {a_second(link)} a second, estimate"
         found.append((str(link["title"]), text))
     return tuple(found)
+
+
+def a_second(link: Mapping[str, Any]) -> str:
+    """Return how many inferences a second a link's latencies are, two digits of each.
+
+    >>> a_second({"ms": 22.95, "low_ms": 10.33, "high_ms": 48.31})
+    '44 (21 to 97)'
+    """
+    usual, low, high = (float(f"{1000 / link[key]:.2g}") for key in ("ms", "high_ms", "low_ms"))
+    return f"{usual:g} ({low:g} to {high:g})"
 
 
 def counted(names: Sequence[str]) -> str:

@@ -10,14 +10,19 @@ import yaml
 from PIL import Image
 
 import qedge
+from qedge import pipeline
 from qedge.bundle import read_bundle
+from qedge.cli._inputs import request_from
 from qedge.cli.build import figure_rows
+from qedge.config import load_config
 from qedge.datasets import InputInfo
 from qedge.datasets.arrays import open_array
-from qedge.errors import AccuracyError, DataError, UnsupportedError
+from qedge.datasets.random import RandomDataset
+from qedge.errors import AccuracyError, DataError, UnsupportedError, UsageError
 from qedge.frontends.exported import read_exported
 from qedge.graph import Graph
 from qedge.graph.edit import Editor
+from qedge.pipeline.objects import data_file
 from qedge.processing.detect import Detect
 from qedge.processing.detection.grids import Candidates
 from qedge.processing.image import ImagePreprocess
@@ -530,3 +535,38 @@ def test_files_for_frigate(tmp_path) -> None:
             tmp_path / "other.tflite", tmp_path / "photos", targets="coral", out=tmp_path / "other",
             **{**request, "labels": ["a", "b", "c"]},
         )  # fmt: skip
+
+
+def test_who_asks_before_there_is_data_is_told_where_it_runs(tmp_path) -> None:
+    """A check without samples takes random ones: the same operators as with some, and no word of accuracy."""
+    (tmp_path / "net.tflite").write_bytes(anchor_free())
+    images = np.random.default_rng(0).uniform(0, 1, (4, SIDE, SIDE, 3)).astype(np.float32)
+    reports, rules = [], []
+    for data in (None, images):
+        with data_file(data) as path:
+            request = request_from(
+                load_config(None), model=tmp_path / "net.tflite", data=path, target=["coral"], method="minmax"
+            )
+            prepared = pipeline.prepare(replace(request, judge=False), lambda *_: None)
+        reports.append(pipeline.check(prepared, request.targets)["coral"])
+        rules.append({f.rule for f in prepared.findings})
+    assert rules[0] - rules[1] == {"random-samples"}
+    assert not {"accuracy-loss", "head-gain"} & rules[0]
+    without, with_data = ([(p.op, p.placement) for p in report.operators] for report in reports)
+    assert without == with_data
+    assert "a second, estimate" in dict(reports[0].figures)["USB 3, Raspberry Pi 4"]
+    with pytest.raises(UsageError, match="needs a representative dataset"):
+        qedge.build(tmp_path / "net.tflite", None, targets="rpi", out=tmp_path)
+
+
+def test_random_samples_are_the_same_again_and_fit_the_inputs() -> None:
+    infos = [InputInfo("a", (1, 3), "float32"), InputInfo("ids", (1, 5), "int32")]
+    drawn = RandomDataset(infos)
+    for k in range(len(drawn)):
+        values, ids = drawn[k]
+        assert np.array_equal(values, RandomDataset(infos)[k][0])
+        assert 0 <= values.min() < values.max() <= 1
+        assert not ids.any()
+    spec = ImagePreprocess(4, 2, range=(-1.0, 1.0))
+    (image,) = RandomDataset([InputInfo("x", spec.shape, "float32")], spec).subset([1])[0]
+    assert (image.shape, image.min() < -0.5, image.max() > 0.5) == ((1, 2, 4, 3), True, True)
