@@ -51,6 +51,7 @@ def render_html(report: BuildReport, target: str) -> str:
         examples=[_example(e) for e in report.examples],
         examples_said=_examples_said(report),
         curves=_safe(objects.curves(report)),
+        precisions=objects.precision_rows(report),
         classes=classes["classes"] if classes else (),
         matrix=_matrix(classes) if classes and len(classes["classes"]) <= MATRIX_CLASSES else None,
         confusions=_confusions(classes) if classes else (),
@@ -96,7 +97,8 @@ def _cards(report: BuildReport, part: TargetReport) -> list[tuple[str, str, str]
         cards.append(("SQNR", shown, f"{which}{report.samples} {_kind_of_samples(report)}"))
     if report.int8_accuracy is not None:
         before = "–" if report.float_accuracy is None else f"{100 * report.float_accuracy:.1f} %"
-        cards.append(("accuracy", f"{100 * report.int8_accuracy:.1f} %", f"float: {before}"))
+        title = "mAP50-95" if objects.measured(report) else "accuracy"
+        cards.append((title, f"{100 * report.int8_accuracy:.1f} %", f"float: {before}"))
     away = sum(1 for p in part.operators if p.placement in ("cpu", "unsupported"))
     elsewhere = any(p.placement != "cpu" for p in part.operators)
     placed = len(part.operators) - away if elsewhere else len(part.operators)
@@ -206,7 +208,7 @@ def _outputs(report: BuildReport) -> list[list[str]]:
             [
                 output["name"],
                 output["task"].replace("_", " "),
-                _db(output["sqnr_db"]),
+                _db(output["sqnr_db"], "–" if output["task"] == "boxes" else "exact"),
                 _db(output["centred_db"], "–"),
                 _share(output["agreement"]),
                 output["metric"] or "–",

@@ -40,10 +40,26 @@ def has_boxes(report: BuildReport) -> bool:
     return any(e[name].get("boxes") for e in report.examples for name in MODELS)
 
 
+def measured(report: BuildReport) -> Mapping[str, Mapping[str, Any]]:
+    """Return what both models' boxes reach on labelled ones, by model; empty without labelled boxes."""
+    boxes: Mapping[str, Any] = next((o["boxes"] for o in report.outputs if o.get("boxes")), {})
+    return {name: boxes[name] for name in MODELS if boxes.get(name)}
+
+
+def precision_rows(report: BuildReport) -> list[tuple[str, list[float | None]]]:
+    """Return each average precision by what it is of, float's and int8's: all, by size and by class."""
+    found = list(measured(report).values())
+    rows = [("mAP50-95", [m["map50_95"] for m in found]), ("mAP50", [m["map50"] for m in found])]
+    for key, what in (("by_size", "mAP50-95, {} objects"), ("by_class", "mAP50-95, {}")):
+        rows += [
+            (what.format(name), [m[key][name] for m in found]) for name in (found[0][key] if found else ())
+        ]
+    return rows if found else []
+
+
 def curves(report: BuildReport) -> str:
     """Return the precision-recall curves of both models as SVG; empty without labelled boxes."""
-    boxes: Mapping[str, Any] = next((o["boxes"] for o in report.outputs if o.get("boxes")), {})
-    listed = [(name, boxes[name]["curve"]) for name in MODELS if boxes.get(name)]
+    listed = [(name, found["curve"]) for name, found in measured(report).items()]
     if not any(curve for _, curve in listed):
         return ""
     parts = [

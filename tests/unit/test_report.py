@@ -205,9 +205,18 @@ def test_boxes_of_both_models_lie_on_the_photo_and_curves_below(report: BuildRep
         "float": {"class": None, "text": "cat 75 %", "boxes": [box]},
         "int8": {"class": None, "text": "no object", "boxes": []},
     }  # fmt: skip
+    precision = {
+        "map50_95": 0.5,
+        "map50": 0.75,
+        "by_size": {"small": None, "large": 0.5},
+        "by_class": {"cat": 0.5},
+    }
     figures = {
-        **report.outputs[0], "name": "objects",
-        "boxes": {"float": {"curve": [1.0, 0.5]}, "int8": {"curve": [0.75, 0.0]}},
+        **report.outputs[0], "name": "objects", "task": "boxes", "sqnr_db": None, "centred_db": None,
+        "boxes": {
+            "float": {**precision, "curve": [1.0, 0.5]},
+            "int8": {**precision, "map50": 0.625, "curve": [0.75, 0.0]},
+        },
     }  # fmt: skip
     page = render_html(replace(report, examples=(example,), classes=None, outputs=(figures,)), "mcu")
     assert '<svg viewBox="0 0 64 48"' in page
@@ -216,6 +225,11 @@ def test_boxes_of_both_models_lie_on_the_photo_and_curves_below(report: BuildRep
     assert page.count('class="int8"') == 1  # its curve alone
     assert '<polyline points="0.0,50.0 320.0,200.0" class="int8"/>' in page
     assert "Dashed boxes are those of float." in page
+    flat = re.sub(r"\s+", "", page)
+    assert '<td>mAP50</td><tdclass="n">75.0%</td><tdclass="n">62.5%</td>' in flat
+    assert '<td>mAP50-95,smallobjects</td><tdclass="n">–</td>' in flat
+    assert '<td>mAP50-95,cat</td><tdclass="n">50.0%</td>' in flat
+    assert "<td>exact<" not in flat  # boxes have no SQNR
     plain = render_html(report, "mcu")
     assert "Precision and recall" not in plain
     assert 'class="shot"' not in plain
