@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -286,8 +287,11 @@ def classes_of(post: Detect, shapes: Sequence[Sequence[int]]) -> int | None:
         channels = shapes[post.scores_output][post.channel_axis] if len(shapes[post.scores_output]) > 2 else 1
         other = 4 if post.boxes == post.scores_output else 0
         return channels - other - post.background - post.last_is_none
-    if post.score_outputs:
-        return shapes[post.score_outputs[0]][post.channel_axis]
+    if post.form == "anchors" or post.score_outputs:
+        box, score = (*post.box_outputs, post.boxes)[0], (*post.score_outputs, post.scores_output)[0]
+        behind = 2 * post.points if post.form == "anchors" and not post.point_outputs else 0
+        sides = 4 * post.bins if post.form == "yolov8" else 4 + behind
+        return math.prod(shapes[score]) * sides // math.prod(shapes[box]) - post.background
     if post.form == "yolov5" and post.box_outputs:
         return shapes[post.box_outputs[0]][-1] * 2 * len(post.strides) // len(post.anchor_sizes) - 5
     return None

@@ -33,16 +33,19 @@ FORMS: Mapping[str, str] = {
     "top_k": "top_k:decode",
     "pairs": "pairs:decode",
     "centernet": "heat_map:centres",
+    "centerface": "heat_map:faces",
     "fomo": "heat_map:cells",
 }
 """The decoder of each form: module and function within :mod:`qedge.processing.detection`."""
 SETTLED = ("ssd", "top_k", "centernet", "fomo")
 """Forms that give every object once, so that nothing is suppressed."""
 WITH_PARTS: Mapping[str, tuple[str, ...]] = {
-    "points": ("yolov8", "top_k", "yolox"),
+    "points": ("yolov8", "top_k", "yolox", "anchors", "centerface"),
     "masks": ("yolov8", "top_k"),
 }
 """Forms whose objects may have key points, and masks."""
+OF_ONE_GRID = ("centernet", "centerface")
+"""Forms whose outputs are maps of one grid, each named by itself."""
 LEVELS = ("box_outputs", "score_outputs", "object_outputs", "point_outputs", "mask_outputs")
 SCORES = ("probabilities", "sigmoid", "softmax")
 
@@ -68,12 +71,13 @@ class Detect(Postprocess):
 
     Args:
         form: ``ssd``: four outputs as ``TFLite_Detection_PostProcess`` gives them; ``anchors``: raw box
-            encodings (1, anchors, 4) as (y, x, h, w) and class scores (1, anchors, classes); ``yolov5`` (v5 and v7
-            with anchors), ``yolov8`` (anchor-free: v8, v9, v11, and v10 and 26 before their own choice), ``yolox``;
-            ``top_k``: rows (1, k, 6) as v10 and 26 end with; ``pairs``: decoded boxes and scores; ``centernet``;
-            ``fomo``. Their layout: the decoder's module in :mod:`qedge.processing.detection`.
+            encodings (1, anchors, 4) against anchors and class scores (1, anchors, classes), or a level each in
+            ``box_outputs`` and ``score_outputs``; ``yolov5`` (v5 and v7 with anchors), ``yolov8`` (anchor-free: v8,
+            v9, v11, and v10 and 26 before their own choice), ``yolox``; ``top_k``: rows (1, k, 6) as v10 and 26 end
+            with; ``pairs``: decoded boxes and scores; ``centernet``; ``centerface``; ``fomo``. Their layout: the
+            decoder's module in :mod:`qedge.processing.detection`.
         boxes, classes, scores_output, count: positions of the model's outputs; ``anchors``, ``pairs`` and ``fomo`` use
-            the first and third, ``centernet`` takes offsets from the fourth.
+            the first and third, ``centernet`` and ``centerface`` take offsets from the fourth.
         score_form: what the scores are; a function other than none is applied here.
         background: class 0 is the background, and the labels start with class 1.
         last_is_none: the last class of ``pairs`` says that nothing is there, and is no label (DETR's softmax).
@@ -88,16 +92,22 @@ class Detect(Postprocess):
         strides: pixels of the input from one place to the next, a level each.
         min_scale, max_scale, aspect_ratios: of generated anchors.
         box_scales: what (y, x, h, w) encodings are divided by.
+        x_first: whether encodings of ``anchors`` and their key points have x before y.
+        linear: whether encoded sizes are multiples of the anchor's, no exponents (MediaPipe).
         box_outputs, score_outputs, object_outputs: positions of the outputs of each level, where a head that was cut
             off before its decoding gives them apart; empty: one output ``boxes`` has all.
         decoded: whether that one output has centres and sizes in pixels; else what the last convolution gives.
         channel_axis: of such outputs: -1, or 1 for (1, channels, places).
         bins: steps of each distance's distribution in ``yolov8``; 1: the distances themselves.
         cell_middle: where in its cell a place of ``yolov8`` is, from which distances count: 0.5, or 0 for its corner.
-        anchor_sizes: (w, h) in pixels of every anchor of ``yolov5``, level by level, where it is not decoded.
+        each: places of a cell in ``yolov8``, next to each other: 2 in SCRFD.
+        anchor_sizes: (w, h) in pixels of every anchor of a cell, level by level: of ``yolov5`` where it is not decoded,
+            of ``anchors`` whose middles are those of the cells.
+        anchor_counts: how many of them each stride has; (): all as many.
         root: whether a score of ``yolox`` is the root of objectness times class score (YuNet).
-        points: key points of an object, three channels a point (``yolov8``, ``top_k``: x, y and how sure) or two
-            (``yolox``). They stand behind the class scores where all is one output.
+        points: key points of an object. They stand behind the class scores (``anchors``: behind the box) where all is
+            one output.
+        point_numbers: channels of one in ``yolov8``: 3 (x, y and how sure) or 2, as in the other forms but ``top_k``.
         point_outputs: positions of the outputs with the key points of each level.
         point_scale: cells that one step of their x and y is: 2, counted from the corner of a cell (YOLOv8, 11), or 1,
             from its middle (YOLO26).
@@ -131,18 +141,23 @@ class Detect(Postprocess):
     max_scale: float = 0.95
     aspect_ratios: tuple[float, ...] = (1.0, 2.0, 0.5, 3.0, 0.3333)
     box_scales: tuple[float, ...] = (10.0, 10.0, 5.0, 5.0)
+    x_first: bool = False
+    linear: bool = False
     box_outputs: tuple[int, ...] = ()
     score_outputs: tuple[int, ...] = ()
     object_outputs: tuple[int, ...] = ()
     decoded: bool = True
     channel_axis: int = -1
     bins: int = 16
+    each: int = 1
     cell_middle: float = 0.5
     anchor_sizes: tuple[float, ...] = ()
+    anchor_counts: tuple[int, ...] = ()
     root: bool = False
     suppress: bool = True
     candidates: int = 3000
     points: int = 0
+    point_numbers: int = 3
     point_outputs: tuple[int, ...] = ()
     point_scale: int = 2
     masks: int = 0
@@ -155,14 +170,25 @@ class Detect(Postprocess):
         for name in ("boxes", "classes", "scores_output", "count", "prototypes"):
             value = getattr(self, name)
             require(is_int(value) and value >= 0, name, value, "an integer of at least 0")
-        for name in ("limit", "bins", "candidates"):
+        for name in ("limit", "bins", "candidates", "each"):
             value = getattr(self, name)
             require(is_int(value) and value > 0, name, value, "an integer of at least 1")
         for name in ("threshold", "iou", "min_scale", "max_scale", "cell_middle"):
             value = getattr(self, name)
             require(is_number(value) and 0 <= value <= 1, name, value, "a number from 0 to 1")
-        for name in ("background", "last_is_none", "corners", "per_class", "decoded", "suppress", "root"):
+        for name in (
+            "background",
+            "last_is_none",
+            "corners",
+            "per_class",
+            "decoded",
+            "suppress",
+            "root",
+            "x_first",
+            "linear",
+        ):
             require(isinstance(getattr(self, name), bool), name, getattr(self, name), "true or false")
+        require(self.point_numbers in (2, 3), "point_numbers", self.point_numbers, "2 or 3")
         require(self.point_scale in (1, 2), "point_scale", self.point_scale, "1 or 2")
         require(self.channel_axis in (-1, 1), "channel_axis", self.channel_axis, "-1 or 1")
         for name, size in (("input_size", 2), ("box_scales", 4)):
@@ -196,26 +222,42 @@ class Detect(Postprocess):
         boxes = self.box_outputs
         together = self.form == "yolov5"
         needed = {
-            "score_outputs": True,
-            "object_outputs": self.form == "yolox",
-            "point_outputs": self.points > 0,
-            "mask_outputs": self.masks > 0,
+            "score_outputs": len(boxes),
+            "object_outputs": len(boxes) if self.form == "yolox" else 0,
+            "point_outputs": self._wanted_points(),
+            "mask_outputs": len(boxes) if self.masks else 0,
         }
-        for name in () if together else LEVELS[1:]:
+        for name, wanted in {} if together else needed.items():
             value = getattr(self, name)
-            wanted = len(boxes) if needed[name] else 0
             require(len(value) == wanted, name, value, f"{wanted} positions, as box_outputs has {len(boxes)}")
-        sizes, levels = self.anchor_sizes, len(self.strides)
+        self._check_anchors()
+        if together and not self.decoded:
+            require(bool(boxes), "box_outputs", boxes, "the output of each stride")
+            require(bool(self.anchor_sizes), "anchor_sizes", self.anchor_sizes, "the sizes of the anchors")
+
+    def _wanted_points(self) -> int:
+        """Return how many outputs have key points; those of ``anchors`` may stand behind the boxes."""
+        if not self.points or (self.form == "anchors" and not self.point_outputs):
+            return 0
+        return 1 if self.form in OF_ONE_GRID else len(self.box_outputs)
+
+    def _check_anchors(self) -> None:
+        sizes, counts, levels = self.anchor_sizes, self.anchor_counts, len(self.strides)
         good = isinstance(sizes, tuple) and all(is_number(v) and v > 0 for v in sizes)
+        if counts:
+            right = (
+                isinstance(counts, tuple)
+                and len(counts) == levels
+                and all(is_int(v) and v > 0 for v in counts)
+            )
+            require(right, "anchor_counts", counts, f"how many anchors each of {levels} strides has")
+            require(good and len(sizes) == 2 * sum(counts), "anchor_sizes", sizes, f"{sum(counts)} pairs")
         require(
-            good and len(sizes) % (2 * levels) == 0,
+            bool(counts) or (good and len(sizes) % (2 * levels) == 0),
             "anchor_sizes",
             sizes,
             f"pairs for each of {levels} strides",
         )
-        if together and not self.decoded:
-            require(bool(boxes), "box_outputs", boxes, "the output of each stride")
-            require(bool(sizes), "anchor_sizes", sizes, "the sizes of the anchors")
 
     def apply(self, outputs: Sequence[Floats], labels: Sequence[str]) -> list[Detection]:
         """Return the objects, the surest first.
@@ -269,9 +311,9 @@ class Detect(Postprocess):
             *([self.prototypes] if self.masks else []),
             *(place for name in LEVELS for place in getattr(self, name)),
         ]
-        if self.form in ("ssd", "centernet"):
+        if self.form == "ssd" or self.form in OF_ONE_GRID:
             used += [self.scores_output, self.count, *([self.classes] if self.form == "ssd" else [])]
-        elif self.form in ("anchors", "pairs", "fomo"):
+        elif self.form in ("anchors", "pairs", "fomo") and not self.box_outputs:
             used = [self.scores_output, *([] if self.form == "fomo" else [self.boxes])]
         if max(used) >= len(outputs):
             raise DataError(

@@ -239,7 +239,7 @@ def test_planar_images_and_outputs_without_a_batch_are_read_too() -> None:
 
 def test_what_cannot_be_decoded_is_told_without_being_asked(tmp_path, capfd) -> None:
     net = Net(3)
-    parts = [net.conv(net.levels[0], n) for n in (1, 2, 2, 10)]
+    parts = [net.conv(net.levels[0], n) for n in (1, 2, 2, 8)]  # four key points, where CenterFace has five
     (tmp_path / "net.tflite").write_bytes(ended(net, [squashed(net, parts[0]), *parts[1:]]))
     np.save(
         tmp_path / "data.npy", np.random.default_rng(0).normal(0, 1, (4, SIDE, SIDE, 3)).astype(np.float32)
@@ -314,7 +314,7 @@ def test_maps_against_anchors_are_named() -> None:
 
 def test_peaks_with_more_than_sizes_and_offsets_are_named() -> None:
     net = Net(3)
-    heat, *others = (net.conv(net.levels[0], n) for n in (1, 2, 2, 10))
+    heat, *others = (net.conv(net.levels[0], n) for n in (1, 2, 2, 8))
     reading = read_shapes(ended(net, [squashed(net, heat), *others]))
     assert reading is not None
     assert reading.postprocess is None

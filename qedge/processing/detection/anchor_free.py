@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from qedge.processing.detect import Detect
     from qedge.processing.detection.grids import Floats
 
+SIDES, SPOT = 4, 2
+
 
 def decode(spec: Detect, outputs: Sequence[Floats]) -> Candidates:
     """Return the boxes whose score reaches the threshold.
@@ -49,12 +51,15 @@ def decode(spec: Detect, outputs: Sequence[Floats]) -> Candidates:
     kept = surest(Likely(np.arange(len(encoded)), all_of.classes, all_of.scores), spec.candidates)
     encoded = encoded[kept.places]
     further = np.concatenate(points)[kept.places]
-    marks, masks = further[:, : 3 * spec.points], further[:, 3 * spec.points :] if spec.masks else None
-    marks = marks.reshape(len(encoded), spec.points, 3)
+    numbers = spec.points * spec.point_numbers
+    marks, masks = further[:, :numbers], further[:, numbers:] if spec.masks else None
+    marks = _with_sureness(marks.reshape(len(encoded), spec.points, spec.point_numbers), kept.scores)
     if spec.decoded and not spec.box_outputs:
         corners = centres_to_corners(encoded[:, :2], encoded[:, 2:4], spec.input_size)
         return Candidates(corners, kept.classes, kept.scores, as_shares(marks, spec), masks)
     cells, strides = grid(spec.input_size, spec.strides)
+    if spec.each > 1:
+        cells, strides = (np.repeat(of, spec.each, axis=0) for of in (cells, strides))
     require_places(first, len(cells), spec.form)
     places = all_of.places[kept.places]
     middles = cells[places] + np.float32(spec.cell_middle)
@@ -62,8 +67,16 @@ def decode(spec: Detect, outputs: Sequence[Floats]) -> Candidates:
     if spec.points:
         start = cells[places] if spec.point_scale == 2 else middles
         spots = (marks[..., :2] * spec.point_scale + start[:, None]) * strides[places][:, None]
-        marks = np.concatenate([spots, sigmoid(marks[..., 2:])], 2)
+        sure = sigmoid(marks[..., 2:]) if spec.point_numbers > SPOT else marks[..., 2:]
+        marks = np.concatenate([spots, sure], axis=2)
     return Candidates(corners, kept.classes, kept.scores, as_shares(marks, spec), masks)
+
+
+def _with_sureness(marks: Floats, scores: Floats) -> Floats:
+    """Return key points of three numbers: those of x and y alone are as sure as their object."""
+    if marks.shape[2] > SPOT:
+        return marks
+    return np.concatenate([marks, np.broadcast_to(scores[:, None, None], (*marks.shape[:2], 1))], axis=2)
 
 
 def _parts(spec: Detect, outputs: Sequence[Floats]) -> Iterator[tuple[Floats, Floats, Floats]]:
@@ -73,11 +86,14 @@ def _parts(spec: Detect, outputs: Sequence[Floats]) -> Iterator[tuple[Floats, Fl
             boxes, scores = (rows(outputs[place], spec.channel_axis) for place in (box, score))
             further = [*spec.point_outputs[k : k + 1], *spec.mask_outputs[k : k + 1]]
             parts = [boxes[:, :0], *(rows(outputs[place], spec.channel_axis) for place in further)]
+            if spec.each > 1:  # places of one cell lie next to each other
+                boxes = boxes.reshape(-1, SIDES * max(1, spec.bins))
+                scores, *parts = (of.reshape(len(boxes), -1) for of in (scores, boxes[:, :0], *parts[1:]))
             yield boxes, scores, np.concatenate(parts, axis=1) if further else parts[0]
         return
     whole = rows(outputs[spec.boxes], spec.channel_axis)
-    sides = 4 if spec.decoded else 4 * max(1, spec.bins)
-    last = whole.shape[1] - 3 * spec.points - spec.masks
+    sides = SIDES if spec.decoded else SIDES * max(1, spec.bins)
+    last = whole.shape[1] - spec.point_numbers * spec.points - spec.masks
     yield whole[:, :sides], whole[:, sides:last], whole[:, last:]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,8 +12,8 @@ from qedge.processing.classify import sigmoid
 from qedge.processing.detection.grids import (
     Candidates,
     Likely,
+    anchor_grid,
     centres_to_corners,
-    grid,
     least_logit,
     require_places,
     rows,
@@ -42,7 +41,7 @@ def decode(spec: Detect, outputs: Sequence[Floats]) -> Candidates:
         return Candidates(corners, found.classes, found.scores)
     count = len(spec.anchor_sizes) // 2 // len(spec.strides)
     whole = np.concatenate([_level(outputs[k], count) for k in spec.box_outputs])
-    cells, strides, anchors = _anchors(spec.input_size, spec.strides, spec.anchor_sizes)
+    cells, strides, anchors = anchor_grid(spec.input_size, spec.strides, spec.anchor_sizes)
     require_places(len(whole), len(cells), spec.form)
     found = surest(objects(whole, True, spec.threshold), spec.candidates)
     places = found.places
@@ -82,15 +81,3 @@ def _level(output: Floats, anchors: int) -> Floats:
             hint=f"anchor_sizes and strides make {anchors} anchors a cell",
         )
     return values.reshape(-1, values.shape[-1])
-
-
-@lru_cache(maxsize=4)
-def _anchors(
-    input_size: tuple[int, ...], strides: tuple[float, ...], sizes: tuple[float, ...]
-) -> tuple[Floats, Floats, Floats]:
-    """Return cell (x, y), stride and size (w, h) in pixels of every anchor, in the order of :func:`_level`."""
-    levels = np.array(sizes, np.float32).reshape(len(strides), -1, 2)
-    each = levels.shape[1]
-    cells, steps = grid(input_size, strides)
-    found = [np.tile(k, (len(grid(input_size, (stride,))[0]), 1)) for stride, k in zip(strides, levels)]
-    return np.repeat(cells, each, axis=0), np.repeat(steps, each, axis=0), np.concatenate(found)

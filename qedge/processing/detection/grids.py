@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float32]
     Places = npt.NDArray[np.intp]
+
+
+ROUNDING = 1e-6
+"""Of a stride that is no whole number of pixels, as the share of a cell."""
 
 
 class Candidates(NamedTuple):
@@ -108,11 +113,38 @@ def grid(input_size: tuple[int, ...], strides: tuple[float, ...]) -> tuple[Float
     """Return corner (x, y) in cells, and stride in pixels, of every cell of every level: float32 (n, 2) and (n, 1)."""
     cells, steps = [], []
     for stride in strides:
-        height, width = (-(-int(side) // int(stride)) for side in input_size)
+        height, width = (math.ceil(side / stride - ROUNDING) for side in input_size)
         y, x = np.mgrid[:height, :width]
         cells.append(np.stack([x, y], axis=-1).reshape(-1, 2))
         steps.append(np.full((height * width, 1), stride))
     return np.concatenate(cells).astype(np.float32), np.concatenate(steps).astype(np.float32)
+
+
+@lru_cache(maxsize=4)
+def anchor_grid(
+    input_size: tuple[int, ...],
+    strides: tuple[float, ...],
+    sizes: tuple[float, ...],
+    counts: tuple[int, ...] = (),
+) -> tuple[Floats, Floats, Floats]:
+    """Return cell (x, y), stride and size (w, h) in pixels of every anchor: float32 (n, 2), (n, 1) and (n, 2).
+
+    Those of a cell lie next to each other.
+
+    Args:
+        sizes: (w, h) in pixels of every anchor, level by level.
+        counts: how many anchors each level has; (): all as many.
+    """
+    each = counts or (len(sizes) // 2 // len(strides),) * len(strides)
+    pairs = np.array(sizes, np.float32).reshape(-1, 2)
+    cells, steps, found, first = [], [], [], 0
+    for stride, count in zip(strides, each):
+        places, pixels = grid(input_size, (stride,))
+        cells.append(np.repeat(places, count, axis=0))
+        steps.append(np.repeat(pixels, count, axis=0))
+        found.append(np.tile(pairs[first : first + count], (len(places), 1)))
+        first += count
+    return np.concatenate(cells), np.concatenate(steps), np.concatenate(found)
 
 
 def centres_to_corners(centres: Floats, sizes: Floats, input_size: Sequence[int]) -> Floats:

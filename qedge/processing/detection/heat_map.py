@@ -1,4 +1,4 @@
-"""Heat maps of centres (CenterNet, arXiv 1904.07850) and grids of classes (FOMO)."""
+"""Heat maps of centres (CenterNet, arXiv 1904.07850; CenterFace) and grids of classes (FOMO)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qedge.processing.classify import sigmoid, softmax
-from qedge.processing.detection.grids import Candidates, centres_to_corners
+from qedge.processing.detection.grids import Candidates, Likely, centres_to_corners, surest
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -33,6 +33,33 @@ def centres(spec: Detect, outputs: Sequence[Floats]) -> Candidates:
         middles.astype(np.float32), (sizes[row, column] * cell).astype(np.float32), spec.input_size
     )
     return Candidates(corners, classes, heat[row, column, classes])
+
+
+def faces(spec: Detect, outputs: Sequence[Floats]) -> Candidates:
+    """Return a box at every cell of CenterFace's map (arXiv 1911.03599) that reaches the threshold.
+
+    ``boxes`` has the logarithms of sizes in cells, ``count`` offsets from the middle of the cell, ``point_outputs`` the
+    key points as shares of the box; each (1, h, w, ...) with y before x.
+    """
+    heat = np.asarray(outputs[spec.scores_output], np.float32)[0]
+    heat = sigmoid(heat) if spec.score_form == "sigmoid" else heat
+    row, column, classes = np.nonzero(heat >= spec.threshold)
+    scores = heat[row, column, classes]
+    best = surest(Likely(np.arange(len(row)), classes, scores), spec.candidates)
+    row, column = row[best.places], column[best.places]
+    shape = np.array(heat.shape[:2], np.float32)
+    sizes, offsets = (np.asarray(outputs[k], np.float32)[0, row, column] for k in (spec.boxes, spec.count))
+    sizes = np.exp(sizes) / shape
+    middles = (np.stack([row, column], axis=1) + offsets + np.float32(0.5)) / shape
+    corners = np.concatenate([middles - sizes / 2, middles + sizes / 2], axis=1).astype(np.float32)
+    if not spec.points:
+        return Candidates(corners, best.classes, best.scores)
+    shares = np.asarray(outputs[spec.point_outputs[0]], np.float32)[0, row, column]
+    spots = shares.reshape(len(row), spec.points, 2) * sizes[:, None] + corners[:, None, :2]
+    sure = np.broadcast_to(best.scores[:, None, None], (*spots.shape[:2], 1))
+    return Candidates(
+        corners, best.classes, best.scores, np.concatenate([spots, sure], axis=2).astype(np.float32)
+    )
 
 
 def cells(spec: Detect, outputs: Sequence[Floats]) -> Candidates:

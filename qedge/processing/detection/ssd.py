@@ -1,4 +1,4 @@
-"""SSD: boxes relative to anchors, decoded here or by ``TFLite_Detection_PostProcess`` within the model."""
+"""Boxes relative to anchors (SSD, RetinaFace, MediaPipe), decoded here or by ``TFLite_Detection_PostProcess``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from qedge.errors import DataError
 from qedge.processing.classify import sigmoid, softmax
-from qedge.processing.detection.grids import Candidates, Likely, surest
+from qedge.processing.detection.grids import Candidates, Likely, anchor_grid, rows, surest
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from qedge.processing.detect import Detect
 
     Floats = npt.NDArray[np.float32]
+
+SIDES = 4
 
 
 def done(spec: Detect, outputs: Sequence[Floats]) -> Candidates:
@@ -33,11 +35,13 @@ def done(spec: Detect, outputs: Sequence[Floats]) -> Candidates:
 def decode(spec: Detect, outputs: Sequence[Floats]) -> Candidates:
     """Return the boxes whose best class reaches the threshold.
 
+    With ``box_outputs`` and ``score_outputs``, a level each or all levels in one; else ``boxes`` and ``scores_output``.
+    Key points are encoded as centres are: in ``point_outputs``, else behind each box. They are as sure as their object.
+
     Raises:
         DataError: the model has another number of anchors.
     """
-    encoded = np.asarray(outputs[spec.boxes], np.float32).reshape(-1, 4)
-    raw = np.asarray(outputs[spec.scores_output], np.float32).reshape(len(encoded), -1)
+    encoded, raw, marks = _parts(spec, outputs)
     anchors = _anchors(spec)
     if len(anchors) != len(encoded):
         raise DataError(
@@ -49,20 +53,49 @@ def decode(spec: Detect, outputs: Sequence[Floats]) -> Candidates:
     best, confidence = scores.argmax(axis=1), scores.max(axis=1)
     sure = np.flatnonzero(confidence >= spec.threshold)
     found = surest(Likely(sure, best[sure], confidence[sure]), spec.candidates)
-    corners = decode_boxes(encoded[found.places], anchors[found.places], spec.box_scales)
-    return Candidates(corners, found.classes, found.scores)
+    around = anchors[found.places]
+    boxes = encoded[found.places]
+    if spec.x_first:
+        boxes = boxes[:, [1, 0, 3, 2]]
+    corners = decode_boxes(boxes, around, spec.box_scales, spec.linear)
+    if not spec.points:
+        return Candidates(corners, found.classes, found.scores)
+    spots: Floats = marks[found.places].reshape(len(boxes), spec.points, 2)
+    if spec.x_first:
+        spots = spots[..., ::-1]
+    steps = around[:, None, 2:] / np.array(spec.box_scales[:2], np.float32)
+    spots = np.add(spots * steps, around[:, None, :2])
+    sureness = np.broadcast_to(found.scores[:, None, None], (len(boxes), spec.points, 1))
+    return Candidates(corners, found.classes, found.scores, np.concatenate([spots, sureness], axis=2))
 
 
-def decode_boxes(encoded: Floats, anchors: Floats, scales: Sequence[float]) -> Floats:
+def _parts(spec: Detect, outputs: Sequence[Floats]) -> tuple[Floats, Floats, Floats]:
+    """Return encodings (n, 4), scores (n, classes) and key points (n, 2 * points) of all places."""
+    axis = spec.channel_axis
+    boxes = [rows(outputs[k], axis) for k in spec.box_outputs or (spec.boxes,)]
+    marks = [rows(outputs[k], axis) for k in spec.point_outputs]
+    width = SIDES if marks else SIDES + 2 * spec.points
+    levels = [level.reshape(-1, width) for level in boxes]
+    scores = [
+        rows(outputs[k], axis).reshape(len(level), -1)
+        for k, level in zip(spec.score_outputs or (spec.scores_output,), levels)
+    ]
+    encoded = np.concatenate(levels)
+    points = np.concatenate([m.reshape(-1, 2 * spec.points) for m in marks]) if marks else encoded[:, SIDES:]
+    return encoded[:, :SIDES], np.concatenate(scores), points
+
+
+def decode_boxes(encoded: Floats, anchors: Floats, scales: Sequence[float], linear: bool = False) -> Floats:
     """Return corners (top, left, bottom, right) of boxes encoded relative to anchors, all float32 (n, 4).
 
-    Source: ``tensorflow/lite/kernels/detection_postprocess.cc``, ``DecodeCenterSizeBoxes``.
+    Source: ``tensorflow/lite/kernels/detection_postprocess.cc``, ``DecodeCenterSizeBoxes``; ``linear``: sizes are
+    multiples of the anchor's, no exponents (MediaPipe, ``tensors_to_detections_calculator.cc``).
     """
-    y = encoded[:, 0] / np.float32(scales[0]) * anchors[:, 2] + anchors[:, 0]
-    x = encoded[:, 1] / np.float32(scales[1]) * anchors[:, 3] + anchors[:, 1]
-    half_height = 0.5 * np.exp(encoded[:, 2] / np.float32(scales[2])) * anchors[:, 2]
-    half_width = 0.5 * np.exp(encoded[:, 3] / np.float32(scales[3])) * anchors[:, 3]
-    return np.stack([y - half_height, x - half_width, y + half_height, x + half_width], axis=1)
+    sizes = encoded[:, 2:] / np.array(scales[2:], np.float32)
+    half = np.float32(0.5) * (sizes if linear else np.exp(sizes)) * anchors[:, 2:]
+    centres = encoded[:, :2] / np.array(scales[:2], np.float32) * anchors[:, 2:] + anchors[:, :2]
+    found: Floats = np.concatenate([centres - half, centres + half], axis=1)
+    return found
 
 
 def ssd_anchors(
@@ -101,6 +134,14 @@ def ssd_anchors(
 
 @lru_cache(maxsize=4)
 def _anchors(spec: Detect) -> Floats:
+    """Return (y, x, h, w) of every anchor as shares of the input, float32 (n, 4)."""
     if spec.anchors:
         return np.array(spec.anchors, np.float32).reshape(-1, 4)
+    if spec.anchor_sizes:
+        cells, strides, sizes = anchor_grid(
+            spec.input_size, spec.strides, spec.anchor_sizes, spec.anchor_counts
+        )
+        places = np.concatenate([(cells + np.float32(spec.cell_middle)) * strides, sizes], axis=1)
+        found: Floats = np.divide(places[:, [1, 0, 3, 2]], np.array([*spec.input_size] * 2, np.float32))
+        return found
     return ssd_anchors(spec.input_size, spec.strides, spec.min_scale, spec.max_scale, spec.aspect_ratios)

@@ -17,9 +17,6 @@ MOVES = ("CONCATENATION", "RESHAPE", "TRANSPOSE")
 CELL = 8
 """Pixels of a cell of FOMO's grid."""
 TWO = 2
-FACES = [1, 1, SIDES]
-"""Channels of YuNet's maps but for its key points."""
-SURE_FACE, FACE_IOU = 0.6, 0.3  # what OpenCV's sample of YuNet asks for
 MAP = 4
 """Dimensions of a map (1, h, w, channels)."""
 NAMES = ("box", "reg", "dist")
@@ -55,7 +52,7 @@ def distances(
     post = Detect(
         "yolov8", threshold=THRESHOLD, iou=IOU, limit=LIMIT, input_size=size, strides=strides, bins=bins,
         box_outputs=tuple(range(count)), score_outputs=tuple(range(count, 2 * count)),
-        score_form=_score_form(graph, scores),
+        score_form=score_form(graph, scores),
     )  # fmt: skip
     classes = graph.tensors[scores[0]].shape[3]
     how = "in cells" if bins == 1 else f"of {bins} bins"
@@ -66,7 +63,7 @@ def distances(
     if bins == 1 and not set(boxes) & {t for tensors in levels.values() for t in tensors}:
         what += ", from the corners of cells, as RTMDet has them"
         post = post.replace(cell_middle=0.0)
-    return _taken(model, graph, (*boxes, *scores), _names(levels, "boxes", "scores"), post, what)
+    return taken(model, graph, (*boxes, *scores), level_names(levels, "boxes", "scores"), post, what)
 
 
 def _wide(graph: Graph, tensors: Sequence[int]) -> list[int]:
@@ -106,8 +103,8 @@ def yolox(
             return None
         for kind, found in zip(kinds, (box, sure, rest)):
             kind += found
-    form = _score_form(graph, kinds[2])
-    if form != _score_form(graph, kinds[1]):
+    form = score_form(graph, kinds[2])
+    if form != score_form(graph, kinds[1]):
         return None
     count, strides = len(levels), tuple(levels)
     post = Detect(
@@ -118,32 +115,7 @@ def yolox(
     classes = graph.tensors[kinds[2][0]].shape[3]
     what = f"boxes, objectness and scores of {classes} classes at strides {listed(strides)}"
     whole = tuple(t for kind in kinds for t in kind)
-    return _taken(model, graph, whole, _names(levels, "boxes", "objects", "scores"), post, what)
-
-
-def faces(model: bytes, graph: Graph, levels: Mapping[int, list[int]], size: tuple[int, int]) -> Reading:
-    """Read four maps a level as YuNet's: class score and objectness, whose product has no order, box and key points."""
-    deep = {t: graph.tensors[t].shape[3] for tensors in levels.values() for t in tensors}
-    kinds: list[list[int]] = [[], [], [], []]
-    for tensors in levels.values():
-        ones = [t for t in tensors if deep[t] == 1]
-        rest = sorted((t for t in tensors if deep[t] != 1), key=lambda t: deep[t])
-        for kind, t in zip(kinds, (rest[0], *ones, rest[1])):
-            kind.append(t)
-    count, strides = len(levels), tuple(levels)
-    places = [tuple(range(k * count, (k + 1) * count)) for k in range(4)]
-    points = deep[kinds[3][0]] // 2
-    post = Detect(
-        "yolox", threshold=SURE_FACE, iou=FACE_IOU, limit=LIMIT, input_size=size, strides=strides, decoded=False,
-        box_outputs=places[0], object_outputs=places[1], score_outputs=places[2], point_outputs=places[3],
-        points=points, root=True, score_form=_score_form(graph, (*kinds[1], *kinds[2])),
-    )  # fmt: skip
-    what = (
-        f"boxes, two scores whose product counts and {points} key points at strides {listed(strides)}, as YuNet has"
-        " them (which takes BGR images from 0 to 255)"
-    )
-    names = _names(levels, "boxes", "objects", "scores", "points")
-    return _taken(model, graph, tuple(t for kind in kinds for t in kind), names, post, what)
+    return taken(model, graph, whole, level_names(levels, "boxes", "objects", "scores"), post, what)
 
 
 def anchored(
@@ -179,10 +151,10 @@ def centres(model: bytes, graph: Graph, tensors: Sequence[int], size: tuple[int,
         two.reverse()
     post = Detect(
         "centernet", scores_output=0, boxes=1, count=2, input_size=size, threshold=THRESHOLD, limit=LIMIT,
-        score_form="probabilities" if _squashed(graph, heat) else "sigmoid",
+        score_form="probabilities" if squashed_map(graph, heat) else "sigmoid",
     )  # fmt: skip
     what = f"peaks of {graph.tensors[heat].shape[3]} classes, sizes and offsets, as CenterNet has them"
-    return _taken(model, graph, (heat, *two), ("peaks", "sizes", "offsets"), post, what)
+    return taken(model, graph, (heat, *two), ("peaks", "sizes", "offsets"), post, what)
 
 
 def cells(
@@ -196,7 +168,7 @@ def cells(
         stride != CELL
         or channels < TWO
         or (channels > MOST_CLASSES and not softmax)
-        or _squashed(graph, tensor)
+        or squashed_map(graph, tensor)
     ):
         return None
     if not softmax and classes != channels - 1:
@@ -207,11 +179,11 @@ def cells(
     )  # fmt: skip
     what = f"a grid of {channels - 1} classes and a background in cells of {CELL} pixels, as FOMO has it"
     if not softmax:
-        return _taken(model, graph, (tensor,), ("grid",), post, f"{what}, before its softmax")
+        return taken(model, graph, (tensor,), ("grid",), post, f"{what}, before its softmax")
     return Reading(what, post, model)
 
 
-def _taken(
+def taken(
     model: bytes, graph: Graph, tensors: tuple[int, ...], names: tuple[str, ...], post: Detect, what: str
 ) -> Reading:
     """Return the reading; a model whose outputs are these tensors stays as it is, in its own order."""
@@ -224,7 +196,7 @@ def _taken(
     return Reading(what, post.replace(**moved), model)
 
 
-def _names(levels: Mapping[int, list[int]], *kinds: str) -> tuple[str, ...]:
+def level_names(levels: Mapping[int, list[int]], *kinds: str) -> tuple[str, ...]:
     return tuple(f"{kind}_{stride}" for kind in kinds for stride in levels)
 
 
@@ -238,10 +210,10 @@ def _plain(graph: Graph, tensor: int) -> bool:
     )
 
 
-def _squashed(graph: Graph, tensor: int) -> bool:
+def squashed_map(graph: Graph, tensor: int) -> bool:
     op = graph.producer.get(tensor)
     return op is not None and op.op == "LOGISTIC"
 
 
-def _score_form(graph: Graph, tensors: Sequence[int]) -> str:
-    return "probabilities" if all(_squashed(graph, t) for t in tensors) else "sigmoid"
+def score_form(graph: Graph, tensors: Sequence[int]) -> str:
+    return "probabilities" if all(squashed_map(graph, t) for t in tensors) else "sigmoid"

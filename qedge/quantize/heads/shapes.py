@@ -5,19 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from qedge.graph import Graph
+from qedge.processing.detect import Detect
+from qedge.quantize.heads import faces
 from qedge.quantize.heads.against import read_anchors
-from qedge.quantize.heads.maps import (
-    FACES,
-    MAP,
-    TWO,
-    anchored,
-    cells,
-    centres,
-    distances,
-    ends_of,
-    faces,
-    yolox,
-)
+from qedge.quantize.heads.maps import MAP, TWO, anchored, cells, centres, distances, ends_of, yolox
 from qedge.quantize.heads.own import OPERATOR, own_meaning, own_operator
 from qedge.quantize.heads.reading import SIDES, Reading
 from qedge.quantize.heads.rows import read_rows
@@ -46,11 +37,13 @@ def read_shapes(model: bytes, classes: int | None = None) -> Reading | None:
         if levels and len(set(tensors)) == len(tensors):
             found = _of_levels(model, graph, levels, size, classes)
             whole = tensors == ends or tensors == list(graph.outputs)
-            if found is not None and found.postprocess is not None and whole and _a_place_a_cell(graph):
-                return found
-            if found is not None and found.postprocess is None:
+            if found is not None and found.postprocess is not None:
+                if whole and _as_many_places(graph, found.postprocess):
+                    return found
+            elif found is not None:
                 named = named or found
-    found = read_rows(model, graph, size, classes) or read_anchors(model, graph, size, classes)
+    found = faces.of_rows(model, graph, size) or read_rows(model, graph, size, classes)
+    found = found or read_anchors(model, graph, size, classes)
     if found is None and (named is None or len(graph.outputs) > 1):
         found = name_rows(model, graph, size)
     return found or named
@@ -62,12 +55,13 @@ def _without_odd(graph: Graph, ends: Sequence[int]) -> list[int]:
     return [t for t, size in zip(ends, sizes) if sizes.count(size) > 1]
 
 
-def _a_place_a_cell(graph: Graph) -> bool:
-    """Return whether every output of rows has as many as the cells of the maps that it is put together of."""
+def _as_many_places(graph: Graph, post: Detect) -> bool:
+    """Return whether every output of rows has as many as the cells, or their anchors, of the maps it is made of."""
+    each = len(post.anchor_sizes) // 2 // len(post.strides) if post.form == "anchors" else post.each
     for output in graph.outputs:
         shape = graph.tensors[output].shape
         maps = {graph.tensors[t].shape[1:3] for t in ends_of(graph, output)}
-        if len(shape) < MAP and sum(height * width for height, width in maps) not in shape[1:]:
+        if len(shape) < MAP and each * sum(height * width for height, width in maps) not in shape:
             return False
     return True
 
@@ -113,10 +107,12 @@ def _of_levels(
         return distances(
             model, graph, kept, size
         )  # the third map is the sum of the scores (Rockchip's exporter)
+    if len(first) == 3 and (found := faces.of_levels(model, graph, levels, size)) is not None:
+        return found
     if len(first) == 3 and sorted(first)[0] == 1 and SIDES in first:
         return yolox(model, graph, levels, size) or name_levels(model, shapes)
-    if sorted(first)[:3] == FACES and len(first) == 4 and max(first) % 2 == 0:
-        return faces(model, graph, levels, size)
+    if sorted(first)[:3] == faces.YUNET and len(first) == 4 and max(first) % 2 == 0:
+        return faces.yunet(model, graph, levels, size)
     return anchored(model, graph, levels, size) if len(first) == 1 else name_levels(model, shapes)
 
 
@@ -127,6 +123,8 @@ def _of_one_level(
     channels = [graph.tensors[t].shape[3] for t in tensors]
     if len(channels) == 3 and sorted(channels)[:2] == [TWO, TWO] and max(channels) != TWO:
         return centres(model, graph, tensors, size)
+    if sorted(channels) == faces.CENTERFACE:
+        return faces.centerface(model, graph, tensors, size)
     if len(channels) == 1:
         return cells(model, graph, stride, tensors[0], size, classes)
     return name_levels(model, {stride: channels})

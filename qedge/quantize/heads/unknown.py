@@ -109,9 +109,11 @@ def _grid_sizes(size: tuple[int, int]) -> set[int]:
 
 def _faces(places: int, numbers: int, model: bytes) -> Reading:
     return Reading(
-        f"{places} times {numbers} numbers and 1 scores: perhaps boxes with key points against anchors (MediaPipe's"
-        " faces and palms), which no post-processing of qedge decodes",
-        None, model, hint=IN_PROGRAM,
+        f"{places} times {numbers} numbers and 1 scores: perhaps boxes with key points against anchors, other ones than"
+        " MediaPipe's of that size",
+        None, model,
+        hint='state them: [postprocess] kind = "detect", form = "anchors" with strides, anchor_sizes, points, x_first'
+        f" and linear (docs/detection.md); or {IN_PROGRAM}",
     )  # fmt: skip
 
 
@@ -150,10 +152,12 @@ def name_levels(model: bytes, shapes: Mapping[int, Sequence[int]]) -> Reading | 
     if len(first) == 2 and len(shapes) > 1 and all(map(_anchors, shapes.values())):
         return Reading(
             f"two maps a level {at}, of {' and '.join(map(str, first))} channels at the finest: perhaps boxes and"
-            " scores against anchors (SSD, EfficientDet, RetinaNet), which the model does not hold",
+            " scores against anchors (SSD, EfficientDet, RetinaNet), which the model does not hold, or distances"
+            " (SCRFD)",
             None, model,
-            hint='join the levels to boxes (1, n, 4) and scores (1, n, classes), and state [postprocess] kind ='
-            ' "detect", form = "anchors" with its fields (docs/detection.md)',
+            hint='state them: [postprocess] kind = "detect", box_outputs, score_outputs, strides, input_size, and form'
+            ' = "anchors" with anchor_sizes; of SCRFD form = "yolov8", bins = 1, each = 2, cell_middle = 0.0'
+            " (docs/detection.md)",
         )  # fmt: skip
     if (
         len(first) > 2
