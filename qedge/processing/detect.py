@@ -104,6 +104,9 @@ class Detect(Postprocess):
         anchor_sizes: (w, h) in pixels of every anchor of a cell, level by level: of ``yolov5`` where it is not decoded,
             of ``anchors`` whose middles are those of the cells.
         anchor_counts: how many of them each stride has; (): all as many.
+        exponential: whether sizes of ``yolov5`` are exponents times the anchor (YOLOv3, v4); else squares of twice a
+            sigmoid.
+        centre_scales: cells that a centre of ``yolov5`` may move over, for each stride (1 in YOLOv3); (): 2.
         root: whether a score of ``yolox`` is the root of objectness times class score (YuNet).
         points: key points of an object. They stand behind the class scores (``anchors``: behind the box) where all is
             one output.
@@ -136,7 +139,7 @@ class Detect(Postprocess):
     limit: int = 20
     anchors: tuple[float, ...] = ()
     input_size: tuple[int, ...] = (300, 300)
-    strides: tuple[int, ...] = (16, 32, 64, 128, 256, 512)
+    strides: tuple[float, ...] = (16, 32, 64, 128, 256, 512)
     min_scale: float = 0.2
     max_scale: float = 0.95
     aspect_ratios: tuple[float, ...] = (1.0, 2.0, 0.5, 3.0, 0.3333)
@@ -153,6 +156,8 @@ class Detect(Postprocess):
     cell_middle: float = 0.5
     anchor_sizes: tuple[float, ...] = ()
     anchor_counts: tuple[int, ...] = ()
+    exponential: bool = False
+    centre_scales: tuple[float, ...] = ()
     root: bool = False
     suppress: bool = True
     candidates: int = 3000
@@ -252,6 +257,13 @@ class Detect(Postprocess):
             )
             require(right, "anchor_counts", counts, f"how many anchors each of {levels} strides has")
             require(good and len(sizes) == 2 * sum(counts), "anchor_sizes", sizes, f"{sum(counts)} pairs")
+        scales = self.centre_scales
+        right = (
+            isinstance(scales, tuple)
+            and len(scales) in (0, levels)
+            and all(is_number(v) and v > 0 for v in scales)
+        )
+        require(right, "centre_scales", scales, f"a number above 0 for each of {levels} strides")
         require(
             bool(counts) or (good and len(sizes) % (2 * levels) == 0),
             "anchor_sizes",

@@ -28,8 +28,8 @@ from qedge.processing.detection.grids import Candidates
 from qedge.processing.image import ImagePreprocess
 from qedge.quantize.heads import cut_head
 from qedge.quantize.heads.cut import TOLERANCE, difference
-from qedge.quantize.heads.forms import Head
 from qedge.quantize.heads.gain import gain, nearest
+from qedge.quantize.heads.head import Head
 from qedge.quantize.heads.tail import find_tail
 from qedge.quantize.interpreter import Runner
 from qedge.report.verdict import verdict

@@ -1,4 +1,4 @@
-"""YOLOv5 and YOLOv7 with anchors: centres and sizes relative to a cell and an anchor, objectness times class score."""
+"""YOLOv3 to v5 and v7: centres and sizes relative to a cell and an anchor, objectness times class score."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from qedge.processing.detection.grids import (
     Likely,
     anchor_grid,
     centres_to_corners,
+    grid,
     least_logit,
     require_places,
     rows,
@@ -22,7 +23,7 @@ from qedge.processing.detection.grids import (
 
 if TYPE_CHECKING:
     from qedge.processing.detect import Detect
-    from qedge.processing.detection.grids import Floats
+    from qedge.processing.detection.grids import Floats, Places
 
 FIRST_CLASS = 5  # after x, y, w, h and objectness
 
@@ -45,10 +46,24 @@ def decode(spec: Detect, outputs: Sequence[Floats]) -> Candidates:
     require_places(len(whole), len(cells), spec.form)
     found = surest(objects(whole, True, spec.threshold), spec.candidates)
     places = found.places
-    encoded = 2 * sigmoid(whole[places, :4])
-    centres = (encoded[:, :2] - np.float32(0.5) + cells[places]) * strides[places]
-    corners = centres_to_corners(centres, encoded[:, 2:] ** 2 * anchors[places], spec.input_size)
+    reach = _reach(spec, places)
+    centres = (
+        reach * (sigmoid(whole[places, :2]) - np.float32(0.5)) + np.float32(0.5) + cells[places]
+    ) * strides[places]
+    with np.errstate(over="ignore"):
+        numbers = whole[places, 2:4]
+        sizes = (np.exp(numbers) if spec.exponential else (2 * sigmoid(numbers)) ** 2) * anchors[places]
+    corners = centres_to_corners(centres, sizes, spec.input_size)
     return Candidates(corners, found.classes, found.scores)
+
+
+def _reach(spec: Detect, places: Places) -> Floats:
+    """Return how many cells the centre of each place may move over: float32 (n, 1)."""
+    scales = spec.centre_scales or (2.0,) * len(spec.strides)
+    each = len(spec.anchor_sizes) // 2 // len(spec.strides)
+    counts = [each * len(grid(spec.input_size, (stride,))[0]) for stride in spec.strides]
+    found: Floats = np.repeat(np.array(scales, np.float32), counts)[places, None]
+    return found
 
 
 def objects(whole: Floats, logits: bool, threshold: float, root: bool = False) -> Likely:

@@ -100,7 +100,7 @@ def decode_boxes(encoded: Floats, anchors: Floats, scales: Sequence[float], line
 
 def ssd_anchors(
     input_size: Sequence[int],
-    strides: Sequence[int],
+    strides: Sequence[float],
     min_scale: float,
     max_scale: float,
     aspect_ratios: Sequence[float],

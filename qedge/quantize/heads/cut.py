@@ -12,10 +12,10 @@ import numpy.typing as npt
 from qedge.errors import DataError
 from qedge.graph import Graph
 from qedge.graph.edit import Editor
-from qedge.processing.classify import sigmoid
 from qedge.processing.detect import Detect
-from qedge.processing.detection.grids import Candidates
-from qedge.quantize.heads.forms import Head, hypotheses
+from qedge.quantize.heads.forms import hypotheses
+from qedge.quantize.heads.head import Head
+from qedge.quantize.heads.probe import Probe, every_place, in_order
 from qedge.quantize.heads.tail import find_tail
 from qedge.quantize.heads.views import View
 from qedge.quantize.interpreter import Runner
@@ -43,6 +43,7 @@ class Cut:
         operators: how many were taken off.
         error: largest difference of a score or a corner (0 to 1) from the model as it came, on random inputs.
         view: how the outputs of the model as it came are put together before ``whole`` reads them.
+        order: where each place of ``postprocess`` is in those outputs; None: they have the same order.
     """
 
     data: bytes
@@ -51,6 +52,7 @@ class Cut:
     operators: int
     error: float
     view: View | None = None
+    order: npt.NDArray[np.intp] | None = None
 
 
 def cut_head(model: bytes, seed: int = 0) -> Cut | None:
@@ -69,18 +71,21 @@ def cut_head(model: bytes, seed: int = 0) -> Cut | None:
     samples = [[rng.random(shape, np.float32)] for _ in range(PROOFS)]
     runner = Runner(model)
     expected = [runner.predict(sample) for sample in samples]
+    probe = Probe(model, graph, tail)
     ended: dict[tuple[int, ...], tuple[bytes, list[list[Array]]]] = {}
-    for head in heads:
+    for proposed in heads:
+        head = proposed if proposed.settled is None else proposed.settled(proposed, probe)
+        if head is None:
+            continue
         if head.tensors not in ended:
             data = without_tail(model, head.tensors, head.names)
             ending = Runner(data)
             ended = {head.tensors: (data, [ending.predict(sample) for sample in samples])}
         data, found = ended[head.tensors]
         whole = [head.together(outputs) for outputs in expected]
-        head = _with_anchors(head, whole[0], found[0])
         errors = [difference(head, a, b) for a, b in zip(whole, found)]
         if max(errors) <= TOLERANCE:
-            return Cut(data, head.cut, head.whole, len(tail.operators), max(errors), head.view)
+            return Cut(data, head.cut, head.whole, len(tail.operators), max(errors), head.view, head.order)
     return None
 
 
@@ -128,14 +133,12 @@ def difference(head: Head, whole: Sequence[Array], cut: Sequence[Array]) -> floa
     try:
         if head.whole.form == "top_k":
             return _of_chosen(head, whole, cut)
-        a, b = (_all(spec, outputs) for spec, outputs in ((head.whole, whole), (head.cut, cut)))
+        a, b = (every_place(spec, outputs) for spec, outputs in ((head.whole, whole), (head.cut, cut)))
     except DataError:
         return float("inf")
     if len(a.scores) != len(b.scores):
         return float("inf")
-    if head.anchors:
-        order = _anchors_first(head)
-        b = Candidates(b.boxes[order], b.classes[order], b.scores[order])
+    a = in_order(a, head.order)
     telling = a.scores < SATURATED
     if telling.any() and np.mean(a.classes[telling] == b.classes[telling]) < SAME_CLASSES:
         return float("inf")
@@ -146,20 +149,13 @@ def difference(head: Head, whole: Sequence[Array], cut: Sequence[Array]) -> floa
     return worst
 
 
-def _all(spec: Detect, outputs: Sequence[Array]) -> Candidates:
-    return spec.replace(threshold=0.0, candidates=1 << 30, limit=1 << 30).decode(outputs)
-
-
 def _of_chosen(head: Head, whole: Sequence[Array], cut: Sequence[Array]) -> float:
     """Compare what a model chose itself with all that the post-processing chooses from.
 
     The scores must be the best ones, and each row a place's own, with its class and box; of equal scores any may be
     chosen.
     """
-    chosen, places = (
-        spec.replace(threshold=0.0, candidates=1 << 30, limit=1 << 30).decode(outputs)
-        for spec, outputs in ((head.whole, whole), (head.cut, cut))
-    )
+    chosen, places = (every_place(spec, o) for spec, o in ((head.whole, whole), (head.cut, cut)))
     best = -np.sort(-places.scores)[: len(chosen.scores)]
     if not len(best) or len(best) != len(chosen.scores):
         return float("inf")
@@ -191,43 +187,3 @@ def _largest(a: Array, b: Array) -> float:
     """Return the largest difference of two arrays of scores; infinite where small ones differ by their size."""
     apart = np.abs(a - b)
     return float("inf") if np.any(apart > RELATIVE * np.maximum(a, b) + SMALLEST) else float(apart.max())
-
-
-def _with_anchors(head: Head, whole: Sequence[Array], cut: Sequence[Array]) -> Head:
-    """Return the head with the sizes of its anchors, read off what the model made of its own numbers."""
-    if not head.anchors:
-        return head
-    spec, each = head.cut, head.anchors
-    boxes = np.moveaxis(np.asarray(whole[0], np.float64)[0], 0 if head.whole.channel_axis == -1 else 1, 0)[
-        :, 2:4
-    ]
-    if tuple(head.whole.input_size) == (1, 1):
-        boxes = boxes * np.array(spec.input_size[::-1])
-    sizes, first = [], 0
-    for k in spec.box_outputs:
-        level = np.asarray(cut[k], np.float32)[0]
-        numbers = (
-            level.reshape(*level.shape[:2], each, -1)[..., 2:4].transpose(2, 0, 1, 3).reshape(each, -1, 2)
-        )
-        made = boxes[first : first + numbers.shape[0] * numbers.shape[1]].reshape(numbers.shape)
-        first += numbers.shape[0] * numbers.shape[1]
-        factors = (2 * sigmoid(numbers)) ** 2
-        largest = factors.argmax(axis=1, keepdims=True)  # where a size is told most exactly
-        found = np.take_along_axis(made, largest, 1) / np.maximum(
-            np.take_along_axis(factors, largest, 1), 1e-12
-        )
-        sizes += found.reshape(-1).round(3).tolist()
-    if not all(np.isfinite(sizes)) or min(sizes) <= 0:
-        return head
-    return replace(head, cut=spec.replace(anchor_sizes=tuple(sizes)))
-
-
-def _anchors_first(head: Head) -> npt.NDArray[np.intp]:
-    """Return, for models that list each anchor's grid by itself, where those places are in ours."""
-    found, first = [], 0
-    for stride in head.cut.strides:
-        height, width = (side // stride for side in head.cut.input_size)
-        block = np.arange(height * width * head.anchors).reshape(height * width, head.anchors)
-        found.append(first + block.T.reshape(-1))
-        first += block.size
-    return np.concatenate(found)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from qedge.graph import Graph
 from qedge.processing.detect import Detect
 from qedge.processing.detection.grids import grid
-from qedge.quantize.heads.forms import LIMIT
+from qedge.quantize.heads.head import LIMIT
 from qedge.quantize.heads.maps import TWO, level_names, score_form, squashed_map, taken
 from qedge.quantize.heads.reading import SIDES, Reading, listed
 from qedge.quantize.heads.rows import squashed

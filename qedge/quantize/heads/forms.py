@@ -3,55 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import permutations
-from typing import Any
-
-import numpy.typing as npt
 
 from qedge.graph import Graph
 from qedge.processing.detect import Detect
+from qedge.quantize.heads import anchors
+from qedge.quantize.heads.head import FIRST_CLASS, IOU, LIMIT, THRESHOLD, Head, Level, named, readings
 from qedge.quantize.heads.tail import Tail, prototypes
-from qedge.quantize.heads.views import View, image_size, views
-
-Array = npt.NDArray[Any]
+from qedge.quantize.heads.views import image_size, stride_of, views
 
 MOST_BINS = 64
-FIRST_CLASS = 5
 CHOSEN = 6
 """Numbers of a row that a model chose itself: box, score and class."""
-THRESHOLD, IOU, LIMIT = 0.25, 0.7, 300  # what Ultralytics predicts with
-
-
-@dataclass(frozen=True)
-class Head:
-    """One reading of a head.
-
-    Args:
-        tensors: the outputs of the model without its tail, in the order in which ``cut`` reads them.
-        names: of those outputs.
-        cut: what they mean.
-        whole: what the outputs of the model as it came mean.
-        anchors: how many a cell, where ``cut`` lacks their sizes: those are read off the outputs.
-        view: how the model's outputs are put together before ``whole`` reads them; None: as they are.
-    """
-
-    tensors: tuple[int, ...]
-    names: tuple[str, ...]
-    cut: Detect
-    whole: Detect
-    anchors: int = 0
-    view: View | None = None
-
-    def together(self, outputs: Sequence[Array]) -> Sequence[Array]:
-        """Return the outputs of the model as it came as ``whole`` reads them."""
-        return outputs if self.view is None else self.view.together(outputs)
-
-
-@dataclass(frozen=True)
-class _Level:
-    stride: int
-    tensors: tuple[int, ...]
 
 
 def hypotheses(graph: Graph, tail: Tail) -> Iterator[Head]:
@@ -77,44 +41,47 @@ def hypotheses(graph: Graph, tail: Tail) -> Iterator[Head]:
 
 
 def _families(
-    graph: Graph, levels: Sequence[_Level], output: Sequence[int], size: tuple[int, int]
+    graph: Graph, levels: Sequence[Level], output: Sequence[int], size: tuple[int, int]
 ) -> Iterator[Head]:
     """Yield what a head of such levels, whose decoded output has such a shape, may be."""
-    families = ((2, _anchor_free), (3, _yolox), (3, _with_points), (1, _anchored))
+    families = (
+        (2, _anchor_free),
+        (2, anchors.encoded),
+        (3, _yolox),
+        (3, _with_points),
+        (1, anchors.logistic),
+    )
     for count, family in families if prototypes(graph) is None else ((3, _with_masks),):
         if all(len(level.tensors) == count for level in levels):
             yield from family(graph, levels, output, size)
 
 
-def _levels(graph: Graph, tail: Tail, size: Sequence[int]) -> list[_Level]:
+def _levels(graph: Graph, tail: Tail, size: tuple[int, int]) -> list[Level]:
     """Return the tail's tensors by stride, the finest first; [] where one is no grid over the input."""
     found: dict[int, list[int]] = {}
     for t in tail.tensors:
         shape = graph.tensors[t].shape
-        if len(shape) != 4 or shape[1] == 0 or size[0] % shape[1] or size[1] * shape[1] != size[0] * shape[2]:
+        stride = stride_of(size, shape[1:3]) if len(shape) == 4 and 0 not in shape else 1
+        if stride == 1:
             return []
-        found.setdefault(size[0] // shape[1], []).append(t)
-    return [_Level(stride, tuple(found[stride])) for stride in sorted(found)]
+        found.setdefault(stride, []).append(t)
+    return [Level(stride, tuple(found[stride])) for stride in sorted(found)]
 
 
-def _places(levels: Sequence[_Level], size: Sequence[int], each: int = 1) -> int:
-    return sum(each * (size[0] // level.stride) * (size[1] // level.stride) for level in levels)
-
-
-def _named(levels: Sequence[_Level], *kinds: str) -> tuple[str, ...]:
-    return tuple(f"{kind}_{level.stride}" for kind in kinds for level in levels)
+def _places(levels: Sequence[Level], size: Sequence[int]) -> int:
+    return sum(-(-size[0] // level.stride) * -(-size[1] // level.stride) for level in levels)
 
 
 def _anchor_free(
-    graph: Graph, levels: Sequence[_Level], output: Sequence[int], size: tuple[int, int]
+    graph: Graph, levels: Sequence[Level], output: Sequence[int], size: tuple[int, int]
 ) -> Iterator[Head]:
     """Yield readings of two convolutions a level as distances and class scores."""
-    places, names = _places(levels, size), _named(levels, "boxes", "scores")
+    places, names = _places(levels, size), named(levels, "boxes", "scores")
     for tensors, cut, (classes,) in _with_distances(graph, levels, size):
         for middle in (cut, cut.replace(cell_middle=0.0)):
-            for whole in _readings(output, places, 4 + classes, size, "yolov8"):
+            for whole in readings(output, places, 4 + classes, size, "yolov8"):
                 yield Head(tensors, names, middle, whole)
-        for whole in _readings(output, places, FIRST_CLASS + classes, size, "yolox"):
+        for whole in readings(output, places, FIRST_CLASS + classes, size, "yolox"):
             yield Head(tensors, names, cut, whole)  # YOLOv6 says of every place that something is there
         for once, whole in _chosen(output, places * classes, cut, size):
             yield Head(tensors, names, once, whole)
@@ -133,15 +100,15 @@ def _chosen(
 
 
 def _with_points(
-    graph: Graph, levels: Sequence[_Level], output: Sequence[int], size: tuple[int, int]
+    graph: Graph, levels: Sequence[Level], output: Sequence[int], size: tuple[int, int]
 ) -> Iterator[Head]:
     """Yield readings of three convolutions a level as distances, class scores and key points."""
-    names, count = _named(levels, "boxes", "scores", "points"), len(levels)
+    names, count = named(levels, "boxes", "scores", "points"), len(levels)
     for tensors, cut, (classes, further) in _with_distances(graph, levels, size):
         if further % 3:
             continue
         posed = cut.replace(points=further // 3, point_outputs=tuple(range(2 * count, 3 * count)))
-        for whole in _readings(output, _places(levels, size), 4 + classes + further, size, "yolov8"):
+        for whole in readings(output, _places(levels, size), 4 + classes + further, size, "yolov8"):
             for scale in (2, 1):
                 once = posed.replace(point_scale=scale)
                 yield Head(tensors, names, once, whole.replace(points=further // 3))
@@ -151,17 +118,17 @@ def _with_points(
 
 
 def _with_masks(
-    graph: Graph, levels: Sequence[_Level], output: Sequence[int], size: tuple[int, int]
+    graph: Graph, levels: Sequence[Level], output: Sequence[int], size: tuple[int, int]
 ) -> Iterator[Head]:
     """Yield readings of three convolutions a level as distances, class scores and the weights of masks."""
-    names, count = (*_named(levels, "boxes", "scores", "masks"), "prototypes"), len(levels)
+    names, count = (*named(levels, "boxes", "scores", "masks"), "prototypes"), len(levels)
     maps = prototypes(graph)
     for tensors, cut, (classes, further) in _with_distances(graph, levels, size):
         if maps is not None and graph.tensors[maps].shape[-1] == further:
             position = list(graph.outputs).index(maps)
             places = tuple(range(2 * count, 3 * count))
             masked = cut.replace(masks=further, mask_outputs=places, prototypes=3 * count)
-            for whole in _readings(output, _places(levels, size), 4 + classes + further, size, "yolov8"):
+            for whole in readings(output, _places(levels, size), 4 + classes + further, size, "yolov8"):
                 told = whole.replace(masks=further, prototypes=position, boxes=1 - position)
                 yield Head((*tensors, maps), names, masked, told)
             for once, whole in _chosen(output, _places(levels, size) * classes, masked, size):
@@ -170,7 +137,7 @@ def _with_masks(
 
 
 def _with_distances(
-    graph: Graph, levels: Sequence[_Level], size: tuple[int, int]
+    graph: Graph, levels: Sequence[Level], size: tuple[int, int]
 ) -> Iterator[tuple[tuple[int, ...], Detect, tuple[int, ...]]]:
     """Yield a level's convolutions in every order that may be distances, class scores, and others if there are more.
 
@@ -193,7 +160,7 @@ def _with_distances(
 
 
 def _yolox(
-    graph: Graph, levels: Sequence[_Level], output: Sequence[int], size: tuple[int, int]
+    graph: Graph, levels: Sequence[Level], output: Sequence[int], size: tuple[int, int]
 ) -> Iterator[Head]:
     """Yield readings of three convolutions a level as boxes, objectness and class scores."""
     places, count = _places(levels, size), len(levels)
@@ -207,42 +174,9 @@ def _yolox(
             object_outputs=tuple(range(count, 2 * count)), score_outputs=tuple(range(2 * count, 3 * count)),
         )  # fmt: skip
         tensors = tuple(level.tensors[k] for k in order for level in levels)
-        for whole in _readings(output, places, FIRST_CLASS + shapes[2][0], size, "yolox"):
+        for whole in readings(output, places, FIRST_CLASS + shapes[2][0], size, "yolox"):
             for decoded in (True, False):
                 raw = whole.replace(decoded=decoded, strides=cut.strides)
-                yield Head(tensors, _named(levels, "boxes", "objects", "scores"), cut, raw)
-        for whole in _readings(output, places, FIRST_CLASS - 1 + shapes[2][0], size, "yolov8"):
-            yield Head(tensors, _named(levels, "boxes", "objects", "scores"), cut, whole)
-
-
-def _anchored(
-    graph: Graph, levels: Sequence[_Level], output: Sequence[int], size: tuple[int, int]
-) -> Iterator[Head]:
-    """Yield readings of one convolution a level as anchors; their sizes are not known yet."""
-    channels = {graph.tensors[level.tensors[0]].shape[3] for level in levels}
-    each = max(output[1:]) // max(1, _places(levels, size))
-    if len(channels) != 1 or each == 0 or (deep := channels.pop()) % each or deep // each < FIRST_CLASS:
-        return
-    cut = Detect(
-        "yolov5", threshold=THRESHOLD, iou=IOU, limit=LIMIT, input_size=size, decoded=False,
-        strides=tuple(level.stride for level in levels), box_outputs=tuple(range(len(levels))),
-        anchor_sizes=(1.0,) * (2 * each * len(levels)),
-    )  # fmt: skip
-    tensors = tuple(level.tensors[0] for level in levels)
-    forms = {"yolov5": deep // each, "yolov8": deep // each - 1}  # with objectness, or that times each class
-    for form, told in forms.items():
-        for whole in _readings(output, _places(levels, size, each), told, size, form):
-            yield Head(tensors, _named(levels, "heads"), cut, whole, each)
-
-
-def _readings(
-    output: Sequence[int], places: int, channels: int, size: tuple[int, int], form: str
-) -> Iterator[Detect]:
-    """Yield a decoded output in either layout, its boxes in pixels or as shares of the input."""
-    for axis, shape in ((-1, (1, places, channels)), (1, (1, channels, places))):
-        if tuple(output) == shape or (output[2] == 0 and axis == -1 and output[1] == places):
-            for scale in (size, (1, 1)):
-                yield Detect(
-                    form, threshold=THRESHOLD, iou=IOU, limit=LIMIT, score_form="probabilities",
-                    channel_axis=axis, input_size=scale,
-                )  # fmt: skip
+                yield Head(tensors, named(levels, "boxes", "objects", "scores"), cut, raw)
+        for whole in readings(output, places, FIRST_CLASS - 1 + shapes[2][0], size, "yolov8"):
+            yield Head(tensors, named(levels, "boxes", "objects", "scores"), cut, whole)

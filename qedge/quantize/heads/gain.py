@@ -16,7 +16,7 @@ from qedge.processing.detection.grids import Candidates
 from qedge.quantize import quantize
 from qedge.quantize.compare import Sqnr
 from qedge.quantize.heads.cut import Cut
-from qedge.quantize.heads.views import View
+from qedge.quantize.heads.probe import in_order
 from qedge.quantize.interpreter import Runner
 from qedge.quantize.options import QuantizeOptions
 
@@ -62,7 +62,7 @@ def gain(model: bytes, cut: Cut, dataset: Dataset) -> Gain:
     ended = quantize(cut.data, few, options).data
     real = Runner(cut.data)
     expected = [_everything(cut.postprocess, real.predict(few[i])) for i in range(len(few))]
-    before = None if whole is None else _measured(whole, cut.whole, few, expected, cut.view)
+    before = None if whole is None else _measured(whole, cut.whole, few, expected, cut)
     return Gain(whole, ended, before, _measured(ended, cut.postprocess, few, expected), len(few))
 
 
@@ -79,12 +79,14 @@ def nearest(wanted: Candidates, found: Candidates) -> npt.NDArray[np.intp]:
 
 
 def _measured(
-    model: bytes, spec: Detect, few: Dataset, expected: list[Candidates], view: View | None = None
+    model: bytes, spec: Detect, few: Dataset, expected: list[Candidates], cut: Cut | None = None
 ) -> Decibels:
     scores, boxes, runner = Sqnr(), Sqnr(), Runner(model)
     for i, wanted in enumerate(expected):
         outputs = runner.predict(few[i])
-        found = _everything(spec, outputs if view is None else view.together(outputs))
+        if cut is not None and cut.view is not None:
+            outputs = cut.view.together(outputs)
+        found = in_order(_everything(spec, outputs), None if cut is None else cut.order)
         best = np.argsort(-wanted.scores, kind="stable")[:CHOSEN]
         place = best
         if len(found.scores) != len(wanted.scores):

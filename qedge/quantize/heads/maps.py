@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from qedge.graph import Graph
 from qedge.processing.detect import LEVELS, Detect
 from qedge.quantize.heads.cut import without_tail
-from qedge.quantize.heads.forms import IOU, LIMIT, THRESHOLD
+from qedge.quantize.heads.head import IOU, LIMIT, THRESHOLD
 from qedge.quantize.heads.reading import SIDES, Reading, listed
 from qedge.quantize.heads.rows import squashed
 from qedge.quantize.heads.tail import is_layer
@@ -126,15 +126,16 @@ def anchored(
     if channels % 3 or channels // 3 < SIDES + 1:
         return None
     what = (
-        f"maps of {channels} channels at strides {listed(tuple(levels))}: perhaps 3 anchors a cell (YOLOv5, v7; those"
-        " of v3 and v4 decode otherwise)"
+        f"maps of {channels} channels at strides {listed(tuple(levels))}: perhaps 3 anchors a cell (YOLOv3 to"
+        " v5, v7)"
     )
     ends = [ends_of(graph, output) for output in graph.outputs]
     places = [ends.index([t]) for (t,) in levels.values() if [t] in ends]
     lines = (
         f'state them: [postprocess] kind = "detect", form = "yolov5", decoded = false, box_outputs = {places},'
         f" strides = {list(levels)}, input_size = {list(size)}, anchor_sizes = [w, h of each, in pixels, level by"
-        f" level; YOLOv5's own begin with 10, 13, 16, 30, 33, 23, YOLOv7's with 12, 16, 19, 36, 40, 28]"
+        f" level; YOLOv5's own begin with 10, 13, 16, 30, 33, 23, YOLOv7's with 12, 16, 19, 36, 40, 28]; of"
+        " YOLOv3 and v4 also exponential = true and centre_scales (v3: 1 for each stride)"
     )
     if len(places) != len(levels) or any(squashed(graph, output) for output in graph.outputs):
         lines = "end it with a map a level, before any sigmoid, and state their anchors (docs/detection.md)"

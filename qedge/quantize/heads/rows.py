@@ -15,7 +15,7 @@ from qedge.graph.edit import Editor
 from qedge.processing.detect import Detect
 from qedge.processing.detection.grids import rows
 from qedge.quantize.heads.columns import bounds_of, columns_apart, columns_cut
-from qedge.quantize.heads.forms import IOU, LIMIT, THRESHOLD
+from qedge.quantize.heads.head import IOU, LIMIT, THRESHOLD
 from qedge.quantize.heads.numbers import (
     Boxes,
     add_up,
@@ -26,6 +26,7 @@ from qedge.quantize.heads.numbers import (
     told_of_boxes,
 )
 from qedge.quantize.heads.reading import SIDES, Reading
+from qedge.quantize.heads.views import flat_shape
 from qedge.quantize.interpreter import Runner
 
 Array = npt.NDArray[Any]
@@ -78,7 +79,7 @@ def read_rows(model: bytes, graph: Graph, size: tuple[int, int], classes: int | 
 
 def _pairs(model: bytes, graph: Graph, size: tuple[int, int], classes: int | None) -> Iterator[_Pair]:
     """Yield which outputs may be boxes and which their scores."""
-    shapes = [_flat(graph.tensors[t].shape) for t in graph.outputs]
+    shapes = [flat_shape(graph.tensors[t].shape) for t in graph.outputs]
     if len(shapes) == 1 and len(shapes[0]) == 3 and shapes[0][0] == 1:
         yield from _of_one(model, graph, shapes[0], size, classes)
     if len(shapes) != 2:
@@ -102,11 +103,6 @@ def _pairs(model: bytes, graph: Graph, size: tuple[int, int], classes: int | Non
 
 def _is_float(graph: Graph) -> bool:
     return all(graph.tensors[t].dtype == "float32" for t in graph.outputs)
-
-
-def _flat(shape: Sequence[int]) -> tuple[int, ...]:
-    """Return a shape without a dimension of 1 between places and sides, as some exporters leave (1, n, 1, 4)."""
-    return tuple(shape[:2]) + tuple(shape[3:]) if len(shape) == 4 and shape[2] == 1 else tuple(shape)
 
 
 def _of_one(

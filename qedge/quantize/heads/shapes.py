@@ -13,7 +13,7 @@ from qedge.quantize.heads.own import OPERATOR, own_meaning, own_operator
 from qedge.quantize.heads.reading import SIDES, Reading
 from qedge.quantize.heads.rows import read_rows
 from qedge.quantize.heads.unknown import BINS, name_levels, name_rows
-from qedge.quantize.heads.views import image_size
+from qedge.quantize.heads.views import image_size, stride_of
 
 
 def read_shapes(model: bytes, classes: int | None = None) -> Reading | None:
@@ -71,24 +71,12 @@ def _levels(graph: Graph, ends: Sequence[int], size: tuple[int, int]) -> dict[in
     found: dict[int, list[int]] = {}
     for t in ends:
         shape = graph.tensors[t].shape
-        stride = _stride(size, shape[1:3]) if len(shape) == MAP and 0 not in shape else 1
+        stride = stride_of(size, shape[1:3]) if len(shape) == MAP and 0 not in shape else 1
         if stride == 1:
             return {}
         found.setdefault(stride, []).append(t)
     counts = {len(tensors) for tensors in found.values()}
     return {stride: found[stride] for stride in sorted(found)} if len(counts) == 1 else {}
-
-
-def _stride(size: tuple[int, int], cells: Sequence[int]) -> int:
-    """Return the pixels of a cell; 1 where the cells are none of the image's.
-
-    Where it is a power of two, the last cells of a row or column may pass the edge, as layers that pad make them.
-    """
-    exact = size[0] // cells[0]
-    if [exact * n for n in cells] == list(size):
-        return exact
-    powers = (2**k for k in range(1, 8))
-    return next((s for s in powers if [-(-side // s) for side in size] == list(cells)), 1)
 
 
 def _of_levels(

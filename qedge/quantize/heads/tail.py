@@ -49,7 +49,7 @@ def find_tail(graph: Graph) -> Tail | None:
 def prototypes(graph: Graph) -> int | None:
     """Return the output with the maps of a segmenting detector, (1, h, w, masks) beside rows of objects, or None."""
     shapes = {t: graph.tensors[t].shape for t in graph.outputs}
-    maps = [t for t, shape in shapes.items() if len(shape) == 4]
+    maps = [t for t, shape in shapes.items() if len(shape) == 4 and 1 not in shape[1:3]]
     rows = [t for t, shape in shapes.items() if len(shape) == 3]
     return maps[0] if len(maps) == len(rows) == 1 and len(shapes) == 2 else None
 

@@ -53,8 +53,9 @@ class View:
         return [whole] if self.maps is None else [whole, outputs[self.maps]]
 
 
-def views(shapes: Sequence[Sequence[int]]) -> Iterator[View]:
+def views(outputs: Sequence[Sequence[int]]) -> Iterator[View]:
     """Yield how outputs of these shapes may be boxes and scores of the same places, the most usual first."""
+    shapes = [flat_shape(shape) for shape in outputs]
     if len(shapes) == 1 and len(shapes[0]) == 3:
         places, channels = max(shapes[0][1:]), min(shapes[0][1:])
         if channels > SIDES:
@@ -75,6 +76,15 @@ def views(shapes: Sequence[Sequence[int]]) -> Iterator[View]:
                     yield View(boxes, scores, corners, classes, (1, places, 0))
 
 
+def flat_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    """Return a shape without a dimension of 1 between places and sides, as some exporters leave (1, n, 1, 4).
+
+    >>> flat_shape((1, 80, 1, 4)), flat_shape((1, 8, 8, 4))
+    ((1, 80, 4), (1, 8, 8, 4))
+    """
+    return tuple(shape[:2]) + tuple(shape[3:]) if len(shape) == 4 and shape[2] == 1 else tuple(shape)
+
+
 def image_size(shape: Sequence[int]) -> tuple[int, int] | None:
     """Return height and width of an input (1, height, width, channels), or with channels first; None for any other.
 
@@ -88,7 +98,20 @@ def image_size(shape: Sequence[int]) -> tuple[int, int] | None:
     return shape[1], shape[2]
 
 
+def stride_of(size: tuple[int, int], cells: Sequence[int]) -> int:
+    """Return the pixels of a cell; 1 where the cells are none of the image's.
+
+    Where it is a power of two, the last cells of a row or column may pass the edge, as layers that pad make them.
+    """
+    exact = size[0] // cells[0]
+    if [exact * n for n in cells] == list(size):
+        return exact
+    powers = (2**k for k in range(1, 8))
+    return next((s for s in powers if [-(-side // s) for side in size] == list(cells)), 1)
+
+
 def _rows(output: Array, places: int) -> Array:
     """Return (places, channels) of an output in either layout."""
-    values: Array = np.asarray(output, np.float32)[0]
+    values: Array = np.asarray(output, np.float32)
+    values = values.reshape(flat_shape(values.shape))[0]
     return values if values.shape[0] == places else values.T
