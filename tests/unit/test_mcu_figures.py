@@ -29,7 +29,7 @@ PROMISED = {
     "cortex-m33": {"ic": 0.43, "kws": 0.42, "vww": 0.40},
     "cortex-m3": {"ic": 0.95, "kws": 0.95, "vww": 0.95},
     "cortex-m0plus": {"ic": 0.85, "kws": 0.85, "vww": 0.85},
-    "riscv32": {"ic": 0.45, "kws": 0.45, "vww": 0.45},
+    "riscv32": {"ad": 0.45, "ic": 0.45, "kws": 0.45, "vww": 0.45, "sww": 0.45},
 }
 """Instructions at most, relative to TFLite Micro; the Cortex-M3's with GCC."""
 RAM_RATIO = {"ad": 2048 / 3012, "ic": 0.92, "kws": 0.8, "vww": 0.8, "sww": 0.8}

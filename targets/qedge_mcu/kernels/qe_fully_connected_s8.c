@@ -3,6 +3,13 @@
 
 #include "qe_dot_s8.h"
 
+#ifdef QE_DOT_VECTORS
+#define DOT_4 qe_dot_4_s8
+#else
+#include "qe_dot_4_plain.h"
+#define DOT_4 qe_dot_4_plain
+#endif
+
 void qe_fully_connected_s8(const qe_fully_connected_params *p, const int8_t *input, int8_t *output)
 {
     const int32_t inputs = p->inputs, outputs = p->outputs;
@@ -11,7 +18,7 @@ void qe_fully_connected_s8(const qe_fully_connected_params *p, const int8_t *inp
             const int32_t count = outputs - o >= 4 ? 4 : 1;
             int32_t sums[4] = {0, 0, 0, 0};
             if (count == 4) {
-                qe_dot_4_s8(sums, input, p->weights + o * inputs, inputs, 0);
+                DOT_4(sums, input, p->weights + o * inputs, inputs, 0);
             } else {
                 qe_dot_1_s8(sums, input, p->weights + o * inputs, inputs, 0);
             }

@@ -57,6 +57,7 @@ def _general(c: OpContext) -> Emitted:
         function="qe_conv_2d_s8",
         args=("{params}", "{in0}", "{out0}"),
         kernels=("qe_conv_2d_s8.c", "qe_dot_s8.c"),
+        headers=("qe_dot_4_plain.h",),
         params=Params(
             "qe_conv_2d_params",
             (

@@ -66,7 +66,7 @@ def _general(c: OpContext) -> Emitted:
         function=function,
         args=("{params}", "{in0}", "{out0}"),
         kernels=(f"{function}.c",) if nibbles else (f"{function}.c", "qe_dot_s8.c"),
-        headers=("qe_fully_connected_s8.h",),
+        headers=("qe_fully_connected_s8.h",) if nibbles else ("qe_fully_connected_s8.h", "qe_dot_4_plain.h"),
         params=Params(
             "qe_fully_connected_params",
             (
