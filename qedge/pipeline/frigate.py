@@ -6,6 +6,7 @@ strides 8, 16 and 32, and feeds uint8 levels as int8 with a step of 1/255.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from qedge.errors import UnsupportedError
@@ -14,6 +15,9 @@ from qedge.processing.detect import Detect
 from qedge.processing.spec import Postprocess
 
 FOLDER = "frigate"
+FRIGATE_RUNS_ON = "edgetpu"
+"""The accelerator for which a bundle gets these files: no other of Frigate's detectors reads such a model."""
+COMPILED = "model_edgetpu.tflite"
 STRIDES, BINS, MIDDLE = (8, 16, 32), 16, 0.5
 STEP, ZERO_POINT = 1 / 255, -128
 TOLERANCE = 0.02
@@ -52,9 +56,15 @@ def frigate_files(
 
 def _config(model: str, height: int, width: int, names: Sequence[str]) -> str:
     """Return the part of Frigate's configuration that names detector and model."""
-    tracked = "\n".join(f"    - {name}" for name in names[:3])
+    tracked = "\n".join(f"    - {_quoted(name.strip())}" for name in names[:3])
+    first = (
+        ""
+        if model.endswith(COMPILED)
+        else f"# {model} is not compiled yet: follow COMPILE.md first, whose {COMPILED} goes here.\n"
+    )
+    model = model if not first else COMPILED
     return f"""\
-# For Frigate 0.17 and newer. Copy {model} and labelmap.txt to /config/model_cache/, and this into config.yml.
+{first}# For Frigate 0.17 and newer. Copy {model} and labelmap.txt to /config/model_cache/, and this into config.yml.
 detectors:
   edgetpu:
     type: edgetpu
@@ -76,6 +86,11 @@ objects:
 """
 
 
+def _quoted(name: str) -> str:
+    """Return a name as YAML text, whatever it is: 0, no and #1 are none without quotes."""
+    return json.dumps(name, ensure_ascii=False)
+
+
 def _refused(graph: Graph, post: Postprocess | None) -> str | None:
     if not isinstance(post, Detect) or post.form != "yolov8" or not post.box_outputs:
         return "its decoding is none of YOLOv8's family, or still in the model"
@@ -88,6 +103,12 @@ def _refused(graph: Graph, post: Postprocess | None) -> str | None:
     shapes = [graph.tensors[t].shape for t in graph.outputs]
     if len(shapes) != 2 or any(len(s) != 3 for s in shapes):
         return f"outputs {[list(s) for s in shapes]}, expected two of rank 3"
+    height, width = post.input_size
+    places = sum((int(height) // s) * (int(width) // s) for s in STRIDES)
+    if shapes[0][1] != places:
+        return (
+            f"{shapes[0][1]} places, expected {places}: its images are no multiples of {STRIDES[-1]} pixels"
+        )
     if shapes[1][2] in (1, 4 * BINS):
         return f"{shapes[1][2]} classes: it tells boxes and scores apart by their width"
     entry = graph.tensors[graph.inputs[0]]

@@ -18,7 +18,7 @@ from qedge.drift.sketch import DRIFT, Sketch
 from qedge.graph import Graph, Tensor
 from qedge.oracle.builtin import builtin_outputs
 from qedge.oracle.golden import reference_outputs
-from qedge.pipeline.frigate import frigate_files
+from qedge.pipeline.frigate import FRIGATE_RUNS_ON, frigate_files
 from qedge.pipeline.provenance import PROVENANCE, provenance
 from qedge.pipeline.request import BuildRequest, Prepared
 from qedge.processing.affine import INPUTS_KEY, OUTPUTS_KEY, finishes_in, steps_in
@@ -54,7 +54,7 @@ def bundle_contents(
     files.update(compiled.files)
     if sketch is not None:
         files[DRIFT] = sketch.encoded()
-    if request.export is not None:
+    if request.export is not None and target.info.accelerator == FRIGATE_RUNS_ON:
         name = "model_edgetpu.tflite" if "model_edgetpu.tflite" in files else "model.tflite"
         files.update(frigate_files(name, graph, prepared.postprocess, prepared.labels or ()))
     files[PROVENANCE] = provenance(request, prepared.source.sha256, data, tools())

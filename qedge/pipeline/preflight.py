@@ -16,6 +16,7 @@ from qedge.bundle.write import refuse_to_replace
 from qedge.datasets.headers import refuse_unreadable
 from qedge.datasets.objects import LABEL_FILES
 from qedge.errors import DataError, UsageError
+from qedge.pipeline.frigate import FRIGATE_RUNS_ON
 from qedge.pipeline.prepare import guess_kind, needs_data, safe_name
 from qedge.pipeline.request import BuildRequest
 from qedge.processing.spec import preprocess_from_json
@@ -48,6 +49,10 @@ def preflight(request: BuildRequest, *, writes: bool = True) -> None:
     for target, options in request.targets:
         target.preflight(options)
         _check_paths(target.info, options)
+    if request.export == "frigate" and all(t.info.accelerator != FRIGATE_RUNS_ON for t, _ in request.targets):
+        raise UsageError(
+            "--export frigate: no target has an Edge TPU", hint="add one (-t): `qedge targets` lists them"
+        )
     if request.data is None and (request.model.is_dir() or request.model.suffix.lower() in FLOAT_SUFFIXES):
         raise needs_data(request.model)
     if writes:

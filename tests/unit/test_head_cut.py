@@ -515,13 +515,36 @@ def test_files_for_frigate(tmp_path) -> None:
         level = rng.integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)
         level[0, 0], level[0, 1] = 0, 255
         Image.fromarray(level).save(tmp_path / f"photos/{k}.png")
-    request = {"method": "minmax", "range": (0, 1), "export": "frigate", "labels": ["a", "b", "c", "d", "e"]}
+    request = {
+        "method": "minmax",
+        "range": (0, 1),
+        "export": "frigate",
+        "labels": ["0", "no", "c: d", "d", "é"],
+    }
     made = qedge.build(
-        tmp_path / "net.tflite", tmp_path / "photos", targets="coral", out=tmp_path / "build", **request
+        tmp_path / "net.tflite",
+        tmp_path / "photos",
+        targets=["coral", "rpi"],
+        out=tmp_path / "build",
+        **request,
     )
+    assert not (made.bundles["rpi"] / "frigate").exists()
+    with pytest.raises(UsageError, match="no target has an Edge TPU"):
+        qedge.build(
+            tmp_path / "net.tflite", tmp_path / "photos", targets="rpi", out=tmp_path, export="frigate"
+        )
     folder = made.bundles["coral"] / "frigate"
-    assert (folder / "labelmap.txt").read_text().splitlines() == ["0 a", "1 b", "2 c", "3 d", "4 e"]
+    assert (folder / "labelmap.txt").read_text().splitlines() == [
+        "0 0",
+        "1 no",
+        "2 c: d",
+        "3 d",
+        "4 é",
+    ]
     stated = yaml.safe_load((folder / "config.yml").read_text())
+    assert stated["objects"]["track"] == ["0", "no", "c: d"]  # texts, as Frigate wants them
+    assert stated["model"]["path"] == "/config/model_cache/model_edgetpu.tflite"
+    assert (folder / "config.yml").read_text().startswith("# model.tflite is not compiled yet")
     assert stated["detectors"]["edgetpu"]["type"] == "edgetpu"
     assert stated["model"]["model_type"] == "yolo-generic"
     assert (stated["model"]["width"], stated["model"]["height"]) == (SIDE, SIDE)
