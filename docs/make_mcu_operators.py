@@ -37,9 +37,10 @@ def main() -> None:
 
 def page() -> str:
     """Return the page's text."""
-    from qedge_mcu.ops import operators, operators_int16, operators_int32
+    from qedge_mcu.ops import operators, operators_float32, operators_int16, operators_int32
 
-    tables = (("", operators()), (" (int16)", operators_int16()), (" (int32)", operators_int32()))
+    others = {"int16": operators_int16(), "int32": operators_int32(), "float32": operators_float32()}
+    tables = (("", operators()), *((f" ({dtype})", found) for dtype, found in others.items()))
     rows = []
     for name, module in ((f"{n}{kind}", m) for kind, found in tables for n, m in found.items()):
         what = (

@@ -3,7 +3,8 @@
 What it lacks is written in operators that it has, which compute the same bytes: a table of a function as CAST, ADD and
 GATHER, slices and turns of many dimensions as GATHER, TILE as concatenations, weights of 4 bits as those of 8, the
 padding of SPACE_TO_BATCH_ND, which it leaves to chance, as PAD, a choice of int32 (the places of
-an embedding) as a sum of products. All tensors keep their index. The tables themselves are held to the functions by
+an embedding) as a sum of products, a bias of 32 bits that it would read as one of 64 as that, a CAST from uint8 as
+DEQUANTIZE, a quotient of int32 rounded down as one that is truncated, less one where that is too much. All tensors keep their index. The tables themselves are held to the functions by
 tests.
 """
 
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qedge.graph import Graph, Operator
-from qedge.graph.edit import Editor, Node
+from qedge.graph.edit import Editor, Node, affine
 from qedge.oracle import tflm
 from qedge_mcu.cores import core
 from qedge_mcu.ops import OpContext, find
@@ -25,6 +26,8 @@ from qedge_mcu.ops.functions import FUNCTIONS
 from qedge_mcu.ops.strided_slice import block
 
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+BIAS = {"TRANSPOSE_CONV": 3, "DEPTHWISE_CONV_2D": 2}
+"""Where the bias is of the operators whose bias TFLite Micro takes for one of 64 bits beside 16-bit activations."""
 MOST_DIMENSIONS = {"STRIDED_SLICE": 4, "TRANSPOSE": 5}
 """What TFLite Micro takes."""
 _LACKING = frozenset(FUNCTIONS) - {"ELU"}
@@ -71,7 +74,62 @@ def _form(graph: Graph, op: Operator) -> Callable[[Editor, OpContext], list[Node
         return _gathered
     if op.op in WEIGHTED and graph.tensors[op.inputs[1]].dtype == "int4":
         return _wide
+    if op.op == "FLOOR_DIV" and graph.tensors[op.outputs[0]].dtype == "int32":
+        return _floor_div
+    if op.op == "CAST" and graph.tensors[op.inputs[0]].dtype == "uint8":
+        return _from_uint8
+    if op.op in BIAS and graph.tensors[op.outputs[0]].dtype == "int16":
+        bias = op.inputs[BIAS[op.op]] if len(op.inputs) > BIAS[op.op] else -1
+        return _long_bias if bias >= 0 and graph.tensors[bias].dtype == "int32" else None
     return _FORMS.get(op.op)
+
+
+def _long_bias(editor: Editor, c: OpContext) -> list[Node]:
+    """Return the operator with its bias of 32 bits as one of 64."""
+    place, made = BIAS[c.op.op], copy(editor.node(c.op.index))
+    quantization = editor.tensors[c.op.inputs[place]].quantization
+    made.inputs = np.array(c.op.inputs, np.int32)
+    made.inputs[place] = editor.constant(constant(c.input(place)).astype(np.int64), quantization=quantization)
+    return [made]
+
+
+def _from_uint8(editor: Editor, c: OpContext) -> list[Node]:
+    """Return a CAST from uint8 as DEQUANTIZE with the scale 1, and CASTs to what is wanted."""
+    shape, label = c.output.shape, c.op.label
+    codes = editor.tensor(f"{label} codes", shape, "uint8", quantization=affine(1.0))
+    flat = editor.constant(np.array(shape, np.int32))
+    nodes = [editor.operator("RESHAPE", [c.op.inputs[0], flat], [codes])]
+    between = {"float32": [], "int32": ["float32"]}.get(c.output.dtype, ["float32", "int32"])
+    made = [editor.tensor(f"{label} {t}", shape, t) for t in between]
+    steps = [codes, *made, c.op.outputs[0]]
+    kinds = ["DEQUANTIZE", *["CAST"] * len(made)]
+    return [*nodes, *(editor.operator(k, [a], [b]) for k, a, b in zip(kinds, steps, steps[1:]))]
+
+
+def _floor_div(editor: Editor, c: OpContext) -> list[Node]:
+    """Return a quotient of int32 rounded down, of divisors that are not 0."""
+    (a, b), result, shape = c.op.inputs, c.op.outputs[0], c.output.shape
+    zero = editor.constant(np.array(0, np.int32))
+
+    def made(name: str, like: Sequence[int] = shape, dtype: str = "int32") -> int:
+        return editor.tensor(f"{c.op.label} {name}", like, dtype)
+
+    quotient, product, rest, one = (made(n) for n in ("quotient", "product", "rest", "one"))
+    signs = [made("sign of the rest"), made("sign of the divisor", c.input(1).shape)]
+    below = [made("rest below", shape, "bool"), made("divisor below", c.input(1).shape, "bool")]
+    some, left, differ = made("some", shape, "bool"), made("left"), made("differ")
+    return [
+        editor.operator("DIV", [a, b], [quotient]),
+        editor.operator("MUL", [quotient, b], [product]),
+        editor.operator("SUB", [a, product], [rest]),
+        *(editor.operator("LESS", [x, zero], [y]) for x, y in zip((rest, b), below)),
+        *(editor.operator("CAST", [x], [y]) for x, y in zip(below, signs)),
+        editor.operator("SQUARED_DIFFERENCE", signs, [differ]),
+        editor.operator("NOT_EQUAL", [rest, zero], [some]),
+        editor.operator("CAST", [some], [left]),
+        editor.operator("MUL", [left, differ], [one]),
+        editor.operator("SUB", [quotient, one], [result]),
+    ]
 
 
 def _wide(editor: Editor, c: OpContext) -> list[Node]:

@@ -1,5 +1,18 @@
-/* ADD, SUB, MUL, MAXIMUM, MINIMUM and comparisons of int32 without quantisation: indices. */
+/* ADD, SUB, MUL, MAXIMUM, MINIMUM, FLOOR_DIV and comparisons of int32 without quantisation: indices. */
 #include "qe_arithmetic_s32.h"
+
+#ifdef QE_S32_FLOOR_DIV
+static int32_t rounded_down(int32_t x, int32_t y)
+{
+    if (y == 0) {
+        return 0;
+    }
+    if (y == -1) {
+        return (int32_t)(0u - (uint32_t)x);
+    }
+    return x / y - (x % y != 0 && (x < 0) != (y < 0) ? 1 : 0);
+}
+#endif
 
 #ifdef QE_ARITHMETIC_S32
 static int32_t combined(uint32_t what, int32_t x, int32_t y)
@@ -9,6 +22,9 @@ static int32_t combined(uint32_t what, int32_t x, int32_t y)
     case 1: return (int32_t)((uint32_t)x - (uint32_t)y);
     case 2: return (int32_t)((uint32_t)x * (uint32_t)y);
     case 3: return x > y ? x : y;
+#ifdef QE_S32_FLOOR_DIV
+    case 5: return rounded_down(x, y);
+#endif
     default: return x < y ? x : y;
     }
 }

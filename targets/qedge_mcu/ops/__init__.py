@@ -17,6 +17,7 @@ __all__ = [
     "Reason",
     "find",
     "operators",
+    "operators_float32",
     "operators_int16",
     "operators_int32",
 ]
@@ -41,6 +42,12 @@ def operators_int32() -> Mapping[str, OpModule]:
 
 
 @lru_cache(maxsize=1)
+def operators_float32() -> Mapping[str, OpModule]:
+    """Return the modules for float32 values where they are others than :func:`operators`: those with ``FLOAT32``."""
+    return _modules("FLOAT32")
+
+
+@lru_cache(maxsize=1)
 def operators_inner() -> Mapping[str, OpModule]:
     """Return the modules of operators that only the program's own rewrites make: those with ``INNER``."""
     return _modules("INNER")
@@ -53,6 +60,8 @@ def find(c: OpContext) -> OpModule | None:
         return operators_int16()[name]
     if name in operators_int32() and c.input(0).dtype == "int32":
         return operators_int32()[name]
+    if name in operators_float32() and c.input(0).dtype == "float32":
+        return operators_float32()[name]
     return operators().get(name) or operators_inner().get(name)
 
 

@@ -1,4 +1,4 @@
-"""CAST: between int8, int16, int32, float32 and from bool; exact."""
+"""CAST: between int8, int16, int32, float32 and from uint8 and bool; exact."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from qedge_mcu.ops.base import Emitted, OpContext, Params, Reason, expect_type
 
 NAMES = ("CAST",)
 
-_FROM = {"int8": 1, "int16": 2, "int32": 4, "bool": 5, "float32": 6}
+_FROM = {"int8": 1, "int16": 2, "int32": 4, "uint8": 5, "bool": 5, "float32": 6}
 _TO = {"int8": 1, "int16": 2, "int32": 4, "float32": 6}
 
 

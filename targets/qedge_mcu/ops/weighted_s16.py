@@ -1,7 +1,8 @@
 """CONV_2D, DEPTHWISE_CONV_2D, TRANSPOSE_CONV, FULLY_CONNECTED: int16 with int8 weights; bit-exact to TFLite Micro.
 
 Sums have 64 bits and are rounded once, with a multiplier of 16 bits. CONV_2D and FULLY_CONNECTED with a bias of 32
-bits have sums of 32 bits, requantised as those of int8.
+bits have sums of 32 bits, requantised as those of int8. TFLite Micro takes the bias of the two others for one of 64
+bits, whatever it is; here its numbers count.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ from qedge_mcu.ops.requantize import (
 
 INT16 = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
 _AXIS = {"DEPTHWISE_CONV_2D": 3}
+_BIAS = {"TRANSPOSE_CONV": ("int64", "int32", "int16"), "DEPTHWISE_CONV_2D": ("int64", "int32")}
 _WIDE_BIAS = (
-    "convert with a bias of 64 bits, which is TFLiteConverter's default: leave out"
-    " _experimental_full_integer_quantization_bias_type; or build from the float model (--lift int16)"
+    "convert with a bias of 64 bits, TFLiteConverter's default, or build from the float model (--lift int16)"
 )
 
 
@@ -60,7 +61,7 @@ def check(c: OpContext) -> list[Reason]:
         *expect_activation(c),
     ]
     if bias is not None and not _narrow(c):
-        kinds = ("int64", "int16") if c.op.op == "TRANSPOSE_CONV" else ("int64",)
+        kinds = _BIAS.get(c.op.op, ("int64",))
         if bias.dtype not in kinds:
             reasons.append(Reason(f"the bias is {bias.dtype}, expected {' or '.join(kinds)}", _WIDE_BIAS))
     if c.op.op != "FULLY_CONNECTED":

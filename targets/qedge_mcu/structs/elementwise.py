@@ -149,9 +149,9 @@ STRUCTS = (
         _CLAMP,
     ),
     struct(
-        "qe_arithmetic_s32_params", _WALK, fields("uint8_t", "what", 0, 4), fields("uint8_t", "when", 0, 7)
+        "qe_arithmetic_s32_params", _WALK, fields("uint8_t", "what", 0, 5), fields("uint8_t", "when", 0, 7)
     ),
-    struct("qe_floor_div_params", _WALK),
+    struct("qe_arithmetic_f32_params", _WALK, fields("float", "low high"), fields("uint8_t", "what", 0, 7)),
     struct(
         "qe_log_softmax_params",
         fields("int32_t", "rows depth", 1),

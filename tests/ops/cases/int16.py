@@ -112,7 +112,8 @@ def narrow(case: Case) -> Case:
         replace(spec, dtype="int32") if spec is not None and spec.dtype == "int64" else spec
         for spec in case.inputs
     ]
-    options = {**case.options, "quantized_bias_type": "INT32"}
+    typed = case.op in ("CONV_2D", "FULLY_CONNECTED")
+    options = {**case.options, **({"quantized_bias_type": "INT32"} if typed else {})}
     return replace(case, name=f"{case.name}-32", inputs=inputs, options=options)
 
 
@@ -171,6 +172,8 @@ CASES = [
     *(pool(case) for case in pool_2d.CASES if "relu6" not in case.name),
     *_DENSE,
     *(narrow(case) for case in (*windowed(conv_2d, _NARROW), *_DENSE)),
+    *(narrow(case) for case in windowed(transpose_conv, ["2x2", "per-tensor"], 2)),
+    *(narrow(case) for case in windowed(depthwise_conv_2d, ["3x3-stride", "multiplier-2"])),
     binary("ADD", "same", w(SHAPE, 0.0003), w(SHAPE, 0.0003), 0.0006),
     binary("ADD", "zero-points", w(SHAPE, 0.0003, 100), w(SHAPE, 0.0007, -3000), 0.001, 77),
     binary("ADD", "broadcast", w(SHAPE, 0.0009), w((5, 1), 0.0002), 0.001),

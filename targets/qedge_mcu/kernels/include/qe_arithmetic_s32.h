@@ -10,7 +10,7 @@ typedef struct {
     int32_t row;          /* values in a row */
     uint8_t rank;
     uint8_t step_a, step_b; /* 0 where an operand repeats along the row, else 1 */
-    uint8_t what;           /* 0: a + b, 1: a - b, 2: a * b, 3: the larger, 4: the smaller */
+    uint8_t what;           /* 0: a + b, 1: a - b, 2: a * b, 3: the larger, 4: the smaller, 5: a / b down */
     uint8_t when;           /* of a comparison, as in qe_compare_s8.h */
 } qe_arithmetic_s32_params;
 
