@@ -145,8 +145,12 @@ def _refuse_state(graph: Graph, origin: str) -> None:
 def _is_quantized(graph: Graph) -> bool:
     """Whether some activation, not only a weight, is an integer with a scale.
 
-    The ends of QUANTIZE and DEQUANTIZE alone say nothing, unless nothing in the model is float.
+    The ends of QUANTIZE and DEQUANTIZE alone say nothing, unless nothing in the model is float; inputs that are such
+    integers do.
     """
+    ends = [graph.tensors[t] for t in graph.inputs]
+    if any(t.dtype in _INTEGER and t.quantization is not None for t in ends):
+        return True
     found = [
         (op.op, t)
         for op in graph

@@ -1,5 +1,5 @@
 """Full-integer models in another form for the targets that refuse theirs: uint8, the older kind of quantisation, in
-int8; functions that are left in float as tables."""
+int8; what is left in float as tables or in integers; indices of 64 bits in 32."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from qedge.oracle.golden import Samples, golden_samples, reference_outputs
 from qedge.pipeline.forms import Targets
 from qedge.pipeline.opinion import what_it_says
 from qedge.pipeline.request import Prepared
-from qedge.quantize.islands import in_tables
+from qedge.quantize import islands, narrow, tails
 from qedge.quantize.signed import Signed, in_int8, is_unsigned, lowered
 from qedge.report.verdict import IN_INT8
 from qedge.target import Target
@@ -25,59 +25,94 @@ from qedge.target import Target
 SAMPLES = 8
 
 
-def in_int8_where_refused(prepared: Prepared, targets: Targets) -> Prepared:
-    """Return a full-integer model with, apart from it, its int8 form for targets that have less against it."""
+def in_forms_that_run(prepared: Prepared, targets: Targets) -> Prepared:
+    """Return a full-integer model with, apart from it, other forms of it for targets that have less against them.
+
+    Each form builds on the one before it, as far as that helped.
+    """
+    made: dict[tuple[int, int], Prepared | None] = {}
+    forms: dict[str, Prepared] = {}
+    told: list[Finding] = []
+    for target, options in targets:
+        form, against = prepared, _against(prepared, target, options, prepared.model)
+        for k, other in enumerate(_OTHERS if against else ()):
+            if (key := (id(form), k)) not in made:
+                try:
+                    made[key] = other(form)
+                except UnsupportedError as problem:
+                    made[key] = None
+                    told.append(Finding("warning", "no-int8-form", str(problem), problem.hint))
+            found = made[key]
+            left = against if found is None else _against(found, target, options, found.model)
+            if found is not None and left < against:
+                form, against = found, left
+        if form is not prepared:
+            forms[target.info.name] = form
+    prepared = replace(prepared, findings=(*prepared.findings, *told)) if told else prepared
+    shared = {id(f): f for f in forms.values()}
+    if len(forms) == len(targets) and len(shared) == 1:
+        (form,) = shared.values()
+        return replace(form, findings=(*form.findings, *told))
+    return replace(prepared, apart=forms) if forms else prepared
+
+
+def _with(prepared: Prepared, model: bytes, told: Finding) -> Prepared:
+    graph = Graph.from_bytes(model, prepared.name)
+    return replace(prepared, model=model, graph=graph, findings=(*prepared.findings, told))
+
+
+def _signed(prepared: Prepared) -> Prepared | None:
+    """Return a uint8 model in int8.
+
+    Raises:
+        UnsupportedError: an operator has no int8 form.
+    """
     if not is_unsigned(prepared.graph):
-        return prepared
-    before = {pair[0].info.name: _against(prepared, *pair, prepared.model) for pair in targets}
-    if not any(before.values()):
-        return prepared
-    try:
-        signed = in_int8(prepared.model)
-    except UnsupportedError as problem:
-        told = Finding("warning", "no-int8-form", str(problem), problem.hint)
-        return replace(prepared, findings=(*prepared.findings, told))
-    return _where_it_helps(prepared, targets, before, signed.data, lambda: _finding(prepared, signed))
+        return None
+    signed = in_int8(prepared.model)
+    return _with(prepared, signed.data, _finding(prepared, signed))
 
 
-def in_tables_where_refused(prepared: Prepared, targets: Targets) -> Prepared:
-    """Return a full-integer model with, apart from it, one whose float functions are tables for targets that have less
-    against it."""
-    if prepared.apart or not any(op.op == "DEQUANTIZE" for op in prepared.graph):
-        return prepared
-    before = {pair[0].info.name: _against(prepared, *pair, prepared.model) for pair in targets}
-    tabled = in_tables(prepared.model) if any(before.values()) else None
+def _in_tables(prepared: Prepared) -> Prepared | None:
+    """Return a model whose float functions of one code are tables."""
+    if not any(op.op in ("DEQUANTIZE", "CAST") for op in prepared.graph):
+        return None
+    tabled = islands.in_tables(prepared.model)
     if tabled is None:
-        return prepared
+        return None
     message = f"{', '.join(tabled.operators)} in float between integers became tables of their 256 codes"
-    told = Finding("info", "float-in-tables", message)
-    return _where_it_helps(prepared, targets, before, tabled.data, lambda: told)
+    return _with(prepared, tabled.data, Finding("info", "float-in-tables", message))
 
 
-def _where_it_helps(
-    prepared: Prepared,
-    targets: Targets,
-    before: Mapping[str, int],
-    model: bytes,
-    told: Callable[[], Finding],
-) -> Prepared:
-    """Return what targets get that have less against ``model`` than ``before``: all of them, or these apart."""
-    helped = [
-        name
-        for target, options in targets
-        if before[name := target.info.name] and _against(prepared, target, options, model) < before[name]
-    ]
-    if not helped:
-        return prepared
-    form = replace(
-        prepared,
-        model=model,
-        graph=Graph.from_bytes(model, prepared.name),
-        findings=(*prepared.findings, told()),
+def _ending_in_integers(prepared: Prepared) -> Prepared | None:
+    """Return a model whose last function is in integers, its outputs float as before."""
+    tailed = tails.in_integers(prepared.model)
+    if tailed is None:
+        return None
+    message = (
+        f"{', '.join(tailed.operators)} in float at the end of an integer model is worked out in integers: its results"
+        f" are in steps of {tailed.step:.3g}"
     )
-    if len(helped) == len(targets):
-        return form
-    return replace(prepared, apart=dict.fromkeys(helped, form))
+    hint = "end the model ahead of it to have the scores themselves; the largest one is in the same place"
+    return _with(prepared, tailed.data, Finding("warning", "float-end", message, hint))
+
+
+def _in_int32(prepared: Prepared) -> Prepared | None:
+    """Return a model whose indices have 32 bits."""
+    narrowed = narrow.in_int32(prepared.model)
+    if narrowed is None:
+        return None
+    ends = f", {', '.join(narrowed.ends)} among them" if narrowed.ends else ""
+    message = f"indices of 64 bits are int32{ends}"
+    return _with(prepared, narrowed.data, Finding("info", "narrow-indices", message))
+
+
+_OTHERS: tuple[Callable[[Prepared], Prepared | None], ...] = (
+    _signed,
+    _in_tables,
+    _ending_in_integers,
+    _in_int32,
+)
 
 
 def _against(prepared: Prepared, target: Target, options: Mapping[str, Any], model: bytes) -> int:

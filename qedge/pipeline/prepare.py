@@ -25,7 +25,7 @@ from qedge.pipeline.detector import bring, names_of_objects
 from qedge.pipeline.forms import Waist, forms
 from qedge.pipeline.gate import stop
 from qedge.pipeline.measure import require_usable_gate
-from qedge.pipeline.older import in_int8_where_refused, in_tables_where_refused
+from qedge.pipeline.older import in_forms_that_run
 from qedge.pipeline.request import BuildRequest, MeasuredOn, Prepared
 from qedge.processing.detect import Detect
 from qedge.processing.image import ImagePreprocess
@@ -98,8 +98,7 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
             source, name, source.data, graph, dataset, labels, preprocess, None, None, tuple(findings),
             postprocess=postprocess,
         )  # fmt: skip
-        signed = in_int8_where_refused(taken, request.targets)
-        return in_tables_where_refused(signed, request.targets)
+        return in_forms_that_run(taken, request.targets)
     infos = input_infos(graph, source.orders)
     if dataset is None:
         if request.judge:

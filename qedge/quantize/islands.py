@@ -1,14 +1,16 @@
-"""Functions that a full-integer model works out in float, between DEQUANTIZE and QUANTIZE, as tables of their codes.
+"""Functions that a full-integer model works out in float, behind DEQUANTIZE, as tables of their codes.
 
 TFLiteConverter leaves so what it has no integer form of: the NEG and SQUARE of Keras' normalisations, ELU, EXP and the
-like. Whatever reads one int8 tensor value by value and ends in int8 is a function of 256 codes. The table holds what
-LiteRT's kernels give for each of them, so that the codes stay the same.
+like. Whatever reads one tensor of int8 value by value is a function of 256 codes, and so is what begins with a CAST of
+the bytes of an image. The table holds what LiteRT's kernels give for each of them, so that all that follows stays the
+same: codes where QUANTIZE ends the function, real numbers where it ends the model or something else goes on in float.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +18,7 @@ import numpy.typing as npt
 from qedge.graph import Graph, Operator
 from qedge.graph.edit import Editor
 from qedge.quantize.interpreter import Runner
-from qedge.quantize.tables import flattened, function_up_from
+from qedge.quantize.tables import ARITHMETIC, flattened, function_up_from
 
 CODES = np.arange(-128, 128)
 
@@ -37,60 +39,116 @@ class Tabled:
 def in_tables(data: bytes) -> Tabled | None:
     """Return a full-integer model with such functions as CAST, ADD and GATHER; None where it has none."""
     graph, editor = Graph.from_bytes(data), Editor.from_bytes(data)
-    found = [(op, chain) for op in graph if op.op == "QUANTIZE" and (chain := _function(graph, op))]
+    found = [*_ending_in_codes(graph), *_ending_in_floats(graph)]
     if not found:
         return None
-    tables = [_codes(editor, graph, (*chain, op)) for op, chain in found]
-    for (op, chain), codes in zip(found, tables):
-        _write(editor, graph, op, chain[0].inputs[0], codes)
-    _drop_unread(editor, [o for _, chain in found for o in reversed(chain)])
+    tables = [_entries(editor, graph, chain) for chain in found]
+    for chain, entries in zip(found, tables):
+        _write(editor, graph, chain, entries)
+    _drop_unread(editor, [o for chain in found for o in reversed(chain)])
     editor.sweep()
-    return Tabled(editor.pack(), tuple(sorted({o.op for _, chain in found for o in chain[1:]})))
+    inner = {o.op for chain in found for o in chain[1:] if o.op != "QUANTIZE"}
+    return Tabled(editor.pack(), tuple(sorted(inner or {"CAST"})))
 
 
-def _function(graph: Graph, end: Operator) -> tuple[Operator, ...]:
-    """Return the DEQUANTIZE and the float operators before a QUANTIZE, in their order; nothing where they are none."""
-    last = graph.producer.get(end.inputs[0])
-    if last is None or not _per_tensor(graph, end.outputs[0]):
-        return ()
+def _ending_in_codes(graph: Graph) -> list[tuple[Operator, ...]]:
+    """Return the functions that a QUANTIZE ends: what begins them, the float operators, and it."""
+    found = []
+    for end in graph:
+        last = graph.producer.get(end.inputs[0]) if end.op == "QUANTIZE" else None
+        if last is None or not _int8(graph, end.outputs[0]):
+            continue
+        chain = (last,) if _begins(graph, last) and last.op == "CAST" else _function(graph, last)
+        if chain:
+            found.append((*chain, end))
+    return found
+
+
+def _ending_in_floats(graph: Graph) -> list[tuple[Operator, ...]]:
+    """Return the functions, longest ones alone, whose real numbers something else than a QUANTIZE reads.
+
+    Arithmetic with constants alone is none: kernels do it as exactly.
+    """
+    found, taken = [], set[int]()
+    for last in reversed(graph.operators):
+        if last.index in taken or len(last.outputs) != 1 or graph.tensors[last.outputs[0]].dtype != "float32":
+            continue
+        chain = _function(graph, last)
+        if all(o.op in ARITHMETIC for o in chain[1:]):
+            continue
+        taken |= {o.index for o in chain}
+        readers = graph.consumers[last.outputs[0]]
+        if last.outputs[0] in graph.outputs or any(o.op != "QUANTIZE" for o in readers):
+            found.append(chain)
+    return found
+
+
+def _function(graph: Graph, last: Operator) -> tuple[Operator, ...]:
+    """Return what begins a function that ends in a float operator and the operators, in their order; else nothing."""
     table = function_up_from(graph, last)
     first = None if table is None else graph.producer.get(table.source)
-    if table is None or first is None or first.op != "DEQUANTIZE" or not _per_tensor(graph, first.inputs[0]):
+    if table is None or first is None or not _begins(graph, first):
         return ()
     return (first, *(graph.operators[k] for k in table.operators))
 
 
-def _per_tensor(graph: Graph, index: int) -> bool:
+def _begins(graph: Graph, op: Operator) -> bool:
+    """Whether an operator makes real numbers of codes of eight bits."""
+    if op.op == "DEQUANTIZE":
+        return _int8(graph, op.inputs[0])
+    source = graph.tensors[op.inputs[0]] if op.op == "CAST" else None
+    made = graph.tensors[op.outputs[0]].dtype if op.op == "CAST" else ""
+    return (
+        source is not None
+        and source.dtype in ("int8", "uint8")
+        and made == "float32"
+        and not source.is_constant
+    )
+
+
+def _int8(graph: Graph, index: int) -> bool:
+    """Whether a tensor is computed, of int8, with one scale."""
     tensor = graph.tensors[index]
     q = tensor.quantization
     return tensor.dtype == "int8" and not tensor.is_constant and q is not None and not q.per_channel
 
 
-def _codes(editor: Editor, graph: Graph, chain: Sequence[Operator]) -> npt.NDArray[np.int8]:
-    """Return the code of the function for every code of its input, from -128 on: (256,) int8."""
-    source, result = chain[0].inputs[0], chain[-1].outputs[0]
-    part = editor.part([editor.node(o.index) for o in chain], [source], [result])
+def _entries(
+    editor: Editor, graph: Graph, chain: Sequence[Operator]
+) -> npt.NDArray[np.int8] | npt.NDArray[np.float32]:
+    """Return what a function gives for every code of its input, the lowest first: (256,), int8 behind a QUANTIZE."""
+    source, result = graph.tensors[chain[0].inputs[0]], graph.tensors[chain[-1].outputs[0]]
+    part = editor.part([editor.node(o.index) for o in chain], [source.index], [result.index])
     flattened(part, len(CODES))
-    scales = [graph.tensors[t].quantization for t in (source, result)]
-    (scale_in, zero_in), (scale_out, zero_out) = (q.scalar for q in scales if q is not None)
-    real = ((CODES - zero_in) * scale_in).astype(np.float32)
-    made = Runner(part.pack(), threads=1, keep_all=True).predict([real])[0]
-    found: npt.NDArray[np.int8] = (np.rint(made / scale_out) + zero_out).astype(np.int8)
+    codes = (CODES + 128 if source.dtype == "uint8" else CODES).astype(source.dtype)
+    given: npt.NDArray[Any] = codes
+    if source.quantization is not None:
+        scale, zero = source.quantization.scalar
+        given = ((codes.astype(np.float64) - zero) * scale).astype(np.float32)
+    made = Runner(part.pack(), threads=1, keep_all=True).predict([given])[0]
+    if result.quantization is None:
+        return made.astype(np.float32)
+    scale, zero = result.quantization.scalar
+    found: npt.NDArray[np.int8] = (np.rint(made / scale) + zero).astype(np.int8)
     return found
 
 
-def _write(editor: Editor, graph: Graph, end: Operator, source: int, codes: npt.NDArray[np.int8]) -> None:
-    result, name = end.outputs[0], graph.tensors[end.outputs[0]].name
-    shape = graph.tensors[result].shape
-    wide, index = (editor.tensor(f"{name}/{what}", shape, "int32") for what in ("wide", "index"))
-    offset, values = editor.constant(np.int32(128)), editor.constant(codes, f"{name}/table")
-    editor.tensors[values].quantization = editor.tensors[result].quantization
-    nodes = [
-        editor.operator("CAST", [source], [wide], {"in_data_type": "INT8", "out_data_type": "INT32"}),
-        editor.operator("ADD", [wide, offset], [index]),
-        editor.operator("GATHER", [values, index], [result], {"axis": 0}, version=2),
-    ]
-    editor.replace([editor.node(end.index)], nodes)
+def _write(editor: Editor, graph: Graph, chain: Sequence[Operator], entries: npt.NDArray[Any]) -> None:
+    """Put the look-up of a function where its last operator stands."""
+    source, result = graph.tensors[chain[0].inputs[0]], graph.tensors[chain[-1].outputs[0]]
+    wide, index = (
+        editor.tensor(f"{result.name}/{what}", result.shape, "int32") for what in ("wide", "index")
+    )
+    values = editor.constant(entries, f"{result.name}/table")
+    editor.tensors[values].quantization = editor.tensors[result.index].quantization
+    types = {"in_data_type": source.dtype.upper(), "out_data_type": "INT32"}
+    nodes = [editor.operator("CAST", [source.index], [wide], types)]
+    if source.dtype == "int8":
+        nodes.append(editor.operator("ADD", [wide, editor.constant(np.int32(128))], [index]))
+    else:
+        index = wide
+    nodes.append(editor.operator("GATHER", [values, index], [result.index], {"axis": 0}, version=2))
+    editor.replace([editor.node(chain[-1].index)], nodes)
 
 
 def _drop_unread(editor: Editor, chain: Sequence[Operator]) -> None:

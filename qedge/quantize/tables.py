@@ -36,6 +36,8 @@ _STEEP = (
     "EXP",
     "LOG",
 )  # with others one function: a softplus ends where it began, and goes through exp(x) on the way
+ARITHMETIC = frozenset(["ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE", "FLOOR_DIV"])
+"""Operators that are one operation a value, which every processor does alike in float."""
 EACH_VALUE = frozenset((_WITH_CONSTANTS + _ALONE + _CHOICES).split())
 """Operators whose every output value depends on the input values at its place alone."""
 

@@ -2,9 +2,10 @@
 
 What it lacks is written in operators that it has, which compute the same bytes: a table of a function as CAST, ADD and
 GATHER, slices and turns of many dimensions as GATHER, TILE as concatenations, weights of 4 bits as those of 8, the
-padding of SPACE_TO_BATCH_ND, which it leaves to chance, as PAD, a choice of int32 (the places of
-an embedding) as a sum of products, a bias of 32 bits that it would read as one of 64 as that, a CAST from uint8 as
-DEQUANTIZE, a quotient of int32 rounded down as one that is truncated, less one where that is too much. All tensors keep their index. The tables themselves are held to the functions by
+padding of SPACE_TO_BATCH_ND, which it leaves to chance, as PAD, a choice of int32 (the places of an embedding) as a sum
+of products, a bias of 32 bits that it would read as one of 64 as that, a CAST from uint8 as DEQUANTIZE, a quotient of
+int32 rounded down as one that is truncated, less one where that is too much, moves of types that it does not move as
+moves of float32 (``carriers.py``). All tensors keep their index. The tables themselves are held to the functions by
 tests.
 """
 
@@ -19,6 +20,7 @@ import numpy.typing as npt
 from qedge.graph import Graph, Operator
 from qedge.graph.edit import Editor, Node, affine
 from qedge.oracle import tflm
+from qedge_mcu.carriers import carried, needs_carrier
 from qedge_mcu.cores import core
 from qedge_mcu.ops import OpContext, find
 from qedge_mcu.ops.base import Array, constant
@@ -51,15 +53,17 @@ def describe(model: bytes) -> str:
 
 def rewrite(model: bytes) -> tuple[bytes, tuple[str, ...]]:
     """Return a model that TFLite Micro runs, and the names of the operators that were replaced."""
-    graph = Graph.from_bytes(model)
-    chosen = [(op, form) for op in graph if (form := _form(graph, op)) is not None]
-    if not chosen:
-        return model, ()
-    editor = Editor.from_bytes(model)
-    for op, form in chosen:
-        node = editor.node(op.index)
-        editor.replace([node], form(editor, OpContext(graph, op, core("host"))))
-    return editor.pack(), tuple(sorted({op.op for op, _ in chosen}))
+    replaced: set[str] = set()
+    while True:  # what one form is written in may need another
+        graph = Graph.from_bytes(model)
+        chosen = [(op, form) for op in graph if (form := _form(graph, op)) is not None]
+        if not chosen:
+            return model, tuple(sorted(replaced))
+        editor = Editor.from_bytes(model)
+        for op, form in chosen:
+            editor.replace([editor.node(op.index)], form(editor, OpContext(graph, op, core("host"))))
+        replaced |= {op.op for op, _ in chosen}
+        model = editor.pack()
 
 
 def _form(graph: Graph, op: Operator) -> Callable[[Editor, OpContext], list[Node]] | None:
@@ -67,9 +71,8 @@ def _form(graph: Graph, op: Operator) -> Callable[[Editor, OpContext], list[Node
         return _table
     if op.op == "SELECT_V2" and graph.tensors[op.outputs[0]].dtype == "int32":
         return _weighed
-    if op.op == "SPACE_TO_BATCH_ND":
-        padding = graph.tensors[op.inputs[2]].data
-        return _padded if padding is not None and np.any(padding) else None
+    if op.op == "SPACE_TO_BATCH_ND" and np.any(constant(graph.tensors[op.inputs[2]])):
+        return _padded
     if op.op in MOST_DIMENSIONS and len(graph.tensors[op.inputs[0]].shape) > MOST_DIMENSIONS[op.op]:
         return _gathered
     if op.op in WEIGHTED and graph.tensors[op.inputs[1]].dtype == "int4":
@@ -81,7 +84,16 @@ def _form(graph: Graph, op: Operator) -> Callable[[Editor, OpContext], list[Node
     if op.op in BIAS and graph.tensors[op.outputs[0]].dtype == "int16":
         bias = op.inputs[BIAS[op.op]] if len(op.inputs) > BIAS[op.op] else -1
         return _long_bias if bias >= 0 and graph.tensors[bias].dtype == "int32" else None
+    if op.op == "EXPAND_DIMS" and graph.tensors[op.outputs[0]].dtype == "uint8":
+        return _reshaped
+    if needs_carrier(graph, op):
+        return carried
     return _FORMS.get(op.op)
+
+
+def _reshaped(editor: Editor, c: OpContext) -> list[Node]:
+    shape = editor.constant(np.array(c.output.shape, np.int32))
+    return [editor.operator("RESHAPE", [c.op.inputs[0], shape], list(c.op.outputs))]
 
 
 def _long_bias(editor: Editor, c: OpContext) -> list[Node]:

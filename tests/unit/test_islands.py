@@ -1,4 +1,4 @@
-"""Functions that a full-integer model works out in float become tables, with the same codes."""
+"""What a full-integer model works out in float, or counts in 64 bits, has another form for targets without that."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from qedge.cli._app import run
 from qedge.graph import Graph
 from qedge.oracle.golden import reference_outputs
 from qedge.quantize.islands import in_tables
+from qedge.quantize.narrow import in_int32
+from qedge.quantize.tails import in_integers
 from qedge.testing.opmodels import ModelBuilder, Spec, constant
 
 CODES = np.arange(-128, 128).astype(np.int8).reshape(1, 16, 16)
@@ -97,3 +99,144 @@ def test_only_targets_that_refuse_floats_get_the_tables(
         assert expected in ops
         rules = {f["rule"] for f in json.loads((bundle / "report.json").read_text())["findings"]}
         assert ("float-in-tables" in rules) == (target == "mcu")
+
+
+def _built(place: Path, model: bytes, capsys: pytest.CaptureFixture[str]) -> tuple[Graph, dict[str, str]]:
+    """Return what a build for mcu runs, which is verified, and what it tells by rule."""
+    (place / "m.tflite").write_bytes(model)
+    assert run(["build", str(place / "m.tflite"), "-t", "mcu", "-o", str(place / "b")]) == 0
+    bundle = place / "b" / "m" / "mcu"
+    assert run(["verify", str(bundle)]) == 0
+    capsys.readouterr()
+    told = json.loads((bundle / "report.json").read_text())["findings"]
+    return Graph.from_bytes((bundle / "model.tflite").read_bytes()), {f["rule"]: f["message"] for f in told}
+
+
+def _ended(op: str, options: dict[str, object] | None = None, reshaped: bool = False) -> bytes:
+    """Return an int8 model that ends with an operator in float, behind a RESHAPE in float if asked."""
+    builder = ModelBuilder()
+    graph = builder.subgraph()
+    given = graph.input(Spec((1, 10), scale=0.1, zero_point=4, name="x"))
+    scores = graph.tensor(Spec((1, 10), scale=0.2, zero_point=4))
+    graph.operator("RELU", [given], [scores])
+    real = graph.tensor(Spec((1, 10), "float32"))
+    graph.operator("DEQUANTIZE", [scores], [real], version=2)
+    shape = (2, 5) if reshaped else (1, 10)
+    if reshaped:
+        moved = graph.tensor(Spec(shape, "float32"))
+        graph.operator("RESHAPE", [real, graph.tensor(constant(shape))], [moved])
+        real = moved
+    result = graph.tensor(Spec(shape, "float32", name="y"))
+    graph.operator(op, [real], [result], options)
+    graph.output(result)
+    return builder.pack()
+
+
+@pytest.mark.parametrize("reshaped", [False, True])
+@pytest.mark.parametrize(("op", "step"), [("SOFTMAX", 1 / 256), ("LOG_SOFTMAX", 1 / 16)])
+def test_a_float_end_with_a_known_range_is_in_integers(op: str, step: float, reshaped: bool) -> None:
+    model = _ended(op, {"beta": 1.0} if op == "SOFTMAX" else None, reshaped)
+    found = in_integers(model)
+    assert found is not None
+    assert (found.operators, found.step) == ((op,), step)
+    ops = [o.op for o in Graph.from_bytes(found.data)]
+    assert ops == ["RELU", *["RESHAPE"] * reshaped, op, "DEQUANTIZE"]
+    samples = [[np.arange(-20, 20, 4, dtype=np.int8).reshape(1, 10)]]
+    (theirs,), (ours,) = (reference_outputs(m, samples)[0] for m in (model, found.data))
+    assert ours.dtype == theirs.dtype == np.float32
+    assert 0 < np.abs(ours - theirs).max() <= step
+
+
+def test_a_float_end_that_others_lead_to_stays() -> None:
+    builder = ModelBuilder()
+    spec = Spec((1, 10), "float32")
+    builder.subgraph().add("SOFTMAX", [spec], [spec], {"beta": 1.0})
+    assert in_integers(builder.pack()) is None
+
+
+def test_a_softmax_in_float_is_built_with_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    graph, told = _built(tmp_path, _ended("SOFTMAX", {"beta": 1.0}), capsys)
+    assert [op.op for op in graph] == ["RELU", "SOFTMAX", "DEQUANTIZE"]
+    assert "SOFTMAX in float at the end" in told["float-end"]
+    assert "0.00391" in told["float-end"]
+
+
+def test_a_function_at_the_end_keeps_its_real_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = _ended("LOGISTIC")
+    graph, told = _built(tmp_path, model, capsys)
+    assert [op.op for op in graph] == ["RELU", "CAST", "ADD", "GATHER"]
+    assert "LOGISTIC" in told["float-in-tables"]
+    samples = [[np.arange(-20, 20, 4, dtype=np.int8).reshape(1, 10)]]
+    (theirs,), (ours,) = (reference_outputs(m, samples)[0] for m in (model, graph.data))
+    np.testing.assert_allclose(
+        ours, theirs, rtol=2e-7
+    )  # LiteRT's own depend on a value's place in its vectors
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+def test_a_scaling_of_bytes_in_float_is_a_table(dtype: str) -> None:
+    builder = ModelBuilder()
+    graph = builder.subgraph()
+    given = graph.input(Spec(SHAPE, dtype, name="image"))
+    real, less, scaled = (graph.tensor(Spec(SHAPE, "float32")) for _ in range(3))
+    codes = graph.tensor(Spec(SHAPE, scale=1 / 128, zero_point=-1, name="y"))
+    graph.operator("CAST", [given], [real])
+    graph.operator("SUB", [real, graph.tensor(constant(np.float32(127.5), "float32"))], [less])
+    graph.operator("MUL", [less, graph.tensor(constant(np.float32(1 / 127.5), "float32"))], [scaled])
+    graph.operator("QUANTIZE", [scaled], [codes])
+    graph.output(codes)
+    model = builder.pack()
+    found = in_tables(model)
+    assert found is not None
+    assert [op.op for op in Graph.from_bytes(found.data)] == ["CAST", *["ADD"] * (dtype == "int8"), "GATHER"]
+    sample = CODES if dtype == "int8" else CODES.view(np.uint8)
+    ours, theirs = (reference_outputs(m, [[sample]])[0][0] for m in (found.data, model))
+    assert len(np.unique(theirs)) > 100 or dtype == "int8"
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_quotient_of_two_activations_runs_in_float(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    builder = ModelBuilder()
+    graph = builder.subgraph()
+    ends = []
+    for name in "ab":
+        given = graph.input(Spec((1, 6), scale=0.1, zero_point=-128, name=name))
+        ends.append(graph.tensor(Spec((1, 6), "float32")))
+        graph.operator("DEQUANTIZE", [given], [ends[-1]], version=2)
+    one, root, quotient = (graph.tensor(Spec((1, 6), "float32")) for _ in range(3))
+    graph.operator("ADD", [ends[1], graph.tensor(constant(np.float32(1), "float32"))], [one])
+    graph.operator("SQRT", [one], [root])
+    graph.operator("DIV", [ends[0], root], [quotient])
+    codes = graph.tensor(Spec((1, 6), scale=0.1, name="y"))
+    graph.operator("QUANTIZE", [quotient], [codes])
+    graph.output(codes)
+    found, told = _built(tmp_path, builder.pack(), capsys)
+    assert sorted(op.op for op in found) == ["ADD", "CAST", "DEQUANTIZE", "DIV", "GATHER", "QUANTIZE"]
+    assert "SQRT" in told["float-in-tables"]
+
+
+def test_indices_of_64_bits_are_of_32(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    builder = ModelBuilder()
+    graph = builder.subgraph()
+    given = graph.input(Spec((1, 4, 7), scale=0.1, name="x"))
+    best, more = (graph.tensor(Spec((1, 4), "int64", name=name)) for name in ("best", "more"))
+    axis = graph.tensor(constant([2]))
+    graph.operator("ARG_MAX", [given, axis], [best], {"output_type": "INT64"})
+    graph.operator("ADD", [best, graph.tensor(constant([5], "int64"))], [more], version=4)
+    graph.output(more)
+    found, told = _built(tmp_path, builder.pack(), capsys)
+    assert found.tensors[found.outputs[0]].dtype == "int32"
+    assert "more" in told["narrow-indices"]
+
+
+def test_an_index_that_needs_64_bits_keeps_them() -> None:
+    builder = ModelBuilder()
+    spec = Spec((1, 4), "int64")
+    builder.subgraph().add("ADD", [spec, constant([1 << 40], "int64")], [spec])
+    assert in_int32(builder.pack()) is None

@@ -42,11 +42,11 @@ def test_check_names_everything_that_is_unsupported(tmp_path: Path) -> None:
     builder = ModelBuilder()
     g = builder.subgraph()
     g.add("FLOOR", [Spec((1, 4), "float32")], [Spec((1, 4), "float32")])
-    g.add("ADD", [Spec((1, 4), "float32"), Spec((1, 4), "float32")], [Spec((1, 4), "float32")])
+    g.add("RELU", [Spec((1, 4), "float32")], [Spec((1, 4), "float32")])
     graph = Graph.from_bytes(builder.pack())
     found = TARGET.check(request(graph))
     assert [p.placement for p in found.operators] == ["unsupported", "unsupported"]
-    assert {f.op for f in found.findings} == {"#0 FLOOR", "#1 ADD"}
+    assert {f.op for f in found.findings} == {"#0 FLOOR", "#1 RELU"}
     with pytest.raises(UnsupportedError) as caught:
         TARGET.compile(request(graph, tmp_path))
     assert len(caught.value.findings) == len(found.findings)
