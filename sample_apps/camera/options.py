@@ -54,7 +54,7 @@ def parse() -> argparse.Namespace:
     )
     boxes.add_argument("--track", action="store_true", help="number them: the same object, the same number")
     boxes.add_argument(
-        "--line", action="append", default=[], type=corners, metavar="X,Y,X,Y", help="count what crosses it"
+        "--line", action="append", default=[], type=ends, metavar="X,Y,X,Y", help="count what crosses it"
     )
     boxes.add_argument(
         "--zone", action="append", default=[], type=corners, metavar="X,Y,X,Y", help="count what is in it"
@@ -102,6 +102,15 @@ def corners(text: str) -> tuple[float, float, float, float]:
     if len(found) != 4:
         raise argparse.ArgumentTypeError(f"found {text!r}, expected four numbers from 0 to 1: 0.5,1,0.5,0")
     return found[0], found[1], found[2], found[3]
+
+
+def ends(text: str) -> tuple[float, float, float, float]:
+    found = corners(text)
+    if found[:2] == found[2:]:
+        raise argparse.ArgumentTypeError(
+            f"found {text!r}, expected two ends that are not the same: 0.5,1,0.5,0"
+        )
+    return found
 
 
 def settle(options: argparse.Namespace) -> None:

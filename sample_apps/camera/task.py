@@ -53,7 +53,7 @@ class Task:
             threshold = THRESHOLDS.get(self.kind, getattr(post, "threshold", 0.0))
         self.threshold = threshold
         if self.kind == "detect":
-            model.postprocess = post.replace(threshold=threshold)
+            model.postprocess = post.replace(threshold=threshold, limit=max(post.limit, self.top))
         elif self.kind == "keypoints":  # all points, so that their numbers stay what the skeleton means
             model.postprocess = post.replace(threshold=0.0)
         self._preprocess = model.preprocess

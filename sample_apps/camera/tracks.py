@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Box = tuple[float, float, float, float]
@@ -18,6 +18,8 @@ LOST = 20
 """Frames without a box after which an object is gone."""
 SMOOTH = 0.5
 """Weight of the newest step in an object's speed."""
+CLEAR = 0.1
+"""How far from a line an object is on a side of it, in lengths of its longer side: one that stands on it trembles."""
 
 
 @dataclass
@@ -28,16 +30,18 @@ class Track:
         number: from 1, never given twice.
         box: where it was seen last, left, top, right, bottom in pixels of the frame.
         speed: of its middle, in pixels a frame.
-        before: its middle when it was seen the time before, None at first.
+        known: whether it was seen before, so that it has a speed.
         unseen: frames since it was seen.
+        clear: by the number of a line, where its middle was last seen clear of it.
     """
 
     number: int
     label: str
     box: Box
     speed: Point = (0.0, 0.0)
-    before: Point | None = None
+    known: bool = False
     unseen: int = 0
+    clear: dict[int, Point] = field(default_factory=dict)
 
     def expected(self) -> Box:
         """Return where it is by now, if it went on as before."""
@@ -48,12 +52,12 @@ class Track:
     def seen(self, box: Box) -> None:
         """Take the box of this frame."""
         old, new, steps = middle(self.box), middle(box), self.unseen + 1
-        weight = 1.0 if self.before is None else SMOOTH
+        weight = SMOOTH if self.known else 1.0
         self.speed = (
             (1 - weight) * self.speed[0] + weight * (new[0] - old[0]) / steps,
             (1 - weight) * self.speed[1] + weight * (new[1] - old[1]) / steps,
         )
-        self.before, self.box, self.unseen = old, box, 0
+        self.known, self.box, self.unseen = True, box, 0
 
 
 class Tracker:
@@ -102,25 +106,32 @@ class Counts:
 
     Args:
         lines: ends (x, y, x, y) of each, as shares of the frame.
-        zones: corners (left, top, right, bottom) of each, as shares of the frame.
+        zones: two opposite corners (x, y, x, y) of each, as shares of the frame.
     """
 
     def __init__(self, lines: Sequence[Box] = (), zones: Sequence[Box] = ()) -> None:
-        self._lines, self._zones = lines, zones
+        self._lines = lines
+        self._zones = [(min(x, u), min(y, v), max(x, u), max(y, v)) for x, y, u, v in zones]
         self._crossed = [{"left": Counter[str](), "right": Counter[str]()} for _ in lines]
 
     def update(self, tracks: Sequence[Track], height: int, width: int) -> dict[str, Any]:
-        """Return ``lines`` and ``zones`` after a frame; each object's step there is from its box before.
+        """Return ``lines`` and ``zones`` after a frame.
 
-        A line counts by label, ``left`` and ``right``: to which side an object went, seen from the line's first end to
-        its second.
+        A step is from where an object was last clear of a line to where it is clear of it again. A line counts by
+        label, ``left`` and ``right``: to which side an object went, seen from the line's first end to its second.
         """
         said: dict[str, Any] = {}
-        for line, crossed in zip(self._lines, self._crossed):
+        for k, (line, crossed) in enumerate(zip(self._lines, self._crossed)):
             ends = [(x * width, y * height) for x, y in (line[:2], line[2:])]
             for track in tracks:
-                if track.before is not None and (side := crossing(track.before, middle(track.box), *ends)):
+                now = middle(track.box)
+                if distance(now, *ends) < CLEAR * max(
+                    track.box[2] - track.box[0], track.box[3] - track.box[1]
+                ):
+                    continue
+                if k in track.clear and (side := crossing(track.clear[k], now, *ends)):
                     crossed[side][track.label] += 1
+                track.clear[k] = now
         if self._lines:
             said["lines"] = [{side: dict(counts) for side, counts in c.items()} for c in self._crossed]
         if self._zones:
@@ -134,6 +145,20 @@ class Counts:
 def middle(box: Box) -> Point:
     """Return the middle of a box."""
     return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+
+
+def distance(point: Point, first: Point, second: Point) -> float:
+    """Return how far a point is from the line through two others; from the first where they are one.
+
+    >>> distance((3, 5), (0, 0), (0, 9)), distance((3, 4), (0, 0), (0, 0))
+    (3.0, 5.0)
+    """
+    along = (second[0] - first[0], second[1] - first[1])
+    apart = (point[0] - first[0], point[1] - first[1])
+    length = (along[0] ** 2 + along[1] ** 2) ** 0.5
+    if length == 0:
+        return float((apart[0] ** 2 + apart[1] ** 2) ** 0.5)
+    return float(abs(along[0] * apart[1] - along[1] * apart[0]) / length)
 
 
 def crossing(start: Point, end: Point, first: Point, second: Point) -> str | None:

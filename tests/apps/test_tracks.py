@@ -77,6 +77,26 @@ def test_a_line_counts_each_object_once_and_the_side_that_it_goes_to(
     assert said["zones"] == [{"cat": 1} if path[1] >= 0.5 else {}]
 
 
+def test_who_stands_on_a_line_crosses_it_once() -> None:
+    """A box trembles; only one that has left the line on the other side has crossed it."""
+    rng = np.random.default_rng(0)
+    tracker, counts = Tracker(), Counts(lines=[(0.5, 1, 0.5, 0)])
+    for x in (250, 290, *(320 + rng.normal(0, 1.5, 100)), 345, 360):
+        said = counts.update(tracker.update([at(x, 240, 80)]), 480, 640)
+    assert said["lines"] == [{"left": {}, "right": {"cat": 1}}]
+    for x in (345, *(320 + rng.normal(0, 1.5, 100)), 345, 360):  # and one that turns round has not
+        said = counts.update(tracker.update([at(x, 240, 80)]), 480, 640)
+    assert said["lines"] == [{"left": {}, "right": {"cat": 1}}]
+
+
+def test_who_walks_round_the_end_of_a_line_does_not_cross_it() -> None:
+    tracker, counts = Tracker(), Counts(lines=[(0.5, 1, 0.5, 0.5)])
+    around = [(250, 300), (270, 240), (300, 210), (320, 200), (340, 210), (370, 240), (390, 300)]
+    for x, y in around:
+        said = counts.update(tracker.update([at(x, y)]), 480, 640)
+    assert said["lines"] == [{"left": {}, "right": {}}]
+
+
 def test_the_app_numbers_and_counts_what_it_finds(tmp_path: Path) -> None:
     """A bright square goes from cell to cell of the detector's grid, over a line."""
     (tmp_path / "frames").mkdir()
@@ -98,6 +118,28 @@ def test_the_app_numbers_and_counts_what_it_finds(tmp_path: Path) -> None:
     assert [[box["track"] for box in line["boxes"]] for line in lines] == [[1]] * 4
     assert [line["zones"] for line in lines] == [[{"square": 1}], [{"square": 1}], [{}], [{}]]
     assert [line["lines"][0]["right"] for line in lines] == [{}, {}, {"square": 1}, {"square": 1}]
+
+
+def test_more_boxes_than_the_bundle_s_limit_are_shown_when_asked_for(tmp_path: Path) -> None:
+    import qedge
+
+    image = np.zeros((320, 320, 3), np.uint8)
+    for k in range(4):
+        image[80 * k : 80 * k + 80, 80 * k : 80 * k + 80] = 255
+    Image.fromarray(image).save(tmp_path / "four.png")
+    with qedge.load(square_bundle(tmp_path / "whole")) as model:
+        limited = model.postprocess.replace(limit=2)
+    bundle = square_bundle(tmp_path / "b", postprocess=limited)
+    command = [sys.executable, str(APP), str(bundle), str(tmp_path / "four.png"), "--json", "--top"]
+    for top, shown in (("3", 3), ("9", 4)):
+        done = subprocess.run([*command, top], capture_output=True, text=True, check=True)
+        assert len(json.loads(done.stdout)["boxes"]) == shown
+
+
+@pytest.mark.parametrize("zone", [(0.5, 0, 1, 1), (1, 1, 0.5, 0), (0.5, 1, 1, 0)])
+def test_a_zone_is_named_by_any_two_opposite_corners(zone: tuple[float, float, float, float]) -> None:
+    tracks = Tracker().update([at(400, 100), at(100, 100)])
+    assert Counts(zones=[zone]).update(tracks, 480, 640)["zones"] == [{"cat": 1}]
 
 
 def test_a_line_for_a_model_without_boxes_is_refused(tmp_path: Path) -> None:
