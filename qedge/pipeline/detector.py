@@ -146,9 +146,9 @@ def _kept(found: Brought, request: BuildRequest, exported: Exported | None) -> B
     said = Finding(
         "info", "detector-outputs", f"the outputs are read as {cut.whole.form}, which the model decodes"
     )
-    _check_labels(found.labels, cut.postprocess, cut.data)
+    labels = _labelled(found.labels, cut.postprocess, Graph.from_bytes(cut.data))
     post = _as_suppressed(cut.whole, source)
-    return replace(found, postprocess=post, findings=(*found.findings, said))
+    return replace(found, postprocess=post, labels=labels, findings=(*found.findings, said))
 
 
 def _by_shapes(
@@ -178,7 +178,7 @@ def _by_shapes(
     if request.export == "frigate" and post.form == "yolov8" and not as_it_came:
         whole = joined(Cut(data, post, post, 0, 0.0))
         post, data = whole.postprocess, whole.data
-    _check_labels(found.labels, post, data)
+    labels = _labelled(found.labels, post, Graph.from_bytes(data))
     told = "" if reading.proved else f", {reading.told_by}"
     said = Finding(
         "info" if reading.proved else "warning",
@@ -188,7 +188,7 @@ def _by_shapes(
     )
     if data is not source.data:
         source = replace(source, data=data, orders=_orders_of_inputs(source))
-    return replace(found, source=source, postprocess=post, findings=(*found.findings, said))
+    return replace(found, source=source, postprocess=post, labels=labels, findings=(*found.findings, said))
 
 
 def _as_suppressed(post: Detect, source: SourceModel) -> Detect:
@@ -216,18 +216,21 @@ def _orders_of_inputs(source: SourceModel) -> Mapping[str, Sequence[int]]:
     return {name: order for name, order in source.orders.items() if name in names}
 
 
-def _check_labels(labels: Sequence[str] | None, post: Detect, data: bytes) -> None:
-    """Raise where a head has another number of classes than there are labels."""
-    _check_count(labels, post, Graph.from_bytes(data))
+def _labelled(labels: Sequence[str] | None, post: Detect, graph: Graph) -> tuple[str, ...] | None:
+    """Return the labels without that of the background, where it is one of them, as torchvision's lists have it.
 
-
-def _check_count(labels: Sequence[str] | None, post: Detect, graph: Graph) -> None:
+    Raises:
+        DataError: the head has another number of classes than there are labels.
+    """
     classes = classes_of(post, [graph.tensors[t].shape for t in graph.outputs])
-    if labels is not None and classes is not None and classes != len(labels):
-        raise DataError(
-            f"found {len(labels)} labels, the detector has {classes} classes",
-            hint="one name a class, in the model's order: --labels FILE",
-        )
+    if labels is None or classes is None or len(labels) == classes:
+        return None if labels is None else tuple(labels)
+    if post.background and len(labels) == classes + 1:
+        return tuple(labels[1:])
+    raise DataError(
+        f"found {len(labels)} labels, the detector has {classes} classes",
+        hint="one name a class, in the model's order: --labels FILE",
+    )
 
 
 def names_of_objects(
@@ -241,7 +244,7 @@ def names_of_objects(
     if not isinstance(dataset, ObjectDataset) or not isinstance(post, Detect):
         return None, []
     names, form = dataset.labelled.names, dataset.labelled.form
-    _check_count(names, post, graph)
+    names = _labelled(names, post, graph) or names
     if form not in UNORDERED:
         return names, []
     said = Finding(
@@ -259,8 +262,8 @@ def _without_head(found: Brought, cut: Cut, stated: Detect | None) -> Brought:
         given = {key: getattr(stated, key) for key in CHOICES if getattr(stated, key) != getattr(Detect, key)}
         post = post.replace(**given)
     source = found.source
-    _check_labels(found.labels, post, cut.data)
     ended = Graph.from_bytes(cut.data)
+    labels = _labelled(found.labels, post, ended)
     said = Finding(
         "info", "head-cut",
         f"the last {_counted(cut.operators)} boxes (read as {post.form}): the bundle's post-processing does it"
@@ -271,6 +274,7 @@ def _without_head(found: Brought, cut: Cut, stated: Detect | None) -> Brought:
         found,
         source=replace(source, data=cut.data, orders=_orders_of_inputs(source)),
         postprocess=post,
+        labels=labels,
         findings=(*found.findings, said),
         cut=cut,
         whole=source.data,

@@ -118,6 +118,7 @@ class Detect(Postprocess):
             output.
         mask_outputs: positions of the outputs with those of each level.
         prototypes: position of the output with the maps that they weight, (1, h, w, masks).
+        clipped: whether boxes are clipped to the image before overlapping ones are dropped, as torchvision does.
         suppress: whether overlapping boxes are dropped; a head that was trained to give each object once needs none.
         candidates: most boxes that suppression looks at, the surest.
     """
@@ -159,6 +160,7 @@ class Detect(Postprocess):
     exponential: bool = False
     centre_scales: tuple[float, ...] = ()
     root: bool = False
+    clipped: bool = False
     suppress: bool = True
     candidates: int = 3000
     points: int = 0
@@ -278,6 +280,8 @@ class Detect(Postprocess):
             DataError: the model has other outputs than this describes.
         """
         found = self.decode(outputs)
+        if self.clipped:
+            found = found._replace(boxes=np.clip(found.boxes, 0, 1))
         if self.form in SETTLED or not self.suppress:
             order = np.argsort(-found.scores, kind="stable")[: self.limit]
         else:

@@ -122,6 +122,23 @@ def test_what_it_reads_is_what_the_model_gives(how: str, ends: list[str], tmp_pa
         np.testing.assert_allclose(np.sort(ours.ravel()), np.sort(theirs.ravel()), rtol=1e-4, atol=1e-5)
 
 
+def test_an_image_without_a_batch_gets_one(tmp_path: Path) -> None:
+    """torchvision's detectors take (3, h, w): with a batch of one they are fed as all others are."""
+    model, path = detector("plain"), tmp_path / "net.onnx"
+    graph = model.graph
+    graph.node.insert(0, helper.make_node("Unsqueeze", ["image"], ["x"], axes=[0]))
+    del graph.input[:]
+    graph.input.append(helper.make_tensor_value_info("image", TensorProto.FLOAT, [3, 4, 4]))
+    path.write_bytes(model.SerializeToString())
+    made = load_model(path, workdir=tmp_path)
+    whole = detector("plain")
+    (tmp_path / "whole.onnx").write_bytes(whole.SerializeToString())
+    other = load_model(tmp_path / "whole.onnx", workdir=tmp_path)
+    x = np.random.default_rng(3).normal(0, 1, (1, 4, 4, 3)).astype(np.float32)
+    for ours, theirs in zip(Runner(made.data).predict([x]), Runner(other.data).predict([x]), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
 def test_it_stays_refused_behind_a_second_stage(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     path.write_bytes(detector("second stage").SerializeToString())

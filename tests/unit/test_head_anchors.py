@@ -9,7 +9,12 @@ import pytest
 from test_head_cut import CLASSES, SIDE, STRIDES, Net
 
 import qedge
+from qedge.errors import DataError
+from qedge.frontends import SourceModel
 from qedge.graph import Graph
+from qedge.graph.edit import Editor
+from qedge.pipeline.detector import bring
+from qedge.pipeline.request import BuildRequest
 from qedge.quantize.heads import cut_head
 from qedge.quantize.heads.anchors import fit
 from qedge.quantize.heads.shapes import read_shapes
@@ -64,9 +69,14 @@ def corners_of(net: Net, centre: int, size: int) -> int:
 def yolo(scales: tuple[float, ...], how: str) -> bytes:
     """Return a net as YOLOv3 (scale 1) and v4 decode; ``how``: in words."""
     net, deep, apart = Net(2), 5 + CLASSES, "cells" not in how
-    whole = net.join([rows(net, net.conv(level, 2 * deep), 2, deep, apart) for level in net.levels], 1)
+    levels = [rows(net, net.conv(level, 2 * deep), 2, deep, apart) for level in net.levels]
     middles, steps, sizes = grids(STRIDES, (2, 2), 0.5, apart)
-    reach = np.repeat(np.array(scales, np.float32), [2 * (SIDE // s) ** 2 for s in STRIDES])[:, None]
+    counts = [2 * (SIDE // s) ** 2 for s in STRIDES]
+    reach = np.repeat(np.array(scales, np.float32), counts)[:, None]
+    if "coarsest first" in how:
+        levels.reverse()
+        middles, steps, sizes, reach = (np.roll(v, counts[1], axis=0) for v in (middles, steps, sizes, reach))
+    whole = net.join(levels, 1)
     centre = net.both("SUB", squashed(net, net.pick(whole, 0, 2)), net.value(0.5))
     centre = net.both("ADD", net.both("MUL", centre, net.value(reach * steps)), net.value(middles))
     size = net.pick(whole, 2, 2)
@@ -105,7 +115,13 @@ def ssd(strides, each, how: str) -> bytes:
         scores = net.op("SOFTMAX", [scores], net.editor.shape(scores), {"beta": 1.0})
     else:
         scores = squashed(net, scores)
-    return ended(net, {"scores": scores, "boxes": corners_of(net, centre, size)})
+    corners = corners_of(net, centre, size)
+    if "clipped" in how:
+        for op, limit in (("MAXIMUM", 0.0), ("MINIMUM", 1.0)):
+            corners = net.both(op, corners, net.value(limit))
+    if "no batch" in how:
+        corners = net.reshape(corners, len(middles), 4)
+    return ended(net, {"scores": scores, "boxes": corners})
 
 
 def same_objects(model: bytes) -> None:
@@ -125,7 +141,9 @@ def same_objects(model: bytes) -> None:
         np.testing.assert_allclose([d.score for d in found], [d.score for d in wanted], atol=1e-4)
 
 
-@pytest.mark.parametrize("how", ["pixels", "pixels, cells", "shares", "shares, cells"])
+@pytest.mark.parametrize(
+    "how", ["pixels", "pixels, cells", "pixels, coarsest first", "shares", "shares, cells"]
+)
 @pytest.mark.parametrize("scales", [(1.0, 1.0), (1.2, 1.05)])
 def test_exponents_are_taken_off(scales: tuple[float, ...], how: str) -> None:
     model = yolo(scales, how)
@@ -146,6 +164,8 @@ def test_exponents_are_taken_off(scales: tuple[float, ...], how: str) -> None:
         ((8, 16), (3, 2), "y first"),
         ((8, 16, 32), (2, 2, 2), "softmax, y first"),
         ((8, 16), (2, 2), "corners of cells"),
+        ((8, 16), (2, 2), "clipped"),
+        ((8, 16), (2, 2), "softmax, clipped, no batch"),
     ],
 )
 def test_anchors_are_read_off(strides, each, how) -> None:
@@ -154,6 +174,7 @@ def test_anchors_are_read_off(strides, each, how) -> None:
     assert cut is not None
     post = cut.postprocess
     assert (post.form, post.x_first, post.background) == ("anchors", "y first" not in how, "softmax" in how)
+    assert post.clipped == ("clipped" in how)
     assert (post.strides, post.box_scales) == (strides, (10.0, 10.0, 5.0, 5.0))
     assert post.anchor_counts == (() if len(set(each)) == 1 else each)
     assert post.cell_middle == (0.0 if "corners of cells" in how else 0.5)
@@ -205,6 +226,33 @@ def test_a_build_takes_exponents_off(tmp_path) -> None:
     with qedge.load(made.bundles["rpi"]) as model:
         assert model.postprocess.exponential
         assert len(model(data[0]).value) > 3
+
+
+def test_an_image_without_a_batch_is_an_image(tmp_path) -> None:
+    """torchvision's detectors take (3, h, w), and its lists of names begin with the background."""
+    editor = Editor.from_bytes(ssd((8, 16), (2, 2), "softmax, clipped, no batch"))
+    (image,), first = editor.inputs, editor.operators[0]
+    planar = editor.tensor("planar", (3, SIDE, SIDE), "float32")
+    batch = editor.tensor("batch", (1, 3, SIDE, SIDE), "float32")
+    shape, order = (editor.constant(np.array(v, np.int32)) for v in ((1, 3, SIDE, SIDE), (0, 2, 3, 1)))
+    ahead = [
+        editor.operator("RESHAPE", [planar, shape], [batch]),
+        editor.operator("TRANSPOSE", [batch, order], [image]),
+    ]
+    editor.replace([first], [*ahead, first])
+    names = Graph.from_bytes(editor.pack()).output_names
+    editor.inputs = [planar]
+    editor.sign([("planar", planar)], list(zip(names, editor.outputs)))
+    model = editor.pack()
+    cut = cut_head(model)
+    assert cut is not None
+    assert cut.postprocess.form == "anchors"
+    source = SourceModel(model, "float", "onnx", "net", "0" * 64, (), {}, {})
+    for labels in (["background", *"abc"], [*"abc"]):
+        brought = bring(source, BuildRequest(tmp_path / "net.onnx", [], tmp_path, labels=tuple(labels)))
+        assert brought.labels == tuple("abc")
+    with pytest.raises(DataError, match="found 5 labels, the detector has 3 classes"):
+        bring(source, BuildRequest(tmp_path / "net.onnx", [], tmp_path, labels=tuple("abcde")))
 
 
 def test_without_a_decoding_anchors_are_still_asked_for() -> None:

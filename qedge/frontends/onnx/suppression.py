@@ -20,6 +20,9 @@ SHAPES = {"Squeeze", "Unsqueeze", "Reshape", "Flatten", "Transpose", "Identity",
 POINTWISE = {"Sigmoid", "Sqrt", "Mul"}
 """What is done to scores that were chosen already."""
 MOST_ENDS = 4
+IMAGE, MOST_CHANNELS = 3, 4
+"""Dimensions of an image without a batch, channels first, and how many those are at most."""
+INT64 = 7  # TensorProto.DataType
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ def leave_out(proto: Any) -> LeftOut | None:
     del graph.output[:]
     for end in ends:
         graph.output.add().name = end
+    _give_a_batch(proto)
     told = "" if iou is None else f", which drops boxes that overlap by more than {iou:.3g},"
     finding = Finding(
         "info",
@@ -65,6 +69,31 @@ def leave_out(proto: Any) -> LeftOut | None:
         f" {', '.join(map(repr, ends))}, and dropping overlapping boxes is left to the bundle's post-processing",
     )
     return LeftOut(finding, {} if iou is None else {OVERLAP: repr(iou)})
+
+
+def _give_a_batch(proto: Any) -> None:
+    """Put a batch of one in front of the input of a detector that takes an image without it, as torchvision's do."""
+    graph = proto.graph
+    inputs = [i for i in graph.input if i.name not in {v.name for v in graph.initializer}]
+    if len(inputs) != 1:
+        return
+    (image,) = inputs
+    dims = image.type.tensor_type.shape.dim
+    sizes = [d.dim_value for d in dims]
+    if len(sizes) != IMAGE or not 0 < sizes[0] <= MOST_CHANNELS or min(sizes) <= 0:
+        return
+    name, inner = image.name, f"{image.name}_without_batch"
+    for node in _every(graph):
+        for k, read in enumerate(node.input):
+            if read == name:
+                node.input[k] = inner
+    first = graph.initializer.add(name=f"{inner}_place", data_type=INT64)
+    first.int64_data.append(0)
+    turned = type(graph.node[0])(op_type="Gather", name=inner, input=[name, first.name], output=[inner])
+    graph.node.insert(0, turned)
+    del dims[:]
+    for size in (1, *sizes):
+        dims.add().dim_value = size
 
 
 def _every(graph: Any) -> Iterator[Any]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,8 @@ DIGITS = 3
 """Of pixels: what is left behind them is rounding."""
 EXPONENT, SQUARE = math.e, (2 / (1 + math.exp(-1))) ** 2
 """What the number 1 makes of an anchor's side: its exponent (YOLOv3, v4), or the square of twice its sigmoid (v5)."""
+SHRUNK = 2.0
+"""How many exponents smaller boxes are where anchors are read off."""
 MOST_ANCHORS = 15
 """In a cell."""
 
@@ -113,32 +115,45 @@ def fit(boxes: Array, grids: Sequence[tuple[int, int, int]], input_size: Sequenc
 
     Args:
         boxes: (x, y, w, h) of every place, in shares of the input.
-        grids: rows, columns and anchors a cell of each level, as the model has them one after the other.
+        grids: rows, columns and anchors a cell of each level, the finest first; the model may list the coarsest first.
     """
     if len(boxes) != sum(math.prod(grid) for grid in grids):
         return None
     pixels = boxes * np.array([*input_size[::-1]] * 2)
-    found, first = [], 0
-    for grid in grids:
-        places = np.arange(first, first + math.prod(grid))
-        first += len(places)
-        level = _level(pixels, places, grid, input_size)
-        if level is None:
-            return None
-        found.append(level)
-    orders, strides, middles, sizes = zip(*found)
-    told = {middle for middle in middles if middle is not None}
-    if len(told) > 1:
-        return None
-    middle = told.pop() if told else 0.5
-    counts = tuple(grid[2] for grid in grids)
-    return Fit(np.concatenate(orders), strides, middle, tuple(v for level in sizes for v in level), counts)
+    counts = [math.prod(grid) for grid in grids]
+    finest_first = np.cumsum([0, *counts[:-1]])
+    coarsest_first = np.cumsum([0, *counts[:0:-1]])[::-1]
+    for starts in (finest_first, coarsest_first):
+        found = [
+            _level(pixels, np.arange(start, start + count), grid, input_size)
+            for start, count, grid in zip(starts, counts, grids)
+        ]
+        levels = [level for level in found if level is not None]
+        told = {level.middle for level in levels if level.middle is not None}
+        if len(levels) == len(found) and len(told) <= 1:
+            return Fit(
+                np.concatenate([level.order for level in levels]),
+                tuple(level.stride for level in levels),
+                told.pop() if told else 0.5,
+                tuple(v for level in levels for v in level.sizes),
+                tuple(grid[2] for grid in grids),
+            )
+    return None
+
+
+class _Level(NamedTuple):
+    """A level of :class:`Fit`; ``middle`` is None where it has one cell, which does not tell."""
+
+    order: Array
+    stride: float
+    middle: float | None
+    sizes: tuple[float, ...]
 
 
 def _level(
     pixels: Array, places: Array, grid: tuple[int, int, int], input_size: Sequence[int]
-) -> tuple[Array, float, float | None, tuple[float, ...]] | None:
-    """Return order, stride, middle (None: one cell does not tell) and sizes of a level."""
+) -> _Level | None:
+    """Return the anchors of a level, whose places may be listed cell by cell or anchor by anchor."""
     rows, columns, each = grid
     apart = places.reshape(each, rows, columns).transpose(1, 2, 0)
     for order in (places.reshape(rows, columns, each), apart):
@@ -167,7 +182,7 @@ def _level(
             continue
         means = np.median(level[..., 2:], axis=(0, 1))
         told = middle if rows * columns > 1 else None
-        return order.reshape(-1), stride, told, tuple(_rounded(v) for v in means.reshape(-1).tolist())
+        return _Level(order.reshape(-1), stride, told, tuple(_rounded(v) for v in means.reshape(-1).tolist()))
     return None
 
 
@@ -228,18 +243,27 @@ def _against(graph: Graph, head: Head, grids: Sequence[tuple[int, int, int]], pr
         values = {t: np.tile(encoding, graph.tensors[t].shape[3] // SIDES) for t in boxes}
         return probe.boxes(head.whole, head.view, values)
 
-    plain, first, every = fed(0, 0, 0, 0), fed(1, 0, 0, 0), fed(1, 1, 1, 1)
-    if plain is None or first is None or every is None or plain[:, 2:].min() <= 0:
+    plain, smaller = fed(0, 0, 0, 0), fed(0, 0, -1, -1)
+    if plain is None or smaller is None or plain[:, 2:].min() <= 0 or smaller[:, 2:].min() <= 0:
         return None
-    found = fit(plain, grids, head.cut.input_size)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        w, h = (float(f"{-1 / v:.5g}") for v in np.log((smaller / plain)[:, 2:].min(axis=0)))
+    if not (0 < w < math.inf and 0 < h < math.inf):
+        return None
+    shrunk = -SHRUNK * max(
+        w, h
+    )  # so that the edge of the image, where some models clip boxes, is far from all
+    small, first, every = fed(0, 0, shrunk, shrunk), fed(1, 0, shrunk, shrunk), fed(1, 1, shrunk, shrunk)
+    if small is None or first is None or every is None:
+        return None
+    sizes = small[:, 2:] * np.exp(-shrunk / np.array([w, h]))
+    found = fit(np.concatenate([small[:, :2], sizes], axis=1), grids, head.cut.input_size)
     if found is None:
         return None
-    moved = np.abs(first - plain)[:, :2].sum(axis=0)
-    steps = np.median((every - plain)[:, :2] / plain[:, 2:], axis=0)
+    moved = np.abs(first - small)[:, :2].sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        grown = np.log(np.median(every[:, 2:] / plain[:, 2:], axis=0))
-        x, y, w, h = (float(f"{1 / v:.5g}") for v in (*steps, *grown))
-    if not all(0 < scale < math.inf for scale in (x, y, w, h)):
+        x, y = (float(f"{1 / v:.5g}") for v in np.median((every - small)[:, :2] / sizes, axis=0))
+    if not (0 < x < math.inf and 0 < y < math.inf):
         return None
     counts = () if len(set(found.counts)) == 1 else found.counts
     post = head.cut.replace(

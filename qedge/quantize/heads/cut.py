@@ -13,6 +13,7 @@ from qedge.errors import DataError
 from qedge.graph import Graph
 from qedge.graph.edit import Editor
 from qedge.processing.detect import Detect
+from qedge.processing.detection.grids import Candidates
 from qedge.quantize.heads.forms import hypotheses
 from qedge.quantize.heads.head import Head
 from qedge.quantize.heads.probe import Probe, every_place, in_order
@@ -30,6 +31,8 @@ SAME_CLASSES = 0.99
 """Share of places whose best class must be the same: where two scores are equal, either is right."""
 SATURATED = 0.9999
 PROOFS = 2
+CLIPPED = 8
+"""Sides of boxes that lie on the edge of the image at least, where a model clips them to it."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,8 @@ def cut_head(model: bytes, seed: int = 0) -> Cut | None:
         whole = [head.together(outputs) for outputs in expected]
         errors = [difference(head, a, b) for a, b in zip(whole, found)]
         if max(errors) <= TOLERANCE:
-            return Cut(data, head.cut, head.whole, len(tail.operators), max(errors), head.view, head.order)
+            post = head.cut.replace(clipped=clips(every_place(head.whole, whole[0])))
+            return Cut(data, post, head.whole, len(tail.operators), max(errors), head.view, head.order)
     return None
 
 
@@ -142,11 +146,18 @@ def difference(head: Head, whole: Sequence[Array], cut: Sequence[Array]) -> floa
     telling = a.scores < SATURATED
     if telling.any() and np.mean(a.classes[telling] == b.classes[telling]) < SAME_CLASSES:
         return float("inf")
-    worst = max(_largest(a.scores, b.scores), _apart(a.boxes, b.boxes))
+    boxes = np.clip(b.boxes, 0, 1) if clips(a) else b.boxes
+    worst = max(_largest(a.scores, b.scores), _apart(a.boxes, boxes))
     for first, second in ((a.points, b.points), (a.masks, b.masks)):
         if first is not None and second is not None:
             worst = max(worst, _apart(first, second))
     return worst
+
+
+def clips(found: Candidates) -> bool:
+    """Return whether a model clips its boxes to the image: none passes its edge, and several end there."""
+    inside = found.boxes.min(initial=0) >= 0 and found.boxes.max(initial=0) <= 1
+    return bool(inside and np.isin(found.boxes, (0, 1)).sum() >= CLIPPED)
 
 
 def _of_chosen(head: Head, whole: Sequence[Array], cut: Sequence[Array]) -> float:

@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 SIDES = 4
+MAP = 4
+"""Dimensions of images in a batch."""
 MOST_CHANNELS = 4
 """Of an image: an input with more behind its sides has them elsewhere."""
 
@@ -77,20 +79,26 @@ def views(outputs: Sequence[Sequence[int]]) -> Iterator[View]:
 
 
 def flat_shape(shape: Sequence[int]) -> tuple[int, ...]:
-    """Return a shape without a dimension of 1 between places and sides, as some exporters leave (1, n, 1, 4).
+    """Return a shape of rows (1, n, 4) where an exporter left (1, n, 1, 4) or (n, 4); others as they are.
 
-    >>> flat_shape((1, 80, 1, 4)), flat_shape((1, 8, 8, 4))
-    ((1, 80, 4), (1, 8, 8, 4))
+    >>> flat_shape((1, 80, 1, 4)), flat_shape((80, 4)), flat_shape((1, 8, 8, 4)), flat_shape((1, 80))
+    ((1, 80, 4), (1, 80, 4), (1, 8, 8, 4), (1, 80))
     """
+    if len(shape) == 2 and shape[0] > 1:
+        return (1, *shape)
     return tuple(shape[:2]) + tuple(shape[3:]) if len(shape) == 4 and shape[2] == 1 else tuple(shape)
 
 
 def image_size(shape: Sequence[int]) -> tuple[int, int] | None:
     """Return height and width of an input (1, height, width, channels), or with channels first; None for any other.
 
-    >>> image_size((1, 96, 128, 3)), image_size((1, 3, 96, 128)), image_size((1, 10)), image_size((2, 96, 128, 3))
-    ((96, 128), (96, 128), None, None)
+    The batch may be missing, as in torchvision's detectors.
+
+    >>> image_size((1, 96, 128, 3)), image_size((1, 3, 96, 128)), image_size((3, 96, 128)), image_size((2, 96, 128, 3))
+    ((96, 128), (96, 128), (96, 128), None)
     """
+    if len(shape) == MAP - 1 and (shape[0] <= MOST_CHANNELS or shape[2] <= MOST_CHANNELS):
+        shape = (1, *shape)
     if len(shape) != 4 or shape[0] != 1 or 0 in shape:
         return None
     if shape[1] <= MOST_CHANNELS < shape[3]:
