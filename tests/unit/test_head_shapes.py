@@ -21,6 +21,7 @@ from qedge.processing.detect import Detect
 from qedge.processing.detection.ssd import ssd_anchors
 from qedge.processing.image import ImagePreprocess
 from qedge.quantize.heads import cut_head
+from qedge.quantize.heads import own as heads_own
 from qedge.quantize.heads import rows as heads_rows
 from qedge.quantize.heads.own import cut_own
 from qedge.quantize.heads.shapes import read_shapes
@@ -305,6 +306,41 @@ def test_the_models_own_post_processing_is_taken_off_with_its_anchors(tmp_path) 
     rules = {f.rule: f.message for f in made.report.findings}
     assert "the last operator decodes boxes (read as anchors)" in rules["head-cut"]
     assert "stays-float" not in rules
+
+
+def test_anchors_on_grids_are_noted_by_their_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """EfficientDet and FPN-Lite have up to 76,725 anchors: the manifest takes those of a cell, however many cells."""
+    monkeypatch.setattr(heads_own, "MOST_ANCHORS", 8)
+    net, each = Net(5), 3
+    boxes, scores = (
+        net.join([net.reshape(net.conv(x, n * each), 1, each * net.count(x), n) for x in net.levels], 1)
+        for n in (4, 1 + CLASSES)
+    )
+    sizes = np.array([(10, 20), (30, 30), (40, 24), (50, 50), (60, 90), (70, 75)], np.float32)
+    anchors = []
+    for k, stride in enumerate(STRIDES):
+        y, x = np.mgrid[: SIDE // stride, : SIDE // stride].reshape(2, -1, 1) * stride + stride / 2
+        own = np.broadcast_to(sizes[k * each : (k + 1) * each], (x.size, each, 2))
+        places = np.stack([np.broadcast_to(v, (x.size, each)) for v in (y, x)], axis=-1)
+        anchors.append(np.concatenate([places, own[..., ::-1]], axis=-1).reshape(-1, 4) / SIDE)
+    model = with_post_processing(net, boxes, scores, np.concatenate(anchors).astype(np.float32))
+    cut = cut_own(model)
+    assert cut is not None
+    post = cut.postprocess
+    assert (post.anchors, post.strides, post.anchor_sizes) == ((), STRIDES, tuple(sizes.ravel()))
+    wanted = cut.whole.replace(threshold=0.4).apply(Runner(model).predict([IMAGE]), ())
+    found = post.replace(threshold=0.4).apply(Runner(cut.data).predict([IMAGE]), ())
+    assert len(wanted) > 3
+    assert [d.label for d in found] == [d.label for d in wanted]
+    np.testing.assert_allclose([d.box for d in found], [d.box for d in wanted], atol=1e-5)
+    odd = np.concatenate(anchors).astype(np.float32)
+    odd[7, 0] += 0.1
+    net = Net(5)
+    boxes, scores = (
+        net.join([net.reshape(net.conv(x, n * each), 1, each * net.count(x), n) for x in net.levels], 1)
+        for n in (4, 1 + CLASSES)
+    )
+    assert cut_own(with_post_processing(net, boxes, scores, odd)) is None
 
 
 @pytest.mark.parametrize(

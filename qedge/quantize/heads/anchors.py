@@ -15,6 +15,7 @@ from qedge.graph import Graph
 from qedge.processing.detect import Detect
 from qedge.processing.detection.grids import ROUNDING
 from qedge.quantize.heads.head import FIRST_CLASS, IOU, LIMIT, SIDES, THRESHOLD, Head, Level, named, readings
+from qedge.quantize.heads.numbers import STRIDES
 from qedge.quantize.heads.probe import Probe
 
 Array = npt.NDArray[Any]
@@ -148,6 +149,24 @@ class _Level(NamedTuple):
     stride: float
     middle: float | None
     sizes: tuple[float, ...]
+
+
+def on_grids(boxes: Array, input_size: Sequence[int]) -> Fit | None:
+    """Return anchors as sizes on grids of usual strides, as many in each cell; None where they are none.
+
+    Args:
+        boxes: (x, y, w, h) of every anchor, in shares of the input.
+    """
+    for first in range(len(STRIDES)):
+        for last in range(first + 1, len(STRIDES) + 1):
+            sides = [[math.ceil(side / stride) for side in input_size] for stride in STRIDES[first:last]]
+            each, rest = divmod(len(boxes), sum(map(math.prod, sides)))
+            if rest or not 1 <= each <= MOST_ANCHORS:
+                continue
+            found = fit(boxes, [(rows, columns, each) for rows, columns in sides], input_size)
+            if found is not None and np.array_equal(found.order, np.arange(len(boxes))):
+                return found
+    return None
 
 
 def _level(

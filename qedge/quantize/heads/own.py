@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from qedge.errors import QedgeError
 from qedge.graph import Graph, Operator
 from qedge.processing.detect import Detect, Detection
+from qedge.quantize.heads.anchors import on_grids
 from qedge.quantize.heads.cut import PROOFS, TOLERANCE, Cut, without_tail
 from qedge.quantize.interpreter import Runner
 
 OPERATOR = "TFLite_Detection_PostProcess"
 MOST_ANCHORS = 3000
-"""More would make the manifest larger than what is gained: the operator stays then, in float."""
+"""More, where they lie on no grid, would make the manifest larger than what is gained: the operator stays, in float."""
 
 
 def own_operator(graph: Graph) -> Operator | None:
@@ -45,18 +47,21 @@ def cut_own(model: bytes, seed: int = 0) -> Cut | None:
         return None
     anchors = graph.tensors[op.inputs[2]].data
     fields = _fields(op.custom_options)
-    if anchors is None or anchors.dtype != np.float32 or len(anchors) > MOST_ANCHORS or fields is None:
+    if anchors is None or anchors.dtype != np.float32 or fields is None:
+        return None
+    size = tuple(graph.tensors[graph.inputs[0]].shape[1:3])
+    places = _anchors(np.asarray(anchors, np.float64).reshape(-1, 4), size)
+    if places is None:
         return None
     columns = graph.tensors[op.inputs[1]].shape[-1]
     try:
         post = Detect(
             "anchors", boxes=0, scores_output=1, score_form="probabilities",
-            input_size=tuple(graph.tensors[graph.inputs[0]].shape[1:3]),
+            input_size=size,
             background=columns == fields["num_classes"] + 1,
             box_scales=tuple(float(fields[f"{side}_scale"]) for side in "yxhw"),
-            anchors=tuple(np.asarray(anchors, np.float64).reshape(-1).tolist()),
             iou=float(fields["nms_iou_threshold"]), limit=int(fields["max_detections"]),
-            per_class=bool(fields.get("use_regular_nms", False)),
+            per_class=bool(fields.get("use_regular_nms", False)), **places,
         )  # fmt: skip
         asked = post.replace(threshold=max(0.0, float(fields["nms_score_threshold"])))
     except (KeyError, TypeError, ValueError, QedgeError):
@@ -71,6 +76,14 @@ def cut_own(model: bytes, seed: int = 0) -> Cut | None:
         found = asked.apply(ended.predict(image), ())
         worst, seen = max(worst, _apart(wanted, found)), seen + len(wanted)
     return Cut(data, post, whole, 1, worst) if seen and worst <= TOLERANCE else None
+
+
+def _anchors(found: npt.NDArray[np.float64], size: tuple[int, ...]) -> dict[str, Any] | None:
+    """Return the fields with anchors (n, 4) as (y, x, h, w): as sizes on grids, or all; None where those are many."""
+    grids = on_grids(found[:, [1, 0, 3, 2]], size)
+    if grids is not None:
+        return {"strides": grids.strides, "cell_middle": grids.middle, "anchor_sizes": grids.sizes}
+    return {"anchors": tuple(found.reshape(-1).tolist())} if len(found) <= MOST_ANCHORS else None
 
 
 def _fields(options: bytes) -> Mapping[str, Any] | None:
