@@ -95,7 +95,8 @@ class Detect(Postprocess):
         x_first: whether encodings of ``anchors`` and their key points have x before y.
         linear: whether encoded sizes are multiples of the anchor's, no exponents (MediaPipe).
         box_outputs, score_outputs, object_outputs: positions of the outputs of each level, where a head that was cut
-            off before its decoding gives them apart; empty: one output ``boxes`` has all.
+            off before its decoding gives them apart; empty: one output ``boxes`` has all. The third are of ``yolox``,
+            and of ``yolov8`` how central a place is (FCOS).
         decoded: whether that one output has centres and sizes in pixels; else what the last convolution gives.
         channel_axis: of such outputs: -1, or 1 for (1, channels, places).
         bins: steps of each distance's distribution in ``yolov8``; 1: the distances themselves.
@@ -107,7 +108,8 @@ class Detect(Postprocess):
         exponential: whether sizes of ``yolov5`` are exponents times the anchor (YOLOv3, v4); else squares of twice a
             sigmoid.
         centre_scales: cells that a centre of ``yolov5`` may move over, for each stride (1 in YOLOv3); (): 2.
-        root: whether a score of ``yolox`` is the root of objectness times class score (YuNet).
+        root: whether a score is the root of objectness (``yolov8``: of how central a place is) times class score
+            (YuNet, FCOS).
         points: key points of an object. They stand behind the class scores (``anchors``: behind the box) where all is
             one output.
         point_numbers: channels of one in ``yolov8``: 3 (x, y and how sure) or 2, as in the other forms but ``top_k``.
@@ -230,7 +232,7 @@ class Detect(Postprocess):
         together = self.form == "yolov5"
         needed = {
             "score_outputs": len(boxes),
-            "object_outputs": len(boxes) if self.form == "yolox" else 0,
+            "object_outputs": len(boxes) if self.form == "yolox" or self._is_centred() else 0,
             "point_outputs": self._wanted_points(),
             "mask_outputs": len(boxes) if self.masks else 0,
         }
@@ -241,6 +243,10 @@ class Detect(Postprocess):
         if together and not self.decoded:
             require(bool(boxes), "box_outputs", boxes, "the output of each stride")
             require(bool(self.anchor_sizes), "anchor_sizes", self.anchor_sizes, "the sizes of the anchors")
+
+    def _is_centred(self) -> bool:
+        """Return whether places say how central they are, too."""
+        return self.form == "yolov8" and bool(self.object_outputs)
 
     def _wanted_points(self) -> int:
         """Return how many outputs have key points; those of ``anchors`` may stand behind the boxes."""

@@ -1,4 +1,4 @@
-"""Ultralytics' anchor-free heads (YOLOv8, v9, v10, 11, 12, 26, and the v5 of that package).
+"""Anchor-free heads (Ultralytics' YOLOv8, v9, v10, 11, 12, 26 and v5; SCRFD, FCOS).
 
 A cell of a grid gives its four distances to the sides of the box, and a score a class. The distances are either plain
 numbers, or each a distribution over ``bins`` steps whose mean counts (Generalized Focal Loss, arXiv 2006.04388).
@@ -41,7 +41,7 @@ def decode(spec: Detect, outputs: Sequence[Floats]) -> Candidates:
     once = None if spec.suppress else spec.limit
     found, boxes, points, first = [], [], [], 0
     for box, score, point in _parts(spec, outputs):
-        seen = likely(score, spec.score_form == "sigmoid", spec.threshold, once)
+        seen = likely(score, spec.score_form == "sigmoid" and not spec.object_outputs, spec.threshold, once)
         boxes.append(box[seen.places])
         points.append(point[seen.places])
         found.append(Likely(seen.places + first, seen.classes, seen.scores))
@@ -89,12 +89,21 @@ def _parts(spec: Detect, outputs: Sequence[Floats]) -> Iterator[tuple[Floats, Fl
             if spec.each > 1:  # places of one cell lie next to each other
                 boxes = boxes.reshape(-1, SIDES * max(1, spec.bins))
                 scores, *parts = (of.reshape(len(boxes), -1) for of in (scores, boxes[:, :0], *parts[1:]))
+            if spec.object_outputs:
+                scores = _centred(spec, scores, rows(outputs[spec.object_outputs[k]], spec.channel_axis))
             yield boxes, scores, np.concatenate(parts, axis=1) if further else parts[0]
         return
     whole = rows(outputs[spec.boxes], spec.channel_axis)
     sides = SIDES if spec.decoded else SIDES * max(1, spec.bins)
     last = whole.shape[1] - spec.point_numbers * spec.points - spec.masks
     yield whole[:, :sides], whole[:, sides:last], whole[:, last:]
+
+
+def _centred(spec: Detect, scores: Floats, centred: Floats) -> Floats:
+    """Return class scores times how central each place is, with ``root`` the root of that (FCOS)."""
+    parts = [sigmoid(part) if spec.score_form == "sigmoid" else part for part in (scores, centred)]
+    found: Floats = np.multiply(*parts)
+    return np.sqrt(found) if spec.root else found
 
 
 def distances(encoded: Floats, bins: int) -> Floats:

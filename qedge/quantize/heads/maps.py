@@ -8,6 +8,7 @@ from qedge.graph import Graph
 from qedge.processing.detect import LEVELS, Detect
 from qedge.quantize.heads.cut import without_tail
 from qedge.quantize.heads.head import IOU, LIMIT, THRESHOLD
+from qedge.quantize.heads.numbers import STRIDES
 from qedge.quantize.heads.reading import SIDES, Reading, listed
 from qedge.quantize.heads.rows import squashed
 from qedge.quantize.heads.tail import is_layer
@@ -19,6 +20,7 @@ CELL = 8
 TWO = 2
 MAP = 4
 """Dimensions of a map (1, h, w, channels)."""
+CENTRED_IOU = 0.6  # what torchvision's FCOS asks for
 NAMES = ("box", "reg", "dist")
 """What the outputs with distances are often called."""
 MOST_CLASSES = 32
@@ -93,16 +95,9 @@ def yolox(
     model: bytes, graph: Graph, levels: Mapping[int, list[int]], size: tuple[int, int]
 ) -> Reading | None:
     """Read three maps a level as boxes, objectness and class scores."""
-    kinds: tuple[list[int], list[int], list[int]] = ([], [], [])
-    for tensors in levels.values():
-        deep = {t: graph.tensors[t].shape[3] for t in tensors}
-        box = [t for t in tensors if deep[t] == SIDES][:1]
-        sure = [t for t in tensors if deep[t] == 1][:1]
-        rest = [t for t in tensors if t not in (*box, *sure)]
-        if len(box) != 1 or len(sure) != 1 or len(rest) != 1 or not _plain(graph, box[0]):
-            return None
-        for kind, found in zip(kinds, (box, sure, rest)):
-            kind += found
+    kinds = _three(graph, levels)
+    if kinds is None or not all(_plain(graph, t) for t in kinds[0]):
+        return None
     form = score_form(graph, kinds[2])
     if form != score_form(graph, kinds[1]):
         return None
@@ -116,6 +111,55 @@ def yolox(
     what = f"boxes, objectness and scores of {classes} classes at strides {listed(strides)}"
     whole = tuple(t for kind in kinds for t in kind)
     return taken(model, graph, whole, level_names(levels, "boxes", "objects", "scores"), post, what)
+
+
+def fcos(
+    model: bytes, graph: Graph, levels: Mapping[int, list[int]], size: tuple[int, int]
+) -> Reading | None:
+    """Read three maps a level as FCOS': distances that are none below 0, how central, and class scores.
+
+    torchvision's count in cells from their corners, and its score is a root; mmdetection's are multiplied by the
+    stride, count from the middles of cells, and its score is the product. Exponents are neither.
+    """
+    kinds = _three(graph, levels)
+    form = None if kinds is None else score_form(graph, kinds[2])
+    if kinds is None or form != score_form(graph, kinds[1]):
+        return None
+    cells = [_in_cells(graph, t, stride) for t, stride in zip(kinds[0], levels)]
+    plain = cells == kinds[0]
+    if not all(_is_positive(graph, t) for t in cells):
+        return None
+    if any(side % stride for side in size for stride in levels) or not levels.keys() <= set(STRIDES):
+        return None  # what its distances are multiplied by is another number there
+    places = [tuple(range(k * len(levels), (k + 1) * len(levels))) for k in range(3)]
+    post = Detect(
+        "yolov8", threshold=THRESHOLD, iou=CENTRED_IOU, limit=LIMIT, input_size=size, strides=tuple(levels), bins=1,
+        box_outputs=places[0], object_outputs=places[1], score_outputs=places[2], score_form=form,
+        cell_middle=0.0 if plain else 0.5, root=plain,
+    )  # fmt: skip
+    classes = graph.tensors[kinds[2][0]].shape[3]
+    whose = "torchvision's FCOS has" if plain else "mmdetection's FCOS has"
+    what = (
+        f"distances in cells, how central places are and scores of {classes} classes at strides"
+        f" {listed(tuple(levels))}, as {whose} them"
+    )
+    whole = (*cells, *kinds[1], *kinds[2])
+    return taken(model, graph, whole, level_names(levels, "boxes", "centres", "scores"), post, what)
+
+
+def _three(graph: Graph, levels: Mapping[int, list[int]]) -> tuple[list[int], list[int], list[int]] | None:
+    """Return the maps of four numbers, of one and of all others, a level each; None where there are others."""
+    kinds: tuple[list[int], list[int], list[int]] = ([], [], [])
+    for tensors in levels.values():
+        deep = {t: graph.tensors[t].shape[3] for t in tensors}
+        box = [t for t in tensors if deep[t] == SIDES][:1]
+        sure = [t for t in tensors if deep[t] == 1][:1]
+        rest = [t for t in tensors if t not in (*box, *sure)]
+        if not len(box) == len(sure) == len(rest) == 1:
+            return None
+        for kind, found in zip(kinds, (box, sure, rest)):
+            kind += found
+    return kinds
 
 
 def anchored(
@@ -209,6 +253,12 @@ def _plain(graph: Graph, tensor: int) -> bool:
         and is_layer(graph, op)
         and op.options.get("fused_activation_function", "NONE") == "NONE"
     )
+
+
+def _is_positive(graph: Graph, tensor: int) -> bool:
+    """Return whether a RELU makes a tensor."""
+    op = graph.producer.get(tensor)
+    return op is not None and "RELU" in (op.op, op.options.get("fused_activation_function", "NONE"))
 
 
 def squashed_map(graph: Graph, tensor: int) -> bool:

@@ -8,7 +8,7 @@ from qedge.graph import Graph
 from qedge.processing.detect import Detect
 from qedge.quantize.heads import faces
 from qedge.quantize.heads.against import read_anchors
-from qedge.quantize.heads.maps import MAP, TWO, anchored, cells, centres, distances, ends_of, yolox
+from qedge.quantize.heads.maps import MAP, TWO, anchored, cells, centres, distances, ends_of, fcos, yolox
 from qedge.quantize.heads.own import OPERATOR, own_meaning, own_operator
 from qedge.quantize.heads.reading import SIDES, Reading
 from qedge.quantize.heads.rows import read_rows
@@ -98,7 +98,8 @@ def _of_levels(
     if len(first) == 3 and (found := faces.of_levels(model, graph, levels, size)) is not None:
         return found
     if len(first) == 3 and sorted(first)[0] == 1 and SIDES in first:
-        return yolox(model, graph, levels, size) or name_levels(model, shapes)
+        found = yolox(model, graph, levels, size) or fcos(model, graph, levels, size)
+        return found or name_levels(model, shapes)
     if sorted(first)[:3] == faces.YUNET and len(first) == 4 and max(first) % 2 == 0:
         return faces.yunet(model, graph, levels, size)
     return anchored(model, graph, levels, size) if len(first) == 1 else name_levels(model, shapes)

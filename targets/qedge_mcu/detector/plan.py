@@ -122,7 +122,7 @@ def plan(graph: Graph, postprocess: Postprocess | None) -> Plan | None:
 def _anchor_free(graph: Graph, spec: Detect) -> Plan | None:
     if not spec.box_outputs or spec.channel_axis != -1 or len(spec.box_outputs) != len(spec.strides):
         return None
-    if spec.cell_middle != 0.5 or spec.each != 1 or spec.clipped:
+    if spec.cell_middle != 0.5 or spec.each != 1 or spec.clipped or spec.object_outputs:
         return None
     levels = []
     for box, score, stride in zip(spec.box_outputs, spec.score_outputs, spec.strides):
