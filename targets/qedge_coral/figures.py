@@ -62,19 +62,23 @@ def latency(estimate: Mapping[str, Any]) -> Figures:
     found = []
     for link in estimate["links"].values():
         cpu = f", CPU {link['cpu_ms']} ms of it" if link["cpu_ms"] else ""
-        text = f"{link['ms']} ms ({link['low_ms']} to {link['high_ms']}{cpu}), {a_second(link)} a second, estimate"
+        text = f"{link['ms']} ms ({link['low_ms']} to {link['high_ms']}{cpu}){a_second(link)}, estimate"
         found.append((str(link["title"]), text))
     return tuple(found)
 
 
 def a_second(link: Mapping[str, Any]) -> str:
-    """Return how many inferences a second a link's latencies are, two digits of each.
+    """Return how many inferences a second a link's latencies are, two digits of each; none of what takes no time.
 
     >>> a_second({"ms": 22.95, "low_ms": 10.33, "high_ms": 48.31})
-    '44 (21 to 97)'
+    ', 44 (21 to 97) a second'
+    >>> a_second({"ms": 0.0, "low_ms": 0.0, "high_ms": 0.0})
+    ''
     """
+    if not min(link["ms"], link["low_ms"], link["high_ms"]):
+        return ""
     usual, low, high = (float(f"{1000 / link[key]:.2g}") for key in ("ms", "high_ms", "low_ms"))
-    return f"{usual:g} ({low:g} to {high:g})"
+    return f", {usual:g} ({low:g} to {high:g}) a second"
 
 
 def counted(names: Sequence[str]) -> str:
