@@ -54,13 +54,13 @@ def resize(image: Array, height: int, width: int, method: str, antialias: bool =
 def _nearest(source: int, target: int, like_pillow: bool) -> npt.NDArray[np.intp]:
     """Return the source index of every target index: the pixel under the centre.
 
-    The two differ where a centre falls between two pixels: pillow adds up steps, TensorFlow multiplies.
+    The two differ where a centre falls between two pixels: pillow adds up steps, TensorFlow multiplies in float32.
     """
     step = source / target
     if like_pillow:
         centre = np.cumsum(np.concatenate([[step * 0.5], np.full(target - 1, step)]))
     else:
-        centre = (np.arange(target) + 0.5) * step
+        centre = (np.arange(target, dtype=np.float32) + np.float32(0.5)) * np.float32(step)
     return np.minimum(centre.astype(np.intp), source - 1)
 
 

@@ -14,6 +14,8 @@ from qedge.errors import DataError, IntegrityError, UsageError
 from qedge.processing import resize as resizing
 from qedge.processing.image import ImagePreprocess
 from qedge.processing.spec import preprocess_from_json
+from qedge.quantize.interpreter import Runner
+from qedge.testing.opmodels import ModelBuilder, Spec
 
 
 def picture(height: int = 48, width: int = 64, channels: int = 3, seed: int = 0) -> np.ndarray:
@@ -67,6 +69,23 @@ def test_resize_is_tensorflows(tensorflow_results) -> None:
             assert np.abs(levels - np.clip(expected, 0, 255)).max() < 0.5 + close, key
         seen.add(method)
     assert seen == {"nearest", "bilinear", "bicubic", "area"}
+
+
+@pytest.mark.parametrize("sizes", [(58, 113), (113, 224), (206, 113), (7, 49), (640, 96)])
+def test_nearest_pixels_are_tensorflow_s_where_a_centre_falls_between_two(sizes) -> None:
+    """Its kernel multiplies in float32, and so does LiteRT's."""
+    height, target = sizes
+    builder = ModelBuilder()
+    graph = builder.subgraph()
+    source = graph.input(Spec((1, height, 1, 1), "float32"))
+    wanted = graph.tensor(Spec((2,), "int32", data=[target, 1]))
+    result = graph.tensor(Spec((1, target, 1, 1), "float32"))
+    options = {"align_corners": False, "half_pixel_centers": True}
+    graph.operator("RESIZE_NEAREST_NEIGHBOR", [source, wanted], [result], options, version=3)
+    graph.output(result)
+    rows = np.arange(height, dtype=np.float32).reshape(height, 1, 1)
+    (expected,) = Runner(builder.pack()).predict([rows[None]])
+    assert np.array_equal(resizing.resize(rows, target, 1, "nearest", antialias=False), expected[0])
 
 
 def test_normalisation_is_the_documented_formula() -> None:
