@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 SURE, NEAR, LOW, OVERLAP = 0.5, 0.8, 0.3, 0.75
-VIEWS = 48
+VIEWS, METHOD = 48, "minmax"
 PHOTOS = ("face.jpg", "grace_hopper.bmp")
 MODELS = {
     # how wide it is, what is subtracted, what it is divided by, whether it takes BGR
@@ -220,7 +220,7 @@ def measure(python: Path, name: str, model: Path, images: Path) -> dict[str, Any
         planar = model.suffix == ".onnx"
         given = data[:held].transpose(0, 3, 1, 2) if planar else data[:held]
         built = qedge.build(
-            model, given, targets="rpi", out=Path(scratch, "build"), method="minmax", threads=1
+            model, given, targets="rpi", out=Path(scratch, "build"), method=METHOD, threads=1
         )
         counts = {"faces": 0, "matched": 0, "extra": 0}
         away: list[float] = []

@@ -281,6 +281,19 @@ def test_centerface_is_told_by_its_channels_and_builds(tmp_path) -> None:
     assert {len(d.points) for d in found} == {5}
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 0, 1), (2, 0, 3, 1)])
+def test_centerface_in_any_order(order: tuple[int, ...]) -> None:
+    net, names = Net(3), ["heat", "scale", "offset", "landmarks"]
+    low = net.conv(net.image, 8, 5, 4)
+    parts = [net.conv(low, n) for n in (1, 2, 2, 10)]
+    reading = read_shapes(ended(net, [parts[k] for k in order], [names[k] for k in order]))
+    assert reading is not None
+    post = reading.postprocess
+    assert post is not None
+    read = (post.scores_output, post.boxes, post.count, *post.point_outputs)
+    assert [names[order[k]] for k in read] == names
+
+
 @pytest.mark.parametrize(
     "fields",
     [

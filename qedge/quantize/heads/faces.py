@@ -8,7 +8,7 @@ from qedge.graph import Graph
 from qedge.processing.detect import Detect
 from qedge.processing.detection.grids import grid
 from qedge.quantize.heads.head import LIMIT
-from qedge.quantize.heads.maps import TWO, level_names, score_form, squashed_map, taken
+from qedge.quantize.heads.maps import TWO, level_names, score_form, sizes_first, squashed_map, taken
 from qedge.quantize.heads.reading import SIDES, Reading, listed
 from qedge.quantize.heads.rows import squashed
 
@@ -82,11 +82,11 @@ def of_levels(
 
 
 def centerface(model: bytes, graph: Graph, tensors: Sequence[int], size: tuple[int, int]) -> Reading:
-    """Read four maps as CenterFace's: of faces, sizes, offsets and key points, the middle two in this order."""
+    """Read four maps as CenterFace's: of faces, sizes, offsets and key points, the middle two by name or so."""
     deep = {t: graph.tensors[t].shape[3] for t in tensors}
     heat = next(t for t in tensors if deep[t] == 1)
     marks = next(t for t in tensors if deep[t] == 2 * MARKS)
-    sizes, offsets = (t for t in tensors if deep[t] == TWO)
+    sizes, offsets = sizes_first(graph, [t for t in tensors if deep[t] == TWO])
     post = Detect(
         "centerface", scores_output=0, boxes=1, count=2, point_outputs=(3,), points=MARKS, input_size=size,
         threshold=SURE, iou=CENTRES_OVERLAP, limit=LIMIT,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from qedge.graph import Graph
-from qedge.processing.detect import LEVELS, Detect
+from qedge.processing.detect import LEVELS, OF_ONE_GRID, Detect
 from qedge.quantize.heads.cut import without_tail
 from qedge.quantize.heads.head import IOU, LIMIT, THRESHOLD
 from qedge.quantize.heads.numbers import STRIDES
@@ -191,15 +191,20 @@ def centres(model: bytes, graph: Graph, tensors: Sequence[int], size: tuple[int,
     """Read three maps as CenterNet's: of peaks, sizes and offsets, the last two by their names or in this order."""
     heat = next(t for t in tensors if graph.tensors[t].shape[3] != TWO)
     two = [t for t in tensors if t != heat]
-    names = dict(zip(graph.outputs, graph.output_names))
-    if any(word in names.get(two[0], "").lower() for word in ("reg", "off")):
-        two.reverse()
+    two = sizes_first(graph, two)
     post = Detect(
         "centernet", scores_output=0, boxes=1, count=2, input_size=size, threshold=THRESHOLD, limit=LIMIT,
         score_form="probabilities" if squashed_map(graph, heat) else "sigmoid",
     )  # fmt: skip
     what = f"peaks of {graph.tensors[heat].shape[3]} classes, sizes and offsets, as CenterNet has them"
     return taken(model, graph, (heat, *two), ("peaks", "sizes", "offsets"), post, what)
+
+
+def sizes_first(graph: Graph, two: Sequence[int]) -> list[int]:
+    """Return two maps of two numbers, sizes before offsets: by their names, or in the order that they have."""
+    names = dict(zip(graph.outputs, graph.output_names))
+    turned = any(word in names.get(two[0], "").lower() for word in ("reg", "off"))
+    return [*reversed(two)] if turned else [*two]
 
 
 def cells(
@@ -235,8 +240,8 @@ def taken(
     if set(tensors) != set(graph.outputs):
         return Reading(what, post, without_tail(model, tensors, names))
     place = [list(graph.outputs).index(t) for t in tensors]
-    if post.form == "centernet":
-        return Reading(what, post.replace(scores_output=place[0], boxes=place[1], count=place[2]), model)
+    if post.form in OF_ONE_GRID:
+        post = post.replace(scores_output=place[0], boxes=place[1], count=place[2])
     moved = {name: tuple(place[k] for k in getattr(post, name)) for name in LEVELS}
     return Reading(what, post.replace(**moved), model)
 
