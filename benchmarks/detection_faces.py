@@ -219,17 +219,16 @@ def measure(python: Path, name: str, model: Path, images: Path) -> dict[str, Any
         )
         planar = model.suffix == ".onnx"
         given = data[:held].transpose(0, 3, 1, 2) if planar else data[:held]
-        built = qedge.build(
-            model, given, targets="rpi", out=Path(scratch, "build"), method=METHOD, threads=1
-        )
+        built = qedge.build(model, given, targets="rpi", out=Path(scratch, "build"), method=METHOD, threads=1)
         counts = {"faces": 0, "matched": 0, "extra": 0}
         away: list[float] = []
         with qedge.load(built.bundles["rpi"]) as loaded:
             for x in data[held:]:
                 wanted = spec.replace(threshold=SURE).apply(real.predict([x[None]]), ("face",))
                 numbers = loaded(x.transpose(2, 0, 1) if planar else x)._real
-                found = spec.replace(threshold=NEAR * SURE).apply(numbers, ("face",))
-                sure = spec.replace(threshold=SURE).apply(numbers, ("face",))
+                assert isinstance(loaded.postprocess, Detect)
+                found = loaded.postprocess.replace(threshold=NEAR * SURE).apply(numbers, ("face",))
+                sure = loaded.postprocess.replace(threshold=SURE).apply(numbers, ("face",))
                 counts["faces"] += len(wanted)
                 counts["extra"] += max(0, len(sure) - len(wanted))
                 for face in wanted:

@@ -19,6 +19,7 @@ from qedge.pipeline.request import BuildRequest
 from qedge.processing.detect import Detect
 from qedge.processing.spec import Postprocess
 from qedge.quantize.heads import Cut, cut_head, joined
+from qedge.quantize.heads.floor import FLOOR, floored
 from qedge.quantize.heads.gain import Gain, gain
 from qedge.quantize.heads.own import cut_own
 from qedge.quantize.heads.shapes import read_shapes
@@ -64,6 +65,27 @@ def bring(source: SourceModel, request: BuildRequest) -> Brought:
         UnsupportedError: ``cut_head`` is asked for, and no decoding is known.
         DataError: another number of labels than the head has classes.
     """
+    found = _read(source, request)
+    return found if request.export == "frigate" else _with_floor(found)
+
+
+def _with_floor(found: Brought) -> Brought:
+    """Return the model with scores that end where no threshold is any more, where they go far below."""
+    source, post = found.source, found.postprocess
+    ended = floored(source.data, post) if source.kind == "float" and isinstance(post, Detect) else None
+    if ended is None:
+        return found
+    said = Finding(
+        "info", "score-floor",
+        f"scores go down to {ended.lowest:.0f}: int8 would have too large steps for those that count. They end at"
+        f" -{FLOOR:g} (a probability of 6e-06)",
+    )  # fmt: skip
+    source = replace(source, data=ended.data)
+    return replace(found, source=source, postprocess=ended.postprocess, findings=(*found.findings, said))
+
+
+def _read(source: SourceModel, request: BuildRequest) -> Brought:
+    """Return the model as it is read, before anything is done to its scores."""
     found = Brought(source, request.postprocess, request.preprocess, request.labels)
     exported = read_exported(source.notes)
     if exported is not None:

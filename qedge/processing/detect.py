@@ -79,6 +79,7 @@ class Detect(Postprocess):
         boxes, classes, scores_output, count: positions of the model's outputs; ``anchors``, ``pairs`` and ``fomo`` use
             the first and third, ``centernet`` and ``centerface`` take offsets from the fourth.
         score_form: what the scores are; a function other than none is applied here.
+        score_shift: what was added to logits before a RELU ended them below; it is subtracted first.
         background: class 0 is the background, and the labels start with class 1.
         last_is_none: the last class of ``pairs`` says that nothing is there, and is no label (DETR's softmax).
         corners: boxes of ``pairs`` are (left, top, right, bottom); else centres and sizes.
@@ -133,6 +134,7 @@ class Detect(Postprocess):
     scores_output: int = 2
     count: int = 3
     score_form: str = "sigmoid"
+    score_shift: float = 0.0
     background: bool = False
     last_is_none: bool = False
     corners: bool = False
@@ -198,6 +200,8 @@ class Detect(Postprocess):
         ):
             require(isinstance(getattr(self, name), bool), name, getattr(self, name), "true or false")
         require(self.point_numbers in (2, 3), "point_numbers", self.point_numbers, "2 or 3")
+        shift = self.score_shift
+        require(is_number(shift) and shift >= 0, "score_shift", shift, "a number of at least 0")
         require(self.point_scale in (1, 2), "point_scale", self.point_scale, "1 or 2")
         require(self.channel_axis in (-1, 1), "channel_axis", self.channel_axis, "-1 or 1")
         for name, size in (("input_size", 2), ("box_scales", 4)):
@@ -326,6 +330,13 @@ class Detect(Postprocess):
             )
         return [mask_runs(found.masks[k], maps[0], found.boxes[k]) for k in order]
 
+    def score_places(self) -> tuple[int, ...]:
+        """Return the positions of outputs that have scores alone, objectness among them; () where none has."""
+        if self.score_outputs:
+            return (*self.score_outputs, *self.object_outputs)
+        apart = self.form in (*OF_ONE_GRID, "anchors", "pairs", "fomo") and self.scores_output != self.boxes
+        return (self.scores_output,) if apart else ()
+
     def decode(self, outputs: Sequence[Floats]) -> Candidates:
         """Return every box that reaches the threshold, before suppression, in the model's order."""
         used = [
@@ -342,6 +353,9 @@ class Detect(Postprocess):
                 f"{self.form}: the post-processing reads output {max(used)}, the model has {len(outputs)} outputs",
                 hint="state the positions of the outputs, from 0, or another form",
             )
+        if self.score_shift:
+            shifted = self.score_places()
+            outputs = [o - np.float32(self.score_shift) if k in shifted else o for k, o in enumerate(outputs)]
         module, _, name = FORMS[self.form].partition(":")
         decoder = getattr(importlib.import_module(f"qedge.processing.detection.{module}"), name)
         found: Candidates = decoder(self, outputs)

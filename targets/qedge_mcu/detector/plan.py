@@ -114,6 +114,8 @@ def plan(graph: Graph, postprocess: Postprocess | None) -> Plan | None:
     """
     if not isinstance(postprocess, Detect) or max(postprocess.input_size) > MOST_SIDE:
         return None
+    if postprocess.score_shift:
+        return None
     makers = {"yolov8": _anchor_free, "fomo": _grid}
     maker = makers.get(postprocess.form)
     return None if maker is None else maker(graph, postprocess)
