@@ -12,7 +12,7 @@ import numpy.typing as npt
 from qedge.bundle import Bundle
 from qedge.datasets import Dataset, InputInfo, choose, open_dataset
 from qedge.datasets.labels import fit_labels
-from qedge.datasets.objects import open_objects
+from qedge.datasets.objects import LABEL_FILES, open_objects
 from qedge.datasets.outputs import OutputInfo, output_infos
 from qedge.errors import ModelError, UsageError
 from qedge.findings import Finding
@@ -60,6 +60,10 @@ def _open_any(bundle: Bundle, data: Path, outputs: Sequence[OutputInfo]) -> tupl
 def _open(bundle: Bundle, data: Path, outputs: Sequence[str]) -> Dataset:
     manifest = bundle.manifest
     infos = [InputInfo(t.name, t.shape, "float32", t.order) for t in manifest.inputs]
+    if data.suffix.lower() in LABEL_FILES and data.is_file():
+        named = open_objects(data, infos, manifest.preprocess, None)
+        if named is not None:
+            return named
     return open_dataset(data, infos, manifest.preprocess, outputs=outputs)
 
 

@@ -117,3 +117,11 @@ def test_a_bundle_alone_is_evaluated_with_its_precision(cli, tmp_path) -> None:
     assert (said["metric"], said["float"], said["quantized"]) == ("map", None, pytest.approx(1))
     assert said["outputs"][-1]["boxes"]["int8"]["by_class"] == {"square": pytest.approx(1)}
     assert said["outputs"][-1]["boxes"]["int8"]["by_size"]["small"] == pytest.approx(1)
+
+
+def test_verify_takes_the_photos_of_a_file_of_labels(cli, tmp_path) -> None:
+    path, _ = turned(tmp_path, 1)
+    labels = {"images": [{"id": 1, "file_name": path.name}], "annotations": []}
+    (tmp_path / "coco.json").write_text(json.dumps({**labels, "categories": [{"id": 1, "name": "other"}]}))
+    said = cli.json("verify", square_bundle(tmp_path / "bundle"), "--data", tmp_path / "coco.json")
+    assert (said["passed"], said["samples"]) == (True, 1)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from PIL import Image
 from quantize_models import cnn, images
 
 import qedge
@@ -105,3 +106,20 @@ def test_data_are_known_by_what_is_in_them(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.zeros(3))
     np.save(tmp_path / "y.npy", np.zeros(3))
     assert dataset_identity(tmp_path / "x.npy").root == dataset_identity(tmp_path / "y.npy").root
+
+
+def test_a_file_of_labels_stands_for_its_photos_and_labels(tmp_path: Path) -> None:
+    roots = []
+    for k, (place, level, box) in enumerate(
+        [("one", 0, ".2"), ("two", 0, ".2"), ("three", 9, ".2"), ("four", 0, ".3")]
+    ):
+        for part in ("images", "labels"):
+            (tmp_path / place / part).mkdir(parents=True)
+        Image.new("L", (8, 8), level).save(tmp_path / place / "images/a.png")
+        (tmp_path / place / "labels/a.txt").write_text(f"0 .5 .5 {box} .2\n")
+        (tmp_path / place / "data.yaml").write_text("val: images\nnames: [cat]\n")
+        found = dataset_identity(tmp_path / place / "data.yaml")
+        assert found.files == 3, k
+        roots.append(found.root)
+    assert roots[0] == roots[1]
+    assert len(set(roots)) == 3

@@ -76,12 +76,14 @@ class Labelled:
         names: of the classes, by number.
         truths: one a photo.
         findings: what does not fit.
+        files: of labels, beside the one that names them.
     """
 
     form: str
     names: tuple[str, ...]
     truths: tuple[Truth, ...]
     findings: tuple[Finding, ...] = ()
+    files: tuple[Path, ...] = ()
 
     def renumbered(self, names: Sequence[str]) -> Labelled:
         """Return it with the numbers of another list of names: the model's. Objects of other classes go, and are told.
@@ -119,4 +121,4 @@ class Labelled:
                     "check the spelling, or that the model was trained on these",
                 )
             )
-        return Labelled(self.form, tuple(names), tuple(truths), tuple(findings))
+        return replace(self, names=tuple(names), truths=tuple(truths), findings=tuple(findings))

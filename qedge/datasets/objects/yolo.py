@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +125,8 @@ def _labelled(known: Stated, photos: Sequence[Path], told: Finding | None, whole
         said.append(Finding("info", "boxes", counted))
     if spare:
         said.append(_warning(f"{len(spare)} files of labels have no photo: {spare[0].name} ..."))
-    return gathered.labelled(known.names, said)
+    there = [label for label in labels.values() if label.is_file()]
+    return replace(gathered.labelled(known.names, said), files=tuple(there))
 
 
 def _spare(labels: Sequence[Path]) -> list[Path]:
