@@ -98,11 +98,17 @@ def test_operator_is_bit_exact(table: str, executor: Executor, results) -> None:
     assert not differing, "\n".join(differing)
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ on this machine")
+LANGUAGES = {"c++17": ["g++", "-x", "c++"], "c99": ["gcc"]}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("first", range(0, len(NAMES), TABLES_AT_ONCE))
-def test_the_library_is_cpp_too(first: int, tmp_path: Path) -> None:
+def test_the_library_is_cpp_and_c99_too(first: int, language: str, tmp_path: Path) -> None:
+    compiler = LANGUAGES[language]
+    if shutil.which(compiler[0]) is None:
+        pytest.skip(f"no {compiler[0]} on this machine")
     _, generated = generate(Graph.from_bytes(batch(first).data), "host", tmp_path)
-    command = ["g++", "-x", "c++", "-std=c++17", "-fsyntax-only", *VECTORS, *WARNINGS]
+    command = [*compiler, f"-std={language}", "-fsyntax-only", *VECTORS, *WARNINGS]
     command += ["-Werror", f"-I{tmp_path}/src"]
     command += [str(tmp_path / s) for s in generated.sources]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -125,7 +131,7 @@ def test_gcc_has_nothing_to_say(core_name: str, tmp_path: Path) -> None:
         pytest.skip(f"no {command[0]} on this machine")
     cases = [replace(case, name=f"{name}/{case.name}") for name in NAMES for case in TABLES[name]]
     _, generated = generate(Graph.from_bytes(merge(cases).data), core_name, tmp_path)
-    flags = ["-std=c11", "-O2", "-fsyntax-only", *WARNINGS, "-Werror", f"-I{tmp_path}/src"]
+    flags = ["-std=c99", "-O2", "-fsyntax-only", *WARNINGS, "-Werror", f"-I{tmp_path}/src"]
     done = subprocess.run(
         [*command, *flags, *(str(tmp_path / s) for s in generated.sources)],
         capture_output=True,

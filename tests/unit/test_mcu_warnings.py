@@ -1,4 +1,4 @@
-"""Every kind of generated source has no warning, by GCC for Arm and RISC-V, clang, and as C++ by g++."""
+"""Every kind of generated source has no warning, by GCC for Arm and RISC-V, clang, as C99, and as C++ by g++."""
 
 from __future__ import annotations
 
@@ -112,26 +112,31 @@ def test_no_cross_compiler_has_anything_to_say(kind: str, compiler: str, tmp_pat
     check_c(own_sources(folder), core_name, includes=[folder], cc=cc)
 
 
-def cpp(sources: list[Path], folder: Path) -> str:
-    """Return what g++ has to say of sources, as an error each."""
-    if shutil.which("g++") is None:
-        pytest.skip("needs g++")
-    flags = ["-x", "c++", "-std=c++17", "-fsyntax-only", *WARNINGS, "-Werror", f"-I{folder}"]
+LANGUAGES = {"c++17": ["g++", "-x", "c++"], "c99": ["gcc"]}
+
+
+def said(sources: list[Path], folder: Path, language: str = "c++17") -> str:
+    """Return what GCC has to say of sources in a language, as an error each."""
+    command = LANGUAGES[language]
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"needs {command[0]}")
+    flags = [f"-std={language}", "-fsyntax-only", *WARNINGS, "-Werror", f"-I{folder}"]
     return subprocess.run(
-        ["g++", *flags, *map(str, sources)], capture_output=True, text=True, check=False
+        [*command, *flags, *map(str, sources)], capture_output=True, text=True, check=False
     ).stderr
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", list(KINDS))
-def test_it_is_cpp_without_a_warning(kind: str, tmp_path: Path) -> None:
+def test_it_is_cpp_and_c99_without_a_warning(kind: str, tmp_path: Path) -> None:
     folder = KINDS[kind]("host", tmp_path)
-    assert cpp(own_sources(folder), folder) == ""
+    for language in LANGUAGES:
+        assert said(own_sources(folder), folder, language) == ""
 
 
 def test_the_check_sees_a_warning(tmp_path: Path) -> None:
     bad = tmp_path / "bad.c"
     bad.write_text("signed char narrow(int x);\nsigned char narrow(int x) { return x; }\n")
-    assert "-Werror=conversion" in cpp([bad], tmp_path)
+    assert "-Werror=conversion" in said([bad], tmp_path)
     with pytest.raises(ToolError, match="implicit-int-conversion"):
         check_c([bad], "cortex-m4")

@@ -21,7 +21,11 @@
 #else
 #define QE_EXTERN_C_BEGIN
 #define QE_EXTERN_C_END
+#if defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
 #define QE_STATIC_ASSERT(condition, message) _Static_assert(condition, message)
+#else /* C99 */
+#define QE_STATIC_ASSERT(condition, message) extern char qe_holds[(condition) ? 1 : -1]
+#endif
 #define QE_RESTRICT restrict
 #endif
 
