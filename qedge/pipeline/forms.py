@@ -65,7 +65,8 @@ class Waist:
 
     def leaves_floats(self, quantized: Quantized) -> bool:
         """Return whether a form computes in float: by a rescue, or where operators have no other form."""
-        needed = self.options.floats and any(f.rule == STAYS_FLOAT for f in quantized.findings)
+        some = self.options.floats or all(t.info.float_operators for t, _ in self.request.targets)
+        needed = some and any(f.rule == STAYS_FLOAT for f in quantized.findings)
         return needed or "xfloat" in quantized.method
 
     def form(

@@ -16,7 +16,7 @@ from qedge.datasets.objects import LABEL_FILES, open_objects
 from qedge.datasets.outputs import output_infos
 from qedge.datasets.random import RandomDataset
 from qedge.datasets.split import hold_out
-from qedge.errors import QedgeError, UnsupportedError, UsageError
+from qedge.errors import QedgeError, UsageError
 from qedge.findings import Finding
 from qedge.frontends import SourceModel, load_model, prove
 from qedge.graph import Graph
@@ -34,7 +34,7 @@ from qedge.quantize import QuantizeOptions, prove_full_integer
 from qedge.quantize.rewrites.dead_channels import without_dead_channels
 from qedge.quantize.rewrites.masks import bound_masks
 from qedge.quantize.rewrites.trained_ranges import hold_trained_weights
-from qedge.quantize.support import without_integer_form
+from qedge.quantize.support import WithoutIntegerForm, without_integer_form
 from qedge.target.protocol import Progress
 
 EVALUATION_SAMPLES = 1000
@@ -125,7 +125,7 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
 
 
 def _refusing_floats(
-    request: BuildRequest, lacking: UnsupportedError | None
+    request: BuildRequest, lacking: WithoutIntegerForm | None
 ) -> tuple[BuildRequest, dict[str, QedgeError]]:
     """Return the request for those targets that run a model some operators of which stay float, and what others say.
 
@@ -134,11 +134,11 @@ def _refusing_floats(
     """
     if lacking is None:
         return request, {}
-    running = [pair for pair in request.targets if pair[0].info.floats]
+    running = [pair for pair in request.targets if pair[0].info.leaves(lacking.kinds)]
     if not running or (request.all_or_nothing and len(running) < len(request.targets)):
         raise lacking
     others: dict[str, QedgeError] = {
-        target.info.name: lacking for target, _ in request.targets if not target.info.floats
+        target.info.name: lacking for target, _ in request.targets if not target.info.leaves(lacking.kinds)
     }
     return replace(request, targets=running), others
 

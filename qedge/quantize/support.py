@@ -23,7 +23,13 @@ _OTHER = (
 _STEPS = frozenset({"ADD", "SUB", "MUL", "DIV", "CAST"})
 
 
-def without_integer_form(float_model: bytes, origin: str) -> UnsupportedError | None:
+class WithoutIntegerForm(UnsupportedError):
+    """What a target of integers alone says of a model; ``kinds`` are the operators that have no integer form."""
+
+    kinds: frozenset[str] = frozenset()
+
+
+def without_integer_form(float_model: bytes, origin: str) -> WithoutIntegerForm | None:
     """Return what a target of integers alone says of a model with operators that have no integer form in any runtime.
 
     All of them, each kind once with its layers, whatever the samples are; None where each has one.
@@ -39,7 +45,9 @@ def without_integer_form(float_model: bytes, origin: str) -> UnsupportedError | 
     kinds = kinds_with_layers(graph, found)
     hint = _MASK if "NOT_EQUAL" in kinds and _has_select(graph) else _OTHER
     said = "; ".join(listed(name, layers) for name, layers in kinds.items())
-    return UnsupportedError(f"{origin} has operators that no int8 form exists of: {said}", hint=hint)
+    error = WithoutIntegerForm(f"{origin} has operators that no int8 form exists of: {said}", hint=hint)
+    error.kinds = frozenset(kinds)
+    return error
 
 
 def _without(graph: Graph) -> Iterator[tuple[str, Operator]]:

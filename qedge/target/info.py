@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +69,7 @@ class TargetInfo:
         summary: one sentence.
         io_types: input and output types that it runs, the preferred one first.
         floats: whether it runs operators in float, which a rescue may leave where 16 bits are not enough.
+        float_operators: what it runs in float where that has no integer form, though it runs floats no further.
         loops: whether it runs the steps of an unrolled layer as one loop, for which they need the same scales.
         options: what a user can set.
         accelerator: placement name of the accelerator (``edgetpu``), or None; ``cpu`` otherwise.
@@ -87,6 +88,7 @@ class TargetInfo:
     summary: str
     io_types: tuple[str, ...] = ("int8", "uint8", "float32")
     floats: bool = False
+    float_operators: tuple[str, ...] = ()
     loops: bool = False
     options: tuple[Option, ...] = ()
     accelerator: str | None = None
@@ -97,3 +99,7 @@ class TargetInfo:
     next_step: str = "qedge verify {bundle}"
     is_default: bool = False
     aliases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def leaves(self, operators: Iterable[str]) -> bool:
+        """Return whether it runs these operators in float, in a model that is of integers otherwise."""
+        return self.floats or set(operators) <= set(self.float_operators)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
 from qedge.errors import UnsupportedError
@@ -28,8 +28,14 @@ from qedge_mcu.views import Views
 __all__ = ["Program", "Step", "build", "c_identifier", "check", "in_arena"]
 
 CONTEXT_ALIGN = 8
-_ENDS = ("SOFTMAX", "LOG_SOFTMAX", "LOGISTIC")
-"""What turns scores into probabilities, and keeps their order."""
+_WAY = (
+    "build from the float model, which qedge writes in what runs here, or change the layer: docs/mcu_operators.md says"
+    " what runs"
+)
+_LEFT = (
+    "the converter had no integer form of it: build from the float model, which qedge quantises itself, end the model"
+    " ahead of it, or write it in other operators"
+)
 CONTROL_FLOW = ("IF", "WHILE", "CALL")
 # fmt: off
 HEADERS = frozenset(
@@ -205,21 +211,18 @@ def _reasons(c: OpContext) -> list[Reason]:
         return [Reason(f"{name} has no C kernel", way)]
     tensors = [t for t in (*c.inputs, *c.outputs) if t is not None]
     reasons = [r for t in tensors for r in expect_static(t, what=f"tensor {t.name!r}")]
-    return reasons or _float_end(c, _legacy(tensors, module.check(c)))
+    reasons = reasons or _in_float(c, tensors, _legacy(tensors, module.check(c)))
+    return [r if r.hint else replace(r, hint=_WAY) for r in reasons]
 
 
-def _float_end(c: OpContext, reasons: list[Reason]) -> list[Reason]:
-    """Return the reasons; one where a full-integer model ends with a function that is left in float."""
-    source = c.graph.producer.get(c.op.inputs[0]) if c.op.inputs else None
-    if not reasons or c.op.op not in _ENDS or source is None or source.op != "DEQUANTIZE":
+def _in_float(c: OpContext, tensors: Sequence[Tensor], reasons: list[Reason]) -> list[Reason]:
+    """Return the reasons; one for all that speak of types where an integer model holds an operator in float."""
+    types = [r for r in reasons if r.rule == "dtype"]
+    floats = any(t.dtype == "float32" for t in tensors)
+    if not types or not floats or not any(t.dtype in ("int8", "int16") for t in c.graph.tensors):
         return reasons
-    if not set(c.op.outputs) <= set(c.graph.outputs):
-        return reasons
-    way = (
-        f"end the model ahead of the {c.op.op} (DEQUANTIZE gives its input, whose largest value is in the same place),"
-        " or convert it again with inference_output_type int8"
-    )
-    return [Reason(f"it ends an int8 model in float: {c.output.dtype}, expected int8", way, "dtype")]
+    left = Reason("it is left in float in an integer model: float32, expected int8", _LEFT, "dtype")
+    return [left, *(r for r in reasons if r.rule != "dtype")]
 
 
 def _legacy(tensors: Sequence[Tensor], reasons: list[Reason]) -> list[Reason]:

@@ -112,6 +112,7 @@ class McuTarget(Target):
                 kind="duration",
             ),
         ),
+        float_operators=("DIV", "FLOOR_DIV"),
         loops=True,
         has_runtime=False,
         emulated=True,

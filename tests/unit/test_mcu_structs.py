@@ -123,17 +123,26 @@ def test_zeros_may_have_the_scale_zero(value: int, refused: bool) -> None:
         assert check(Graph.from_bytes(data), core("cortex-m4"))[1] == []
 
 
-def test_a_softmax_in_float_behind_integers_is_told_with_the_way_out() -> None:
+def test_what_a_converter_left_in_float_is_told_once_with_the_way_out() -> None:
     builder = ModelBuilder()
     graph = builder.subgraph()
     x = graph.input(Spec((1, 4), "int8", 0.1))
-    real, scores = (graph.tensor(Spec((1, 4), "float32")) for _ in range(2))
+    real, sums = (graph.tensor(Spec((1, 4), "float32")) for _ in range(2))
     graph.operator("DEQUANTIZE", [x], [real])
-    graph.operator("LOG_SOFTMAX", [real], [scores])
-    graph.output(scores)
+    graph.operator("CUMSUM", [real, graph.tensor(constant([1]))], [sums])
+    graph.output(sums)
     _, (finding,) = check(Graph.from_bytes(builder.pack()), core("cortex-m4"))
-    assert finding.message == "it ends an int8 model in float: float32, expected int8"
-    assert "end the model ahead of the LOG_SOFTMAX" in str(finding.hint)
+    assert finding.message == "it is left in float in an integer model: float32, expected int8"
+    assert "build from the float model" in str(finding.hint)
+
+
+def test_every_reason_has_a_way_out() -> None:
+    row = Spec((1, 4), "int8", 0.1)
+    given = constant(np.ones((1, 4)), "int8", 0.1)
+    odd = single_op("ADD", [row, given], [row], {"fused_activation_function": "TANH"})
+    _, (finding,) = check(Graph.from_bytes(odd), core("cortex-m4"))
+    assert finding.message.startswith("fused activation TANH, expected one of NONE")
+    assert "docs/mcu_operators.md" in str(finding.hint)
 
 
 def test_what_can_be_built_can_be_verified() -> None:
