@@ -91,8 +91,6 @@ def _read(source: SourceModel, request: BuildRequest) -> Brought:
     if exported is not None:
         found = _noted(found, exported)
     stated = request.postprocess
-    if exported is not None and exported.task == ROTATED and stated is None:
-        return _rotated(found, request)
     if not isinstance(stated, Detect | None):
         return found
     if request.cut_head is False:
@@ -104,6 +102,8 @@ def _read(source: SourceModel, request: BuildRequest) -> Brought:
         if request.export == "frigate" and cut.postprocess.form == "yolov8":
             cut = joined(cut)
         return _without_head(found, cut, stated)
+    if exported is not None and exported.task == ROTATED and stated is None:
+        return _rotated(found, request)
     if request.cut_head:
         raise UnsupportedError(
             f"{request.model}: no decoding of a detector that is known follows its last layers",
@@ -143,17 +143,17 @@ def _shown(value: Any) -> str:
 
 
 def _rotated(found: Brought, request: BuildRequest) -> Brought:
-    """Return the model as it came, and say that nothing here decodes boxes that are turned.
+    """Return the model as it came, and say that its turned boxes are decoded in a way that is not known.
 
     Raises:
         UnsupportedError: ``cut_head`` is asked for.
     """
-    message = "the boxes are turned (task obb), which no post-processing of qedge decodes"
+    message = "the boxes are turned (task obb), by another decoding than YOLOv8's and 11's"
     if request.cut_head:
         raise UnsupportedError(f"{request.model}: {message}", hint="train the task detect: upright boxes")
     said = Finding(
         "warning", "detector-outputs", f"{message}: the bundle gives the model's own numbers",
-        "decode them in your program (Result.outputs), or train the task detect; one int8 output of pixels and scores"
+        "export it with end2end=False and nms=False; one int8 output of pixels and scores"
         " together is coarse: see the figures",
     )  # fmt: skip
     return replace(found, findings=(*found.findings, said))
@@ -163,6 +163,8 @@ def _kept(found: Brought, request: BuildRequest, exported: Exported | None) -> B
     """Return the model as it came, with what its outputs mean where its own decoding or their shapes tell."""
     source = found.source
     cut = cut_head(source.data) if source.kind == "float" else None
+    if cut is None and exported is not None and exported.task == ROTATED:
+        return _rotated(found, request)
     if cut is None or cut.view is not None:
         return _by_shapes(found, request, exported, as_it_came=True)
     said = Finding(

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from qedge.errors import DataError
 from qedge.processing.detection.nms import non_max_suppression
+from qedge.processing.detection.objects import Detection as Detection
+from qedge.processing.detection.objects import in_pixels as in_pixels
 from qedge.processing.spec import Postprocess, is_int, is_number, require
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from qedge.processing.detection.grids import Candidates
-    from qedge.processing.image import ImagePreprocess
 
     Floats = npt.NDArray[np.float32]
 
@@ -46,24 +47,8 @@ WITH_PARTS: Mapping[str, tuple[str, ...]] = {
 """Forms whose objects may have key points, and masks."""
 OF_ONE_GRID = ("centernet", "centerface")
 """Forms whose outputs are maps of one grid, each named by itself."""
-LEVELS = ("box_outputs", "score_outputs", "object_outputs", "point_outputs", "mask_outputs")
+LEVELS = ("box_outputs", "score_outputs", "object_outputs", "point_outputs", "mask_outputs", "angle_outputs")
 SCORES = ("probabilities", "sigmoid", "softmax")
-
-
-class Detection(NamedTuple):
-    """One object; ``box`` is (top, left, bottom, right), 0 to 1 of the model's input, clipped to it.
-
-    ``points`` are its key points in the model's order, each (y, x, score), not clipped; () where the model has none.
-    ``mask`` is what it covers, as rectangles like ``box`` that do not overlap; () where the model has no masks.
-
-    :func:`in_pixels` turns boxes into pixels of the image they were found in.
-    """
-
-    label: str
-    score: float
-    box: tuple[float, float, float, float]
-    points: tuple[tuple[float, float, float], ...] = ()
-    mask: tuple[tuple[float, float, float, float], ...] = ()
 
 
 class Detect(Postprocess):
@@ -122,6 +107,8 @@ class Detect(Postprocess):
         mask_outputs: positions of the outputs with those of each level.
         prototypes: position of the output with the maps that they weight, (1, h, w, masks).
         clipped: whether boxes are clipped to the image before overlapping ones are dropped, as torchvision does.
+        turned: whether boxes of ``yolov8`` have an angle, of which the last channel tells (Ultralytics' obb).
+        angle_outputs: positions of the outputs with the angles of each level.
         suppress: whether overlapping boxes are dropped; a head that was trained to give each object once needs none.
         candidates: most boxes that suppression looks at, the surest.
     """
@@ -165,6 +152,8 @@ class Detect(Postprocess):
     centre_scales: tuple[float, ...] = ()
     root: bool = False
     clipped: bool = False
+    turned: bool = False
+    angle_outputs: tuple[int, ...] = ()
     suppress: bool = True
     candidates: int = 3000
     points: int = 0
@@ -239,10 +228,13 @@ class Detect(Postprocess):
             "object_outputs": len(boxes) if self.form == "yolox" or self._is_centred() else 0,
             "point_outputs": self._wanted_points(),
             "mask_outputs": len(boxes) if self.masks else 0,
+            "angle_outputs": len(boxes) if self.turned else 0,
         }
         for name, wanted in {} if together else needed.items():
             value = getattr(self, name)
             require(len(value) == wanted, name, value, f"{wanted} positions, as box_outputs has {len(boxes)}")
+        good = not self.turned or (self.form == "yolov8" and self.points == self.masks == 0)
+        require(good, "turned", self.turned, "false but for yolov8 without key points and masks")
         self._check_anchors()
         if together and not self.decoded:
             require(bool(boxes), "box_outputs", boxes, "the output of each stride")
@@ -296,7 +288,7 @@ class Detect(Postprocess):
             order = np.argsort(-found.scores, kind="stable")[: self.limit]
         else:
             groups = found.classes if self.per_class else np.zeros(len(found.classes), np.int64)
-            order = non_max_suppression(found.boxes, found.scores, groups, self.iou, self.limit)
+            order = _kept(found, groups, self.iou, self.limit)
         corners = np.clip(found.boxes[order], 0, 1).tolist()
         points = [()] * len(order) if found.points is None else found.points[order].tolist()
         return [
@@ -362,34 +354,10 @@ class Detect(Postprocess):
         return found
 
 
-def in_pixels(
-    found: Sequence[Detection], preprocess: ImagePreprocess, height: int, width: int
-) -> list[Detection]:
-    """Return the objects with boxes and points in pixels of the image that was handed over, boxes clipped to it.
+def _kept(found: Candidates, groups: npt.NDArray[Any], iou: float, limit: int) -> npt.NDArray[np.intp]:
+    """Return which boxes suppression leaves, the surest first; turned ones overlap as far as they cover each other."""
+    if found.turned is None:
+        return non_max_suppression(found.boxes, found.scores, groups, iou, limit)
+    from qedge.processing.detection.turned import alike
 
-    Args:
-        found: what :meth:`Detect.apply` returned.
-        preprocess: how the image became the model's input: stretched, cropped or letterboxed.
-        height, width: of the image.
-    """
-    if not found:
-        return []
-    boxes = preprocess.to_source([d.box for d in found], height, width)
-    boxes = np.clip(boxes, 0, [height, width, height, width]).tolist()
-    placed = [d._replace(box=(b[0], b[1], b[2], b[3])) for d, b in zip(found, boxes)]
-    if any(d.mask for d in found):
-        placed = [d._replace(mask=_runs_in_pixels(d.mask, preprocess, height, width)) for d in placed]
-    if not found[0].points:
-        return placed
-    points = np.array([d.points for d in found], np.float64)
-    points[..., :2] = preprocess.to_source(points[..., :2], height, width)
-    return [d._replace(points=tuple((y, x, s) for y, x, s in p)) for d, p in zip(placed, points.tolist())]
-
-
-def _runs_in_pixels(mask: Any, preprocess: ImagePreprocess, height: int, width: int) -> tuple[Any, ...]:
-    """Return the rectangles of a mask in pixels of the image, without those that lie outside it."""
-    if not mask:
-        return ()
-    runs = np.clip(preprocess.to_source(mask, height, width), 0, [height, width, height, width])
-    inside = (runs[:, 2] > runs[:, 0]) & (runs[:, 3] > runs[:, 1])
-    return tuple(map(tuple, runs[inside].tolist()))
+    return non_max_suppression(found.turned, found.scores, groups, iou, limit, alike)

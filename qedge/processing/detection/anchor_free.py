@@ -24,6 +24,7 @@ from qedge.processing.detection.grids import (
     rows,
     surest,
 )
+from qedge.processing.detection.turned import corners_of
 
 if TYPE_CHECKING:
     from qedge.processing.detect import Detect
@@ -54,6 +55,8 @@ def decode(spec: Detect, outputs: Sequence[Floats]) -> Candidates:
     numbers = spec.points * spec.point_numbers
     marks, masks = further[:, :numbers], further[:, numbers:] if spec.masks else None
     marks = _with_sureness(marks.reshape(len(encoded), spec.points, spec.point_numbers), kept.scores)
+    if spec.turned and spec.decoded and not spec.box_outputs:
+        return _turned(spec, np.concatenate([encoded[:, :4], further[:, -1:]], axis=1), kept)
     if spec.decoded and not spec.box_outputs:
         corners = centres_to_corners(encoded[:, :2], encoded[:, 2:4], spec.input_size)
         return Candidates(corners, kept.classes, kept.scores, as_shares(marks, spec), masks)
@@ -63,13 +66,38 @@ def decode(spec: Detect, outputs: Sequence[Floats]) -> Candidates:
     require_places(first, len(cells), spec.form)
     places = all_of.places[kept.places]
     middles = cells[places] + np.float32(spec.cell_middle)
-    corners = from_distances(distances(encoded, spec.bins), middles, strides[places], spec.input_size)
+    sides = distances(encoded, spec.bins)
+    if spec.turned:
+        angles = (sigmoid(further[:, -1:]) - np.float32(0.25)) * np.float32(np.pi)
+        return _turned(
+            spec, np.concatenate([_between(sides, angles, middles) * strides[places], angles], axis=1), kept
+        )
+    corners = from_distances(sides, middles, strides[places], spec.input_size)
     if spec.points:
         start = cells[places] if spec.point_scale == 2 else middles
         spots = (marks[..., :2] * spec.point_scale + start[:, None]) * strides[places][:, None]
         sure = sigmoid(marks[..., 2:]) if spec.point_numbers > SPOT else marks[..., 2:]
         marks = np.concatenate([spots, sure], axis=2)
     return Candidates(corners, kept.classes, kept.scores, as_shares(marks, spec), masks)
+
+
+def _between(sides: Floats, angles: Floats, middles: Floats) -> Floats:
+    """Return (x, y, w, h) in cells of boxes turned by ``angles`` (n, 1), whose distances are along their own sides."""
+    moved, cos, sin = (sides[:, 2:] - sides[:, :2]) / 2, np.cos(angles), np.sin(angles)
+    x, y = moved[:, :1] * cos - moved[:, 1:] * sin, moved[:, :1] * sin + moved[:, 1:] * cos
+    found: Floats = np.concatenate(
+        [np.concatenate([x, y], axis=1) + middles, sides[:, :2] + sides[:, 2:]], axis=1
+    )
+    return found
+
+
+def _turned(spec: Detect, boxes: Floats, kept: Likely) -> Candidates:
+    """Return turned boxes (x, y, w, h, angle) in pixels with upright ones around them, and their corners as points."""
+    corners = corners_of(boxes)
+    around = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+    marks = as_shares(_with_sureness(corners, kept.scores), spec)
+    upright = pixels_to_corners(around, spec.input_size)
+    return Candidates(upright, kept.classes, kept.scores, marks, None, boxes)
 
 
 def _with_sureness(marks: Floats, scores: Floats) -> Floats:
@@ -84,7 +112,8 @@ def _parts(spec: Detect, outputs: Sequence[Floats]) -> Iterator[tuple[Floats, Fl
     if spec.box_outputs:
         for k, (box, score) in enumerate(zip(spec.box_outputs, spec.score_outputs)):
             boxes, scores = (rows(outputs[place], spec.channel_axis) for place in (box, score))
-            further = [*spec.point_outputs[k : k + 1], *spec.mask_outputs[k : k + 1]]
+            extra = (spec.point_outputs, spec.mask_outputs, spec.angle_outputs)
+            further = [place for places in extra for place in places[k : k + 1]]
             parts = [boxes[:, :0], *(rows(outputs[place], spec.channel_axis) for place in further)]
             if spec.each > 1:  # places of one cell lie next to each other
                 boxes = boxes.reshape(-1, SIDES * max(1, spec.bins))
@@ -95,7 +124,7 @@ def _parts(spec: Detect, outputs: Sequence[Floats]) -> Iterator[tuple[Floats, Fl
         return
     whole = rows(outputs[spec.boxes], spec.channel_axis)
     sides = SIDES if spec.decoded else SIDES * max(1, spec.bins)
-    last = whole.shape[1] - spec.point_numbers * spec.points - spec.masks
+    last = whole.shape[1] - spec.point_numbers * spec.points - spec.masks - spec.turned
     yield whole[:, :sides], whole[:, sides:last], whole[:, last:]
 
 

@@ -29,7 +29,8 @@ class Candidates(NamedTuple):
     """Boxes before suppression: float32 (n, 4) as (top, left, bottom, right), 0 to 1 of the model's input.
 
     ``points``, where the model has key points: float32 (n, points, 3) as (y, x, score), 0 to 1. ``masks``, where it
-    has masks: the weights of each object, float32 (n, masks).
+    has masks: the weights of each object, float32 (n, masks). ``turned``, where boxes have an angle: float32 (n, 5) as
+    (x, y, w, h, angle) in pixels; ``boxes`` are around them then, and ``points`` their corners.
     """
 
     boxes: Floats
@@ -37,6 +38,7 @@ class Candidates(NamedTuple):
     scores: Floats
     points: Floats | None = None
     masks: Floats | None = None
+    turned: Floats | None = None
 
 
 class Likely(NamedTuple):
@@ -162,7 +164,7 @@ def pixels_to_corners(boxes: Floats, input_size: Sequence[int]) -> Floats:
 
 def as_shares(marks: Floats, spec: Detect) -> Floats | None:
     """Return key points (n, points, 3) of x and y in pixels and a score as (y, x, score), 0 to 1; None without any."""
-    if not spec.points:
+    if not marks.shape[1]:
         return None
     found: Floats = marks[..., [1, 0, 2]]
     found[..., :2] /= np.array(spec.input_size, np.float32)

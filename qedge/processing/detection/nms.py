@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
 
     Floats = npt.NDArray[np.float32]
+    Shared = Callable[[Floats, Floats], Floats]
 
 BLOCK = 256
 """Boxes that are settled together: their overlaps with each other and with what was kept are one matrix each."""
@@ -18,32 +21,38 @@ DENSE = 0.2
 
 
 def non_max_suppression(
-    boxes: Floats, scores: Floats, groups: npt.NDArray[Any], iou: float, limit: int
+    boxes: Floats,
+    scores: Floats,
+    groups: npt.NDArray[Any],
+    iou: float,
+    limit: int,
+    shared: Shared | None = None,
 ) -> npt.NDArray[np.intp]:
     """Return the indices of the boxes that no surer box of their group overlaps by more than ``iou``.
 
     The surest first, at most ``limit``; of equal scores the first in order. ``boxes`` are (top, left, bottom, right),
-    float (n, 4).
+    float (n, 4); or what ``shared`` takes, which returns how far boxes overlap as :func:`overlaps` does.
     """
+    shared = shared or overlaps
     order = np.argsort(-scores, kind="stable")
     boxes, groups = boxes[order], groups[order]
     kept = np.zeros(0, np.intp)
     for start in range(0, len(order), BLOCK):
         block = np.arange(start, min(start + BLOCK, len(order)))
         if kept.size:
-            hidden = _hides(boxes[kept], groups[kept], boxes[block], groups[block], iou).any(axis=0)
+            hidden = _hides(boxes[kept], groups[kept], boxes[block], groups[block], iou, shared).any(axis=0)
             block = block[~hidden]
-        kept = np.concatenate([kept, block[_greedy(boxes[block], groups[block], iou)]])
+        kept = np.concatenate([kept, block[_greedy(boxes[block], groups[block], iou, shared)]])
         if len(kept) >= limit:
             break
     found: npt.NDArray[np.intp] = order[kept[:limit]]
     return found
 
 
-def _greedy(boxes: Floats, groups: npt.NDArray[Any], iou: float) -> npt.NDArray[np.bool_]:
+def _greedy(boxes: Floats, groups: npt.NDArray[Any], iou: float, shared: Shared) -> npt.NDArray[np.bool_]:
     """Return which boxes stay among themselves, the surest first."""
     stays = np.ones(len(boxes), bool)
-    hides = np.triu(_hides(boxes, groups, boxes, groups, iou), 1)
+    hides = np.triu(_hides(boxes, groups, boxes, groups, iou, shared), 1)
     for row in np.flatnonzero(hides.any(axis=1)):
         if stays[row]:
             stays &= ~hides[row]
@@ -51,14 +60,19 @@ def _greedy(boxes: Floats, groups: npt.NDArray[Any], iou: float) -> npt.NDArray[
 
 
 def _hides(
-    a: Floats, a_groups: npt.NDArray[Any], b: Floats, b_groups: npt.NDArray[Any], iou: float
+    a: Floats,
+    a_groups: npt.NDArray[Any],
+    b: Floats,
+    b_groups: npt.NDArray[Any],
+    iou: float,
+    shared: Shared,
 ) -> npt.NDArray[np.bool_]:
     """Return (n, m): whether box n of ``a`` hides box m of ``b``."""
     same: npt.NDArray[np.bool_] = a_groups[:, None] == b_groups
     if np.count_nonzero(same) > DENSE * same.size:
-        return same & (overlaps(a[:, None], b) > iou)
+        return same & (shared(a[:, None], b) > iou)
     row, column = np.nonzero(same)
-    same[row, column] = overlaps(a[row], b[column]) > iou
+    same[row, column] = shared(a[row], b[column]) > iou
     return same
 
 

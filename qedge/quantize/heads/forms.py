@@ -49,6 +49,7 @@ def _families(
         (2, anchors.encoded),
         (3, _yolox),
         (3, _with_points),
+        (3, _with_angles),
         (1, anchors.logistic),
     )
     for count, family in families if prototypes(graph) is None else ((3, _with_masks),):
@@ -115,6 +116,18 @@ def _with_points(
         for once, whole in _chosen(output, _places(levels, size) * classes, posed, size):
             for scale in (2, 1):
                 yield Head(tensors, names, once.replace(point_scale=scale), whole)
+
+
+def _with_angles(
+    graph: Graph, levels: Sequence[Level], output: Sequence[int], size: tuple[int, int]
+) -> Iterator[Head]:
+    """Yield readings of three convolutions a level as distances, class scores and an angle."""
+    names, count = named(levels, "boxes", "scores", "angles"), len(levels)
+    for tensors, cut, (classes, further) in _with_distances(graph, levels, size):
+        if further == 1:
+            turned = cut.replace(turned=True, angle_outputs=tuple(range(2 * count, 3 * count)))
+            for whole in readings(output, _places(levels, size), 4 + classes + 1, size, "yolov8"):
+                yield Head(tensors, names, turned, whole.replace(turned=True))
 
 
 def _with_masks(

@@ -61,5 +61,5 @@ def in_order(found: Candidates, order: npt.NDArray[np.intp] | None) -> Candidate
     """Return places in another order; as they are where ``order`` is None."""
     if order is None:
         return found
-    points, masks = (None if part is None else part[order] for part in (found.points, found.masks))
-    return Candidates(found.boxes[order], found.classes[order], found.scores[order], points, masks)
+    parts = (None if part is None else part[order] for part in (found.points, found.masks, found.turned))
+    return Candidates(found.boxes[order], found.classes[order], found.scores[order], *parts)

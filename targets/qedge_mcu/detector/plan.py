@@ -114,7 +114,7 @@ def plan(graph: Graph, postprocess: Postprocess | None) -> Plan | None:
     """
     if not isinstance(postprocess, Detect) or max(postprocess.input_size) > MOST_SIDE:
         return None
-    if postprocess.score_shift:
+    if postprocess.score_shift or postprocess.turned:
         return None
     makers = {"yolov8": _anchor_free, "fomo": _grid}
     maker = makers.get(postprocess.form)
