@@ -148,7 +148,7 @@ def _rotated(found: Brought, request: BuildRequest) -> Brought:
     Raises:
         UnsupportedError: ``cut_head`` is asked for.
     """
-    message = "the boxes are turned (task obb), by another decoding than YOLOv8's and 11's"
+    message = "the boxes are turned (task obb), by another decoding than YOLOv8's, 11's and 26's"
     if request.cut_head:
         raise UnsupportedError(f"{request.model}: {message}", hint="train the task detect: upright boxes")
     said = Finding(

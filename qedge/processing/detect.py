@@ -107,7 +107,8 @@ class Detect(Postprocess):
         mask_outputs: positions of the outputs with those of each level.
         prototypes: position of the output with the maps that they weight, (1, h, w, masks).
         clipped: whether boxes are clipped to the image before overlapping ones are dropped, as torchvision does.
-        turned: whether boxes of ``yolov8`` have an angle, of which the last channel tells (Ultralytics' obb).
+        turned: whether boxes of ``yolov8`` and ``top_k`` have an angle, the last channel (Ultralytics' obb).
+        plain_angle: whether it is one before it is decoded (YOLO26); else it goes through a sigmoid (YOLOv8, 11).
         angle_outputs: positions of the outputs with the angles of each level.
         suppress: whether overlapping boxes are dropped; a head that was trained to give each object once needs none.
         candidates: most boxes that suppression looks at, the surest.
@@ -153,6 +154,7 @@ class Detect(Postprocess):
     root: bool = False
     clipped: bool = False
     turned: bool = False
+    plain_angle: bool = False
     angle_outputs: tuple[int, ...] = ()
     suppress: bool = True
     candidates: int = 3000
@@ -233,8 +235,8 @@ class Detect(Postprocess):
         for name, wanted in {} if together else needed.items():
             value = getattr(self, name)
             require(len(value) == wanted, name, value, f"{wanted} positions, as box_outputs has {len(boxes)}")
-        good = not self.turned or (self.form == "yolov8" and self.points == self.masks == 0)
-        require(good, "turned", self.turned, "false but for yolov8 without key points and masks")
+        good = not self.turned or (self.form in ("yolov8", "top_k") and self.points == self.masks == 0)
+        require(good, "turned", self.turned, "false but for yolov8 and top_k without key points and masks")
         self._check_anchors()
         if together and not self.decoded:
             require(bool(boxes), "box_outputs", boxes, "the output of each stride")

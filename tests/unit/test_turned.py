@@ -112,16 +112,29 @@ def test_boxes_that_cross_are_two_objects() -> None:
     np.testing.assert_allclose(found[0].box, found[1].box, atol=1e-5)
 
 
-def obb() -> bytes:
-    """Return a net that decodes turned boxes as that package does: (1, places, 4 + classes + 1)."""
+def test_rows_that_a_model_chose_have_the_angle_last() -> None:
+    box, angle = [30.0, 20.0, 24.0, 10.0], 0.5
+    chosen = Detect("top_k", input_size=(HEIGHT, WIDTH), turned=True, threshold=0.5)
+    whole = Detect(
+        "yolov8", input_size=(HEIGHT, WIDTH), turned=True, threshold=0.5, score_form="probabilities"
+    )
+    (one,) = chosen.apply([np.array([[[*box, 0.9, 1, angle], [*box, 0.3, 0, angle]]], np.float32)], "ab")
+    (other,) = whole.apply([np.array([[[*box, 0.1, 0.9, angle]]], np.float32)], "ab")
+    assert one == other
+    assert one.label == "b"
+
+
+def obb(plain: bool) -> bytes:
+    """Return a net that decodes turned boxes as that package does: (1, places, 4 + classes + 1); ``plain``: as 26."""
     net = Net(8)
     boxes, scores, angle = (
         net.flat([net.conv(level, n) for level in net.levels], n) for n in (4, CLASSES, 1)
     )
     points, steps = places(strides=STRIDES)
     shape = net.editor.shape(angle)
-    angle = net.both("SUB", net.op("LOGISTIC", [angle], shape), net.value(0.25))
-    angle = net.both("MUL", angle, net.value(math.pi))
+    if not plain:
+        angle = net.both("SUB", net.op("LOGISTIC", [angle], shape), net.value(0.25))
+        angle = net.both("MUL", angle, net.value(math.pi))
     cos, sin = (net.op(op, [angle], shape) for op in ("COS", "SIN"))
     low, high = net.pick(boxes, 0, 2), net.pick(boxes, 2, 2)
     moved = net.both("MUL", net.both("SUB", high, low), net.value(0.5))
@@ -133,8 +146,9 @@ def obb() -> bytes:
     return net.finish(net.join([box, net.op("LOGISTIC", [scores], net.editor.shape(scores)), angle], 2))
 
 
-def test_the_decoding_of_turned_boxes_is_taken_off(tmp_path) -> None:
-    model = obb()
+@pytest.mark.parametrize("plain", [False, True])
+def test_the_decoding_of_turned_boxes_is_taken_off(plain: bool, tmp_path) -> None:
+    model = obb(plain)
     cut = cut_head(model)
     assert cut is not None
     assert (cut.postprocess.form, cut.postprocess.turned, len(cut.postprocess.angle_outputs)) == (
@@ -142,6 +156,7 @@ def test_the_decoding_of_turned_boxes_is_taken_off(tmp_path) -> None:
         True,
         2,
     )
+    assert cut.postprocess.plain_angle == plain
     assert {op.op for op in Graph.from_bytes(cut.data)} == {"CONV_2D"}
     wanted, found = (
         post.replace(threshold=0.3, limit=500).apply(Runner(data).predict([IMAGE]), ())
@@ -154,6 +169,8 @@ def test_the_decoding_of_turned_boxes_is_taken_off(tmp_path) -> None:
     brought = bring(source, BuildRequest(tmp_path / "net.onnx", [], tmp_path))
     assert brought.cut is not None
     assert brought.labels == ("a", "b", "c")
+    if plain:
+        return
     (tmp_path / "net.tflite").write_bytes(model)
     data = np.random.default_rng(0).normal(0, 1, (8, SIDE, SIDE, 3)).astype(np.float32)
     made = qedge.build(tmp_path / "net.tflite", data, targets="rpi", out=tmp_path / "build", method="minmax")

@@ -24,7 +24,7 @@ from qedge.processing.detection.grids import (
     rows,
     surest,
 )
-from qedge.processing.detection.turned import corners_of
+from qedge.processing.detection.turned import turned
 
 if TYPE_CHECKING:
     from qedge.processing.detect import Detect
@@ -56,7 +56,9 @@ def decode(spec: Detect, outputs: Sequence[Floats]) -> Candidates:
     marks, masks = further[:, :numbers], further[:, numbers:] if spec.masks else None
     marks = _with_sureness(marks.reshape(len(encoded), spec.points, spec.point_numbers), kept.scores)
     if spec.turned and spec.decoded and not spec.box_outputs:
-        return _turned(spec, np.concatenate([encoded[:, :4], further[:, -1:]], axis=1), kept)
+        return turned(
+            spec, np.concatenate([encoded[:, :4], further[:, -1:]], axis=1), kept.classes, kept.scores
+        )
     if spec.decoded and not spec.box_outputs:
         corners = centres_to_corners(encoded[:, :2], encoded[:, 2:4], spec.input_size)
         return Candidates(corners, kept.classes, kept.scores, as_shares(marks, spec), masks)
@@ -68,10 +70,11 @@ def decode(spec: Detect, outputs: Sequence[Floats]) -> Candidates:
     middles = cells[places] + np.float32(spec.cell_middle)
     sides = distances(encoded, spec.bins)
     if spec.turned:
-        angles = (sigmoid(further[:, -1:]) - np.float32(0.25)) * np.float32(np.pi)
-        return _turned(
-            spec, np.concatenate([_between(sides, angles, middles) * strides[places], angles], axis=1), kept
-        )
+        angles = further[:, -1:]
+        if not spec.plain_angle:
+            angles = (sigmoid(angles) - np.float32(0.25)) * np.float32(np.pi)
+        boxes_of = np.concatenate([_between(sides, angles, middles) * strides[places], angles], axis=1)
+        return turned(spec, boxes_of, kept.classes, kept.scores)
     corners = from_distances(sides, middles, strides[places], spec.input_size)
     if spec.points:
         start = cells[places] if spec.point_scale == 2 else middles
@@ -89,15 +92,6 @@ def _between(sides: Floats, angles: Floats, middles: Floats) -> Floats:
         [np.concatenate([x, y], axis=1) + middles, sides[:, :2] + sides[:, 2:]], axis=1
     )
     return found
-
-
-def _turned(spec: Detect, boxes: Floats, kept: Likely) -> Candidates:
-    """Return turned boxes (x, y, w, h, angle) in pixels with upright ones around them, and their corners as points."""
-    corners = corners_of(boxes)
-    around = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
-    marks = as_shares(_with_sureness(corners, kept.scores), spec)
-    upright = pixels_to_corners(around, spec.input_size)
-    return Candidates(upright, kept.classes, kept.scores, marks, None, boxes)
 
 
 def _with_sureness(marks: Floats, scores: Floats) -> Floats:

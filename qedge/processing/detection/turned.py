@@ -6,14 +6,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qedge.processing.detection.grids import Candidates, as_shares, pixels_to_corners
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from qedge.processing.detection.grids import Floats
+    from qedge.processing.detect import Detect
+    from qedge.processing.detection.grids import Floats, Places
 
     Doubles = npt.NDArray[np.float64]
 
 TINY = 1e-7
+
+
+def turned(spec: Detect, boxes: Floats, classes: Places, scores: Floats) -> Candidates:
+    """Return boxes (x, y, w, h, angle) in pixels with upright ones around them, and their corners as points."""
+    corners = corners_of(boxes)
+    around = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+    sure = np.broadcast_to(scores[:, None, None], (*corners.shape[:2], 1))
+    marks = as_shares(np.concatenate([corners, sure], axis=2), spec)
+    return Candidates(pixels_to_corners(around, spec.input_size), classes, scores, marks, None, boxes)
 
 
 def corners_of(boxes: Floats) -> Floats:

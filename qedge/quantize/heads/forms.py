@@ -92,11 +92,12 @@ def _chosen(
     output: Sequence[int], most: int, cut: Detect, size: tuple[int, int]
 ) -> Iterator[tuple[Detect, Detect]]:
     """Yield a cut whose objects the model chooses itself, as rows with their parts, and what those rows mean."""
-    if output[2] == CHOSEN + 3 * cut.points + cut.masks and output[1] <= most:
+    if output[2] == CHOSEN + 3 * cut.points + cut.masks + cut.turned and output[1] <= most:
         once = cut.replace(suppress=False, limit=min(LIMIT, output[1]))
         for scale in (size, (1, 1)):
             yield once, Detect(
-                "top_k", input_size=scale, threshold=THRESHOLD, limit=once.limit, points=cut.points, masks=cut.masks
+                "top_k", input_size=scale, threshold=THRESHOLD, limit=once.limit, points=cut.points, masks=cut.masks,
+                turned=cut.turned,
             )  # fmt: skip
 
 
@@ -126,8 +127,11 @@ def _with_angles(
     for tensors, cut, (classes, further) in _with_distances(graph, levels, size):
         if further == 1:
             turned = cut.replace(turned=True, angle_outputs=tuple(range(2 * count, 3 * count)))
-            for whole in readings(output, _places(levels, size), 4 + classes + 1, size, "yolov8"):
-                yield Head(tensors, names, turned, whole.replace(turned=True))
+            for told in (turned, turned.replace(plain_angle=True)):
+                for whole in readings(output, _places(levels, size), 4 + classes + 1, size, "yolov8"):
+                    yield Head(tensors, names, told, whole.replace(turned=True))
+                for once, whole in _chosen(output, _places(levels, size) * classes, told, size):
+                    yield Head(tensors, names, once, whole)
 
 
 def _with_masks(
