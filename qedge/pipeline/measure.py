@@ -21,6 +21,7 @@ from qedge.quantize.inputs import coarse_features
 BLAMED_SAMPLES = 16
 # Warnings that are no loss: what a rescue took is told, and --strict asks for no loss.
 HARMLESS = ("mixed-precision",)
+ANY_CLASS = 20.0  # percent; an mAP50 by which boxes are where the labels are
 FEWEST_ANSWERS = 20  # samples; fewer may be alike by chance
 WAY_OUT = (
     "keep the layer in 16 bit (a recipe, see docs/models_and_data.md), give more and better calibration samples,"
@@ -90,7 +91,7 @@ def _stepped(graph: Graph) -> set[str]:
 
 def figure_findings(comparison: Comparison) -> list[Finding]:
     """Return outputs that never change and labels that the float model knows no better than a guess."""
-    checks = (_constant, _one_answer, _unrelated)
+    checks = (_constant, _one_answer, _unrelated, _found_little)
     return [f for output in comparison.outputs for check in checks if (f := check(output))]
 
 
@@ -163,5 +164,30 @@ def _unrelated(output: OutputFigures) -> Finding | None:
         f"the float model has {100 * recall:.1f} % of each class right in {output.name!r}, no more than a guess among"
         f" {classes} classes: the labels seem to be in another order, or of another model",
         "name the classes in the model's output order with --labels FILE, or number them so",
+        tensor=output.name,
+    )
+
+
+def _found_little(output: OutputFigures) -> Finding | None:
+    """Return the warning that the float model finds hardly any labelled object, or calls what it finds otherwise."""
+    found = (output.boxes or {}).get("float", {})
+    if "map50_any_class" not in found:
+        return None
+    known, any_class = 100 * (found["map50"] or 0.0), 100 * (found["map50_any_class"] or 0.0)
+    if any_class > max(2 * known, ANY_CLASS):
+        return Finding(
+            "warning",
+            "labels",
+            f"the float model finds the labelled objects and calls them otherwise (mAP50 {known:.1f} %, of any class"
+            f" {any_class:.1f} %): its classes are in another order than those that are named",
+            "name the classes in the model's output order: --labels FILE, one a line",
+            tensor=output.name,
+        )
+    return Finding(
+        "warning",
+        "few-found",
+        f"the float model finds hardly any of the labelled objects (mAP50 {known:.1f} %): what int8 loses of that says"
+        " little",
+        "is the pre-processing that of the training (--fit, --range, --color), and did it learn to find these?",
         tensor=output.name,
     )

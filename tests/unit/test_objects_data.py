@@ -469,6 +469,16 @@ def test_boxes_of_photos_that_were_labelled_at_another_size(tmp_path) -> None:
     assert "have another size than the labels say" in other.findings[0].message
 
 
+def test_photos_without_any_object_and_name_fit_every_model(tmp_path) -> None:
+    folder = label_studio(tmp_path)
+    tasks = json.loads((folder / "export.json").read_text())
+    for task in tasks:
+        task["annotations"] = [{"result": []}]
+    (folder / "export.json").write_text(json.dumps(tasks))
+    found = read_objects(folder).renumbered(("cat", "dog"))
+    assert (found.names, [len(t.boxes) for t in found.truths]) == (("cat", "dog"), [0, 0, 0])
+
+
 def test_what_label_studio_holds_beside_rectangles(tmp_path) -> None:
     folder = label_studio(tmp_path)
     tasks = json.loads((folder / "export.json").read_text())
@@ -539,3 +549,35 @@ def test_the_order_of_classes_is_the_model_s(tmp_path) -> None:
     (tmp_path / "4.xml").unlink()
     with pytest.raises(DataError, match="found 4 labels, the detector has 5 classes"):
         built()
+
+
+@pytest.mark.parametrize(
+    ("turn", "shift", "rule"), [(0, 0, None), (1, 0, "labels"), (0, 50, "few-found"), (1, 50, "few-found")]
+)
+def test_a_float_model_that_finds_little_is_told_of(turn, shift, rule, tmp_path) -> None:
+    """Whether it calls what it finds otherwise, or finds nothing where the labels are."""
+    from qedge.datasets import InputInfo
+    from qedge.datasets.objects import open_objects
+    from qedge.pipeline.measure import figure_findings
+    from qedge.processing.detect import Detect
+    from qedge.processing.image import ImagePreprocess
+    from qedge.quantize.boxes import ObjectTally
+    from qedge.quantize.compare import Comparison
+
+    for part in ("images", "labels"):
+        (tmp_path / part).mkdir()
+    for k in range(20):
+        Image.new("RGB", (WIDTH, WIDTH)).save(tmp_path / f"images/{k:02d}.png")
+        (tmp_path / f"labels/{k:02d}.txt").write_text(f"{k % 3} .25 .25 .2 .3\n")
+    (tmp_path / "data.yaml").write_text("val: images\nnames: [a, b, c]\n")
+    spec = ImagePreprocess(WIDTH, WIDTH)
+    photos = open_objects(tmp_path, [InputInfo("x", spec.shape, "float32")], spec, None)
+    tally = ObjectTally(Detect("top_k", decoded=True, input_size=(WIDTH, WIDTH)), photos)
+    for k in range(20):
+        box = np.array([15, 10, 35, 40]) + shift
+        rows = np.array([[*box, 0.9, (k + turn) % 3]], np.float32)[None]
+        tally.add([rows], [rows], k)
+    figures = tally.result()
+    found = [f.rule for f in figure_findings(Comparison(20, (figures,)))]
+    assert found == ([rule] if rule else [])
+    assert figures.boxes["float"]["map50"] == pytest.approx(0 if rule else 1)

@@ -99,7 +99,7 @@ class Labelled:
             for k, name in enumerate(self.names)
             if name.strip().lower() in place
         }
-        if not moves:
+        if not moves and self.names:
             shown = ", ".join(map(repr, self.names[:3]))
             raise DataError(
                 f"the labels name {shown} ..., the model {', '.join(map(repr, names[:3]))} ...: none is the same",
