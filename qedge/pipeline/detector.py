@@ -321,7 +321,8 @@ def classes_of(post: Detect, shapes: Sequence[Sequence[int]]) -> int | None:
         sides = 4 * post.bins if post.form == "yolov8" else 4 + behind
         return math.prod(shapes[score]) * sides // math.prod(shapes[box]) - post.background
     if post.form == "yolov5" and post.box_outputs:
-        return shapes[post.box_outputs[0]][-1] * 2 * len(post.strides) // len(post.anchor_sizes) - 5
+        numbers = shapes[post.box_outputs[0]][-1] * 2 * len(post.strides) // len(post.anchor_sizes)
+        return numbers - 5 - 2 * post.points - post.masks
     return None
 
 

@@ -41,8 +41,8 @@ FORMS: Mapping[str, str] = {
 SETTLED = ("ssd", "top_k", "centernet", "fomo")
 """Forms that give every object once, so that nothing is suppressed."""
 WITH_PARTS: Mapping[str, tuple[str, ...]] = {
-    "points": ("yolov8", "top_k", "yolox", "anchors", "centerface"),
-    "masks": ("yolov8", "top_k"),
+    "points": ("yolov8", "top_k", "yolov5", "yolox", "anchors", "centerface"),
+    "masks": ("yolov8", "top_k", "yolov5"),
 }
 """Forms whose objects may have key points, and masks."""
 OF_ONE_GRID = ("centernet", "centerface")
@@ -96,8 +96,8 @@ class Detect(Postprocess):
         centre_scales: cells that a centre of ``yolov5`` may move over, for each stride (1 in YOLOv3); (): 2.
         root: whether a score is the root of objectness (``yolov8``: of how central a place is) times class score
             (YuNet, FCOS).
-        points: key points of an object. They stand behind the class scores (``anchors``: behind the box) where all is
-            one output.
+        points: key points of an object. They stand behind the class scores (``anchors``: behind the box;
+            ``yolov5``: behind objectness) where all is one output.
         point_numbers: channels of one in ``yolov8``: 3 (x, y and how sure) or 2, as in the other forms but ``top_k``.
         point_outputs: positions of the outputs with the key points of each level.
         point_scale: cells that one step of their x and y is: 2, counted from the corner of a cell (YOLOv8, 11), or 1,

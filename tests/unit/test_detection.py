@@ -105,7 +105,7 @@ def test_key_points_of_anchor_free_heads() -> None:
     for before, after in zip(objects, in_pixels(objects, fit, 3 * HEIGHT, 3 * WIDTH)):
         assert np.allclose(after.points, np.multiply(before.points, (3 * HEIGHT, 3 * WIDTH, 1)))
     with pytest.raises(UsageError, match="points"):
-        Detect("yolov5", points=2)
+        Detect("fomo", points=2)
     with pytest.raises(UsageError, match="masks"):
         Detect("yolox", masks=2)
 

@@ -202,19 +202,16 @@ def test_scrfd_is_told_by_its_channels(rows: bool) -> None:
     np.testing.assert_allclose(found.points, wanted.points, atol=1e-5)
 
 
-@pytest.mark.parametrize("how", ["rows", "logits", "levels"])
+@pytest.mark.parametrize("how", ["rows", "logits"])
 def test_retinaface_is_told_by_its_anchors(how: str) -> None:
     net = Net(9)
     maps = [[net.conv(level, 2 * n) for level in deep(net)] for n in (4, 2, 10)]
-    if how == "levels":
-        outputs = [t for kind in maps for t in kind]
-    else:
-        outputs = [
-            net.join([net.reshape(t, 1, 2 * net.count(t), n) for t in kind], 1)
-            for kind, n in zip(maps, (4, 2, 10))
-        ]
-        if how == "rows":
-            outputs[1] = net.op("SOFTMAX", [outputs[1]], net.editor.shape(outputs[1]), {"beta": 1.0})
+    outputs = [
+        net.join([net.reshape(t, 1, 2 * net.count(t), n) for t in kind], 1)
+        for kind, n in zip(maps, (4, 2, 10))
+    ]
+    if how == "rows":
+        outputs[1] = net.op("SOFTMAX", [outputs[1]], net.editor.shape(outputs[1]), {"beta": 1.0})
     model = ended(net, outputs)
     reading = read_shapes(model)
     assert reading is not None
@@ -233,6 +230,14 @@ def test_retinaface_is_told_by_its_anchors(how: str) -> None:
             box_outputs=(0,), score_outputs=(1,), point_outputs=(2,), threshold=0.3, limit=1000
         )
         assert raw.apply([boxes, scores, marks], ("face",)) == found
+
+
+def test_levels_of_retinaface_are_asked_for() -> None:
+    """InsightFace's own and its port to PyTorch end alike, with other anchors."""
+    net = Net(9)
+    reading = read_shapes(ended(net, [net.conv(level, 2 * n) for n in (4, 2, 10) for level in deep(net)]))
+    assert reading is not None
+    assert reading.postprocess is None
 
 
 def test_other_places_are_no_retinaface() -> None:

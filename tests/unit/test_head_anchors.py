@@ -13,7 +13,7 @@ from qedge.errors import DataError
 from qedge.frontends import SourceModel
 from qedge.graph import Graph
 from qedge.graph.edit import Editor
-from qedge.pipeline.detector import bring
+from qedge.pipeline.detector import bring, classes_of
 from qedge.pipeline.request import BuildRequest
 from qedge.quantize.heads import cut_head
 from qedge.quantize.heads.anchors import fit
@@ -124,6 +124,27 @@ def ssd(strides, each, how: str) -> bytes:
     return ended(net, {"scores": scores, "boxes": corners})
 
 
+def yolov5(points: int, masks: int) -> bytes:
+    """Return a net as YOLOv5 decodes, with key points of faces (in pixels, no score) or weights of masks and maps."""
+    net, deep = Net(6), 5 + 2 * points + CLASSES + masks
+    whole = net.join([rows(net, net.conv(level, 2 * deep), 2, deep, True) for level in net.levels], 1)
+    middles, steps, sizes = grids(STRIDES, (2, 2), 0.5, True)
+    shares = squashed(net, net.pick(whole, 0, 5))
+    centre = net.both("SUB", net.pick(shares, 0, 2), net.value(0.5))
+    centre = net.both("ADD", net.both("MUL", centre, net.value(2 * steps)), net.value(middles))
+    size = net.both("MUL", net.pick(shares, 2, 2), net.value(2.0))
+    size = net.both("MUL", net.both("MUL", size, size), net.value(sizes))
+    parts = [centre, size, net.pick(shares, 4, 1)]
+    for k in range(points):
+        spot = net.both("MUL", net.pick(whole, 5 + 2 * k, 2), net.value(sizes))
+        parts.append(net.both("ADD", spot, net.value(middles - 0.5 * steps)))
+    parts.append(squashed(net, net.pick(whole, 5 + 2 * points, CLASSES)))
+    if not masks:
+        return ended(net, {"out": net.join(parts, 2)})
+    parts.append(net.pick(whole, deep - masks, masks))
+    return ended(net, {"out": net.join(parts, 2), "maps": net.conv(net.image, masks, 3, 4)})
+
+
 def same_objects(model: bytes) -> None:
     """Compare what the cut model's post-processing finds with what the whole model's outputs say."""
     cut = cut_head(model)
@@ -139,6 +160,9 @@ def same_objects(model: bytes) -> None:
         assert [d.label for d in found] == [d.label for d in wanted]
         np.testing.assert_allclose([d.box for d in found], [d.box for d in wanted], atol=1e-4)
         np.testing.assert_allclose([d.score for d in found], [d.score for d in wanted], atol=1e-4)
+        np.testing.assert_allclose([d.points for d in found], [d.points for d in wanted], atol=1e-4)
+        assert [d.mask for d in found] == [d.mask for d in wanted]
+        assert any(d.mask for d in found) == (cut.postprocess.masks > 0)
 
 
 @pytest.mark.parametrize(
@@ -153,6 +177,19 @@ def test_exponents_are_taken_off(scales: tuple[float, ...], how: str) -> None:
     assert (post.form, post.exponential, post.centre_scales) == ("yolov5", True, scales)
     assert post.anchor_sizes == tuple(np.ravel(SIZES))
     assert {op.op for op in Graph.from_bytes(cut.data)} == {"CONV_2D"}
+    same_objects(model)
+
+
+@pytest.mark.parametrize(("points", "masks"), [(5, 0), (0, 4)])
+def test_faces_and_masks_of_yolov5(points: int, masks: int) -> None:
+    model = yolov5(points, masks)
+    cut = cut_head(model)
+    assert cut is not None
+    post = cut.postprocess
+    assert (post.form, post.exponential, post.points, post.masks) == ("yolov5", False, points, masks)
+    graph = Graph.from_bytes(cut.data)
+    assert {op.op for op in graph} == {"CONV_2D"}
+    assert classes_of(post, [graph.tensors[t].shape for t in graph.outputs]) == CLASSES
     same_objects(model)
 
 

@@ -13,6 +13,7 @@ from qedge.processing.detection.grids import (
     Candidates,
     Likely,
     anchor_grid,
+    as_shares,
     centres_to_corners,
     grid,
     least_logit,
@@ -33,28 +34,52 @@ def decode(spec: Detect, outputs: Sequence[Floats]) -> Candidates:
 
     ``decoded``: one output (1, n, 5 + classes), centres and sizes in pixels, scores as ``score_form`` says. Else the
     levels of ``box_outputs``, each (1, h, w, anchors * (5 + classes)) of logits or (1, anchors, h, w, 5 + classes).
+    Key points, x and y alone, stand between objectness and classes, and are as sure as their object; the weights of
+    masks stand last.
     """
     if spec.decoded:
         whole = rows(outputs[spec.boxes], spec.channel_axis)
-        found = surest(objects(whole, spec.score_form == "sigmoid", spec.threshold), spec.candidates)
-        encoded = whole[found.places]
+        told, marks, masks = _apart(spec, whole)
+        found = surest(objects(told, spec.score_form == "sigmoid", spec.threshold), spec.candidates)
+        places = found.places
+        encoded, spots = whole[places], marks[places].reshape(len(places), spec.points, 2)
         corners = centres_to_corners(encoded[:, :2], encoded[:, 2:4], spec.input_size)
-        return Candidates(corners, found.classes, found.scores)
-    count = len(spec.anchor_sizes) // 2 // len(spec.strides)
-    whole = np.concatenate([_level(outputs[k], count) for k in spec.box_outputs])
-    cells, strides, anchors = anchor_grid(spec.input_size, spec.strides, spec.anchor_sizes)
-    require_places(len(whole), len(cells), spec.form)
-    found = surest(objects(whole, True, spec.threshold), spec.candidates)
-    places = found.places
-    reach = _reach(spec, places)
-    centres = (
-        reach * (sigmoid(whole[places, :2]) - np.float32(0.5)) + np.float32(0.5) + cells[places]
-    ) * strides[places]
+    else:
+        count = len(spec.anchor_sizes) // 2 // len(spec.strides)
+        whole = np.concatenate([_level(outputs[k], count) for k in spec.box_outputs])
+        told, marks, masks = _apart(spec, whole)
+        cells, strides, anchors = anchor_grid(spec.input_size, spec.strides, spec.anchor_sizes)
+        require_places(len(whole), len(cells), spec.form)
+        found = surest(objects(told, True, spec.threshold), spec.candidates)
+        places = found.places
+        corners = _corners(
+            spec, whole[places, :4], _reach(spec, places), cells[places], strides[places], anchors[places]
+        )
+        spots = marks[places].reshape(len(places), spec.points, 2) * anchors[places][:, None]
+        spots = np.add(spots, (cells[places] * strides[places])[:, None])
+    sure = np.broadcast_to(found.scores[:, None, None], (len(places), spec.points, 1))
+    points = as_shares(np.concatenate([spots, sure], axis=2), spec)
+    return Candidates(corners, found.classes, found.scores, points, masks[places] if spec.masks else None)
+
+
+def _apart(spec: Detect, whole: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return box, objectness and classes (n, 5 + classes), key points (n, 2 * points) and weights of masks."""
+    first, last = FIRST_CLASS + 2 * spec.points, whole.shape[1] - spec.masks
+    marks, masks = whole[:, FIRST_CLASS:first], whole[:, last:]
+    if spec.points:
+        return np.concatenate([whole[:, :FIRST_CLASS], whole[:, first:last]], axis=1), marks, masks
+    return whole[:, :last], marks, masks
+
+
+def _corners(
+    spec: Detect, encoded: Floats, reach: Floats, cells: Floats, strides: Floats, anchors: Floats
+) -> Floats:
+    """Return corners, 0 to 1, of boxes relative to their cells and anchors."""
+    centres = (reach * (sigmoid(encoded[:, :2]) - np.float32(0.5)) + np.float32(0.5) + cells) * strides
     with np.errstate(over="ignore"):
-        numbers = whole[places, 2:4]
-        sizes = (np.exp(numbers) if spec.exponential else (2 * sigmoid(numbers)) ** 2) * anchors[places]
-    corners = centres_to_corners(centres, sizes, spec.input_size)
-    return Candidates(corners, found.classes, found.scores)
+        numbers = encoded[:, 2:]
+        sizes = (np.exp(numbers) if spec.exponential else (2 * sigmoid(numbers)) ** 2) * anchors
+    return centres_to_corners(centres, sizes, spec.input_size)
 
 
 def _reach(spec: Detect, places: Places) -> Floats:

@@ -17,6 +17,7 @@ from qedge.processing.detection.grids import ROUNDING
 from qedge.quantize.heads.head import FIRST_CLASS, IOU, LIMIT, SIDES, THRESHOLD, Head, Level, named, readings
 from qedge.quantize.heads.numbers import STRIDES
 from qedge.quantize.heads.probe import Probe
+from qedge.quantize.heads.tail import prototypes
 
 Array = npt.NDArray[Any]
 
@@ -30,6 +31,8 @@ EXPONENT, SQUARE = math.e, (2 / (1 + math.exp(-1))) ** 2
 """What the number 1 makes of an anchor's side: its exponent (YOLOv3, v4), or the square of twice its sigmoid (v5)."""
 SHRUNK = 2.0
 """How many exponents smaller boxes are where anchors are read off."""
+FACE = 5
+"""Key points of YOLOv5's and v7's faces."""
 MOST_ANCHORS = 15
 """In a cell."""
 
@@ -61,13 +64,15 @@ def logistic(
     each = max(output[1:]) // max(1, cells)
     if len(channels) != 1 or each == 0 or (deep := channels.pop()) % each or deep // each < FIRST_CLASS:
         return
-    count = len(levels)
+    count, maps = len(levels), prototypes(graph)
+    masks = 0 if maps is None else graph.tensors[maps].shape[-1]
     cut = Detect(
         "yolov5", threshold=THRESHOLD, iou=IOU, limit=LIMIT, input_size=size, decoded=False,
         strides=tuple(level.stride for level in levels), box_outputs=tuple(range(count)),
-        anchor_sizes=(1.0,) * (2 * each * count),
+        anchor_sizes=(1.0,) * (2 * each * count), masks=masks, prototypes=count if masks else 1,
     )  # fmt: skip
-    tensors = tuple(level.tensors[0] for level in levels)
+    tensors = (*(level.tensors[0] for level in levels), *([] if maps is None else [maps]))
+    names = (*named(levels, "heads"), *([] if maps is None else ["prototypes"]))
 
     def settled(head: Head, probe: Probe) -> Head | None:
         return _settled(graph, head, each, probe)
@@ -75,12 +80,18 @@ def logistic(
     forms = {"yolov5": deep // each, "yolov8": deep // each - 1}  # with objectness, or that times each class
     for form, told in forms.items():
         for whole in readings(output, each * cells, told, size, form):
-            yield Head(tensors, named(levels, "heads"), cut, whole, settled=settled)
+            if maps is not None:
+                place = list(graph.outputs).index(maps)
+                whole = whole.replace(masks=masks, prototypes=place, boxes=1 - place)
+            yield Head(tensors, names, cut, whole, settled=settled)
+            if form == "yolov5" and deep // each > FIRST_CLASS + 2 * FACE and not masks:
+                marked = {"points": FACE}
+                yield Head(tensors, names, cut.replace(**marked), whole.replace(**marked), settled=settled)
 
 
 def _settled(graph: Graph, head: Head, each: int, probe: Probe) -> Head | None:
     """Return the head with its anchors, how far centres reach and what makes sizes; None where it has none."""
-    shapes = [graph.tensors[t].shape for t in head.tensors]
+    shapes = [graph.tensors[head.tensors[k]].shape for k in head.cut.box_outputs]
 
     def fed(first: int, end: int, value: float) -> Array | None:
         values = {}

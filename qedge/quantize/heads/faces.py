@@ -54,7 +54,10 @@ def yunet(model: bytes, graph: Graph, levels: Mapping[int, list[int]], size: tup
 def of_levels(
     model: bytes, graph: Graph, levels: Mapping[int, list[int]], size: tuple[int, int]
 ) -> Reading | None:
-    """Read three maps a level, of scores, boxes and 5 key points, as SCRFD's or RetinaFace's; None for any other."""
+    """Read three maps a level, of scores, boxes and 5 key points, as SCRFD's; None for any other.
+
+    RetinaFace's levels are not told: those of InsightFace and of its port to PyTorch have other anchors.
+    """
     deep = {t: graph.tensors[t].shape[3] for tensors in levels.values() for t in tensors}
     kinds = [sorted(tensors, key=lambda t: deep[t]) for tensors in levels.values()]
     scores, boxes, marks = ([found[k] for found in kinds] for k in range(3))
@@ -73,11 +76,6 @@ def of_levels(
             " SCRFD has them (which takes RGB images, less 127.5 and divided by 128)"
         )
         return taken(model, graph, tensors, names, post, what)
-    if channels == (TWO * 2, TWO * SIDES, TWO * 2 * MARKS) and tuple(levels) == RETINA_STRIDES:
-        post = _retina(size, graph, scores).replace(
-            box_outputs=places[0], score_outputs=places[1], point_outputs=places[2]
-        )
-        return taken(model, graph, tensors, names, post, _retina_told())
     return None
 
 

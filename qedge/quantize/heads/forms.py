@@ -52,7 +52,8 @@ def _families(
         (3, _with_angles),
         (1, anchors.logistic),
     )
-    for count, family in families if prototypes(graph) is None else ((3, _with_masks),):
+    masked = ((3, _with_masks), (1, anchors.logistic))
+    for count, family in families if prototypes(graph) is None else masked:
         if all(len(level.tensors) == count for level in levels):
             yield from family(graph, levels, output, size)
 

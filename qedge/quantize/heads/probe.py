@@ -27,7 +27,13 @@ class Probe:
         editor = Editor.from_bytes(model)
         nodes = [editor.node(k) for k in tail.operators]
         self._shapes = {t: tuple(graph.tensors[t].shape) for t in tail.tensors}
-        self._runner = Runner(editor.part(nodes, tail.tensors, graph.outputs).pack())
+        made = {t for k in tail.operators for t in graph.operators[k].outputs}
+        self._outputs = [
+            t if t in made else np.zeros(graph.tensors[t].shape, np.float32) for t in graph.outputs
+        ]
+        self._runner = Runner(
+            editor.part(nodes, tail.tensors, [t for t in graph.outputs if t in made]).pack()
+        )
 
     def boxes(self, whole: Detect, view: View | None, values: Mapping[int, Array]) -> Array | None:
         """Return the boxes that the model makes of such numbers, as (x, y, w, h) in shares of the input: (n, 4).
@@ -42,7 +48,8 @@ class Probe:
             np.broadcast_to(values.get(t, np.zeros(1)), shape).astype(np.float32)
             for t, shape in self._shapes.items()
         ]
-        outputs = self._runner.predict(given)
+        results = iter(self._runner.predict(given))
+        outputs = [next(results) if isinstance(of, int) else of for of in self._outputs]
         try:
             found = every_place(whole, outputs if view is None else view.together(outputs))
         except DataError:
