@@ -15,6 +15,8 @@ from qedge.quantize.islands import in_tables
 from qedge.quantize.narrow import in_int32
 from qedge.quantize.tails import in_integers
 from qedge.testing.opmodels import ModelBuilder, Spec, constant
+from qedge_mcu.cores import core
+from qedge_mcu.program import build
 
 CODES = np.arange(-128, 128).astype(np.int8).reshape(1, 16, 16)
 SHAPE = CODES.shape
@@ -177,8 +179,8 @@ def test_a_function_at_the_end_keeps_its_real_numbers(
     )  # LiteRT's own depend on a value's place in its vectors
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int8"])
-def test_a_scaling_of_bytes_in_float_is_a_table(dtype: str) -> None:
+def _scaled(dtype: str) -> bytes:
+    """Return a model that scales the bytes of an image in float, then quantises it."""
     builder = ModelBuilder()
     graph = builder.subgraph()
     given = graph.input(Spec(SHAPE, dtype, name="image"))
@@ -189,7 +191,12 @@ def test_a_scaling_of_bytes_in_float_is_a_table(dtype: str) -> None:
     graph.operator("MUL", [less, graph.tensor(constant(np.float32(1 / 127.5), "float32"))], [scaled])
     graph.operator("QUANTIZE", [scaled], [codes])
     graph.output(codes)
-    model = builder.pack()
+    return builder.pack()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+def test_a_scaling_of_bytes_in_float_is_a_table(dtype: str) -> None:
+    model = _scaled(dtype)
     found = in_tables(model)
     assert found is not None
     assert [op.op for op in Graph.from_bytes(found.data)] == ["CAST", *["ADD"] * (dtype == "int8"), "GATHER"]
@@ -197,6 +204,20 @@ def test_a_scaling_of_bytes_in_float_is_a_table(dtype: str) -> None:
     ours, theirs = (reference_outputs(m, [[sample]])[0][0] for m in (found.data, model))
     assert len(np.unique(theirs)) > 100 or dtype == "int8"
     np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+@pytest.mark.parametrize("tabled", [False, True])
+def test_a_scaling_of_bytes_is_one_lookup_in_c(dtype: str, tabled: bool) -> None:
+    model = _scaled(dtype)
+    found = in_tables(model) if tabled else None
+    program = build(Graph.from_bytes(found.data if found else model), core("cortex-m4"), "m", tries=0)
+    assert program.arena_bytes <= 2 * CODES.size
+    functions = [step.emitted.function for step in program.steps if step.emitted.function]
+    assert functions == ["qe_lookup_s8"]
+    expected = reference_outputs(model, [[CODES.view(dtype)]])[0][0]
+    (table,) = (array.values for step in program.steps for array in step.emitted.arrays)
+    np.testing.assert_array_equal(table[CODES.astype(int) + 128], expected)
 
 
 def test_a_quotient_of_two_activations_runs_in_float(

@@ -7,7 +7,10 @@ stops in FLOOR_DIV, gives what the core's own division gives.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from qedge_mcu.ops import broadcast
 from qedge_mcu.ops.base import Emitted, OpContext, Reason, expect_activation, expect_type
@@ -41,3 +44,15 @@ def emit(c: OpContext) -> Emitted:
         (("low", low), ("high", high), ("what", _WHAT[c.op.op])),
         frozenset({f"QE_F32_{c.op.op}"}),
     )
+
+
+def value(op: str, a: Any, b: Any, activation: str) -> npt.NDArray[np.float32]:
+    """Return what the kernel gives for float32 values of both inputs, one of them a single number."""
+    operations = {"ADD": np.add, "SUB": np.subtract, "MUL": np.multiply, "DIV": np.divide}
+    operations |= {"MAXIMUM": np.maximum, "MINIMUM": np.minimum}
+    with np.errstate(all="ignore"):
+        found: npt.NDArray[np.float32] = operations[op](a, b, dtype=np.float32)
+    if op in CLAMPED:
+        low, high = _RANGES[activation]
+        found = np.clip(found, np.float32(low), np.float32(high))
+    return found

@@ -1,9 +1,11 @@
-"""TABLE and FOLDED, which no model has: what `qedge_mcu.tables` makes of a function that is written as a table."""
+"""TABLE and FOLDED, which no model has: what `qedge_mcu.tables` makes of a function that is one table."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from qedge_mcu.ops import lookup
-from qedge_mcu.ops.base import Emitted, OpContext, Reason, constant
+from qedge_mcu.ops.base import Emitted, OpContext, Reason
 
 INNER = ("TABLE", "FOLDED")
 
@@ -14,9 +16,15 @@ def check(c: OpContext) -> list[Reason]:
 
 
 def emit(c: OpContext) -> Emitted:
-    """Return the call of the table; a place outside it takes the nearest entry, as GATHER does."""
+    """Return the call of the table."""
     if c.op.op == "FOLDED":
         return Emitted(note="part of the table that follows")
-    entries, offset = constant(c.input(1)), int(c.option("offset"))
-    last = len(entries) - 1
-    return lookup.emit(c, lambda q: int(entries[min(max(q + offset, 0), last)]), "a table of the model's own")
+    entries = c.option("entries")
+    unsigned = c.input(0).dtype == "uint8"
+    note = "a table of the model's own" if c.op.custom_name == "GATHER" else "a function in float as a table"
+    call = lookup.emit(c, lambda q: entries[q & 255 if unsigned else q + 128], note)
+    return (
+        replace(call, args=("{params}", "(const int8_t *)(const void *){in0}", "{out0}"))
+        if unsigned
+        else call
+    )
