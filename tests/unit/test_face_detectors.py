@@ -184,6 +184,7 @@ def test_scrfd_is_told_by_its_channels(rows: bool) -> None:
     reading = read_shapes(model)
     assert reading is not None
     assert "as SCRFD has them" in reading.what
+    assert "--mean 127.5 --std 128" in reading.hint
     post = reading.postprocess
     assert post is not None
     assert (post.form, post.each, post.point_numbers, post.cell_middle) == ("yolov8", 2, 2, 0.0)
@@ -263,6 +264,7 @@ def test_mediapipe_is_told_by_as_many_places_as_its_anchors(numbers: int, points
     assert post is not None
     assert (post.form, post.linear, post.points, post.anchor_counts) == ("anchors", True, points, (2, 6))
     assert (post.boxes, post.scores_output, post.box_scales) == (1, 0, (SIDE,) * 4)
+    assert ("--range 0,1" if points == 7 else "--range=-1,1") in reading.hint
     found = post.replace(**EVERYTHING).decode(Runner(reading.data).predict([IMAGE]))
     assert found.points is not None
     assert found.points.shape == (len(found.scores), points, 3)

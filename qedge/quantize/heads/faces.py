@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from qedge.graph import Graph
 from qedge.processing.detect import Detect
@@ -23,7 +24,7 @@ CENTERFACE = [1, TWO, TWO, 2 * MARKS]
 RETINA_STRIDES, RETINA_SIZES = (8, 16, 32), (16, 32, 64, 128, 256, 512)
 MEDIAPIPE = (((8, 2), (16, 6)), ((16, 2), (32, 6)), ((4, 1),), ((8, 2), (16, 2), (32, 6)))
 """Strides of MediaPipe's detectors with as many anchors a cell: near, far and full range, then palm and pose."""
-LEAST_MARKS, MOST_MARKS = 4, 7
+LEAST_MARKS, PALM = 4, 7
 """Key points of MediaPipe's pose (4), face (6) and palm (7)."""
 
 
@@ -45,10 +46,12 @@ def yunet(model: bytes, graph: Graph, levels: Mapping[int, list[int]], size: tup
     )  # fmt: skip
     what = (
         f"boxes, two scores whose product counts and {points} key points at strides {listed(tuple(levels))}, as YuNet"
-        " has them (which takes BGR images from 0 to 255)"
+        " has them"
     )
     names = level_names(levels, "boxes", "objects", "scores", "points")
-    return taken(model, graph, tuple(t for kind in kinds for t in kind), names, post, what)
+    return _fed(
+        taken(model, graph, tuple(t for kind in kinds for t in kind), names, post, what), "--color bgr"
+    )
 
 
 def of_levels(
@@ -73,9 +76,9 @@ def of_levels(
         )  # fmt: skip
         what = (
             f"distances, scores and {MARKS} key points of {TWO} places a cell at strides {listed(tuple(levels))}, as"
-            " SCRFD has them (which takes RGB images, less 127.5 and divided by 128)"
+            " SCRFD has them"
         )
-        return taken(model, graph, tensors, names, post, what)
+        return _fed(taken(model, graph, tensors, names, post, what), "--mean 127.5 --std 128")
     return None
 
 
@@ -90,10 +93,7 @@ def centerface(model: bytes, graph: Graph, tensors: Sequence[int], size: tuple[i
         threshold=SURE, iou=CENTRES_OVERLAP, limit=LIMIT,
         score_form="probabilities" if squashed_map(graph, heat) else "sigmoid",
     )  # fmt: skip
-    what = (
-        f"faces, logarithms of sizes, offsets and {MARKS} key points, as CenterFace has them (which takes RGB images"
-        " from 0 to 255)"
-    )
+    what = f"faces, logarithms of sizes, offsets and {MARKS} key points, as CenterFace has them"
     return taken(
         model, graph, (heat, sizes, offsets, marks), ("faces", "sizes", "offsets", "points"), post, what
     )
@@ -117,7 +117,7 @@ def of_rows(model: bytes, graph: Graph, size: tuple[int, int]) -> Reading | None
         post = _retina(size, graph, [scores])
         given = (found[SIDES],), (found[TWO],), (found[2 * MARKS],)
         post = post.replace(box_outputs=given[0], score_outputs=given[1], point_outputs=given[2])
-        return Reading(_retina_told(), post, model)
+        return _fed(Reading(_retina_told(), post, model), "--color bgr --mean 104,117,123")
     return _mediapipe(model, graph, size, found, count)
 
 
@@ -134,8 +134,7 @@ def _retina(size: tuple[int, int], graph: Graph, scores: Sequence[int]) -> Detec
 def _retina_told() -> str:
     return (
         f"boxes and {MARKS} key points against the anchors that RetinaFace was published with ({listed(RETINA_SIZES)}"
-        f" pixels at strides {listed(RETINA_STRIDES)}), and scores, the first of the background (which takes BGR images"
-        " less 104, 117, 123)"
+        f" pixels at strides {listed(RETINA_STRIDES)}), and scores, the first of the background"
     )
 
 
@@ -148,7 +147,7 @@ def _mediapipe(
     wide = max(found)
     points, odd = divmod(wide - SIDES, 2)
     layouts = [layout for layout in MEDIAPIPE if count == _anchors(size, layout)]
-    if odd or not LEAST_MARKS <= points <= MOST_MARKS or len(layouts) != 1:
+    if odd or not LEAST_MARKS <= points <= PALM or len(layouts) != 1:
         return None
     strides, counts = zip(*layouts[0])
     height, width = (float(side) for side in size)
@@ -162,7 +161,12 @@ def _mediapipe(
         f"boxes and {points} key points in pixels from the middles of {count} anchors, and a score, as MediaPipe's"
         " detectors of faces, palms and persons have them"
     )
-    return Reading(what, post, model)
+    return _fed(Reading(what, post, model), "--range 0,1" if points == PALM else "--range=-1,1")
+
+
+def _fed(reading: Reading, options: str) -> Reading:
+    """Return the reading with what its publisher's pixels are."""
+    return replace(reading, hint=f"its publisher feeds it {options}; {reading.hint}")
 
 
 def _anchors(size: tuple[int, int], layout: Sequence[tuple[int, int]]) -> int:
