@@ -158,7 +158,7 @@ def measured_on(samples: int, kind: str | None) -> str:
     return f"{samples} {what.get(kind or '', 'samples')}"
 
 
-SAME = {"vector": "same largest value", "many_labels": "same labels (F1)"}
+SAME = {"vector": "same largest value", "many_labels": "same labels (F1)", "boxes": "same boxes (F1)"}
 """What an agreement is of, where it is not of one answer a sample."""
 
 
@@ -187,6 +187,9 @@ def figure_rows(outputs: Sequence[Mapping[str, Any]], compared: bool = True) -> 
         word = METRICS[output["metric"]]
         before, after = (_metric(output, which, share) for which in ("float", "quantized"))
         rows.append((f"{word}{of}", before, after))
+        if output["metric"] == "map" and output["boxes"]:
+            half = [points(output["boxes"].get(which, {}).get("map50")) for which in ("float", "int8")]
+            rows.append((f"mAP50{of}", half[0], half[1]))
         if output["quantized_r2"] is not None:
             r2 = output["float_r2"]
             rows.append((f"R2{of}", "-" if r2 is None else f"{r2:.3f}", f"{output['quantized_r2']:.3f}"))

@@ -66,17 +66,18 @@ def _lost(report: BuildReport) -> str:
 
 def _agreeing(report: BuildReport) -> str:
     """Return on how many samples the answer is the float model's; a vector may be no classification at all."""
-    shares = [
-        (o["task"] == "vector", float(o["agreement"])) for o in report.outputs if o["agreement"] is not None
-    ]
-    answers, largest = ([share for vector, share in shares if vector is kind] for kind in (False, True))
-    if answers:
-        return f"the float model's answer on {100 * min(answers):.1f} % of the samples, "
-    return (
-        f"the largest value in the same place on {100 * min(largest):.1f} % of the samples, "
-        if largest
-        else ""
-    )
+    shares: dict[str, list[float]] = {"answers": [], "vector": [], "boxes": []}
+    for o in report.outputs:
+        if o["agreement"] is not None:
+            shares[o["task"] if o["task"] in shares else "answers"].append(float(o["agreement"]))
+    for kind, said in (
+        ("boxes", "the float model's boxes (F1 {:.1f} %, overlapping by half), "),
+        ("answers", "the float model's answer on {:.1f} % of the samples, "),
+        ("vector", "the largest value in the same place on {:.1f} % of the samples, "),
+    ):
+        if shares[kind]:
+            return said.format(100 * min(shares[kind]))
+    return ""
 
 
 def _count(number: int, what: str) -> str:

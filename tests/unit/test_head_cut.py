@@ -457,6 +457,12 @@ def test_the_decoding_stays_when_asked_for(built, tmp_path) -> None:
         qedge.build(tmp_path / "plain.tflite", images, targets="rpi", out=tmp_path, cut_head=True)
 
 
+def test_boxes_that_agree_are_no_share_of_the_samples(built) -> None:
+    said = verdict(built[0].report).lost
+    share = 100 * built[0].report.outputs[-1]["agreement"]
+    assert said.startswith(f"the float model's boxes (F1 {share:.1f} %, overlapping by half), SQNR")
+
+
 def test_another_number_of_labels_is_refused(built, tmp_path) -> None:
     _, folder, images = built
     with pytest.raises(DataError, match="found 2 labels, the detector has 3 classes"):
@@ -491,7 +497,9 @@ def test_labelled_photos_give_the_precision_of_both_models(built, tmp_path) -> N
     assert 0.3 < objects["quantized_metric"] <= objects["float_metric"]
     assert set(objects["boxes"]["int8"]["by_class"]) == {"a", "b", "c"}
     assert "of mAP50-95" in verdict(made.report).lost or "no mAP50-95" in verdict(made.report).lost
-    assert any("mAP50-95" in row[0] for row in figure_rows(made.report.outputs))
+    rows = {row[0]: row[1:] for row in figure_rows(made.report.outputs)}
+    assert {"same boxes (F1) of objects", "mAP50-95 of objects", "mAP50 of objects"} <= set(rows)
+    assert rows["mAP50 of objects"][1] == f"{100 * objects['boxes']['int8']['map50']:.1f} %"
     again = qedge.evaluate(made.bundles["rpi"], tmp_path / "data.yaml")
     assert again.metric == "map"
     assert again.quantized_metric == pytest.approx(objects["quantized_metric"], abs=0.2)
