@@ -292,6 +292,21 @@ def test_an_image_without_a_batch_is_an_image(tmp_path) -> None:
         bring(source, BuildRequest(tmp_path / "net.onnx", [], tmp_path, labels=tuple("abcde")))
 
 
+def test_a_tail_that_reads_the_image_too_is_left_alone() -> None:
+    editor = Editor.from_bytes(yolo((1.0, 1.0), "pixels"))
+    (image,), (end,) = editor.inputs, editor.outputs
+    mean = editor.tensor("mean", (1, 1, 1, 1), "float32")
+    axes = editor.constant(np.array([1, 2, 3], np.int32))
+    editor.append(editor.operator("MEAN", [image, axes], [mean], {"keep_dims": True}))
+    flat, shape = editor.tensor("flat", (1, 1, 1), "float32"), editor.constant(np.array([1, 1, 1], np.int32))
+    editor.append(editor.operator("RESHAPE", [mean, shape], [flat]))
+    moved = editor.tensor_like(end, "moved")
+    editor.append(editor.operator("ADD", [end, flat], [moved]))
+    editor.outputs = [moved]
+    editor.sign([("image", image)], [("out", moved)])
+    assert cut_head(editor.pack()) is None
+
+
 def test_without_a_decoding_anchors_are_still_asked_for() -> None:
     net = Net(2)
     deep = 5 + CLASSES

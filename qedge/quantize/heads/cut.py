@@ -74,10 +74,12 @@ def cut_head(model: bytes, seed: int = 0) -> Cut | None:
     samples = [[rng.random(shape, np.float32)] for _ in range(PROOFS)]
     runner = Runner(model)
     expected = [runner.predict(sample) for sample in samples]
-    probe = Probe(model, graph, tail)
+    probe = Probe(model, graph, tail) if any(head.settled for head in heads) else None
     ended: dict[tuple[int, ...], tuple[bytes, list[list[Array]]]] = {}
     for proposed in heads:
-        head = proposed if proposed.settled is None else proposed.settled(proposed, probe)
+        head: Head | None = proposed
+        if proposed.settled is not None and probe is not None:
+            head = proposed.settled(proposed, probe)
         if head is None:
             continue
         if head.tensors not in ended:

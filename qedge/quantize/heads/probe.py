@@ -25,25 +25,31 @@ class Probe:
 
     def __init__(self, model: bytes, graph: Graph, tail: Tail) -> None:
         editor = Editor.from_bytes(model)
-        nodes = [editor.node(k) for k in tail.operators]
+        operators = [graph.operators[k] for k in tail.operators]
+        made = {t for op in operators for t in op.outputs}
+        known = made | set(tail.tensors) | {t for t, of in enumerate(graph.tensors) if of.is_constant}
         self._shapes = {t: tuple(graph.tensors[t].shape) for t in tail.tensors}
-        made = {t for k in tail.operators for t in graph.operators[k].outputs}
         self._outputs = [
             t if t in made else np.zeros(graph.tensors[t].shape, np.float32) for t in graph.outputs
         ]
-        self._runner = Runner(
-            editor.part(nodes, tail.tensors, [t for t in graph.outputs if t in made]).pack()
-        )
+        self._runner = None
+        if all(t in known for op in operators for t in op.inputs if t >= 0):
+            ends = [t for t in graph.outputs if t in made]
+            self._runner = Runner(
+                editor.part([editor.node(k) for k in tail.operators], tail.tensors, ends).pack()
+            )
 
     def boxes(self, whole: Detect, view: View | None, values: Mapping[int, Array]) -> Array | None:
         """Return the boxes that the model makes of such numbers, as (x, y, w, h) in shares of the input: (n, 4).
 
-        None where they are none that ``whole`` reads, or no numbers.
+        None where they are none that ``whole`` reads, or no numbers, or where the tail reads the image too.
 
         Args:
             whole: what the outputs mean, as ``view`` puts them together.
             values: by tensor, zeros for all others.
         """
+        if self._runner is None:
+            return None
         given = [
             np.broadcast_to(values.get(t, np.zeros(1)), shape).astype(np.float32)
             for t, shape in self._shapes.items()
