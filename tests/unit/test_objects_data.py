@@ -388,6 +388,21 @@ def test_photos_of_one_name_are_told_apart_by_their_folders(tmp_path) -> None:
         read_objects(folder)
 
 
+def test_of_coco_s_own_set_objects_to_validate_on_are_taken(tmp_path) -> None:
+    folder = coco_of(tmp_path)
+    (folder / "annotations").mkdir()
+    text = (folder / "labels.json").read_text()
+    (folder / "labels.json").rename(folder / "annotations/instances_val2017.json")
+    for name in ("captions_val2017", "person_keypoints_val2017", "instances_train2017"):
+        (folder / f"annotations/{name}.json").write_text(text.replace("cat", name))
+    assert read_objects(folder).names == ("cat",)
+    (folder / "annotations/instances_val2014.json").write_text(text)
+    with pytest.raises(
+        DataError, match=r"instances_val2014.json, annotations/instances_val2017.json, expected one"
+    ):
+        read_objects(folder)
+
+
 def test_photos_that_are_not_there_are_left_out_and_told(tmp_path) -> None:
     folder = coco_of(tmp_path)
     data = json.loads((folder / "labels.json").read_text())

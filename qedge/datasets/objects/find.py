@@ -15,6 +15,8 @@ HEAD = 1 << 16
 """Bytes at the start of a JSON file by which labels are told from other files."""
 ROBOFLOW = "_annotations.coco.json"
 """Name of the labels of each part, in the part's own folder."""
+INSTANCES = "instances"
+"""How COCO's own files of objects begin; those of captions and key points have other names."""
 FOLDERS = ("valid", "val", "test", "train")
 
 
@@ -41,6 +43,8 @@ def _names_photos(path: Path) -> bool:
 def json_of(folder: Path) -> Path | None:
     """Return the JSON file of labels in a folder, its ``annotations`` or (Roboflow's) in its parts; else None.
 
+    Of COCO's own set that of objects (``instances``), and of several the one to validate on, else to test or train.
+
     Raises:
         DataError: several hold labels.
     """
@@ -48,7 +52,9 @@ def json_of(folder: Path) -> Path | None:
     found = [
         p for p in sorted([*folder.glob("*.json"), *folder.glob("annotations/*.json")]) if _holds_labels(p)
     ]
-    return _only(folder, found) or next((p for p in parts if p.is_file()), None)
+    found = [p for p in found if p.name.startswith(INSTANCES)] or found
+    chosen = next((of_part for part in PARTS if (of_part := [p for p in found if part in p.stem])), found)
+    return _only(folder, chosen) or next((p for p in parts if p.is_file()), None)
 
 
 def _holds_labels(path: Path) -> bool:
