@@ -15,6 +15,7 @@ from qedge.graph import Graph
 from qedge.graph.edit import Editor
 from qedge.pipeline.detector import bring, classes_of
 from qedge.pipeline.request import BuildRequest
+from qedge.processing.detect import Detect
 from qedge.quantize.heads import cut_head
 from qedge.quantize.heads.anchors import fit
 from qedge.quantize.heads.shapes import read_shapes
@@ -290,6 +291,37 @@ def test_an_image_without_a_batch_is_an_image(tmp_path) -> None:
         assert brought.labels == tuple("abc")
     with pytest.raises(DataError, match="found 5 labels, the detector has 3 classes"):
         bring(source, BuildRequest(tmp_path / "net.onnx", [], tmp_path, labels=tuple("abcde")))
+
+
+def test_yolov2_is_asked_for_its_anchors() -> None:
+    """Its classes are one distribution; what the hint asks for decodes it: a loop over its formulas."""
+    net, deep = Net(4), 5 + CLASSES
+    low = net.conv(net.levels[-1], 8, 3, 2)
+    model = ended(net, {"grid": net.conv(low, 5 * deep)})
+    reading = read_shapes(model)
+    assert reading is not None
+    assert reading.postprocess is None
+    assert f"5 anchors a cell of {CLASSES} classes (YOLOv2)" in reading.what
+    assert "centre_scales = [1]" in reading.hint
+    sizes = [(20.0 + 10 * k, 50.0 - 8 * k) for k in range(5)]
+    post = Detect(
+        "yolov5", decoded=False, box_outputs=(0,), strides=(32,), input_size=(SIDE, SIDE), exponential=True,
+        centre_scales=(1.0,), score_form="softmax", anchor_sizes=tuple(np.ravel(sizes)), threshold=0.0,
+    )  # fmt: skip
+    grid = np.random.default_rng(5).normal(0, 1, (1, 2, 2, 5 * deep)).astype(np.float32)
+    found, k = post.decode([grid]), 0
+    for row in range(2):
+        for column in range(2):
+            for anchor, (wide, high) in enumerate(sizes):
+                x, y, w, h, sure, *logits = grid[0, row, column].reshape(5, deep)[anchor].tolist()
+                middle = [(c + 1 / (1 + math.exp(-v))) * 32 for c, v in ((column, x), (row, y))]
+                side = [wide * math.exp(w), high * math.exp(h)]
+                box = [*(a - b / 2 for a, b in zip(middle, side)), *(a + b / 2 for a, b in zip(middle, side))]
+                odds = np.exp(logits) / np.exp(logits).sum()
+                assert found.scores[k] == pytest.approx(odds.max() / (1 + math.exp(-sure)), abs=1e-5)
+                np.testing.assert_allclose(found.boxes[k][[1, 0, 3, 2]] * SIDE, box, rtol=1e-4)
+                k += 1
+    assert k == len(found.scores)
 
 
 def test_a_tail_that_reads_the_image_too_is_left_alone() -> None:

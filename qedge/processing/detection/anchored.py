@@ -1,4 +1,4 @@
-"""YOLOv3 to v5 and v7: centres and sizes relative to a cell and an anchor, objectness times class score."""
+"""YOLOv2 to v5 and v7: centres and sizes relative to a cell and an anchor, objectness times class score."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qedge.errors import DataError
-from qedge.processing.classify import sigmoid
+from qedge.processing.classify import sigmoid, softmax
 from qedge.processing.detection.grids import (
     Candidates,
     Likely,
@@ -50,7 +50,8 @@ def decode(spec: Detect, outputs: Sequence[Floats]) -> Candidates:
         told, marks, masks = _apart(spec, whole)
         cells, strides, anchors = anchor_grid(spec.input_size, spec.strides, spec.anchor_sizes)
         require_places(len(whole), len(cells), spec.form)
-        found = surest(objects(told, True, spec.threshold), spec.candidates)
+        likely = objects(told, True, spec.threshold, spread=spec.score_form == "softmax")
+        found = surest(likely, spec.candidates)
         places = found.places
         corners = _corners(
             spec, whole[places, :4], _reach(spec, places), cells[places], strides[places], anchors[places]
@@ -91,12 +92,19 @@ def _reach(spec: Detect, places: Places) -> Floats:
     return found
 
 
-def objects(whole: Floats, logits: bool, threshold: float, root: bool = False) -> Likely:
-    """Return the places (n, 5 + classes) whose objectness times best class score (``root``: its root) is enough."""
+def objects(
+    whole: Floats, logits: bool, threshold: float, root: bool = False, spread: bool = False
+) -> Likely:
+    """Return the places (n, 5 + classes) whose objectness times best class score (``root``: its root) is enough.
+
+    ``spread``: the classes' logits are those of a softmax (YOLOv2).
+    """
     least = threshold**2 if root else threshold
     places = np.flatnonzero(whole[:, 4] >= (least_logit(least) if logits else least))
     picked = whole[places, 4:]
-    if logits:
+    if spread:
+        picked = np.concatenate([sigmoid(picked[:, :1]), softmax(picked[:, 1:])], axis=1)
+    elif logits:
         picked = sigmoid(picked)
     objectness, scores = picked[:, 0], picked[:, 1:]
     if scores.shape[1] == 0:  # a detector of one thing may leave its class out

@@ -12,8 +12,11 @@ from qedge.quantize.heads.maps import MAP, TWO, anchored, cells, centres, distan
 from qedge.quantize.heads.own import OPERATOR, own_meaning, own_operator
 from qedge.quantize.heads.reading import SIDES, Reading
 from qedge.quantize.heads.rows import read_rows
-from qedge.quantize.heads.unknown import BINS, name_levels, name_rows
+from qedge.quantize.heads.unknown import BINS, name_levels, name_rows, name_yolov2
 from qedge.quantize.heads.views import image_size, stride_of
+
+COARSE, FIVE = 32, 5
+"""Stride of YOLOv2's one map; its anchors a cell, and as many numbers ahead of the classes."""
 
 
 def read_shapes(model: bytes, classes: int | None = None) -> Reading | None:
@@ -114,6 +117,8 @@ def _of_one_level(
         return centres(model, graph, tensors, size)
     if sorted(channels) == faces.CENTERFACE:
         return faces.centerface(model, graph, tensors, size)
+    if len(channels) == 1 and stride == COARSE and channels[0] % FIVE == 0 and channels[0] > FIVE * FIVE:
+        return name_yolov2(model, channels[0], size)
     if len(channels) == 1:
         return cells(model, graph, stride, tensors[0], size, classes)
     return name_levels(model, {stride: channels})

@@ -139,6 +139,19 @@ def name_grid(model: bytes, channels: int, stride: int) -> Reading:
     )  # fmt: skip
 
 
+def name_yolov2(model: bytes, channels: int, size: tuple[int, int]) -> Reading:
+    """Return what one map at a stride of 32 with five anchors a cell may be."""
+    return Reading(
+        f"a map of {channels} channels in cells of 32 pixels: perhaps 5 anchors a cell of {channels // 5 - 5} classes"
+        " (YOLOv2), whose sizes the model does not hold",
+        None, model,
+        hint='state them: [postprocess] kind = "detect", form = "yolov5", decoded = false, box_outputs = [0], strides ='
+        f" [32], input_size = {list(size)}, exponential = true, centre_scales = [1], score_form = \"softmax\","
+        " anchor_sizes = [32 times those of its .cfg file; Tiny YOLOv2's of VOC begin with 34.56, 38.08, 109.44,"
+        " 141.12]",
+    )  # fmt: skip
+
+
 def name_levels(model: bytes, shapes: Mapping[int, Sequence[int]]) -> Reading | None:
     """Return what maps look like, by the channels of each at every stride; None where like nothing known."""
     first = next(iter(shapes.values()))
