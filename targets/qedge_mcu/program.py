@@ -15,12 +15,12 @@ from qedge.graph.repeats import Repeat
 from qedge.target import Placement
 from qedge_mcu.cores import Core
 from qedge_mcu.finite import expect_finite
-from qedge_mcu.layout import Step, in_arena, lay_out
+from qedge_mcu.layout import Layout, Step, in_arena, lay_out
 from qedge_mcu.ops import Emitted, OpContext, Reason, find
 from qedge_mcu.ops.base import State, expect_static
 from qedge_mcu.ops.unpack import unpacked
 from qedge_mcu.planner import Plan, conflicts
-from qedge_mcu.streams import Place, in_place, state_offsets
+from qedge_mcu.streams import Place, Streams, in_place, state_offsets
 from qedge_mcu.structs import misfits
 from qedge_mcu.tables import with_lookups
 from qedge_mcu.views import Views
@@ -36,6 +36,8 @@ _LEFT = (
     "the converter had no integer form of it: build from the float model, which qedge quantises itself, end the model"
     " ahead of it, or write it in other operators"
 )
+ROOM = 1.02
+"""How much larger an arena may be for the sake of fewer instructions."""
 CONTROL_FLOW = ("IF", "WHILE", "CALL")
 # fmt: off
 HEADERS = frozenset(
@@ -189,6 +191,8 @@ def _examined(c: OpContext) -> tuple[list[Reason], Emitted | None]:
     module = find(c)
     assert module is not None
     emitted = unpacked(c, module.emit(c))
+    if emitted.smaller is not None:
+        emitted = replace(emitted, smaller=unpacked(c, emitted.smaller))
     return [Reason(text, "make the layer smaller, or split it") for text in misfits(emitted)], emitted
 
 
@@ -238,6 +242,34 @@ def _legacy(tensors: Sequence[Tensor], reasons: list[Reason]) -> list[Reason]:
     return [legacy, *(r for r in reasons if r.rule != "dtype")]
 
 
+def _laid_out(graph: Graph, emitted: Sequence[Emitted], tries: int) -> tuple[Streams, Layout]:
+    """Return the steps in their order and where tensors lie; slower calls with less working memory where the others
+    would make the arena more than `ROOM` times as large.
+    """
+
+    def laid_out(calls: Sequence[Emitted]) -> tuple[Streams, Layout]:
+        streams = in_place(graph, calls)
+        return streams, lay_out(graph, streams, tries)
+
+    fast = laid_out(emitted)
+    if all(e.smaller is None for e in emitted):
+        return fast
+    small = laid_out([e.smaller or e for e in emitted])
+    limit = int(small[1].plan.arena_bytes * ROOM)
+    if fast[1].plan.arena_bytes <= limit:
+        return fast
+    plan = fast[1].plan
+    tight = {
+        step.op.index
+        for i, step in enumerate(fast[1].steps)
+        if any(
+            b.first <= i <= b.last and plan.offsets[b.name] + b.nbytes > limit for b in plan.problem.buffers
+        )
+    }
+    mixed = laid_out([(e.smaller or e) if i in tight else e for i, e in enumerate(emitted)])
+    return mixed if mixed[1].plan.arena_bytes <= limit else small
+
+
 def build(graph: Graph, core: Core, name: str, *, tries: int = 300) -> Program:
     """Return the program of a graph; ``tries`` is the effort of the planner (``planner.plan``).
 
@@ -253,8 +285,8 @@ def build(graph: Graph, core: Core, name: str, *, tries: int = 300) -> Program:
             findings=findings,
         )
     graph = with_lookups(graph)
-    streams = in_place(graph, [emitted for _, emitted in _examine(graph, core) if emitted is not None])
-    layout = lay_out(graph, streams, tries)
+    emitted = [emitted for _, emitted in _examine(graph, core) if emitted is not None]
+    streams, layout = _laid_out(graph, emitted, tries)
     wrong = conflicts(layout.plan) + conflicts(layout.outside)
     if wrong:
         raise RuntimeError(f"the memory plan is wrong: {'; '.join(wrong[:3])}")

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mcu_models import residual_network
 
 import qedge_mcu
+import qedge_mcu.program as program_module
 from qedge.emulate import Machine, compile_c, compile_host, run_host
 from qedge.graph import Graph
 from qedge.oracle.golden import reference_outputs
 from qedge.quantmath import multiply_double
-from qedge.testing.opmodels import Spec, single_op
+from qedge.testing.opmodels import ModelBuilder, Spec, constant, single_op
 from qedge_mcu.cores import core
 from qedge_mcu.emit import emit
 from qedge_mcu.library import Library, describe
@@ -170,7 +172,7 @@ def test_requantisation_in_c_is_double_rounding(tmp_path: Path) -> None:
     assert words is not None
     channel = np.array([*words.words.view(np.int32)[0], 2 * zero_point + 1], np.int32).tobytes()
     expected = np.clip(multiply_double(sums + bias, 1_234_567_891, -11) + zero_point, -128, 127)
-    (tmp_path / "qe_config.h").write_text("#define QE_DSP_SIGNED\n")
+    (tmp_path / "qe_config.h").write_text("")
     (tmp_path / "probe.c").write_text(PROBE)
     (tmp_path / "main.c").write_text(PROBE + MAIN)
     includes = [tmp_path, KERNELS / "include"]
@@ -201,3 +203,63 @@ def test_a_step_keeps_its_name_on_a_core_without_the_extension(tmp_path: Path, o
     assert np.abs(np.subtract(found, expected, dtype=np.int32)).max() <= 1  # LiteRT rounds once
     (step,) = library.description.steps
     assert library.image.symbol(step.function).is_function
+
+
+def convolutions(depth: int, pixels: tuple[int, int]) -> bytes:
+    """Return a model of three 1x1 convolutions, the middle one with RELU, of a few pixels of many channels."""
+    rng = np.random.default_rng(4)
+    b = ModelBuilder()
+    g = b.subgraph()
+    last = g.input(Spec((1, *pixels, depth), "int8", 0.05, 3))
+    for i, activation in enumerate(("NONE", "RELU", "NONE")):
+        filters = rng.integers(-127, 128, (depth, 1, 1, depth))
+        weights = g.tensor(constant(filters, "int8", [0.002] * depth, 0, 0))
+        options = {"stride_h": 1, "stride_w": 1, "dilation_h_factor": 1, "dilation_w_factor": 1}
+        options |= {"padding": "SAME", "fused_activation_function": activation}
+        out = g.tensor(Spec((1, *pixels, depth), "int8", 0.3, -128 if i == 1 else -5))
+        g.operator(
+            "CONV_2D",
+            [last, weights, g.tensor(constant(rng.integers(-999, 999, depth), "int32"))],
+            [out],
+            options,
+        )
+        last = out
+    g.output(last)
+    return b.pack()
+
+
+def arena(data: bytes, room: float, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(program_module, "ROOM", room)
+    return build(Graph.from_bytes(data), core("cortex-m4"), "net").arena_bytes
+
+
+def test_memory_goes_before_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three pixels at a time take more working memory than two: only where the arena hardly grows."""
+    few, many = convolutions(160, (1, 4)), convolutions(8, (30, 30))
+    for data in (few, many):
+        least, fast = arena(data, 0, monkeypatch), arena(data, 9, monkeypatch)
+        chosen = arena(data, 1.02, monkeypatch)
+        assert least < fast
+        assert chosen <= 1.02 * least
+        assert (chosen == fast) == (data is many)
+
+
+@pytest.mark.parametrize("core_name", ["cortex-m4", "cortex-m3"])
+def test_two_pixels_at_a_time_give_the_bytes_of_three(
+    core_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = Graph.from_bytes(residual_network())
+    rng = np.random.default_rng(3)
+    samples = [[rng.integers(-128, 128, (1, 9, 7, 3)).astype(np.int8)] for _ in range(2)]
+    found = []
+    for room in (0, 9):
+        monkeypatch.setattr(program_module, "ROOM", room)
+        program = build(graph, core("cortex-m4"), "net")
+        assert any("two pixels" in s.emitted.note for s in program.steps) == (room == 0)
+        assert any("three pixels" in s.emitted.note for s in program.steps) == (room == 9)
+        generated = emit(program)
+        generated.write(tmp_path / str(room))
+        library = Library(tmp_path / str(room), describe(program, generated.sources), core=core_name)
+        (first, second) = library.trace(samples)
+        found.append([np.concatenate([run[t] for t in sorted(run)]) for run in (first, second)])
+    assert all(np.array_equal(a, b) for a, b in zip(*found))

@@ -25,8 +25,8 @@ MARGIN = 0.02
 COMPILERS = ("clang", "gcc")
 PROMISED = {
     "cortex-m55": {"ad": 0.5, "ic": 0.85, "kws": 0.85, "vww": 0.8, "sww": 0.8},
-    "cortex-m4": {"ic": 0.43, "kws": 0.42, "vww": 0.40},
-    "cortex-m33": {"ic": 0.43, "kws": 0.42, "vww": 0.40},
+    "cortex-m4": {"ic": 0.38, "kws": 0.385, "vww": 0.36},
+    "cortex-m33": {"ic": 0.38, "kws": 0.385, "vww": 0.36},
     "cortex-m3": {"ic": 0.95, "kws": 0.95, "vww": 0.95},
     "cortex-m0plus": {"ic": 0.85, "kws": 0.85, "vww": 0.85},
     "riscv32": {"ad": 0.45, "ic": 0.45, "kws": 0.45, "vww": 0.45, "sww": 0.45},

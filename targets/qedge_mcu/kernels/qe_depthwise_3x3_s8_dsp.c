@@ -35,6 +35,14 @@ typedef struct {
 
 #if QE_DSP_ASM
 
+#ifdef QE_DEPTHWISE_SIGNED
+#define REQUANTIZE QE_ASM_REQUANTIZE_SIGNED
+#define RELOAD_OFFSET "ldr r9, [sp, #4]\n"
+#else
+#define REQUANTIZE QE_ASM_REQUANTIZE_PLAIN
+#define RELOAD_OFFSET
+#endif
+
 /* Words of four channels from two rows. */
 QE_NAKED static void pair_rows(const pair_call *call __attribute__((unused)))
 {
@@ -105,12 +113,6 @@ QE_NAKED static void pair_rows(const pair_call *call __attribute__((unused)))
     "add sp, #24\n" \
     "pop {r4-r11, pc}\n"
 
-#ifdef QE_DSP_SIGNED
-#define RELOAD_OFFSET "ldr r9, [sp, #4]\n"
-#else
-#define RELOAD_OFFSET
-#endif
-
 /* A column of taps for two rows of outputs (r11 above, r12 below); R8 and R9 hold the rows of words. */
 #define COLUMN_OF_TWO(UPPER, LOWER, SUM11, SUM12) \
     "smlatb r12, r8, " UPPER ", " SUM12 "\n" \
@@ -131,9 +133,9 @@ QE_NAKED static void pair_rows(const pair_call *call __attribute__((unused)))
             "ldrd " PAIR ", [r0, #8]\n" \
             COLUMN_OF_TWO("r4", "r7", "r11", "r12") \
             "ldrd r8, r9, [sp]\n" \
-            QE_ASM_REQUANTIZE("r11", "r8", "r9", "r10", "r9") \
+            REQUANTIZE("r11", "r8", "r9", "r10", "r9") \
             RELOAD_OFFSET \
-            QE_ASM_REQUANTIZE("r12", "r8", "r9", "r10", "r9") \
+            REQUANTIZE("r12", "r8", "r9", "r10", "r9") \
             "strb r12, [r1, lr]\n" \
             "strb r11, [r1]\n" \
             ROW_END); \
@@ -156,7 +158,7 @@ QE_NAKED static void pair_rows(const pair_call *call __attribute__((unused)))
             "ldrd " PAIR ", [r0]\n" \
             COLUMN_OF_ONE("r4", "r7") \
             "ldrd r8, r9, [sp]\n" \
-            QE_ASM_REQUANTIZE("r11", "r8", "r9", "r10", "r9") \
+            REQUANTIZE("r11", "r8", "r9", "r10", "r9") \
             "strb r11, [r1]\n" \
             ROW_END); \
     }

@@ -3,6 +3,12 @@
 
 #if QE_DSP_ASM
 
+#ifdef QE_DOT_4_SIGNED
+#define REQUANTIZE QE_ASM_REQUANTIZE_SIGNED
+#else
+#define REQUANTIZE QE_ASM_REQUANTIZE_PLAIN
+#endif
+
 /* Four k. r0: input, r1: weights; r9, r11: sums of channels 0 and 2; r10, r12: 256 times those of channels 1 and
  * 3, plus those of 0 and 2. 64 bytes of code: the entry below counts on it. */
 #define FOUR_K \
@@ -34,8 +40,8 @@
     "add " B ", r7, " B ", asr #7\n" \
     "lsl.w r6, r0, r2\n" \
     "lsl.w r7, r0, r4\n" \
-    QE_ASM_REQUANTIZE(A, FA, "r6", "r2", "lr") \
-    QE_ASM_REQUANTIZE(B, FB, "r7", "r4", "lr")
+    REQUANTIZE(A, FA, "r6", "r2", "lr") \
+    REQUANTIZE(B, FB, "r7", "r4", "lr")
 
 /* Frame, in words: 0 input, 1 rounds of 16 k, 2-5 zero sums, 6 entry into the first round, 7 output, 8 its end,
  * 9 offset, 10 multiplier. */

@@ -77,7 +77,7 @@ def emit(c: OpContext) -> Emitted:
         args=("{params}", f"{{in{large}}}", f"{{in{small}}}", "{out0}"),
         kernels=(f"{function}.c", *further),
         headers=headers,
-        defines=frozenset() if (low, high) == (-128, 127) else frozenset({"QE_ADD_CLAMP"}),
+        defines=_defines(low, high, zero),
         params=Params(
             "qe_add_params",
             (
@@ -98,6 +98,12 @@ def emit(c: OpContext) -> Emitted:
         overlap={0: elementwise(), 1: elementwise()},
         prepare=_PREPARE if family == "dsp" else None,
     )
+
+
+def _defines(low: int, high: int, zero_point: int) -> frozenset[str]:
+    clamp = {"QE_ADD_CLAMP"} if (low, high) != (-128, 127) else set()
+    signed = {"QE_ADD_SIGNED"} if low < zero_point else set()
+    return frozenset(clamp | signed)
 
 
 _KERNELS: Mapping[Family, tuple[str, tuple[str, ...]]] = {

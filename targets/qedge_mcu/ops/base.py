@@ -154,6 +154,7 @@ class Emitted:
         note: what the comment above the call adds, for instance the variant taken.
         unpack: weights that are unpacked first, or None.
         prepare: how its parameters are made ready, where the kernel does not do so itself.
+        smaller: the same with less working memory, and slower; None where there is no such way.
     """
 
     function: str = ""
@@ -172,6 +173,7 @@ class Emitted:
     note: str = ""
     unpack: Unpack | None = None
     prepare: Prepare | None = None
+    smaller: Emitted | None = None
 
 
 @dataclass(frozen=True, eq=False)

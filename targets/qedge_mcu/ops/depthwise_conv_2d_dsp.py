@@ -80,7 +80,7 @@ def emit(c: OpContext) -> Emitted | None:
                 (*sizes, ("stride", w.stride_height), *padding, *zero_points, *clamp),
             ),
             arrays=arrays,
-            defines=dsp.defines(out) | {f"QE_DEPTHWISE_STRIDE_{w.stride_height}"},
+            defines=dsp.defines(out, "QE_DEPTHWISE_SIGNED") | {f"QE_DEPTHWISE_STRIDE_{w.stride_height}"},
             scratch_bytes=32 * columns + 144,
             overlap={0: 0} if in_place else {},
             in_place=frozenset({0} if in_place else ()),
@@ -97,7 +97,7 @@ def emit(c: OpContext) -> Emitted | None:
             (*sizes, *window_members, *padding, *zero_points, *clamp),
         ),
         arrays=arrays,
-        defines=dsp.defines(out),
+        defines=dsp.defines(out, "QE_DEPTHWISE_SIGNED"),
         overlap={0: w.row_lead},
         note="four channels at a time",
     )

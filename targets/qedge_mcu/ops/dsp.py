@@ -87,15 +87,19 @@ def _output(sums: Int64s, requantize: Requantize, out: Output) -> Int64s:
     return np.clip(scaled + out.zero_point, out.low, out.high)
 
 
-def defines(out: Output) -> frozenset[str]:
-    """Return the macros that an output needs (``qe_dsp.h``).
+def defines(out: Output, signed: str, plain: str | None = None) -> frozenset[str]:
+    """Return the macros that an output needs: ``QE_DSP_CLAMP`` where its clamp is narrower than 8 bits.
 
-    ``QE_DSP_SIGNED``: negative sums can end above the lower clamp, so that their ties must be told apart.
-    ``QE_DSP_CLAMP``: the clamp is narrower than 8 bits.
+    Args:
+        signed: where negative sums can end above the lower clamp, so that their ties must be told apart
+            (``qe_dsp.h``).
+        plain: elsewhere.
     """
     found = set()
     if out.low < out.zero_point:
-        found.add("QE_DSP_SIGNED")
+        found.add(signed)
+    elif plain is not None:
+        found.add(plain)
     if (out.low, out.high) != (-128, 127):
         found.add("QE_DSP_CLAMP")
     return frozenset(found)
@@ -110,7 +114,7 @@ def stream_array(
 
 
 def pair_stream(weights: npt.NDArray[np.int8], channels: Words) -> Words | None:
-    """Return the stream of ``qe_dot_2x2_dsp``, or None when a sum may leave 24 bits.
+    """Return the stream of ``qe_dot_3x2_dsp``, or None when a sum may leave 24 bits.
 
     Args:
         weights: shape (even number of channels, depth a multiple of 4).

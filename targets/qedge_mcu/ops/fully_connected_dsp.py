@@ -56,6 +56,7 @@ def emit(c: OpContext) -> Emitted | None:
         arrays=(
             dsp.stream_array("weights", stream, values.size + 4 * outputs, (inputs, 4 * words.shape[1])),
         ),
-        defines=dsp.defines(out) | {"QE_DOT_4_CHANNELS" if shared is None else "QE_DOT_4_SHARED"},
+        defines=dsp.defines(out, "QE_DOT_4_SIGNED")
+        | {"QE_DOT_4_CHANNELS" if shared is None else "QE_DOT_4_SHARED"},
         note="four channels at a time",
     )

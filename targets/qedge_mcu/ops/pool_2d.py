@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from qedge_mcu.ops import vector
@@ -17,6 +19,8 @@ from qedge_mcu.ops.base import (
 )
 from qedge_mcu.ops.geometry import expect_batch_1, window
 
+DSP_PIXELS = 255
+"""The most int8 values whose sum surely fits 16 bits."""
 NAMES = ("AVERAGE_POOL_2D", "MAX_POOL_2D")
 
 
@@ -51,7 +55,14 @@ def _expect_one_scale(c: OpContext) -> list[Reason]:
 
 def emit(c: OpContext) -> Emitted:
     """Return the call."""
-    return vector.pool_2d(c, pool(c, "s8", "qe_pool_2d_params"))
+    plain = pool(c, "s8", "qe_pool_2d_params")
+    w = window(c, int(c.option("filter_height", 1)), int(c.option("filter_width", 1)))
+    by_fours = w.in_channels % 4 == 0 and w.filter_height * w.filter_width <= DSP_PIXELS
+    if c.core.family == "dsp" and c.op.op == "AVERAGE_POOL_2D" and by_fours:
+        function = "qe_average_pool_2d_s8_dsp"
+        headers = (*plain.headers, "qe_dsp.h")
+        return replace(plain, function=function, kernels=(f"{function}.c",), headers=headers)
+    return vector.pool_2d(c, plain)
 
 
 def pool(c: OpContext, suffix: str, params: str) -> Emitted:

@@ -47,6 +47,7 @@ STRUCTS = (
         _FILTER,
         _PADDING,
         _FOLDED,
+        fields("uint8_t", "pixels", 2, 3),
     ),
     struct(
         "qe_conv_2d_mve_params",

@@ -6,7 +6,7 @@
 QE_EXTERN_C_BEGIN
 
 typedef struct {
-    const void *weights; /* stream of qe_dot_dsp.h; the input's zero point is folded into the biases */
+    const void *weights; /* as below; the input's zero point is folded into the biases */
     uint32_t depth;      /* inputs of a window, rounded up to a multiple of 4 */
     uint16_t in_height, in_width, in_channels;
     uint16_t out_height, out_width, out_channels;
@@ -15,14 +15,34 @@ typedef struct {
     uint8_t pad_top, pad_left;
     int8_t input_zero_point, output_zero_point;
     int8_t low, high;    /* clamp of the output; used where QE_DSP_CLAMP is defined */
+    uint8_t pixels;      /* at a time: 3, or 2 in two thirds of the memory */
 } qe_conv_2d_dsp_params;
 
-/* Rows of a window that are as long, and multiples of 4 bytes, are expanded one by one, others together. */
-#define QE_CONV_2D_LONG_ROW 16
+/* Make all channels of up to three, or two, pixels, which lie behind each other from output on.
+ *
+ * The weights are, for each pair of channels: depth / 4 times two words of lanes (qe_dot_dsp.h), then four words:
+ *   bias_a << 8 | (shift_a - 1), multiplier_a, bias_b << 8 | (shift_b - 1), multiplier_b
+ * where shift is to the right and at least 1. columns, for each four k: of three pixels words 02 of each, then words 13
+ * of each; of two pixels words 02 and 13 of the first, then of the second.
+ * The signed functions tell ties of negative sums apart, the others are for outputs that are clamped at their zero
+ * point (qe_dsp.h); QE_DOT_3X2_SIGNED, QE_DOT_3X2_PLAIN and their like say which ones a model uses. */
+void qe_dot_3x2_signed_dsp(const qe_conv_2d_dsp_params *p, const uint32_t *columns, int8_t *output, int32_t pixels);
+void qe_dot_3x2_dsp(const qe_conv_2d_dsp_params *p, const uint32_t *columns, int8_t *output, int32_t pixels);
+void qe_dot_2x2_signed_dsp(const qe_conv_2d_dsp_params *p, const uint32_t *columns, int8_t *output, int32_t pixels);
+void qe_dot_2x2_dsp(const qe_conv_2d_dsp_params *p, const uint32_t *columns, int8_t *output, int32_t pixels);
+
+/* Write words (at least 1) of each of rows (at least 1) of the pixels as columns; row_bytes lie between the first bytes
+ * of two rows. */
+void qe_expand_3_dsp(uint32_t *columns, const int8_t *pixel0, const int8_t *pixel1, const int8_t *pixel2, uint32_t words,
+                     uint32_t rows, uint32_t row_bytes);
+void qe_expand_2_dsp(uint32_t *columns, const int8_t *pixel0, const int8_t *pixel1, uint32_t words, uint32_t rows,
+                     uint32_t row_bytes);
 
 /* input [in_height][in_width][in_channels], output [out_height][out_width][out_channels]; batch 1; no dilation,
- * one group. scratch: 4 * depth bytes of columns, then, which the 1x1 kernel does not need, two rows of a window, or,
- * where those are expanded together, two windows (2 * depth bytes). */
+ * one group. The k of a window are, of every row, its whole words, then of all rows the first byte that is left over, the
+ * second and the third, filled up to a word; QE_CONV_2D_REST says that there are such bytes. scratch: 2 * pixels *
+ * depth bytes of columns, then, which the 1x1 kernel does not need, what is left over of the rows of each window, and,
+ * where a window reaches outside the input, a row of each. */
 void qe_conv_2d_s8_dsp(const qe_conv_2d_dsp_params *p, const int8_t *input, int8_t *output, void *scratch);
 
 /* The same for a 1x1 filter with stride 1. */

@@ -18,22 +18,6 @@ static inline uint32_t qe_upper(uint32_t both, uint32_t low)
     return (uint32_t)((int32_t)(both - low) >> 8);
 }
 
-/* One call makes all channels of two pixels.
- *
- * weights, for each pair of channels: depth / 4 times two words of lanes, then four words:
- *   bias_a << 8 | (shift_a - 1), multiplier_a, bias_b << 8 | (shift_b - 1), multiplier_b
- * where shift is to the right and at least 1. columns: for each four k, two words of pixel 0, two of pixel 1. */
-typedef struct {
-    const void *weights;
-    const uint32_t *columns;
-    int8_t *out0, *out1; /* pixel 1 is stored first: out1 == out0 drops it */
-    uint32_t pairs;      /* of channels, at least 1 */
-    uint32_t depth;      /* a multiple of 4, at least 4 */
-    int32_t offset;      /* 2 * output zero point + 1 */
-} qe_dot_dsp_call;
-
-void qe_dot_2x2_dsp(const qe_dot_dsp_call *call);
-
 /* One call makes groups of four channels of one vector, straight from its bytes.
  *
  * weights, for each group: depth / 4 times the two words of channels 0 and 1, then those of 2 and 3; then the
@@ -51,9 +35,6 @@ typedef struct {
 
 void qe_dot_4_dsp(const qe_dot_4_dsp_call *call);
 void qe_dot_4_shared_dsp(const qe_dot_4_dsp_call *call, int32_t multiplier);
-
-/* Write n bytes (at least 4, the rest of n / 4 is left out) of each of two pixels as columns; return their end. */
-uint32_t *qe_expand_2_dsp(uint32_t *columns, const int8_t *pixel0, const int8_t *pixel1, int32_t n);
 
 QE_EXTERN_C_END
 

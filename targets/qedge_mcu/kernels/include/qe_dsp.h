@@ -18,6 +18,22 @@
 #endif
 #endif
 
+/* Ahead of a loop that runs few times: what compilers would unroll takes more code than it saves time. */
+#if defined(__clang__)
+#define QE_ROLLED _Pragma("clang loop unroll(disable) vectorize(disable)")
+#elif defined(__GNUC__)
+#define QE_ROLLED _Pragma("GCC unroll 1")
+#else
+#define QE_ROLLED
+#endif
+
+/* In a loop that no compiler must take for a memset, whose call costs more than a few rounds. */
+#if QE_DSP_ASM
+#define QE_KEEP_LOOP(pointer) __asm__("" : "+r"(pointer))
+#else
+#define QE_KEEP_LOOP(pointer) ((void)(pointer))
+#endif
+
 /* Requantisation of the DSP kernels. A channel has two words: its bias and shift, bias << 8 | (n - 1) with
  * n >= 1 the shift to the right, and its multiplier. For a doubled sum s (bias included) the output is
  *   ((s * multiplier + 2^31) / 2^32 + offset - (s < 0)) >> n,   offset = (2 * zero_point + 1) << (n - 1),
@@ -25,21 +41,19 @@
  * and adding half less one for negative values before the shift rounds ties away from zero; taking the sign of
  * s instead of the product's changes nothing, since a product that vanishes rounds to zero either way.
  * Where the output is clamped at its zero point (RELU), negative sums end there anyway and the sign is not
- * needed: QE_DSP_SIGNED says that some operator needs it. */
+ * needed. */
 
 /* Text of the assembler: acc <- requantised; T is free, OFF is kept. */
-#ifdef QE_DSP_SIGNED
-#define QE_ASM_REQUANTIZE(ACC, MUL, OFF, SHIFT, T) \
+#define QE_ASM_REQUANTIZE_SIGNED(ACC, MUL, OFF, SHIFT, T) \
     "add " T ", " OFF ", " ACC ", asr #31\n" \
     "smmlar " ACC ", " ACC ", " MUL ", " T "\n" \
     "asr.w " ACC ", " ACC ", " SHIFT "\n" \
     "ssat " ACC ", #8, " ACC ", asr #1\n"
-#else
-#define QE_ASM_REQUANTIZE(ACC, MUL, OFF, SHIFT, T) \
+
+#define QE_ASM_REQUANTIZE_PLAIN(ACC, MUL, OFF, SHIFT, T) \
     "smmlar " ACC ", " ACC ", " MUL ", " OFF "\n" \
     "asr.w " ACC ", " ACC ", " SHIFT "\n" \
     "ssat " ACC ", #8, " ACC ", asr #1\n"
-#endif
 
 /* The same in C; shift is n - 1. */
 static inline int8_t qe_dsp_requantize(int32_t doubled, int32_t multiplier, int32_t shift, int32_t offset)
