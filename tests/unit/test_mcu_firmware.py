@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -311,6 +312,12 @@ def test_the_sketch_says_a_class_and_avr_is_refused(written, tmp_path) -> None:
         compile_host([tmp_path / "avr.c"], tmp_path / "avr", includes=[written / "src"], defines=["__AVR__"])
 
 
+def test_an_example_brings_an_arena_where_the_context_has_none(written, tmp_path) -> None:
+    main = (written / "extras/golden/main.c").read_text()
+    found = run(written, tmp_path, main, defines=["QE_PRINT", "TINY_EXTERNAL_ARENA"]).decode()
+    assert found.splitlines()[-1] == "tiny: 2 of 2 golden samples are bit-exact"
+
+
 def test_the_golden_samples_are_said_by_name(written, tmp_path) -> None:
     """What a board prints in the first minutes: real samples by the user's labels, and whether every byte is right."""
     *lines, last = (
@@ -432,6 +439,7 @@ COMPILERS = {
     "riscv64-unknown-elf-gcc": ("-march=rv32imc", "-mabi=ilp32", "-ffreestanding", STRING_H, "-std=c11"),
     "clang": ("-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m4", STRING_H, "-std=c11"),
     "g++": ("-x", "c++", "-std=c++17"),
+    "gcc": ("-std=c99",),
 }  # fmt: skip
 MACROS = (
     "QE_NOTHING",
@@ -463,16 +471,16 @@ def test_every_choice_compiles_without_a_warning(compiler, written, tmp_path) ->
         written / "src/tiny_weights.c",
         *sorted((written / "extras").glob("*/main.c")),
     ]
-    for macro in MACROS:
+    for macros in itertools.combinations(MACROS, 2):
         for source in sources:
-            if macro in NEEDED_INSIDE.get(source.parent.name, ()):
+            if set(macros) & {*NEEDED_INSIDE.get(source.parent.name, ())}:
                 continue  # says so itself
             arguments = [
                 *COMPILERS[compiler],
                 *WARNINGS,
                 "-Werror",
                 "-O1",
-                f"-D{macro}",
+                *(f"-D{macro}" for macro in macros),
                 *includes,
                 "-c",
                 str(source),
@@ -480,7 +488,7 @@ def test_every_choice_compiles_without_a_warning(compiler, written, tmp_path) ->
             done = subprocess.run(
                 [*command, *arguments, "-o", str(tmp_path / "o")], capture_output=True, text=True
             )
-            assert done.returncode == 0, f"{macro} {source.name}: {done.stderr}"
+            assert done.returncode == 0, f"{macros} {source.name}: {done.stderr}"
 
 
 def tool(name: str, project: Path) -> str:

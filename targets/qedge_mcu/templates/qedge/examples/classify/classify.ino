@@ -4,6 +4,9 @@
 #include "classify.h"
 
 static @name@_context context;
+#if defined(@NAME@_EXTERNAL_ARENA)
+static uint64_t arena[(@NAME@_ARENA_BYTES + 7) / 8]; /* which other models may use by turns */
+#endif
 
 static void read_sensor(@sensor_type@ *values)
 {
@@ -15,6 +18,9 @@ static void read_sensor(@sensor_type@ *values)
 void setup()
 {
     Serial.begin(115200);
+#if defined(@NAME@_EXTERNAL_ARENA)
+    @name@_set_arena(&context, arena);
+#endif
     @name@_init(&context);
 }
 

@@ -4,12 +4,18 @@
 #include "golden.h"
 
 static @name@_context context;
+#if defined(@NAME@_EXTERNAL_ARENA)
+static uint64_t arena[(@NAME@_ARENA_BYTES + 7) / 8]; /* which other models may use by turns */
+#endif
 
 void setup()
 {
     Serial.begin(115200);
     while (!Serial && millis() < 3000) {
     }
+#if defined(@NAME@_EXTERNAL_ARENA)
+    @name@_set_arena(&context, arena);
+#endif
     @name@_init(&context);
 }
 

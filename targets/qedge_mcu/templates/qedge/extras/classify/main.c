@@ -4,6 +4,9 @@
 #include "../qe_board.h"
 
 static @name@_context context;
+#if defined(@NAME@_EXTERNAL_ARENA)
+static uint64_t arena[(@NAME@_ARENA_BYTES + 7) / 8]; /* which other models may use by turns */
+#endif
 
 static void read_sensor(@sensor_type@ *values)
 {
@@ -17,6 +20,9 @@ static int qe_program(void)
     static int started;
     float score = 0.0f;
     int32_t best;
+#if defined(@NAME@_EXTERNAL_ARENA)
+    @name@_set_arena(&context, arena);
+#endif
     if (!started && @name@_init(&context) != @NAME@_OK) {
         return -1;
     }

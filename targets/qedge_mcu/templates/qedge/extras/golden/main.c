@@ -7,10 +7,16 @@
 #include "../qe_board.h"
 
 static @name@_context context;
+#if defined(@NAME@_EXTERNAL_ARENA)
+static uint64_t arena[(@NAME@_ARENA_BYTES + 7) / 8]; /* which other models may use by turns */
+#endif
 
 static int qe_program(void)
 {
     int different = 0;
+#if defined(@NAME@_EXTERNAL_ARENA)
+    @name@_set_arena(&context, arena);
+#endif
     if (@name@_init(&context) != @NAME@_OK) {
         return -1;
     }
