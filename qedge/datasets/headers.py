@@ -10,8 +10,6 @@ from qedge.datasets.folder import scan, walk_files
 from qedge.errors import DataError
 
 CONVERT = {
-    ".tif": "TIFF: save it as PNG",
-    ".tiff": "TIFF: save it as PNG",
     ".heic": "HEIC: save it as JPEG",
     ".heif": "HEIF: save it as JPEG",
     ".avif": "AVIF: save it as JPEG",

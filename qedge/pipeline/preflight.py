@@ -15,6 +15,7 @@ from typing import Any
 from qedge.bundle.write import refuse_to_replace
 from qedge.datasets.headers import refuse_unreadable
 from qedge.datasets.objects import LABEL_FILES
+from qedge.datasets.objects.find import holds_labels
 from qedge.errors import DataError, UsageError
 from qedge.pipeline.frigate import FRIGATE_RUNS_ON
 from qedge.pipeline.prepare import guess_kind, needs_data, safe_name
@@ -84,6 +85,8 @@ def _check_preprocess(stated: Mapping[str, Any], data: Path | None) -> None:
 def _check_data(path: Path) -> None:
     if not path.exists():
         raise DataError(f"there is no dataset at {path}", hint="check the path given to --data")
+    if path.is_dir() and holds_labels(path):
+        return  # what is no sample there is told by who reads them
     if path.is_dir():
         refuse_unreadable(path)
     elif path.suffix.lower() not in (".npz", ".npy", *LABEL_FILES):

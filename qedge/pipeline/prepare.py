@@ -112,7 +112,10 @@ def prepare(request: BuildRequest, progress: Progress) -> Prepared:
         stop(findings, "the data cannot be used")
     findings += _proved(request, source, dataset)
     source = replace(source, data=bound_masks(source.data, dataset))
-    calibration, measured, on = _sets(dataset, request, graph, preprocess, source.orders, objects, labels)
+    calibration, measured, on, found = _sets(
+        dataset, request, graph, preprocess, source.orders, objects, labels
+    )
+    findings += [f for f in found if f not in findings]
     options = _options(request, objects, preprocess)
     count = len(calibration)
     told = replace(brought, source=source, postprocess=postprocess)
@@ -209,16 +212,17 @@ def _sets(
     orders: Mapping[str, Sequence[int]],
     objects: bool,
     names: Sequence[str] | None,
-) -> tuple[Dataset, Dataset, MeasuredOn]:
-    """Return the samples that calibrate, those that are measured on, and what the latter are."""
+) -> tuple[Dataset, Dataset, MeasuredOn, list[Finding]]:
+    """Return the samples that calibrate, those that are measured on, what the latter are, and what they showed."""
     if request.eval_data is not None:
         own, found = read_data(request.eval_data, request, graph, preprocess, orders, objects, names)
         if found and not objects and request.options.max_drop is not None:
             require_usable_gate(output_infos(graph), own, found, request.options)
         chosen = spread(len(own), EVALUATION_SAMPLES)
-        return dataset, own if len(chosen) == len(own) else own.subset(chosen), "eval-data"
+        told = [replace(f, message=f"--eval-data: {f.message}") for f in found]
+        return dataset, own if len(chosen) == len(own) else own.subset(chosen), "eval-data", told
     calibration, held = hold_out(dataset, request.options.samples, request.options.seed)
-    return (dataset, dataset, "calibration") if held is None else (calibration, held, "held-out")
+    return (dataset, dataset, "calibration", []) if held is None else (calibration, held, "held-out", [])
 
 
 def _folder(data: Path | None, eval_data: Path | None) -> Path | None:

@@ -327,6 +327,22 @@ def test_repeated_lines_missing_labels_and_spare_ones_are_told(tmp_path) -> None
     assert any("none of 1 photos has labels" in f.message for f in read_objects(folder).findings)
 
 
+def test_a_folder_with_labels_may_hold_other_photos_too(tmp_path) -> None:
+    """Trainers leave pictures of their own beside `images`; a folder of photos alone has a layout to keep."""
+    from qedge.datasets.headers import refuse_unreadable
+    from qedge.datasets.objects.find import holds_labels
+
+    folder = numbered(tmp_path / "set", "0 .5 .5 .2 .2", photo="a.tif")
+    Image.new("RGB", (9, 9)).save(folder / "labels.jpg")
+    assert holds_labels(folder)
+    assert [t.image.name for t in read_objects(folder).truths] == ["a.tif"]
+    refuse_unreadable(folder / "images")
+    assert not holds_labels(folder / "images")
+    (folder / "data.yaml").unlink()
+    with pytest.raises(DataError, match="beside its subfolders"):
+        refuse_unreadable(folder)
+
+
 def test_labels_in_a_folder_are_found_or_asked_for(tmp_path) -> None:
     folder = numbered(tmp_path / "classes", "1 .5 .5 .2 .2")
     (folder / "data.yaml").unlink()
@@ -559,8 +575,12 @@ def test_the_order_of_classes_is_the_model_s(tmp_path) -> None:
             tmp_path / "net.tflite", tmp_path, out=tmp_path / "build", method="minmax", range=(0, 1), **more
         )
 
-    (said,) = [f.message for f in built().report.findings if f.rule == "labels"]
+    held = numbered(tmp_path / "held", "", yaml="val: images\nnames: [cow, Ant]\n")
+    (held / "labels/a.txt").unlink()
+    findings = built(eval_data=held).report.findings
+    (said,) = [f.message for f in findings if f.rule == "labels"]
     assert "alphabetical order (ant, bee, cat, cow, dog)" in said
+    assert any(f.message.startswith("--eval-data: none of 1 photos has labels") for f in findings)
     (tmp_path / "4.xml").unlink()
     with pytest.raises(DataError, match="found 4 labels, the detector has 5 classes"):
         built()

@@ -7,8 +7,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from qedge.datasets.objects.yolo import PARTS, read_yaml
-from qedge.errors import DataError
+from qedge.datasets.objects.yolo import NAMES, PARTS, read_yaml
+from qedge.errors import DataError, ToolError
 
 MOST_JSON = 1 << 30
 HEAD = 1 << 16
@@ -18,6 +18,17 @@ ROBOFLOW = "_annotations.coco.json"
 INSTANCES = "instances"
 """How COCO's own files of objects begin; those of captions and key points have other names."""
 FOLDERS = ("valid", "val", "test", "train")
+
+
+def holds_labels(folder: Path) -> bool:
+    """Return whether a folder seems to hold labelled boxes, whose photos may lie in it in any way."""
+    try:
+        if yaml_of(folder) is not None or json_of(folder) is not None:
+            return True
+    except (DataError, ToolError):
+        return True  # several do: a detector's data are asked which
+    listed = any((folder / name).is_file() for name in NAMES)
+    return listed or next(folder.rglob("*.xml"), None) is not None
 
 
 def yaml_of(folder: Path) -> Path | None:
