@@ -235,6 +235,7 @@ class Detect(Postprocess):
         for name, wanted in {} if together else needed.items():
             value = getattr(self, name)
             require(len(value) == wanted, name, value, f"{wanted} positions, as box_outputs has {len(boxes)}")
+        require(self.each == 1 or bool(boxes), "box_outputs", boxes, "the outputs with several places a cell")
         good = not self.turned or (self.form in ("yolov8", "top_k") and self.points == self.masks == 0)
         require(good, "turned", self.turned, "false but for yolov8 and top_k without key points and masks")
         self._check_anchors()

@@ -280,6 +280,7 @@ def test_centerface_is_told_by_its_channels_and_builds(tmp_path) -> None:
     (said,) = [f for f in made.report.findings if f.rule == "detector-outputs"]
     assert said.severity == "warning"
     assert "read as centerface, by their shapes alone" in said.message
+    assert "--range 0,255" in said.hint
     with qedge.load(made.bundles["rpi"]) as model:
         assert isinstance(model.postprocess, Detect)
         assert model.postprocess.form == "centerface"
@@ -307,6 +308,7 @@ def test_centerface_in_any_order(order: tuple[int, ...]) -> None:
         {"form": "anchors", "anchor_counts": (1, 2), "strides": (8,), "anchor_sizes": (8.0,) * 6},
         {"form": "anchors", "anchor_counts": (1, 2), "strides": (8, 16), "anchor_sizes": (8.0,) * 4},
         {"form": "yolov8", "each": 0},
+        {"form": "yolov8", "each": 2},
         {"form": "yolov8", "point_numbers": 4},
         {"form": "centerface", "points": 5, "point_outputs": (3, 4)},
     ],

@@ -94,9 +94,8 @@ def centerface(model: bytes, graph: Graph, tensors: Sequence[int], size: tuple[i
         score_form="probabilities" if squashed_map(graph, heat) else "sigmoid",
     )  # fmt: skip
     what = f"faces, logarithms of sizes, offsets and {MARKS} key points, as CenterFace has them"
-    return taken(
-        model, graph, (heat, sizes, offsets, marks), ("faces", "sizes", "offsets", "points"), post, what
-    )
+    names = ("faces", "sizes", "offsets", "points")
+    return _fed(taken(model, graph, (heat, sizes, offsets, marks), names, post, what), "--range 0,255")
 
 
 def of_rows(model: bytes, graph: Graph, size: tuple[int, int]) -> Reading | None:
