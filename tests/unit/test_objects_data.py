@@ -121,6 +121,8 @@ def test_classes_are_matched_by_name(tmp_path) -> None:
     assert "1 classes of the labels are none of the model's: cat" in found.findings[-1].message
     with pytest.raises(DataError, match="none is the same"):
         found.renumbered(("x",))
+    spare = read_objects(yolo(tmp_path / "spare", names="[cat, dog, pets]")).renumbered(("dog", "cat"))
+    assert {f.severity for f in spare.findings} == {"info"}  # a class that no object is of is no loss
 
 
 def test_labels_that_do_not_fit_are_named(tmp_path) -> None:

@@ -109,7 +109,8 @@ class Labelled:
         for truth in self.truths:
             left = truth.only(np.isin(truth.classes, list(moves)))
             truths.append(replace(left, classes=np.array([moves[int(c)] for c in left.classes], np.int64)))
-        gone = [name for k, name in enumerate(self.names) if k not in moves]
+        used = {int(c) for truth in self.truths for c in truth.classes}
+        gone = [name for k, name in enumerate(self.names) if k in used - set(moves)]
         findings = list(self.findings)
         if gone:
             findings.append(
