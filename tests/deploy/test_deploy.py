@@ -379,7 +379,7 @@ def test_the_plan_is_the_device_ring_and_nothing_of_the_host(bundles) -> None:
     assert "qedge_rpi/runtime.py" in library
     hosts = ("graph", "cli", "quantize", "frontends", "target", "datasets", "deploy", "pipeline")
     assert not [p for p in library if p.startswith(tuple(f"qedge/{h}" for h in hosts))]
-    assert sum(map(len, found.files.values())) < 480_000
+    assert sum(map(len, found.files.values())) < 520_000  # 70,000 of it decode detectors
 
 
 def test_a_bundle_without_a_runtime_cannot_be_deployed(tmp_path) -> None:
