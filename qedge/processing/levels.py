@@ -57,7 +57,7 @@ def as_hwc(sample: Any) -> Array:
 
 
 def size_of(sample: Any) -> tuple[int, int]:
-    """Return (height, width) of whatever is an image, upright, as :func:`as_hwc` has it; of a file from its header."""
+    """Return (height, width) of what :func:`as_hwc` takes, upright: of a file from its header, else from its shape."""
     if isinstance(sample, (str, os.PathLike)):
         try:
             from PIL import Image
@@ -65,7 +65,11 @@ def size_of(sample: Any) -> tuple[int, int]:
             raise ToolError("reading an image file needs pillow", hint="pip install pillow") from None
         with Image.open(sample) as image:
             return _upright_size(image)
-    return _upright_size(sample) if hasattr(sample, "getbands") else as_hwc(sample).shape[:2]
+    if hasattr(sample, "getbands"):
+        return _upright_size(sample)
+    shape = np.shape(sample)
+    height, width = shape[1:3] if len(shape) == 4 else shape[:2]
+    return height, width
 
 
 def _upright_size(image: Any) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from qedge.errors import UsageError
@@ -15,11 +14,13 @@ if TYPE_CHECKING:
     from qedge.runtime.model import Result
 
 
-def remembered(sample: Any, preprocess: Preprocess | None) -> Any:
-    """Return what a result keeps of its image: the path, or (height, width), which do not hold its memory."""
+def remembered(sample: Any, preprocess: Preprocess | None) -> tuple[int, int] | None:
+    """Return what a result keeps of its image: (height, width), which holds no memory and outlives its file."""
     if not isinstance(preprocess, ImagePreprocess):
         return None  # such boxes have no place in an image
-    return sample if isinstance(sample, (str, os.PathLike)) else size_of(sample)
+    if isinstance(sample, (list, tuple)):  # of several inputs the image is the first
+        sample = sample[0]
+    return size_of(sample)
 
 
 def objects_of(result: Result, sample: Any, preprocess: Preprocess | None) -> list[Detection]:

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 import qedge
 from qedge.errors import UsageError
 from qedge.processing.image import ImagePreprocess
+from qedge.runtime.objects import remembered
 from tests import json_page
 
 SQUARE = (60, 30, 90, 60)  # left, top, right, bottom in the file as it lies: a cell of 30 x 30 of 120 x 120
@@ -58,6 +59,14 @@ def test_boxes_are_in_pixels_of_the_upright_photo(fit, cli, tmp_path) -> None:
         assert [places(result.objects)[0] for result in streamed] == [
             pytest.approx(wanted, abs=1) for _, wanted in photos
         ]
+
+
+def test_boxes_outlive_the_file_of_their_photo(tmp_path) -> None:
+    path, wanted = turned(tmp_path, 6)
+    with qedge.load(square_bundle(tmp_path / "bundle")) as model:
+        result = model(path)
+        path.unlink()
+        assert places(result.objects) == [pytest.approx(wanted, abs=1)]
 
 
 def test_boxes_of_a_photo_of_any_shape(tmp_path) -> None:
@@ -125,3 +134,12 @@ def test_verify_takes_the_photos_of_a_file_of_labels(cli, tmp_path) -> None:
     (tmp_path / "coco.json").write_text(json.dumps({**labels, "categories": [{"id": 1, "name": "other"}]}))
     said = cli.json("verify", square_bundle(tmp_path / "bundle"), "--data", tmp_path / "coco.json")
     assert (said["passed"], said["samples"]) == (True, 1)
+
+
+def test_what_a_result_keeps_of_an_image_is_its_size() -> None:
+    """Of several inputs the image is the first; an array is not looked at again."""
+    spec = ImagePreprocess(16, 16)
+    image = np.zeros((30, 40, 3), np.float32)
+    for sample in (image, image[None], image[..., 0], [image, np.ones(2)], (Image.new("L", (40, 30)), 1)):
+        assert remembered(sample, spec) == (30, 40)
+    assert remembered(image, None) is None
