@@ -66,7 +66,9 @@ static QE_DSP_APART const int8_t *row_of(const qe_conv_2d_dsp_params *p, const i
         }
         last = last > first ? last : first;
     }
-    fill_bytes(bytes, p->input_zero_point, first * channels);
+    if (first > 0) {
+        fill_bytes(bytes, p->input_zero_point, first * channels);
+    }
     copy_bytes(bytes + first * channels, input, (last - first) * channels);
     fill_bytes(bytes + last * channels, p->input_zero_point, (width - last) * channels);
     return bytes;

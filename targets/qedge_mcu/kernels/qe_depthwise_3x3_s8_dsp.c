@@ -289,21 +289,22 @@ static void expand_taps(const qe_depthwise_3x3_dsp_params *p, uint32_t channel, 
     }
 }
 
-/* Make the words of two rows of the input, from row y on; rows and columns outside are its zero point. */
-static void fill_pair(const qe_depthwise_3x3_dsp_params *p, const int8_t *input, int32_t y, uint32_t inside,
-                      uint32_t *plane, uint32_t plane_bytes)
+/* Make the words of two rows of the input, from row y on; rows outside are its zero point, four bytes at zero. */
+static void fill_pair(const qe_depthwise_3x3_dsp_params *p, pair_call *call, const int8_t *input, int32_t y,
+                      const uint32_t *zero)
 {
-    const uint32_t zero = (uint8_t)p->input_zero_point * 0x01010101u;
-    pair_call call;
+    const int32_t channels = p->channels, row_bytes = p->in_width * channels;
     for (int32_t i = 0; i < 2; ++i) {
-        const int32_t outside = y + i < 0 || y + i >= p->in_height;
-        call.row[i] = outside ? (const int8_t *)&zero : input + (y + i) * p->in_width * p->channels;
-        call.step[i] = outside ? 0u : p->channels;
+        if (y >= 0 && y < p->in_height) {
+            call->row[i] = input + y * row_bytes;
+            call->step[i] = (uint32_t)channels;
+        } else {
+            call->row[i] = (const int8_t *)zero;
+            call->step[i] = 0;
+        }
+        ++y;
     }
-    call.plane = plane + 2u * p->pad_left;
-    call.plane_bytes = plane_bytes;
-    call.count = inside;
-    pair_rows(&call);
+    pair_rows(call);
 }
 
 void qe_depthwise_3x3_s8_dsp(const qe_depthwise_3x3_dsp_params *p, const int8_t *input, int8_t *output,
@@ -315,11 +316,15 @@ void qe_depthwise_3x3_s8_dsp(const qe_depthwise_3x3_dsp_params *p, const int8_t 
     const uint32_t inside = columns - p->pad_left < p->in_width ? columns - p->pad_left : p->in_width;
     const int32_t rows = p->stride == 1u ? 2 : 1;
     const uint32_t row_bytes = (uint32_t)p->out_width * p->channels;
-    const uint32_t zero = (uint16_t)(int16_t)p->input_zero_point * 0x00010001u;
+    const uint32_t zero = (uint8_t)p->input_zero_point * 0x01010101u;
     row_call call;
+    pair_call pair;
+    QE_ROLLED
     for (uint32_t i = 0; i < 8u * columns; ++i) {
-        planes[i] = zero;
+        planes[i] = qe_lanes02(zero);
     }
+    pair.plane_bytes = 8u * columns;
+    pair.count = inside;
     call.step = p->channels;
     call.offset = 2 * p->output_zero_point + 1;
     call.plane_bytes = 8u * columns;
@@ -327,10 +332,12 @@ void qe_depthwise_3x3_s8_dsp(const qe_depthwise_3x3_dsp_params *p, const int8_t 
         uint32_t odd = 0;
         int32_t y = -(int32_t)p->pad_top;
         expand_taps(p, channel, taps);
-        fill_pair(p, input + channel, y, inside, planes, 8u * columns);
+        pair.plane = planes + 2u * p->pad_left;
+        fill_pair(p, &pair, input + channel, y, &zero);
         for (int32_t oy = 0; oy < p->out_height; oy += rows) {
             y += 2;
-            fill_pair(p, input + channel, y, inside, planes + 1u - odd, 8u * columns);
+            pair.plane = planes + 2u * p->pad_left + 1u - odd;
+            fill_pair(p, &pair, input + channel, y, &zero);
             call.below = rows == 2 && oy + 1 < p->out_height ? row_bytes : 0u;
             call.output = output + (uint32_t)oy * row_bytes + channel;
             call.end = call.output + row_bytes;
