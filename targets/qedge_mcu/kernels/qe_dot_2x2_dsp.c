@@ -15,11 +15,11 @@ QE_STATIC_ASSERT(offsetof(qe_conv_2d_dsp_params, output_zero_point) == 27, "the 
     "sxtb16 lr, r6\n" \
     "smlad r9, r2, lr, r9\n" \
     "smlad r10, r2, r6, r10\n" \
-    "smlad r11, r4, lr, r11\n" \
-    "smlad r12, r4, r6, r12\n" \
+    "smlad r11, r3, lr, r11\n" \
+    "smlad r12, r3, r6, r12\n" \
     "sxtb16 lr, r7\n" \
-    "smlad r9, r3, lr, r9\n" \
-    "smlad r10, r3, r7, r10\n" \
+    "smlad r9, r4, lr, r9\n" \
+    "smlad r10, r4, r7, r10\n" \
     "smlad r11, r5, lr, r11\n" \
     "smlad r12, r5, r7, r12\n"
 
@@ -126,8 +126,8 @@ QE_NAKED void qe_expand_2_dsp(uint32_t *columns __attribute__((unused)), const i
         "ldr r12, [r1], #4\n"
         "ldr lr, [r2], #4\n"
         "sxtb16 r4, r12\n"
-        "sxtb16 r5, r12, ror #8\n"
-        "sxtb16 r6, lr\n"
+        "sxtb16 r5, lr\n"
+        "sxtb16 r6, r12, ror #8\n"
         "sxtb16 r12, lr, ror #8\n"
         "stm r0!, {r4, r5, r6, r12}\n"
         "subs r9, r9, #1\n"
@@ -144,53 +144,21 @@ QE_NAKED void qe_expand_2_dsp(uint32_t *columns __attribute__((unused)), const i
 void qe_expand_2_dsp(uint32_t *columns, const int8_t *pixel0, const int8_t *pixel1, uint32_t words, uint32_t rows,
                      uint32_t row_bytes)
 {
-    for (uint32_t row = 0; row < rows; ++row) {
-        for (uint32_t i = row * row_bytes; i < row * row_bytes + 4u * words; i += 4) {
-            columns[0] = qe_lanes02(qe_load4(pixel0 + i));
-            columns[1] = qe_lanes13(qe_load4(pixel0 + i));
-            columns[2] = qe_lanes02(qe_load4(pixel1 + i));
-            columns[3] = qe_lanes13(qe_load4(pixel1 + i));
-            columns += 4;
-        }
-    }
-}
-
-static void dot_2x2(const qe_conv_2d_dsp_params *p, const uint32_t *columns, int8_t *output, int32_t pixels)
-{
-    const uint32_t *weights = (const uint32_t *)p->weights;
-    const int32_t offset = 2 * p->output_zero_point + 1;
-    for (uint32_t pair = 0; pair < p->out_channels / 2u; ++pair) {
-        uint32_t low[2] = {0, 0}, both[2] = {0, 0};
-        for (uint32_t k = 0; k < p->depth / 4u; ++k) {
-            for (uint32_t half = 0; half < 2; ++half) {
-                const uint32_t lanes = *weights++;
-                for (uint32_t pixel = 0; pixel < 2; ++pixel) {
-                    const uint32_t x = columns[4u * k + 2u * pixel + half];
-                    low[pixel] = qe_dual_mac(x, qe_lanes02(lanes), low[pixel]);
-                    both[pixel] = qe_dual_mac(x, lanes, both[pixel]);
-                }
-            }
-        }
-        for (int32_t pixel = 0; pixel < 2 && pixel < pixels; ++pixel) {
-            int8_t *out = output + pixel * p->out_channels + 2u * pair;
-            out[0] = qe_dsp_output(low[pixel], weights, offset);
-            out[1] = qe_dsp_output(qe_upper(both[pixel], low[pixel]), weights + 2, offset);
-        }
-        weights += 4;
-    }
+    const int8_t *const pixels[2] = {pixel0, pixel1};
+    qe_expand_pixels(columns, pixels, 2, words, rows, row_bytes);
 }
 
 #ifdef QE_DOT_2X2_SIGNED
 void qe_dot_2x2_signed_dsp(const qe_conv_2d_dsp_params *p, const uint32_t *columns, int8_t *output, int32_t pixels)
 {
-    dot_2x2(p, columns, output, pixels);
+    qe_dot_pixels(p, columns, output, pixels, 2);
 }
 #endif
 
 #ifdef QE_DOT_2X2_PLAIN
 void qe_dot_2x2_dsp(const qe_conv_2d_dsp_params *p, const uint32_t *columns, int8_t *output, int32_t pixels)
 {
-    dot_2x2(p, columns, output, pixels);
+    qe_dot_pixels(p, columns, output, pixels, 2);
 }
 #endif
 

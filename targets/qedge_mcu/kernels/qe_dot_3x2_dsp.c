@@ -172,53 +172,21 @@ QE_NAKED void qe_expand_3_dsp(uint32_t *columns __attribute__((unused)), const i
 void qe_expand_3_dsp(uint32_t *columns, const int8_t *pixel0, const int8_t *pixel1, const int8_t *pixel2, uint32_t words,
                      uint32_t rows, uint32_t row_bytes)
 {
-    for (uint32_t row = 0; row < rows; ++row) {
-        for (uint32_t i = row * row_bytes; i < row * row_bytes + 4u * words; i += 4) {
-            columns[0] = qe_lanes02(qe_load4(pixel0 + i));
-            columns[1] = qe_lanes02(qe_load4(pixel1 + i));
-            columns[2] = qe_lanes02(qe_load4(pixel2 + i));
-            columns[3] = qe_lanes13(qe_load4(pixel0 + i));
-            columns[4] = qe_lanes13(qe_load4(pixel1 + i));
-            columns[5] = qe_lanes13(qe_load4(pixel2 + i));
-            columns += 6;
-        }
-    }
-}
-
-static void dot_3x2(const qe_conv_2d_dsp_params *p, const uint32_t *columns, int8_t *output, int32_t pixels)
-{
-    const uint32_t *weights = (const uint32_t *)p->weights;
-    const int32_t offset = 2 * p->output_zero_point + 1;
-    for (uint32_t pair = 0; pair < p->out_channels / 2u; ++pair) {
-        uint32_t low[3] = {0, 0, 0}, both[3] = {0, 0, 0};
-        for (uint32_t k = 0; k < p->depth / 2u; ++k) {
-            const uint32_t lanes = *weights++;
-            for (uint32_t pixel = 0; pixel < 3; ++pixel) {
-                const uint32_t x = columns[3u * k + pixel];
-                low[pixel] = qe_dual_mac(x, qe_lanes02(lanes), low[pixel]);
-                both[pixel] = qe_dual_mac(x, lanes, both[pixel]);
-            }
-        }
-        for (int32_t pixel = 0; pixel < 3 && pixel < pixels; ++pixel) {
-            int8_t *out = output + pixel * p->out_channels + 2u * pair;
-            out[0] = qe_dsp_output(low[pixel], weights, offset);
-            out[1] = qe_dsp_output(qe_upper(both[pixel], low[pixel]), weights + 2, offset);
-        }
-        weights += 4;
-    }
+    const int8_t *const pixels[3] = {pixel0, pixel1, pixel2};
+    qe_expand_pixels(columns, pixels, 3, words, rows, row_bytes);
 }
 
 #ifdef QE_DOT_3X2_SIGNED
 void qe_dot_3x2_signed_dsp(const qe_conv_2d_dsp_params *p, const uint32_t *columns, int8_t *output, int32_t pixels)
 {
-    dot_3x2(p, columns, output, pixels);
+    qe_dot_pixels(p, columns, output, pixels, 3);
 }
 #endif
 
 #ifdef QE_DOT_3X2_PLAIN
 void qe_dot_3x2_dsp(const qe_conv_2d_dsp_params *p, const uint32_t *columns, int8_t *output, int32_t pixels)
 {
-    dot_3x2(p, columns, output, pixels);
+    qe_dot_pixels(p, columns, output, pixels, 3);
 }
 #endif
 
