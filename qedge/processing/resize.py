@@ -2,10 +2,11 @@
 
 With ``antialias`` the result is pillow's ``Image.resize``, byte for byte (``libImaging/Resample.c``:
 fixed-point weights of 22 bits, horizontal pass first, each pass rounded; recent versions of pillow choose
-the order of the passes by the sizes, which moves some levels by one, so the order is fixed here). Without
-it, and for ``area``, it is TensorFlow's ``tf.image.resize`` (half-pixel centres), rounded to the nearest
-level where the input is uint8. ``opencv`` is OpenCV's ``resize`` with ``INTER_LINEAR`` of uint8, bit for bit
-(``imgproc/src/resize.cpp``: weights of 11 bits, two products that lose 16 bits each, then two more).
+the order of the passes by the sizes, which moves some levels by one, and bicubic ones by up to 21 in noise of
+extreme shapes, so the order is fixed here). Without it, and for ``area``, it is TensorFlow's ``tf.image.resize``
+(half-pixel centres), rounded to the nearest level where the input is uint8. ``opencv`` is OpenCV's ``resize`` with
+``INTER_LINEAR`` of uint8, bit for bit (``imgproc/src/resize.cpp``: weights of 11 bits, two products that lose 16
+bits each, then two more).
 """
 
 from __future__ import annotations
