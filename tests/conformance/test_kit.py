@@ -175,6 +175,7 @@ def test_the_documented_target_installs_builds_and_verifies(project: Path, tmp_p
     assert (refused.returncode, refused.stderr.count("expected [1, 12, 10, 4]")) == (3, 1)
 
 
+@pytest.mark.long
 def test_it_fails_on_broken_targets_each_for_its_reason(documented: Path) -> None:
     found = run_kit(documented, "carray", *BROKEN)
     assert found["carray"]["code"] == 0, found["carray"]

@@ -400,6 +400,7 @@ def test_an_app_gets_the_packages_that_it_asks_for(bundles, project, tmp_path) -
 
 
 @needs_sshd
+@pytest.mark.long
 def test_the_environment_on_the_device_has_the_packages_of_the_app(device, bundles, tmp_path) -> None:
     wheels, app = tmp_path / "wheels", tmp_path / "app"
     wheels.mkdir()

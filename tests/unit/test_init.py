@@ -95,6 +95,7 @@ def test_paths_lead_from_the_file_up_too(desk: Path) -> None:
     assert found.resolve() == desk / "m.keras"
 
 
+@pytest.mark.long
 def test_the_question_says_on_which_ranges_the_model_behaves_as_a_trained_one(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

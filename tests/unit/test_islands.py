@@ -165,6 +165,7 @@ def test_a_softmax_in_float_is_built_with_a_warning(
     assert "0.00391" in told["float-end"]
 
 
+@pytest.mark.long
 def test_a_function_at_the_end_keeps_its_real_numbers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -242,6 +243,7 @@ def test_a_quotient_of_two_activations_runs_in_float(
     assert "SQRT" in told["float-in-tables"]
 
 
+@pytest.mark.long
 def test_indices_of_64_bits_are_of_32(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     builder = ModelBuilder()
     graph = builder.subgraph()
