@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[Any]
 
+ON_ITS_SIDE = 5
+"""First EXIF orientation that swaps width and height."""
+
 
 def as_hwc(sample: Any) -> Array:
     """Return (H, W, 1|3|4), uint8 or float32, from whatever is an image."""
@@ -74,8 +77,13 @@ def size_of(sample: Any) -> tuple[int, int]:
 
 def _upright_size(image: Any) -> tuple[int, int]:
     width, height = image.size
+    return (width, height) if orientation_of(image) >= ON_ITS_SIDE else (height, width)
+
+
+def orientation_of(image: Any) -> int:
+    """Return the EXIF orientation of a pillow image, 1 to 8; 1 where it has none that holds."""
     turned = image.getexif().get(0x0112, 1)
-    return (width, height) if isinstance(turned, int) and 5 <= turned <= 8 else (height, width)
+    return turned if isinstance(turned, int) and 1 <= turned <= 8 else 1
 
 
 _TYPE_HINTS = {

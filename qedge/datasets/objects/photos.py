@@ -11,11 +11,10 @@ import numpy.typing as npt
 
 from qedge.datasets.folder import kind_of, walk_files
 from qedge.errors import DataError
+from qedge.processing.levels import ON_ITS_SIDE, orientation_of
 
 SAME_SHAPE = 0.01
 """Share by which two photos' aspects may differ, as sides are rounded."""
-ON_ITS_SIDE = 5
-"""First EXIF orientation that swaps width and height."""
 
 
 def is_hidden(file: Path, root: Path) -> bool:
@@ -96,10 +95,10 @@ def header_of(image: Path) -> tuple[int, int, int]:
     try:
         with Image.open(image) as photo:
             width, height = photo.size
-            turned = photo.getexif().get(0x0112, 1)
+            turned = orientation_of(photo)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as problem:
         raise DataError(f"{image}: cannot read the photo: {problem}") from None
-    return height, width, turned if isinstance(turned, int) and 1 <= turned <= 8 else 1
+    return height, width, turned
 
 
 def upright(
