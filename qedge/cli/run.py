@@ -19,7 +19,6 @@ from qedge.errors import DataError, UsageError
 from qedge.processing.detect import Detect, Detection
 from qedge.processing.image import ImagePreprocess
 from qedge.runtime import Model, Result, load
-from qedge.runtime.objects import objects_of
 from qedge.target import Target, target_of
 from qedge.target.execution import ExecutedEngine
 
@@ -71,7 +70,7 @@ def command(
             shapes = ", ".join(f"{o.dtype} {list(o.shape)}" for o in result.outputs)
             rows.append((str(path), shapes, *[""] * (top - 1)))
         if detects:
-            objects = objects_of(result, _sample(path), opened.manifest.preprocess)
+            objects = result.objects
             entry["objects"] = [_object(one) for one in objects]
             rows[-1] = (str(path), *([_in_words(one) for one in objects[:top]] or ["nothing"]))
         results.append(entry)
@@ -126,10 +125,8 @@ def _executed(
     opened: Bundle, target: Target, files: list[Path], options: Mapping[str, Any]
 ) -> list[tuple[Path, Result]]:
     """Return the results of a target that has no runtime here, from its emulator or the CPU twin."""
-    engine, manifest = ExecutedEngine(opened, target, options), opened.manifest
+    engine = ExecutedEngine(opened, target, options)
     model = Model(opened, engine)
-    outputs = engine.run_all([model.encode(_sample(path)) for path in files])
-    return [
-        (path, Result(raw, manifest.outputs, manifest.labels, manifest.postprocess))
-        for path, raw in zip(files, outputs)
-    ]
+    samples = [_sample(path) for path in files]
+    outputs = engine.run_all([model.encode(sample) for sample in samples])
+    return [(path, model._result(raw, sample)) for path, raw, sample in zip(files, outputs, samples)]

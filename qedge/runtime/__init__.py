@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qedge.runtime.loader import load, runtimes
-from qedge.runtime.model import Model, Result
+from qedge.runtime.model import Model
+from qedge.runtime.result import Result
 
 if TYPE_CHECKING:
     from qedge.runtime.engine import Engine

@@ -11,7 +11,7 @@ from qedge.processing.levels import size_of
 
 if TYPE_CHECKING:
     from qedge.processing.spec import Preprocess
-    from qedge.runtime.model import Result
+    from qedge.runtime.result import Result
 
 
 def remembered(sample: Any, preprocess: Preprocess | None) -> tuple[int, int] | None:
@@ -23,12 +23,14 @@ def remembered(sample: Any, preprocess: Preprocess | None) -> tuple[int, int] | 
     return size_of(sample)
 
 
-def objects_of(result: Result, sample: Any, preprocess: Preprocess | None) -> list[Detection]:
-    """Return the objects of a result, the surest first, boxes and points in pixels of the upright image ``sample``.
+def objects_of(
+    result: Result, size: tuple[int, int] | None, preprocess: Preprocess | None
+) -> list[Detection]:
+    """Return the objects of a result, the surest first, boxes and points in pixels of the upright image.
 
     Args:
         result: of the model.
-        sample: the image, in any form that the pre-processing takes, or its (height, width).
+        size: what was :func:`remembered` of the image.
         preprocess: of the bundle.
 
     Raises:
@@ -38,9 +40,9 @@ def objects_of(result: Result, sample: Any, preprocess: Preprocess | None) -> li
     if not isinstance(post, Detect):
         kind = "raw" if post is None else post.kind
         raise UsageError(f"the model's post-processing is {kind!r}, no objects", hint="use result.value")
-    if not isinstance(preprocess, ImagePreprocess):
+    if size is None or not isinstance(preprocess, ImagePreprocess):
         raise UsageError(
             "nothing says how an image becomes the model's input, so its boxes are shares of that",
             hint="use result.value; or state the pre-processing when building: qedge build --range 0,1 --fit letterbox",
         )
-    return in_pixels(result.value, preprocess, *(sample if isinstance(sample, tuple) else size_of(sample)))
+    return in_pixels(result.value, preprocess, *size)

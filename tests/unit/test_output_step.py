@@ -19,7 +19,7 @@ from qedge.quantize import QuantizeOptions, compare, layer_errors, prove_full_in
 from qedge.quantize.interpreter import Runner
 from qedge.quantize.model import FloatModel
 from qedge.quantize.rewrites.output_step import leave_output_steps
-from qedge.runtime.model import Result
+from qedge.runtime.result import Result
 from qedge.testing.opmodels import ModelBuilder, SubgraphBuilder, constant
 from qedge_mcu.output_step import read_output
 

@@ -26,7 +26,8 @@ from qedge.quantize.model import FloatModel
 from qedge.quantize.rewrites import rewrite
 from qedge.quantize.rewrites.input_step import take_steps
 from qedge.quantize.rewrites.unlike_parts import keep_parts_apart
-from qedge.runtime.model import Result, as_input
+from qedge.runtime.model import as_input
+from qedge.runtime.result import Result
 from qedge.testing.opmodels import ModelBuilder, Spec, SubgraphBuilder, constant
 from qedge_mcu.input_step import write_input
 
