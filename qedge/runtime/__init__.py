@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from qedge.runtime.loader import load, runtimes
 from qedge.runtime.model import Model
-from qedge.runtime.result import Result
 
 if TYPE_CHECKING:
     from qedge.runtime.engine import Engine
+    from qedge.runtime.result import Result
 
 __all__ = ["Engine", "Model", "Result", "load", "runtimes"]
 
@@ -20,4 +20,8 @@ def __getattr__(name: str) -> Any:
         from qedge.runtime.engine import Engine
 
         return Engine
+    if name == "Result":  # the first one that is made loads it
+        from qedge.runtime.result import Result
+
+        return Result
     raise AttributeError(f"module 'qedge.runtime' has no attribute {name!r}")

@@ -14,13 +14,13 @@ import numpy as np
 from qedge.bundle.manifest import TensorSpec
 from qedge.bundle.read import Bundle
 from qedge.errors import DataError, UsageError
-from qedge.runtime.result import Result
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from qedge.processing.affine import InputStep
     from qedge.runtime.engine import Engine
+    from qedge.runtime.result import Result
 
     Array = npt.NDArray[Any]
     Prepared = tuple[list[Array], float, Any]  # the model's inputs, milliseconds that it took, and of what
@@ -187,6 +187,8 @@ class Model:
         return f"<qedge model {self.name!r} for {self.target}>"
 
     def _result(self, raw: list[Array], sample: Any = None) -> Result:
+        from qedge.runtime.result import Result
+
         result = Result(raw, self.outputs, self.labels, self.postprocess)
         result._model = self
         if sample is not None and self.postprocess is not None and self.postprocess.kind == "detect":
